@@ -1,0 +1,107 @@
+"""Embed text through a Hugging Face inference endpoint: chunked, batched, limited, retried.
+
+Start with `HFEndpointEmbeddings`, LangChain's interface, or `InferenceEndpoint`, what it wraps.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from langchain_hf_endpoint._version import __version__
+
+if TYPE_CHECKING:
+    from langchain_hf_endpoint.chunking import Chunk, chunk
+    from langchain_hf_endpoint.embedded_chunk import EmbeddedChunk
+    from langchain_hf_endpoint.embeddings import HFEndpointEmbeddings
+    from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint
+    from langchain_hf_endpoint.errors import (
+        AuthenticationError,
+        EmbeddingError,
+        EndpointNotFoundError,
+        EndpointNotReadyError,
+        EndpointPausedError,
+        HFEndpointError,
+        InputError,
+        PaymentRequiredError,
+        ProtocolError,
+        RateLimitedError,
+        ServerError,
+        SettingsError,
+        TransportError,
+    )
+    from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
+    from langchain_hf_endpoint.settings import (
+        ChunkingSettings,
+        RateLimit,
+        ServiceSettings,
+        TaskSettings,
+    )
+    from langchain_hf_endpoint.splitter import HFEndpointTextSplitter
+
+_ROOMS = {
+    "chunking": ("Chunk", "chunk"),
+    "embedded_chunk": ("EmbeddedChunk",),
+    "embeddings": ("HFEndpointEmbeddings",),
+    "endpoint": ("EndpointDescription", "InferenceEndpoint"),
+    "errors": (
+        "AuthenticationError",
+        "EmbeddingError",
+        "EndpointNotFoundError",
+        "EndpointNotReadyError",
+        "EndpointPausedError",
+        "HFEndpointError",
+        "InputError",
+        "PaymentRequiredError",
+        "ProtocolError",
+        "RateLimitedError",
+        "ServerError",
+        "SettingsError",
+        "TransportError",
+    ),
+    "limiter": ("RequestsPerMinuteLimiter",),
+    "settings": ("ChunkingSettings", "RateLimit", "ServiceSettings", "TaskSettings"),
+    "splitter": ("HFEndpointTextSplitter",),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = [
+    "AuthenticationError",
+    "Chunk",
+    "ChunkingSettings",
+    "EmbeddedChunk",
+    "EmbeddingError",
+    "EndpointDescription",
+    "EndpointNotFoundError",
+    "EndpointNotReadyError",
+    "EndpointPausedError",
+    "HFEndpointEmbeddings",
+    "HFEndpointError",
+    "HFEndpointTextSplitter",
+    "InferenceEndpoint",
+    "InputError",
+    "PaymentRequiredError",
+    "ProtocolError",
+    "RateLimit",
+    "RateLimitedError",
+    "RequestsPerMinuteLimiter",
+    "ServerError",
+    "ServiceSettings",
+    "SettingsError",
+    "TaskSettings",
+    "TransportError",
+    "__version__",
+    "chunk",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name's module when the name is first used, so that importing stays quick."""
+    room = _ROOM_OF.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{room}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

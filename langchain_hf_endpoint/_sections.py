@@ -1,0 +1,117 @@
+"""How a section of settings is checked: every wrong field is named, all of them at once.
+
+It knows pydantic's errors and how we word them. It must not know any particular section.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from langchain_hf_endpoint.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic_core import ErrorDetails
+
+Problem: TypeAlias = "tuple[str, str]"
+"""A field's dotted name, and what is wrong with it and what is allowed."""
+
+_LONGEST_VALUE_SHOWN = 60
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """Says in words which values a field takes; stands in the field's annotation."""
+
+    text: str
+
+
+PositiveInteger: TypeAlias = Annotated[
+    int, Field(strict=True, ge=1), Allowed("an integer of 1 or more")
+]
+Flag: TypeAlias = Annotated[bool, Field(strict=True), Allowed("true or false")]
+Text: TypeAlias = Annotated[str, Field(strict=True), Allowed("a string")]
+
+
+class Section(BaseModel):
+    """A frozen group of settings that refuses unknown fields and names every wrong one.
+
+    Raises:
+        SettingsError: With one problem for each wrong field. It never shows a secret's value.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True
+    )
+    _never_shown: ClassVar[frozenset[str]] = frozenset({"api_key", "url"})
+
+    def __init__(self, **fields: Any) -> None:
+        fields, problems = self._prepared(fields)
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            problems = [*problems, *self._problems(error)]
+        # Outside of the except block, so that no chained error holds what was passed.
+        if problems:
+            raise SettingsError(*problems)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Show what was set, not the dozen defaults."""
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if value != field.get_default(call_default_factory=True):
+                yield name, value
+
+    @classmethod
+    def _prepared(cls, fields: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+        """Fill in what depends on other fields and name what cannot stand beside them."""
+        return fields, []
+
+    @classmethod
+    def _problems(cls, error: ValidationError) -> Iterator[Problem]:
+        for detail in error.errors(include_url=False):
+            yield from cls._worded(detail)
+
+    @classmethod
+    def _worded(cls, detail: ErrorDetails) -> Iterator[Problem]:
+        field = ".".join(str(part) for part in detail["loc"])
+        raised = detail.get("ctx", {}).get("error")
+        if isinstance(raised, SettingsError):  # a section within this one
+            yield from (
+                (f"{field}.{name}" if field else name, text) for name, text in raised.problems
+            )
+        elif detail["type"] == "extra_forbidden":
+            yield field, f"unknown field; allowed here: {', '.join(cls.model_fields)}"
+        elif detail["type"] == "missing":
+            yield field, "is required"
+        else:
+            yield field, f"{cls._shown(field, detail['input'])}{cls._allowed(detail)}"
+
+    @classmethod
+    def _shown(cls, field: str, value: object) -> str:
+        if field in cls._never_shown or isinstance(value, (dict, BaseModel)):
+            return ""
+        shown = repr(value)
+        if len(shown) > _LONGEST_VALUE_SHOWN:
+            shown = shown[:_LONGEST_VALUE_SHOWN] + "…"
+        return f"{shown} is not allowed: "
+
+    @classmethod
+    def _allowed(cls, detail: ErrorDetails) -> str:
+        field = cls.model_fields.get(str(detail["loc"][0])) if detail["loc"] else None
+        if field and detail["type"] != "value_error":
+            for note in (*field.metadata, *_notes_within(field.annotation)):
+                if isinstance(note, Allowed):
+                    return f"must be {note.text}"
+        return detail["msg"].removeprefix("Value error, ")
+
+
+def _notes_within(annotation: object) -> Iterator[object]:
+    """The notes of the members of a union, such as those of ``Annotated[…] | None``."""
+    yield from getattr(annotation, "__metadata__", ())
+    for member in get_args(annotation):
+        yield from _notes_within(member)

@@ -1,0 +1,234 @@
+"""The inference endpoint: a named, validated, frozen description of where and how to embed.
+
+It knows the JSON of ``PUT /_inference/<task_type>/<inference_id>`` and the short form. Only
+`InferenceEndpoint.describe` contacts the server.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from langchain_hf_endpoint._sections import Allowed, Problem, Section
+from langchain_hf_endpoint._urls import host_of
+from langchain_hf_endpoint.errors import SettingsError
+from langchain_hf_endpoint.settings import ChunkingSettings, ServiceSettings, TaskSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import SecretStr
+    from typing_extensions import Self
+
+_LONGEST_ID = 100
+_SECTIONS = ("service", "service_settings", "chunking_settings", "task_settings")
+_INFERENCE_ID = r"^[a-z0-9](?:[a-z0-9_\-.]*[a-z0-9])?$"
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointDescription:
+    """What a server said of itself and showed in one probe. None where it does not say.
+
+    Attributes:
+        inference_id: The endpoint's name.
+        host: Where it is.
+        dialect: The protocol that answered: ``tei``, ``hugging_face`` or ``openai``.
+        dimensions: The width of its vectors.
+        latency_seconds: How long the probe took, one short text, from sending to the last byte.
+        server: The kind of server.
+        version: Its version.
+        model_id: The model.
+        max_input_tokens: The model's window; what is over it is cut or refused.
+        max_batch_size: Inputs per request.
+        max_concurrent_inputs: Inputs in flight.
+    """
+
+    inference_id: str
+    host: str
+    dialect: str
+    dimensions: int
+    latency_seconds: float
+    server: str | None = None
+    version: str | None = None
+    model_id: str | None = None
+    max_input_tokens: int | None = None
+    max_batch_size: int | None = None
+    max_concurrent_inputs: int | None = None
+
+
+class InferenceEndpoint(Section):
+    """Where and how to embed, under a name.
+
+    Frozen, hashable and picklable. It holds no connection: endpoints with the same URL and key
+    share one limiter and one connection pool in a process. The API key is in no repr, dump or
+    message; a pickle, whose purpose is to reach a worker, does hold it, unless `api_key_env` is
+    used.
+
+    Example:
+        .. code-block:: python
+
+            endpoint = InferenceEndpoint(url="https://…", api_key="hf_…")
+
+    Attributes:
+        inference_id: Lower-case letters, digits, ``_``, ``-`` and ``.``, at most 100 characters.
+        task_type: ``text_embedding``.
+        service: ``hugging_face``.
+        service_settings: Where it is, and how it may be used.
+        chunking_settings: How long texts are cut.
+        task_settings: What happens to each input.
+    """
+
+    inference_id: Annotated[
+        str,
+        Field(strict=True, max_length=_LONGEST_ID, pattern=_INFERENCE_ID),
+        Allowed(
+            "lower-case letters, digits, _, - and ., starting and ending with a letter or a digit, "
+            f"at most {_LONGEST_ID} characters"
+        ),
+    ]
+    task_type: Literal["text_embedding"] = "text_embedding"
+    service: Literal["hugging_face"] = "hugging_face"
+    service_settings: ServiceSettings
+    chunking_settings: ChunkingSettings = ChunkingSettings()
+    task_settings: TaskSettings = TaskSettings()
+
+    def __init__(  # noqa: PLR0913 - the sections of the JSON, and the two fields most in use
+        self,
+        url: str | None = None,
+        *,
+        api_key: SecretStr | str | None = None,
+        inference_id: str | None = None,
+        task_type: str = "text_embedding",
+        service: str = "hugging_face",
+        service_settings: ServiceSettings | Mapping[str, Any] | None = None,
+        chunking_settings: ChunkingSettings | Mapping[str, Any] | None = None,
+        task_settings: TaskSettings | Mapping[str, Any] | None = None,
+        **more_service_settings: Any,
+    ) -> None:
+        """Make an endpoint from its URL, or from the sections of the JSON.
+
+        Args:
+            url: The short form: where it is; everything else has its default.
+            api_key: The short form: the key.
+            inference_id: Default: derived from the URL's host.
+            task_type: Only ``text_embedding``.
+            service: Only ``hugging_face``.
+            service_settings: Instead of `url` and the other short forms.
+            chunking_settings: Default: sentences, at most 250 words, one sentence of overlap.
+            task_settings: Default: no prompts, truncated, normalized.
+            **more_service_settings: The short form of any other field of `service_settings`.
+
+        Raises:
+            SettingsError: Names every wrong field.
+        """
+        short = {"url": url, "api_key": api_key, **more_service_settings}
+        short = {name: value for name, value in short.items() if value is not None}
+        sections: dict[str, Any] = {
+            "chunking_settings": chunking_settings,
+            "task_settings": task_settings,
+        }
+        super().__init__(
+            inference_id=inference_id,
+            task_type=task_type,
+            service=service,
+            service_settings=service_settings,
+            short=short,
+            **{name: section for name, section in sections.items() if section is not None},
+        )
+
+    @classmethod
+    def _prepared(cls, fields: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+        short: dict[str, Any] = fields.pop("short", {})
+        problems: list[Problem] = []
+        if fields["service_settings"] is None:
+            fields["service_settings"] = short
+        elif short:
+            both = "give either service_settings or the short form, not both"
+            problems = [(name, both) for name in short]
+        if fields["inference_id"] is None:
+            fields["inference_id"] = _id_of(fields["service_settings"])
+        return fields, problems
+
+    @classmethod
+    def from_config(
+        cls, *, task_type: str, inference_id: str, inference_config: Mapping[str, Any]
+    ) -> Self:
+        """Make an endpoint from the JSON of ``PUT /_inference/<task_type>/<inference_id>``.
+
+        Args:
+            task_type: ``text_embedding``.
+            inference_id: The endpoint's name.
+            inference_config: ``service``, ``service_settings``, and, optional,
+                ``chunking_settings`` and ``task_settings``. Absent or ``{}`` means the defaults.
+
+        Raises:
+            SettingsError: Names every wrong field.
+        """
+        if not hasattr(inference_config, "keys"):
+            raise SettingsError(("inference_config", "must be a mapping, the JSON of the endpoint"))
+        unknown = [name for name in inference_config if name not in _SECTIONS]
+        problems: list[Problem] = [
+            (name, f"unknown field; allowed here: {', '.join(_SECTIONS)}") for name in unknown
+        ]
+        sections = {name: inference_config[name] for name in _SECTIONS if name in inference_config}
+        if sections.get("service_settings") is None:
+            sections["service_settings"] = {}  # so that the error names what is missing in it
+        try:
+            endpoint = cls(inference_id=inference_id, task_type=task_type, **sections)
+        except SettingsError as error:
+            problems += error.problems
+        if problems:
+            raise SettingsError(*problems)
+        return endpoint
+
+    def public_config(self) -> dict[str, Any]:
+        """The endpoint as ``GET _inference`` would print it: everything but the key.
+
+        Returns:
+            JSON-ready. Settings that are at their default are left out, but for those that
+            Elastic prints too.
+        """
+        service = self.service_settings.model_dump(mode="json", exclude_defaults=True)
+        service["rate_limit"] = self.service_settings.rate_limit.model_dump(mode="json")
+        config: dict[str, Any] = {
+            "inference_id": self.inference_id,
+            "task_type": self.task_type,
+            "service": self.service,
+            "service_settings": service,
+            "chunking_settings": self.chunking_settings.public_config(),
+        }
+        task = self.task_settings.model_dump(mode="json", exclude_defaults=True)
+        return {**config, "task_settings": task} if task else config
+
+    def describe(self) -> EndpointDescription:
+        """Ask the server what it is: ``/info`` where there is one, and one probe embedding.
+
+        Raises:
+            HFEndpointError: It cannot be reached, or does not embed.
+        """
+        from langchain_hf_endpoint._describing import describe  # noqa: PLC0415 - httpx loads late
+
+        return describe(self)
+
+    async def adescribe(self) -> EndpointDescription:
+        """The async twin of `describe`."""
+        from langchain_hf_endpoint._describing import adescribe  # noqa: PLC0415 - httpx loads late
+
+        return await adescribe(self)
+
+
+def _id_of(service_settings: object) -> str:
+    """A name derived from the URL's host, for endpoints that are given none."""
+    if isinstance(service_settings, ServiceSettings):
+        url: object = service_settings.url
+    else:
+        url = service_settings.get("url") if hasattr(service_settings, "get") else None
+    try:
+        host = host_of(url) if isinstance(url, str) else ""
+    except ValueError:
+        host = ""
+    plain = re.sub(r"[^a-z0-9_.]+", "-", host.lower())[:_LONGEST_ID].strip("-_.")
+    return plain or "endpoint"

@@ -1,0 +1,210 @@
+"""Every error this package raises on purpose.
+
+::
+
+    HFEndpointError
+    ├── SettingsError            (ValueError)  a setting is wrong; nothing was sent
+    ├── InputError               (ValueError)  a text is wrong, `.index` says which
+    ├── AuthenticationError                    401, 403
+    ├── PaymentRequiredError                   402
+    ├── EndpointNotFoundError                  404, 410, a redirect
+    ├── EndpointPausedError                    paused by its owner, will not wake by itself
+    ├── EndpointNotReadyError                  a cold start outlasted `max_wait`
+    ├── RateLimitedError                       429 until `max_wait` was spent
+    ├── ServerError                            500, 502, 504 until `max_wait` was spent; 424
+    ├── TransportError                         never connected, reset, timed out
+    ├── ProtocolError                          an answer that cannot be right
+    └── EmbeddingError                         some texts failed; it holds the others' vectors
+
+It knows how an error reads, is pickled and is combined. It must not know when one is raised.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+
+class HFEndpointError(Exception):
+    """The root: catch it to catch everything that this package raises on purpose.
+
+    Attributes:
+        problem: What happened, in a sentence.
+        advice: What to do about it.
+        host: Where it happened, if a server was involved.
+        attempts: How many requests were tried for it.
+        status: The HTTP status of the last reply, if there was one.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        advice: str = "",
+        host: str = "",
+        attempts: int = 0,
+        status: int | None = None,
+    ) -> None:
+        self.problem = problem
+        self.advice = advice
+        self.host = host
+        self.attempts = attempts
+        self.status = status
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        tried = {0: "", 1: "tried once"}.get(self.attempts, f"tried {self.attempts} times")
+        where = ", ".join(part for part in (self.host, tried) if part)
+        message = f"{self.problem} ({where})" if where else self.problem
+        return f"{message.rstrip('.')}. {self.advice}".rstrip() if self.advice else message
+
+    def __reduce__(self) -> tuple[Callable[..., HFEndpointError], tuple[object, ...]]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(
+    error_type: type[HFEndpointError], args: tuple[object, ...], state: dict[str, object]
+) -> HFEndpointError:
+    """Make a pickled error anew without going through a constructor whose signature differs."""
+    error = error_type.__new__(error_type, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class SettingsError(HFEndpointError, ValueError):
+    """One or more settings are wrong. Raised before anything is sent.
+
+    Attributes:
+        problems: ``(field, what is wrong and what is allowed)`` for every wrong field.
+    """
+
+    def __init__(self, *problems: tuple[str, str], problem: str = "", **details: Any) -> None:
+        self.problems: Sequence[tuple[str, str]] = problems
+        super().__init__(problem or _numbered(problems), **details)
+
+
+def _numbered(problems: Sequence[tuple[str, str]]) -> str:
+    """Elastic's form of accumulated errors: ``Validation Failed: 1: …;2: …;``."""
+    lines = (f"{number}: [{field}] {text};" for number, (field, text) in enumerate(problems, 1))
+    return "Validation Failed: " + "".join(lines)
+
+
+class InputError(HFEndpointError, ValueError):
+    """A text cannot be embedded, whatever the server's state.
+
+    Attributes:
+        index: The position of the text in what was passed, or None where the whole input is wrong.
+    """
+
+    def __init__(self, problem: str, *, index: int | None = None, **details: Any) -> None:
+        self.index = index
+        super().__init__(problem if index is None else f"text {index}: {problem}", **details)
+
+
+class AuthenticationError(HFEndpointError):
+    """The server does not accept the key (401), or the key may not do this (403)."""
+
+
+class PaymentRequiredError(HFEndpointError):
+    """The account has no credit left (402)."""
+
+
+class EndpointNotFoundError(HFEndpointError):
+    """Nothing answers to embedding requests at this URL (404, 405, 410, a redirect)."""
+
+
+class EndpointPausedError(HFEndpointError):
+    """The endpoint was paused by its owner. Requests do not wake it."""
+
+
+class EndpointNotReadyError(HFEndpointError):
+    """The endpoint was still starting (503) when ``max_wait`` was spent."""
+
+
+class RateLimitedError(HFEndpointError):
+    """The server still refused for its rate limit (429) when ``max_wait`` was spent."""
+
+
+class ServerError(HFEndpointError):
+    """The server failed (500, 502, 504) until ``max_wait`` was spent, or for good (424)."""
+
+
+class TransportError(HFEndpointError):
+    """No reply: never connected, connection reset, or timed out."""
+
+
+class ProtocolError(HFEndpointError):
+    """A reply that cannot be right: wrong count, unequal widths, null, NaN, or not JSON."""
+
+
+class EmbeddingError(HFEndpointError):
+    """Some texts of a call could not be embedded. What was embedded is in the error.
+
+    When all failures are of one class, the error raised is of that class as well: after a 401,
+    both ``except EmbeddingError`` and ``except AuthenticationError`` catch it.
+
+    Attributes:
+        completed: Text index -> its result, of the type that the call would have returned for it.
+        failures: Text index -> the error that befell it. Together they name every text.
+    """
+
+    completed: Mapping[int, Any]
+    failures: Mapping[int, HFEndpointError]
+    index: int | None
+
+    def __new__(cls, *_args: object, **_details: object) -> EmbeddingError:  # noqa: PYI034 - a factory gives subclasses
+        """Make the bare object; the constructors of a second base class must not interfere."""
+        return Exception.__new__(cls)
+
+    @classmethod
+    def of(
+        cls, completed: Mapping[int, Any], failures: Mapping[int, HFEndpointError]
+    ) -> EmbeddingError:
+        """Build the error from the results so far and the causes, by text index."""
+        causes = {type(cause) for cause in failures.values()}
+        error_type = _also(causes.pop())  # type: ignore[arg-type] if len(causes) == 1 else cls
+        first = min(failures)
+        cause = failures[first]
+        error = error_type.__new__(error_type)
+        total = len(completed) + len(failures)
+        HFEndpointError.__init__(
+            error,
+            f"{len(failures)} of {total} texts could not be embedded "
+            f"(texts {_ranges(sorted(failures))}). The first: {cause}",
+            advice="The vectors of the others are in .completed, every cause is in .failures.",
+        )
+        error.status = cause.status
+        error.index = first
+        error.completed = completed
+        error.failures = failures
+        error.__cause__ = cause
+        return error
+
+    def __reduce__(self) -> tuple[Callable[..., HFEndpointError], tuple[object, ...]]:
+        return EmbeddingError.of, (self.completed, self.failures)
+
+
+_also_caught_as: dict[type[HFEndpointError], type[EmbeddingError]] = {}
+
+
+def _also(cause: type[HFEndpointError]) -> type[EmbeddingError]:
+    """The kind of ``EmbeddingError`` that is caught as ``cause`` too; one class for each."""
+    if cause not in _also_caught_as:
+        bases = (EmbeddingError, cause)
+        _also_caught_as[cause] = type("EmbeddingError", bases, {"__doc__": EmbeddingError.__doc__})
+    return _also_caught_as[cause]
+
+
+def _ranges(indices: Sequence[int], most: int = 8) -> str:
+    """``[0, 1, 2, 7]`` -> ``0-2, 7``."""
+    runs: list[list[int]] = []
+    for index in indices:
+        if runs and index == runs[-1][1] + 1:
+            runs[-1][1] = index
+        else:
+            runs.append([index, index])
+    words = [str(a) if a == b else f"{a}-{b}" for a, b in runs[:most]]
+    return ", ".join(words) + (", …" if len(runs) > most else "")

@@ -1,0 +1,82 @@
+"""How a call is put together from an endpoint's settings and what its callers share.
+
+It knows what belongs to a call. It must not run it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from langchain_hf_endpoint._conversation import Call
+from langchain_hf_endpoint._engine import Job
+from langchain_hf_endpoint._retrying import RetryPolicy
+from langchain_hf_endpoint._runtime import runtime_of
+
+if TYPE_CHECKING:
+    from langchain_core.rate_limiters import BaseRateLimiter
+
+    from langchain_hf_endpoint._pooling import Keeper
+    from langchain_hf_endpoint._steps import Progress
+    from langchain_hf_endpoint._window import Lane
+    from langchain_hf_endpoint.settings import ChunkingSettings, ServiceSettings, TaskSettings
+
+RowT = TypeVar("RowT")
+
+
+class Settings(Protocol):
+    """The sections that a call needs; an inference endpoint has them."""
+
+    @property
+    def service_settings(self) -> ServiceSettings:
+        """Where, and how."""
+
+    @property
+    def chunking_settings(self) -> ChunkingSettings:
+        """How texts are cut."""
+
+    @property
+    def task_settings(self) -> TaskSettings:
+        """What happens to each input."""
+
+
+def document_job(
+    settings: Settings,
+    keeper: Keeper[RowT],
+    *,
+    limiter: BaseRateLimiter | None = None,
+    progress: Progress | None = None,
+    is_stream: bool = False,
+) -> Job[RowT]:
+    """A call that embeds documents: they are chunked, and travel behind queries."""
+    job = _job(settings, "document", keeper, limiter)
+    job.chunking = settings.chunking_settings
+    job.keep = not is_stream
+    job.progress = progress
+    job.plan_first = progress is not None and not is_stream
+    return job
+
+
+def query_job(
+    settings: Settings, keeper: Keeper[RowT], *, limiter: BaseRateLimiter | None = None
+) -> Job[RowT]:
+    """A call that embeds a query: it is left whole, and travels before documents."""
+    return _job(settings, "query", keeper, limiter)
+
+
+def _job(
+    settings: Settings, lane: Lane, keeper: Keeper[RowT], limiter: BaseRateLimiter | None
+) -> Job[RowT]:
+    service = settings.service_settings
+    runtime = runtime_of(service)
+    call = Call(
+        service=service,
+        task=settings.task_settings,
+        lane=lane,
+        learned=runtime.learned,
+        window=runtime.window,
+        limiter=runtime.limiter if limiter is None else limiter,
+        policy=RetryPolicy(service.max_wait),
+        sends_key=runtime.has_key,
+        redact=runtime.redact,
+    )
+    return Job(runtime, call, keeper, chunking=None)

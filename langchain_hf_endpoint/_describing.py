@@ -1,0 +1,72 @@
+"""What a server says of itself, and what one probe shows.
+
+It knows which facts make a description. It must not know how they are asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from langchain_hf_endpoint._calls import query_job
+from langchain_hf_endpoint._engine import afinished_texts, finished_texts
+from langchain_hf_endpoint._pooling import ARRAYS
+from langchain_hf_endpoint._urls import host_of
+from langchain_hf_endpoint._wire import ServerInfo
+from langchain_hf_endpoint.endpoint import EndpointDescription
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from langchain_hf_endpoint._engine import Job
+    from langchain_hf_endpoint._plan import PlannedText
+    from langchain_hf_endpoint.endpoint import InferenceEndpoint
+
+_PROBE = "How long is a vector?"
+
+
+def describe(endpoint: InferenceEndpoint) -> EndpointDescription:
+    """Ask and probe. See `InferenceEndpoint.describe`."""
+    job = _probe_job(endpoint)
+    widths = [_width(text) for text in finished_texts([_PROBE], job)]
+    return _described(endpoint, job, widths[0])
+
+
+async def adescribe(endpoint: InferenceEndpoint) -> EndpointDescription:
+    """Ask and probe. See `InferenceEndpoint.describe`."""
+    job = _probe_job(endpoint)
+    widths = [_width(text) async for text in afinished_texts([_PROBE], job)]
+    return _described(endpoint, job, widths[0])
+
+
+def _probe_job(endpoint: InferenceEndpoint) -> Job[NDArray[np.float32]]:
+    job = query_job(endpoint, ARRAYS)
+    job.insists_on_info = True
+    return job
+
+
+def _width(text: PlannedText[NDArray[np.float32]]) -> int:
+    if (error := text.failure()) is not None:
+        raise error
+    return len(text.rows(ARRAYS)[0])
+
+
+def _described(
+    endpoint: InferenceEndpoint, job: Job[NDArray[np.float32]], dimensions: int
+) -> EndpointDescription:
+    service, learned = endpoint.service_settings, job.call.learned
+    info = learned.info or ServerInfo(kind="")
+    route = learned.route
+    return EndpointDescription(
+        inference_id=endpoint.inference_id,
+        host=host_of(service.url),
+        dialect=route.dialect.name if route else service.dialect,
+        dimensions=dimensions,
+        latency_seconds=learned.latency_seconds,
+        server=info.kind or None,
+        version=info.version,
+        model_id=info.model_id,
+        max_input_tokens=info.max_input_tokens,
+        max_batch_size=info.max_batch_size,
+        max_concurrent_inputs=info.max_concurrent_inputs,
+    )

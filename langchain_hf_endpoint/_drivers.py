@@ -1,0 +1,255 @@
+"""The two short loops that wait: one drives conversations with threads, one with tasks.
+
+It knows threads, tasks and how to stop them. It must not decide what is sent or what a reply means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import queue
+import threading
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from langchain_hf_endpoint._steps import AcquireFrom, Enter, Pause, Send
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from langchain_hf_endpoint._conversation import Conversation
+    from langchain_hf_endpoint._steps import Answer, Progress, Step
+    from langchain_hf_endpoint._transport import AsyncTransport, SyncTransport
+    from langchain_hf_endpoint._window import Place
+
+T = TypeVar("T")
+TagT = TypeVar("TagT")
+
+_PATIENCE_INSIDE_LOOP = 0.05
+
+
+class Stopped(BaseException):
+    """The call is over; this conversation must not send anything more. Never seen outside."""
+
+
+class ThreadDriver:
+    """Performs the steps of conversations by blocking the thread it runs on.
+
+    Args:
+        transport: Sends the requests.
+        progress: Is told of waits.
+        inside_loop: Whether the call was made on the thread of a running event loop, whose tasks
+            cannot free their places before the call returns.
+    """
+
+    def __init__(
+        self, transport: SyncTransport, progress: Progress | None, *, inside_loop: bool
+    ) -> None:
+        self._transport = transport
+        self._progress = progress
+        self._inside_loop = inside_loop
+        self.stop = threading.Event()
+
+    def run(self, conversation: Conversation[T]) -> T:
+        """Drive one conversation to its end."""
+        answer: Answer = None
+        with contextlib.closing(conversation) as steps:
+            while True:
+                try:
+                    step = steps.send(answer)
+                except StopIteration as end:
+                    result: T = end.value
+                    return result
+                answer = self._perform(step)
+
+    def _perform(self, step: Step) -> Answer:
+        if isinstance(step, Send):
+            if self.stop.is_set():
+                raise Stopped
+            return self._transport.send(step.request, step.timeout)
+        if isinstance(step, Pause):
+            if self._progress:
+                self._progress.waits(step.why, step.seconds)
+            if self.stop.wait(step.seconds):
+                raise Stopped
+        elif isinstance(step, Enter):
+            self._enter(step.place)
+        elif isinstance(step, AcquireFrom):
+            step.limiter.acquire(blocking=True)
+        return None
+
+    def _enter(self, place: Place) -> None:
+        granted = threading.Event()
+        if place.enter(granted.set):
+            return
+        if self._inside_loop and not granted.wait(_PATIENCE_INSIDE_LOOP):
+            place.enter_anyway()
+            return
+        while not granted.wait(0.2):
+            if self.stop.is_set():
+                raise Stopped
+
+
+class Crew(Generic[TagT, T]):
+    """Drives several conversations at once, a thread each; results come as they are ready.
+
+    The threads are daemons: one that waits for a server that does not answer must not keep the
+    interpreter from exiting. Leaving the ``with`` block stops them before their next request.
+    """
+
+    def __init__(self, driver: ThreadDriver) -> None:
+        self._driver = driver
+        self._jobs: queue.SimpleQueue[tuple[TagT, Conversation[T]] | None] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[tuple[TagT, T | BaseException]] = queue.SimpleQueue()
+        self._threads = 0
+        self.running = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._driver.stop.set()
+        for _ in range(self._threads):
+            self._jobs.put(None)
+
+    def start(self, tag: TagT, conversation: Conversation[T], *, here: bool = False) -> None:
+        """Begin a conversation; `tag` comes back with its result.
+
+        Args:
+            tag: Anything.
+            conversation: It is owned by the crew from here on.
+            here: Drive it to its end on the caller's thread: the only one needs no other.
+        """
+        if here:
+            self.running += 1
+            self._drive(tag, conversation)
+            return
+        if self.running == self._threads:
+            # A copy for each thread: tracing and the like follow the caller's context variables.
+            work = contextvars.copy_context()
+            self._threads += 1
+            threading.Thread(
+                target=work.run, args=(self._work,), name="hf-endpoint", daemon=True
+            ).start()
+        self.running += 1
+        self._jobs.put((tag, conversation))
+
+    def next_result(self) -> tuple[TagT, T | BaseException]:
+        """Wait for whichever conversation ends next: its result, or the error that ended it."""
+        tag, result = self._results.get()
+        self.running -= 1
+        return tag, result
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            self._drive(*job)
+
+    def _drive(self, tag: TagT, conversation: Conversation[T]) -> None:
+        try:
+            result: T | BaseException = self._driver.run(conversation)
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+            result = error
+        self._results.put((tag, result))
+
+
+class TaskDriver:
+    """Performs the steps of conversations by awaiting, on the loop it runs on."""
+
+    def __init__(self, transport: AsyncTransport, progress: Progress | None) -> None:
+        self._transport = transport
+        self._progress = progress
+        self.stop = asyncio.Event()
+
+    async def run(self, conversation: Conversation[T]) -> T:
+        """Drive one conversation to its end."""
+        answer: Answer = None
+        with contextlib.closing(conversation) as steps:
+            while True:
+                try:
+                    step = steps.send(answer)
+                except StopIteration as end:
+                    result: T = end.value
+                    return result
+                answer = await self._perform(step)
+
+    async def _perform(self, step: Step) -> Answer:
+        if isinstance(step, Send):
+            if self.stop.is_set():
+                raise Stopped
+            return await self._transport.send(step.request, step.timeout)
+        if isinstance(step, Pause):
+            if self._progress:
+                self._progress.waits(step.why, step.seconds)
+            await self._pause(step.seconds)
+        elif isinstance(step, Enter):
+            await self._enter(step.place)
+        elif isinstance(step, AcquireFrom):
+            await step.limiter.aacquire(blocking=True)
+        return None
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self.stop.wait(), seconds)
+            raise Stopped
+
+    async def _enter(self, place: Place) -> None:
+        loop = asyncio.get_running_loop()
+        granted = asyncio.Event()
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(granted.set)
+
+        if not place.enter(wake):
+            await granted.wait()
+
+
+class TaskCrew(Generic[TagT, T]):
+    """Drives several conversations at once, a task each; results come as they are ready.
+
+    Leaving the ``async with`` block cancels what is under way and waits until it is gone.
+    """
+
+    def __init__(self, driver: TaskDriver) -> None:
+        self._driver = driver
+        self._tags: dict[asyncio.Task[T], TagT] = {}
+        self._done: list[asyncio.Task[T]] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        for task in self._tags:
+            task.cancel()
+        await asyncio.gather(*self._tags, return_exceptions=True)
+
+    @property
+    def running(self) -> int:
+        """Conversations whose result was not taken yet."""
+        return len(self._tags)
+
+    def start(self, tag: TagT, conversation: Conversation[T]) -> None:
+        """Begin a conversation; `tag` comes back with its result."""
+        self._tags[asyncio.create_task(self._driver.run(conversation))] = tag
+
+    async def next_result(self) -> tuple[TagT, T | BaseException]:
+        """Wait for whichever conversation ends next: its result, or the error that ended it."""
+        if not self._done:
+            done, _ = await asyncio.wait(self._tags, return_when=asyncio.FIRST_COMPLETED)
+            self._done.extend(done)
+        task = self._done.pop()
+        tag = self._tags.pop(task)
+        if task.cancelled():
+            return tag, asyncio.CancelledError()
+        return tag, task.exception() or task.result()

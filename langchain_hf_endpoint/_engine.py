@@ -1,0 +1,297 @@
+"""One call, from texts to finished texts: the plan is filled, batches are driven, results entered.
+
+The loop stands here twice, once for threads and once for tasks, line for line alike. It must not
+know what a result is made into, nor what a server says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from langchain_hf_endpoint._conversation import Outcome, acquaint, converse
+from langchain_hf_endpoint._dialects import candidates
+from langchain_hf_endpoint._drivers import Crew, Stopped, TaskCrew, TaskDriver, ThreadDriver
+from langchain_hf_endpoint._failing import stops_the_call
+from langchain_hf_endpoint._plan import BatchBounds, Plan
+from langchain_hf_endpoint.errors import HFEndpointError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable, Iterator
+
+    from langchain_hf_endpoint._conversation import Call, Conversation
+    from langchain_hf_endpoint._plan import Batch, PlannedText
+    from langchain_hf_endpoint._pooling import Keeper
+    from langchain_hf_endpoint._runtime import Runtime
+    from langchain_hf_endpoint._steps import Progress
+    from langchain_hf_endpoint.settings import ChunkingSettings
+
+RowT = TypeVar("RowT")
+
+_TAKEN_AT_ONCE = 1_000_000  # characters, so that a look-ahead of books stays small
+_WORTH_A_THREAD = 50_000  # characters whose chunking would be felt on an event loop
+
+
+class _Source:
+    """Texts from the caller, taken a handful at a time."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._texts = iter(texts)
+        self.is_exhausted = False
+        self.error: BaseException | None = None
+
+    def take(self, most: float) -> list[str]:
+        """Up to so many texts. An error of the iterable ends it and is kept for the end."""
+        taken: list[str] = []
+        characters = 0
+        try:
+            while len(taken) < most and characters < _TAKEN_AT_ONCE:
+                text = next(self._texts)
+                taken.append(text)
+                characters += _length(text)
+        except StopIteration:
+            self.is_exhausted = True
+        except Exception as error:  # noqa: BLE001 - raised when what came before it is done
+            self.is_exhausted, self.error = True, error
+        return taken
+
+
+class _AsyncSource:
+    """The same over an async iterable."""
+
+    def __init__(self, texts: AsyncIterable[str]) -> None:
+        self._texts = aiter(texts)
+        self.is_exhausted = False
+        self.error: BaseException | None = None
+
+    async def take(self, most: float) -> list[str]:
+        taken: list[str] = []
+        characters = 0
+        try:
+            while len(taken) < most and characters < _TAKEN_AT_ONCE:
+                text = await anext(self._texts)
+                taken.append(text)
+                characters += _length(text)
+        except StopAsyncIteration:
+            self.is_exhausted = True
+        except Exception as error:  # noqa: BLE001 - raised when what came before it is done
+            self.is_exhausted, self.error = True, error
+        return taken
+
+
+def _length(text: object) -> int:
+    return len(text) if isinstance(text, str) else 0
+
+
+@dataclass(slots=True)
+class Job(Generic[RowT]):
+    """One call: what is asked, of whom, and how the results are kept.
+
+    Args:
+        runtime: The endpoint's limiter, window and clients.
+        call: What all conversations of this call have in common.
+        keeper: The form of the vectors.
+        chunking: How texts are cut; None leaves them whole.
+        keep: Whether results are kept to the end of the call (a list) or dropped when they are
+            out (a stream).
+        plan_first: Whether all texts are cut before the first is sent, so that the number of
+            chunks is known from the start.
+        insists_on_info: Whether the server is asked what it is even where it is unlikely to say.
+        progress: Is told how far the call is.
+    """
+
+    runtime: Runtime
+    call: Call
+    keeper: Keeper[RowT]
+    chunking: ChunkingSettings | None
+    keep: bool = True
+    plan_first: bool = False
+    insists_on_info: bool = False
+    progress: Progress | None = None
+    fatal: HFEndpointError | None = None
+    plan: Plan[RowT] = field(init=False)
+
+    @property
+    def asks_for_info(self) -> bool:
+        """Whether the server is one that may have an ``/info`` and was not asked yet.
+
+        It is asked before the first input is sent, since the model's prompts may depend on it:
+        the same text must not get one vector before the answer and another after.
+        """
+        if self.call.learned.asked_for_info:
+            return False
+        if self.insists_on_info:
+            return True
+        service = self.call.service
+        if service.dialect == "auto":
+            return candidates(service.url)[0].dialect.name != "openai"
+        return service.dialect == "tei"
+
+    def open_plan(self) -> None:
+        """Begin the books. The prompt may depend on what the server said of itself."""
+        self.plan = Plan(self.chunking, self.call.prompt, self._bounds, keep=self.keep)
+        if self.plan_first:
+            self.plan.look_ahead = float("inf")
+
+    def _bounds(self) -> BatchBounds:
+        return BatchBounds(self.call.batch_size, self.call.learned.body_bytes)
+
+    def add(self, texts: list[str]) -> None:
+        """Take texts into the plan."""
+        for text in texts:
+            self.plan.add(text)
+        if self.progress:
+            self.progress.planned(self.plan.inputs_planned)
+
+    @property
+    def capacity(self) -> int:
+        """How many batches to have under way: one more than may be sent, to be at hand.
+
+        One alone while nothing is known of the server: its answer shows the others the way.
+        """
+        call = self.call
+        if call.service.dialect == "auto" and call.learned.route is None:
+            return 1
+        return call.window.limit + 1
+
+    def converse(self, batch: Batch[RowT]) -> Conversation[list[Outcome[RowT]]]:
+        """The conversation about one batch."""
+        return converse(batch.texts(), self.call, self.keeper)
+
+    def settle(self, batch: Batch[RowT], result: list[Outcome[RowT]] | BaseException) -> None:
+        """Enter what a conversation brought.
+
+        Raises:
+            BaseException: What no server did: a defect, a cancellation, an interrupt.
+        """
+        if isinstance(result, Stopped) and self.fatal:
+            result = self.fatal
+        if isinstance(result, HFEndpointError):
+            result = [Outcome(0, len(batch.inputs), result)]
+        if isinstance(result, BaseException):
+            raise result
+        worked = self.call.learned.has_worked
+        for outcome in result:
+            self.plan.settle(batch.inputs[outcome.start : outcome.stop], outcome.result)
+            error = outcome.result if isinstance(outcome.result, HFEndpointError) else None
+            if error and stops_the_call(error, has_worked=worked):
+                self.fatal = self.fatal or error
+        if self.progress:
+            self.progress.done(len(batch.inputs))
+
+    def next_batch(self, source: _Source | _AsyncSource) -> Batch[RowT] | None:
+        """The next batch, if there is one that is full or must go as it is."""
+        if self.fatal:
+            return None
+        more = not source.is_exhausted and not self.plan.is_far_behind
+        return self.plan.next_batch(more_to_come=more)
+
+    def wants_text(self, source: _Source | _AsyncSource) -> bool:
+        """Whether to take more texts before the next batch is cut."""
+        wanted = self.plan.room > 0 and not self.plan.is_far_behind and not self.fatal
+        return wanted and not source.is_exhausted
+
+    def give_up(self) -> None:
+        """After an error that the other batches would meet too: nothing more is sent."""
+        if self.fatal:
+            self.plan.drop_unsent(self.fatal)
+
+    def close(self, source: _Source | _AsyncSource) -> None:
+        """Raise what ended the call early, when all that was under way is entered."""
+        if self.fatal:
+            raise self.fatal
+        if source.error:
+            raise source.error
+
+
+def finished_texts(texts: Iterable[str], job: Job[RowT]) -> Iterator[PlannedText[RowT]]:
+    """Embed texts with threads; each comes out, in order, when it has its vectors or its error.
+
+    Args:
+        texts: Any iterable; it is taken a look-ahead at a time.
+        job: The call.
+
+    Yields:
+        Every text that was taken, failed ones included.
+
+    Raises:
+        HFEndpointError: The server refuses the call as a whole; raised after all that was under
+            way has come out.
+        BaseException: What the iterable raised, at the same late moment.
+    """
+    driver = ThreadDriver(job.runtime.sync_transport(), job.progress, inside_loop=_is_inside_loop())
+    if job.asks_for_info:
+        driver.run(acquaint(job.call))
+    job.open_plan()
+    source = _Source(texts)
+    crew: Crew[Batch[RowT], list[Outcome[RowT]]] = Crew(driver)
+    with crew:
+        while True:
+            while crew.running < job.capacity:
+                while job.wants_text(source):
+                    job.add(source.take(job.plan.room))
+                batch = job.next_batch(source)
+                if batch is None:
+                    break
+                alone = crew.running == 0 and job.plan.is_all_cut and source.is_exhausted
+                crew.start(batch, job.converse(batch), here=alone)
+            yield from job.plan.finished()
+            if not crew.running:
+                break
+            job.settle(*crew.next_result())
+            if job.fatal and not driver.stop.is_set():
+                driver.stop.set()
+                job.give_up()
+    job.close(source)
+
+
+async def afinished_texts(
+    texts: Iterable[str] | AsyncIterable[str], job: Job[RowT]
+) -> AsyncGenerator[PlannedText[RowT], None]:
+    """Embed texts with tasks of the running loop; otherwise as `finished_texts`."""
+    driver = TaskDriver(await job.runtime.async_transport(), job.progress)
+    if job.asks_for_info:
+        await driver.run(acquaint(job.call))
+    job.open_plan()
+    source = _AsyncSource(texts) if isinstance(texts, AsyncIterable) else _Source(texts)
+    crew: TaskCrew[Batch[RowT], list[Outcome[RowT]]] = TaskCrew(driver)
+    async with crew:
+        while True:
+            while crew.running < job.capacity:
+                while job.wants_text(source):
+                    await _aadd(source, job)
+                batch = job.next_batch(source)
+                if batch is None:
+                    break
+                crew.start(batch, job.converse(batch))
+            for text in job.plan.finished():
+                yield text
+            if not crew.running:
+                break
+            job.settle(*await crew.next_result())
+            if job.fatal and not driver.stop.is_set():
+                driver.stop.set()
+                job.give_up()
+    job.close(source)
+
+
+async def _aadd(source: _Source | _AsyncSource, job: Job[RowT]) -> None:
+    """Take texts into the plan; chunking goes to a thread where a loop would feel it."""
+    if isinstance(source, _Source):
+        texts = source.take(job.plan.room)
+    else:
+        texts = await source.take(job.plan.room)
+    if sum(map(_length, texts)) > _WORTH_A_THREAD:
+        await asyncio.to_thread(job.add, texts)
+    else:
+        job.add(texts)
+
+
+def _is_inside_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -1,0 +1,163 @@
+"""From a failed request to the error that the user reads.
+
+It knows the error classes and what to advise. It must not know how a reply is read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypedDict
+
+from langchain_hf_endpoint._wire import Cause, Failure
+from langchain_hf_endpoint.errors import (
+    AuthenticationError,
+    EndpointNotFoundError,
+    EndpointNotReadyError,
+    EndpointPausedError,
+    HFEndpointError,
+    InputError,
+    PaymentRequiredError,
+    ProtocolError,
+    RateLimitedError,
+    ServerError,
+    SettingsError,
+    TransportError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class _Wording:
+    error: type[HFEndpointError]
+    what: str
+    advice: str
+
+
+class _Details(TypedDict):
+    host: str
+    attempts: int
+    status: int | None
+
+
+_WORDING: Mapping[Cause, _Wording] = {
+    Cause.AUTHENTICATION: _Wording(
+        AuthenticationError,
+        "the server does not accept the key",
+        "Check api_key (or the variable that holds it) and what the token may do.",
+    ),
+    Cause.PAYMENT_REQUIRED: _Wording(
+        PaymentRequiredError,
+        "the account has no credit left",
+        "Add credit or use an endpoint of your own.",
+    ),
+    Cause.NOT_FOUND: _Wording(
+        EndpointNotFoundError,
+        "nothing at this URL takes embedding requests",
+        "Check the URL and its path (such as /embed or /v1/embeddings), and that the endpoint "
+        "still exists.",
+    ),
+    Cause.PAUSED: _Wording(
+        EndpointPausedError,
+        "the endpoint is paused, and requests do not wake it",
+        "Resume it on its page at Hugging Face, or ask its owner to.",
+    ),
+    Cause.NOT_READY: _Wording(
+        EndpointNotReadyError,
+        "the endpoint was not ready in time",
+        "It may still be starting: try again later, or raise max_wait.",
+    ),
+    Cause.RATE_LIMITED: _Wording(
+        RateLimitedError,
+        "the server refuses for its rate limit",
+        "Lower rate_limit.requests_per_minute or max_concurrent_requests, or raise max_wait.",
+    ),
+    Cause.SERVER: _Wording(
+        ServerError, "the server failed", "Look at the server's log, or try again later."
+    ),
+    Cause.BACKEND: _Wording(
+        ServerError,
+        "the server cannot do this",
+        "Look at the server's log; it may be short of memory or serve no embedding model.",
+    ),
+    Cause.TRANSPORT: _Wording(
+        TransportError, "no reply", "Check that the server runs, the network, and timeout."
+    ),
+    Cause.UNREACHABLE: _Wording(
+        TransportError, "no connection is possible", "Check the URL's host and its certificate."
+    ),
+    Cause.BATCH_TOO_LARGE: _Wording(
+        ServerError,
+        "the server calls a single input too many",
+        "Look at the server's limits (TEI: --max-client-batch-size).",
+    ),
+    Cause.BODY_TOO_LARGE: _Wording(
+        InputError,
+        "the text has more bytes than the server takes in one request",
+        "Chunk it smaller, or raise the server's limit (TEI: --payload-limit).",
+    ),
+    Cause.INPUT_REJECTED: _Wording(
+        InputError,
+        "the server rejects the text",
+        "Shorten or mend it, or set task_settings.truncate to True.",
+    ),
+    Cause.SETTING_REJECTED: _Wording(
+        SettingsError, "the server rejects a setting", "Check task_settings against the model."
+    ),
+    Cause.PROTOCOL: _Wording(
+        ProtocolError,
+        "the reply cannot be right",
+        "Nothing of it was used. Check that the URL leads to an embedding model.",
+    ),
+}
+
+
+def error_of(failure: Failure, *, host: str, attempts: int, sent_key: bool) -> HFEndpointError:
+    """Word a failure that is not tried again.
+
+    Args:
+        failure: The last one.
+        host: Where it happened.
+        attempts: How many requests were made for it.
+        sent_key: Whether a key went with them.
+    """
+    wording = _WORDING[failure.cause]
+    status = "" if failure.status is None else f"HTTP {failure.status}, "
+    advice = wording.advice
+    if failure.cause is Cause.AUTHENTICATION and not sent_key:
+        advice = (
+            "No key was sent. Pass api_key; HF_TOKEN is read only for Hugging Face's own hosts "
+            "over https."
+        )
+    if failure.retry_after is not None:
+        advice = f"The server asks to wait {failure.retry_after:.0f} s. {advice}"
+    problem = f"{wording.what}: {status}{failure.text}"
+    details: _Details = {"host": host, "attempts": attempts, "status": failure.status}
+    if wording.error is SettingsError:
+        where = ("task_settings", failure.text)
+        return SettingsError(where, problem=problem, advice=advice, **details)
+    return wording.error(problem, advice=advice, **details)
+
+
+def stops_the_call(error: HFEndpointError, *, has_worked: bool) -> bool:
+    """Whether the other batches of a call would meet the same error, so that sending them is vain.
+
+    What is wrong with one text or one reply says nothing about the others, once the server has
+    shown that it can give right answers.
+    """
+    return not (has_worked and isinstance(error, (InputError, ProtocolError)))
+
+
+def named(error: HFEndpointError, index: int) -> HFEndpointError:
+    """The error of a text that the server rejected, with the text's index."""
+    if not isinstance(error, InputError) or error.index is not None:
+        return error
+    return InputError(
+        error.problem,
+        index=index,
+        advice=error.advice,
+        host=error.host,
+        attempts=error.attempts,
+        status=error.status,
+    )

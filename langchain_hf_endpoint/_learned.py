@@ -1,0 +1,91 @@
+"""What this process has learned about one server: its protocol, its limits, its vectors' width.
+
+It knows facts and guards them with a lock. It must not send anything to find them out.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from langchain_hf_endpoint._dialects import Route
+    from langchain_hf_endpoint._wire import ServerInfo
+
+DEFAULT_BATCH_SIZE = 32
+"""TEI's own default for `max_client_batch_size`, and what we take where a server says nothing."""
+
+_DEFAULT_BODY_BYTES = 1_900_000
+"""A little below TEI's default `payload_limit` of 2,000,000 bytes."""
+
+
+@dataclass(slots=True)
+class Learned:
+    """Facts about the server behind one URL.
+
+    Attributes:
+        route: The dialect and URL that answered, None before the first answer.
+        info: What the server says of itself, None where it says nothing.
+        asked_for_info: Whether it was asked.
+        is_waking: Whether its last reply said that it is starting.
+        e5_logged: Whether it was logged that E5's prompts are in use.
+        latency_seconds: How long the last good reply took.
+    """
+
+    route: Route | None = None
+    info: ServerInfo | None = None
+    asked_for_info: bool = False
+    is_waking: bool = False
+    e5_logged: bool = False
+    latency_seconds: float = 0.0
+    _batch_size: int | None = None
+    _body_bytes: int = _DEFAULT_BODY_BYTES
+    _widths: dict[int | None, int] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def has_worked(self) -> bool:
+        """Whether the server ever gave a right answer."""
+        return bool(self._widths)
+
+    @property
+    def body_bytes(self) -> int:
+        """How many bytes a request may have."""
+        return self._body_bytes
+
+    def batch_size(self, wanted: int | None) -> int:
+        """How many inputs a request may have, where the settings want `wanted`."""
+        info = self.info
+        stated = info.max_batch_size if info else None
+        bounds = [wanted or stated or DEFAULT_BATCH_SIZE, self._batch_size]
+        bounds.append(info.max_concurrent_inputs if info else None)
+        return max(1, min(bound for bound in bounds if bound is not None))
+
+    def refused_batch(self, inputs: int, stated: int | None) -> None:
+        """Remember that a batch of so many inputs was too large."""
+        with self._lock:
+            smaller = stated if stated and stated < inputs else max(1, inputs // 2)
+            self._batch_size = min(smaller, self._batch_size or smaller)
+
+    def refused_body(self, size: int) -> None:
+        """Remember that a request of so many bytes was too large."""
+        with self._lock:
+            self._body_bytes = max(1, min(self._body_bytes, size // 2))
+
+    def width(self, asked: int | None) -> int | None:
+        """The width of the vectors where `asked` dimensions are asked for (None: the model's)."""
+        return self._widths.get(asked)
+
+    def problem_with_width(self, asked: int | None, width: int) -> str | None:
+        """Hold a reply's width against what was asked for and what came before."""
+        if asked is not None and width != asked:
+            return (
+                f"{asked} dimensions were asked for and {width} came: "
+                "the server or its model does not shorten vectors"
+            )
+        with self._lock:
+            before = self._widths.setdefault(asked, width)
+        if width != before:
+            return f"the vectors have {width} dimensions, those before had {before}"
+        return None

@@ -1,0 +1,238 @@
+"""From texts to batches, and from the results of batches back to one result per text.
+
+It owns every index: of texts, of unique inputs, of places in a batch. It must not know how a batch
+is sent, nor what a vector is made of.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import orjson
+
+from langchain_hf_endpoint.chunking import chunk
+from langchain_hf_endpoint.errors import HFEndpointError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from langchain_hf_endpoint._pooling import Keeper
+    from langchain_hf_endpoint.chunking import Chunk
+    from langchain_hf_endpoint.settings import ChunkingSettings
+
+RowT = TypeVar("RowT")
+
+LOOK_AHEAD = 16
+"""Batches that are gathered before they are cut, so that inputs of like lengths meet."""
+
+
+@dataclass(slots=True)
+class _Input(Generic[RowT]):
+    """A unique string that goes to the server, and what came back for it."""
+
+    text: str
+    size: int
+    wanted: int = 0
+    given: int = 0
+    result: RowT | HFEndpointError | None = None
+
+    def give(self, keeper: Keeper[RowT]) -> RowT:
+        """The vector, or a copy of it where the vector itself was given away before."""
+        row: RowT = self.result  # type: ignore[assignment]  # asked for only where there is one
+        self.given += 1
+        return row if self.given == 1 else keeper.again(row)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedText(Generic[RowT]):
+    """One text of the call: its chunks, and the inputs that stand for them, in order."""
+
+    index: int
+    chunks: Sequence[Chunk]
+    inputs: Sequence[_Input[RowT]]
+    error: HFEndpointError | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is a result or an error for every chunk."""
+        return all(one.result is not None for one in self.inputs)
+
+    def failure(self) -> HFEndpointError | None:
+        """The error that befell this text, if any."""
+        if self.error is not None:
+            return self.error
+        errors = (one.result for one in self.inputs if isinstance(one.result, HFEndpointError))
+        return next(errors, None)
+
+    def rows(self, keeper: Keeper[RowT]) -> list[RowT]:
+        """The vectors of the chunks, for a text without failure; no two texts share one."""
+        return [one.give(keeper) for one in self.inputs]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Generic[RowT]):
+    """The inputs of one request."""
+
+    inputs: Sequence[_Input[RowT]]
+
+    def texts(self) -> list[str]:
+        """What is sent."""
+        return [one.text for one in self.inputs]
+
+
+@dataclass(slots=True)
+class BatchBounds:
+    """How large a batch may be at present."""
+
+    inputs: int
+    body_bytes: int
+
+
+@dataclass(slots=True)
+class Plan(Generic[RowT]):
+    """The open books of one call: texts come in, batches go out, results come in, texts go out.
+
+    Args:
+        chunking: How texts are cut; None leaves them whole, outer blanks included (a query).
+        prompt: Text put before every chunk.
+        bounds: How large a batch may be, asked for at every cut.
+        keep: Whether results are kept for later texts that are the same (a list), or dropped as
+            soon as the text that they belong to is out (a stream of any length).
+    """
+
+    chunking: ChunkingSettings | None
+    prompt: str
+    bounds: Callable[[], BatchBounds]
+    keep: bool = True
+    look_ahead: float = LOOK_AHEAD
+    inputs_planned: int = 0
+    _unique: dict[str, _Input[RowT]] = field(default_factory=dict)
+    _unsent: list[_Input[RowT]] = field(default_factory=list)
+    _cut: deque[Batch[RowT]] = field(default_factory=deque)
+    _texts: deque[PlannedText[RowT]] = field(default_factory=deque)
+    _next_index: int = 0
+
+    def add(self, text: str) -> None:
+        """Cut the next text and note which of its chunks are new."""
+        index = self._next_index
+        self._next_index += 1
+        try:
+            check_text(text, index)
+            chunks = chunk(text, self.chunking) if self.chunking else ()
+            inputs = [self._input(self.prompt + one.text) for one in chunks]
+        except HFEndpointError as error:
+            self._texts.append(PlannedText(index, (), (), error))
+            return
+        if self.chunking is None:
+            inputs = [self._input(self.prompt + text)]
+        self._texts.append(PlannedText(index, chunks, inputs))
+
+    def _input(self, text: str) -> _Input[RowT]:
+        one = self._unique.get(text)
+        if one is None:
+            one = self._unique[text] = _Input(text, len(orjson.dumps(text)) + 1)
+            self._unsent.append(one)
+            self.inputs_planned += 1
+        one.wanted += 1
+        return one
+
+    @property
+    def room(self) -> float:
+        """How many more inputs the look-ahead takes before the next batches are cut."""
+        return 0 if self._cut else self.bounds().inputs * self.look_ahead - len(self._unsent)
+
+    @property
+    def is_far_behind(self) -> bool:
+        """Whether a stream must wait for its oldest texts before it takes in more."""
+        most = 4 * self.look_ahead * self.bounds().inputs
+        return not self.keep and max(len(self._unique), len(self._texts)) > most
+
+    @property
+    def is_all_cut(self) -> bool:
+        """Whether every input that was added has gone out in a batch."""
+        return not self._cut and not self._unsent
+
+    def next_batch(self, *, more_to_come: bool) -> Batch[RowT] | None:
+        """Take the next batch to send; None where no full one is left, or none at all."""
+        if not self._cut and self._unsent:
+            bounds = self.bounds()
+            ready = len(self._unsent)
+            if more_to_come:
+                ready -= ready % bounds.inputs  # the newest wait until they fill a batch
+            group = self._unsent[:ready]
+            # Alike lengths in one batch: the server pads each to the longest of its batch.
+            group.sort(key=lambda one: one.size, reverse=True)
+            self._cut.extend(Batch(inputs) for inputs in _groups(group, bounds))
+            self._unsent = self._unsent[ready:]
+        return self._cut.popleft() if self._cut else None
+
+    def drop_unsent(self, error: HFEndpointError) -> None:
+        """Nothing more will be sent: what was not is answered by this error."""
+        for batch in self._cut:
+            self.settle(batch.inputs, error)
+        self.settle(self._unsent, error)
+        self._cut.clear()
+        self._unsent = []
+
+    def settle(
+        self, inputs: Sequence[_Input[RowT]], result: Sequence[RowT] | HFEndpointError
+    ) -> None:
+        """Enter the results of some inputs, or the error that befell them."""
+        for place, one in enumerate(inputs):
+            one.result = result if isinstance(result, HFEndpointError) else result[place]
+
+    def finished(self) -> Iterator[PlannedText[RowT]]:
+        """The texts that are complete, in order, each once."""
+        while self._texts and self._texts[0].is_done:
+            text = self._texts.popleft()
+            yield text
+            if not self.keep:
+                self._forget(text)
+
+    def _forget(self, text: PlannedText[RowT]) -> None:
+        for one in text.inputs:
+            one.wanted -= 1
+            if one.wanted == 0:
+                self._unique.pop(one.text, None)
+
+
+def _groups(
+    inputs: Sequence[_Input[RowT]], bounds: BatchBounds
+) -> Iterator[Sequence[_Input[RowT]]]:
+    """Cut into runs within both bounds; an input over the byte bound goes alone."""
+    start = size = 0
+    for place, one in enumerate(inputs):
+        full = place - start == bounds.inputs or size + one.size > bounds.body_bytes
+        if full and place > start:
+            yield inputs[start:place]
+            start, size = place, 0
+        size += one.size
+    if start < len(inputs):
+        yield inputs[start:]
+
+
+def check_text(text: object, index: int) -> None:
+    """Refuse what cannot be embedded.
+
+    Raises:
+        InputError: The text is no string, is blank, or holds half of a surrogate pair.
+    """
+    if not isinstance(text, str):
+        kind = type(text).__name__
+        raise InputError(f"must be a string, not {kind}", index=index, advice="Convert it first.")
+    if not text or text.isspace():
+        raise InputError("is empty or blank", index=index, advice="Leave it out.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        place = error.start
+    else:
+        return
+    raise InputError(
+        f"holds a lone surrogate at character {place}, which no UTF-8 can carry",
+        index=index,
+        advice='Mend it where it is read, or with text.encode("utf-16", "surrogatepass")'
+        '.decode("utf-16", "replace").',
+    )

@@ -1,0 +1,336 @@
+"""What a call returns, made of finished texts: vectors, a matrix, chunks, a stream of chunks.
+
+It knows the promises of each method of the embeddings, for every face. It must not know how texts
+become finished.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+
+from langchain_hf_endpoint._calls import document_job, query_job
+from langchain_hf_endpoint._engine import afinished_texts, finished_texts
+from langchain_hf_endpoint._failing import named
+from langchain_hf_endpoint._plan import check_text
+from langchain_hf_endpoint._pooling import ARRAYS, LISTS
+from langchain_hf_endpoint._runtime import runtime_of
+from langchain_hf_endpoint.embedded_chunk import EmbeddedChunk
+from langchain_hf_endpoint.errors import EmbeddingError, HFEndpointError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from langchain_core.rate_limiters import BaseRateLimiter
+    from numpy.typing import NDArray
+
+    from langchain_hf_endpoint._calls import Settings
+    from langchain_hf_endpoint._engine import Job
+    from langchain_hf_endpoint._plan import PlannedText
+    from langchain_hf_endpoint._pooling import Keeper
+    from langchain_hf_endpoint._steps import Progress
+
+    Vector = list[float]
+    Array = NDArray[np.float32]
+
+RowT = TypeVar("RowT")
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a face sends its texts.
+
+    Attributes:
+        settings: The endpoint's sections.
+        limiter: Instead of the endpoint's own.
+        show_progress_bar: Whether document calls show how far they are.
+    """
+
+    settings: Settings
+    limiter: BaseRateLimiter | None = None
+    show_progress_bar: bool = False
+
+    def documents(self, keeper: Keeper[RowT], *, is_stream: bool = False) -> Job[RowT]:
+        """A call that embeds documents."""
+        progress = _progress_bar() if self.show_progress_bar else None
+        return document_job(
+            self.settings, keeper, limiter=self.limiter, progress=progress, is_stream=is_stream
+        )
+
+    def query(self) -> Job[Vector]:
+        """A call that embeds one query."""
+        return query_job(self.settings, LISTS, limiter=self.limiter)
+
+
+def vectors(target: Target, texts: Iterable[str]) -> list[Vector]:
+    """One vector per text."""
+    checked = _checked(texts)
+    if not checked:
+        return []
+    job = target.documents(LISTS)
+    return _gather(checked, job, lambda text: _pooled(text, job))
+
+
+async def avectors(target: Target, texts: Iterable[str]) -> list[Vector]:
+    """The async twin of `vectors`."""
+    checked = _checked(texts)
+    if not checked:
+        return []
+    job = target.documents(LISTS)
+    return await _agather(checked, job, lambda text: _pooled(text, job))
+
+
+def query_vector(target: Target, text: str) -> Vector:
+    """The vector of a query."""
+    check_text(text, 0)
+    for finished in finished_texts([text], job := target.query()):
+        return _only_vector(finished, job)
+    raise AssertionError("a text went in and none came out")
+
+
+async def aquery_vector(target: Target, text: str) -> Vector:
+    """The async twin of `query_vector`."""
+    check_text(text, 0)
+    async for finished in afinished_texts([text], job := target.query()):
+        return _only_vector(finished, job)
+    raise AssertionError("a text went in and none came out")
+
+
+def matrix(target: Target, texts: Iterable[str]) -> Array:
+    """One row per text."""
+    checked = _checked(texts)
+    if not checked:
+        return _no_rows(target)
+    job = target.documents(ARRAYS)
+    filling = _Filling(len(checked), job)
+    _gather(checked, job, filling.put)
+    return filling.matrix
+
+
+async def amatrix(target: Target, texts: Iterable[str]) -> Array:
+    """The async twin of `matrix`."""
+    checked = _checked(texts)
+    if not checked:
+        return _no_rows(target)
+    job = target.documents(ARRAYS)
+    filling = _Filling(len(checked), job)
+    await _agather(checked, job, filling.put)
+    return filling.matrix
+
+
+def chunks(target: Target, texts: Iterable[str]) -> list[list[EmbeddedChunk]]:
+    """The embedded chunks of each text."""
+    checked = _checked(texts)
+    return _gather(checked, target.documents(ARRAYS), _embedded) if checked else []
+
+
+async def achunks(target: Target, texts: Iterable[str]) -> list[list[EmbeddedChunk]]:
+    """The async twin of `chunks`."""
+    checked = _checked(texts)
+    return await _agather(checked, target.documents(ARRAYS), _embedded) if checked else []
+
+
+def chunk_stream(target: Target, texts: Iterable[str]) -> Iterator[EmbeddedChunk]:
+    """Embedded chunks in order, within bounded memory."""
+    _refuse_a_string(texts)
+    return _chunk_stream(texts, target.documents(ARRAYS, is_stream=True))
+
+
+def _chunk_stream(texts: Iterable[str], job: Job[Array]) -> Iterator[EmbeddedChunk]:
+    failures = _Failures()
+    try:
+        for text in finished_texts(texts, job):
+            if not failures.take(text):
+                yield from _embedded(text)
+    except HFEndpointError as error:
+        failures.fatal = error
+    finally:
+        _close(job.progress)
+    failures.raise_any()
+
+
+def achunk_stream(
+    target: Target, texts: Iterable[str] | AsyncIterable[str]
+) -> AsyncIterator[EmbeddedChunk]:
+    """The async twin of `chunk_stream`."""
+    _refuse_a_string(texts)
+    return _achunk_stream(texts, target.documents(ARRAYS, is_stream=True))
+
+
+async def _achunk_stream(
+    texts: Iterable[str] | AsyncIterable[str], job: Job[Array]
+) -> AsyncIterator[EmbeddedChunk]:
+    failures = _Failures()
+    finished = afinished_texts(texts, job)
+    try:
+        async for text in finished:
+            if not failures.take(text):
+                for embedded in _embedded(text):
+                    yield embedded
+    except HFEndpointError as error:
+        failures.fatal = error
+    finally:
+        await finished.aclose()
+        _close(job.progress)
+    failures.raise_any()
+
+
+class _Failures:
+    """The texts of a call that failed, and what ended the call, if anything did."""
+
+    def __init__(self) -> None:
+        self.of_text: dict[int, HFEndpointError] = {}
+        self.fatal: HFEndpointError | None = None
+
+    def take(self, text: PlannedText[RowT]) -> bool:
+        """Note the text's failure; False where it has none."""
+        error = text.failure()
+        if error is not None:
+            self.of_text[text.index] = named(error, text.index)
+        return error is not None
+
+    def raise_any(self) -> None:
+        """Raise what there is to raise about a stream, whose results are all out."""
+        if self.of_text:
+            raise EmbeddingError.of({}, self.of_text)
+        if self.fatal is not None:
+            raise self.fatal
+
+
+def _gather(
+    texts: list[str], job: Job[RowT], make: Callable[[PlannedText[RowT]], ResultT]
+) -> list[ResultT]:
+    gathered = _Gathered(len(texts), make)
+    try:
+        for text in finished_texts(texts, job):
+            gathered.take(text)
+    except HFEndpointError as error:
+        gathered.failures.fatal = error
+    finally:
+        _close(job.progress)
+    return gathered.all()
+
+
+async def _agather(
+    texts: list[str], job: Job[RowT], make: Callable[[PlannedText[RowT]], ResultT]
+) -> list[ResultT]:
+    gathered = _Gathered(len(texts), make)
+    try:
+        async for text in afinished_texts(texts, job):
+            gathered.take(text)
+    except HFEndpointError as error:
+        gathered.failures.fatal = error
+    finally:
+        _close(job.progress)
+    return gathered.all()
+
+
+class _Gathered(Generic[RowT, ResultT]):
+    """The results of a call on a list of texts."""
+
+    def __init__(self, count: int, make: Callable[[PlannedText[RowT]], ResultT]) -> None:
+        self._count = count
+        self._make = make
+        self._results: dict[int, ResultT] = {}
+        self.failures = _Failures()
+
+    def take(self, text: PlannedText[RowT]) -> None:
+        if not self.failures.take(text):
+            self._results[text.index] = self._make(text)
+
+    def all(self) -> list[ResultT]:
+        """Every result, in order of the texts, or the error that names those that failed."""
+        failed, fatal = self.failures.of_text, self.failures.fatal
+        if fatal is not None:
+            for index in range(self._count):
+                if index not in self._results:
+                    failed.setdefault(index, named(fatal, index))
+        if failed:
+            raise EmbeddingError.of(self._results, failed)
+        return list(self._results.values())
+
+
+class _Filling:
+    """A matrix that is filled row by row, so that no second copy of all vectors is needed."""
+
+    def __init__(self, rows: int, job: Job[Array]) -> None:
+        self._rows = rows
+        self._job = job
+        self.matrix: Array = np.empty((0, 0), dtype=np.float32)
+
+    def put(self, text: PlannedText[Array]) -> Array:
+        row = _pooled(text, self._job)
+        if not self.matrix.size:
+            self.matrix = np.empty((self._rows, len(row)), dtype=np.float32)
+        self.matrix[text.index] = row
+        stored: Array = self.matrix[text.index]
+        return stored
+
+
+def known_dimensions(target: Target) -> int | None:
+    """The width of the vectors: as seen, else as asked for, else None."""
+    asked = target.settings.task_settings.dimensions
+    return runtime_of(target.settings.service_settings).learned.width(asked) or asked
+
+
+def _no_rows(target: Target) -> Array:
+    return np.empty((0, known_dimensions(target) or 0), dtype=np.float32)
+
+
+def _pooled(text: PlannedText[RowT], job: Job[RowT]) -> RowT:
+    rows = text.rows(job.keeper)
+    if len(rows) == 1:
+        return rows[0]
+    words = [len(chunk.text.split()) for chunk in text.chunks]
+    return job.keeper.mean(rows, words, normalize=job.call.task.normalize)
+
+
+def _only_vector(text: PlannedText[Vector], job: Job[Vector]) -> Vector:
+    error = text.failure()
+    if error is not None:
+        raise error
+    return text.rows(job.keeper)[0]
+
+
+def _embedded(text: PlannedText[Array]) -> list[EmbeddedChunk]:
+    pairs = zip(text.chunks, text.rows(ARRAYS), strict=True)
+    return [
+        EmbeddedChunk(chunk.text, chunk.start, chunk.end, row, text.index) for chunk, row in pairs
+    ]
+
+
+def _checked(texts: Iterable[str]) -> list[str]:
+    """All texts, each fit to be embedded, before anything is sent.
+
+    Raises:
+        InputError: Names the first that is not.
+    """
+    _refuse_a_string(texts)
+    checked = list(texts)
+    for index, text in enumerate(checked):
+        check_text(text, index)
+    return checked
+
+
+def _refuse_a_string(texts: object) -> None:
+    if isinstance(texts, (str, bytes)) or not isinstance(texts, (Iterable, AsyncIterable)):
+        kind = type(texts).__name__
+        raise InputError(
+            f"texts must be several strings, such as a list, not one {kind}",
+            advice="Put a single text into a list.",
+        )
+
+
+def _progress_bar() -> Progress:
+    from langchain_hf_endpoint._progress import ProgressBar  # noqa: PLC0415 - tqdm loads late
+
+    return ProgressBar("embedding")
+
+
+def _close(progress: Progress | None) -> None:
+    if progress is not None:
+        progress.close()

@@ -1,0 +1,57 @@
+"""When a failed request is worth another try, and how long to wait before it.
+
+It knows causes, delays and the budget of one batch. It must not sleep, nor read a clock.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from langchain_hf_endpoint._wire import Cause, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+WORTH_ANOTHER_TRY = frozenset({Cause.NOT_READY, Cause.RATE_LIMITED, Cause.SERVER, Cause.TRANSPORT})
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Exponential back-off with jitter, within a budget of seconds.
+
+    Attributes:
+        max_wait: Seconds that one batch may spend from its first attempt to the start of its last.
+        first_delay: The bound of the first delay, in seconds; each later one is twice as long.
+        longest_delay: The bound never exceeds this, so that a server that came back is noticed.
+        chance: A source of numbers from 0 to 1.
+    """
+
+    max_wait: float
+    first_delay: float = 0.5
+    longest_delay: float = 8.0
+    chance: Callable[[], float] = random.random
+
+    def delay(self, failure: Failure, attempt: int, elapsed: float) -> float | None:
+        """Say how long to wait before the next attempt.
+
+        Args:
+            failure: How the last attempt ended.
+            attempt: How many attempts were made, 1 or more.
+            elapsed: Seconds since the first one began.
+
+        Returns:
+            Seconds, or None where another try would not help or does not fit into `max_wait`. A
+            wait that the server asks for is kept to the full, never cut to fit.
+        """
+        left = self.max_wait - elapsed
+        if failure.cause not in WORTH_ANOTHER_TRY or left <= 0:
+            return None
+        if failure.retry_after is not None:
+            # A little later than asked, and not all callers at the same instant.
+            wait = failure.retry_after + 0.05 + 0.1 * self.chance()
+            return wait if failure.retry_after <= left else None
+        bound = min(self.longest_delay, self.first_delay * 2.0 ** min(attempt - 1, 30))
+        # The last attempt is made at the end of the budget, not before it.
+        return min(left, bound / 2 + bound / 2 * self.chance())

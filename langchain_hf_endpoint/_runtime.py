@@ -1,0 +1,174 @@
+"""What cannot be pickled and must be shared: one limiter, window and set of clients per (url, key).
+
+It knows processes, event loops and who shares what. It must not decide anything about a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import hashlib
+import logging
+import os
+import threading
+from typing import TYPE_CHECKING, NamedTuple
+
+from langchain_hf_endpoint._learned import Learned
+from langchain_hf_endpoint._transport import AsyncTransport, SyncTransport
+from langchain_hf_endpoint._urls import host_of
+from langchain_hf_endpoint._window import Window
+from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from pydantic import SecretStr
+
+    from langchain_hf_endpoint.settings import ServiceSettings
+
+_logger = logging.getLogger("langchain_hf_endpoint")
+
+
+class _HeldTransport(NamedTuple):
+    """The clients of one loop, and the suspended generator that closes them with it."""
+
+    transport: AsyncTransport
+    closer: AsyncGenerator[None, None]
+
+
+class Runtime:
+    """What all callers of one (url, key) in this process share.
+
+    Attributes:
+        learned: What is known about the server.
+        limiter: Requests per minute.
+        window: Requests in flight.
+    """
+
+    def __init__(self, url: str, key: SecretStr | None, requests_per_minute: int) -> None:
+        self.url = url
+        self.learned = Learned()
+        self.limiter = RequestsPerMinuteLimiter(requests_per_minute)
+        self.window = Window()
+        self._key = key
+        self._lock = threading.Lock()
+        self._sync: SyncTransport | None = None
+        self._of_loop: dict[asyncio.AbstractEventLoop, _HeldTransport] = {}
+        self._agreed: set[int] = {requests_per_minute}
+
+    def __repr__(self) -> str:
+        return f"<Runtime of {host_of(self.url)}: {self.limiter!r}, {self.window!r}>"
+
+    @property
+    def has_key(self) -> bool:
+        """Whether requests carry a key."""
+        return self._key is not None
+
+    def redact(self, text: str) -> str:
+        """The text without the key, should a server have repeated it."""
+        return text.replace(self._key.get_secret_value(), "***") if self._key else text
+
+    def agree(self, service: ServiceSettings) -> None:
+        """Take the stricter of what this caller and those before want."""
+        wanted = service.rate_limit.requests_per_minute
+        with self._lock:
+            is_new = wanted not in self._agreed
+            self._agreed.add(wanted)
+        if is_new:
+            held = self.limiter.requests_per_minute
+            _logger.warning(
+                "%s is used with one key under two limits, %d and %d requests per minute: "
+                "the lower holds for both",
+                host_of(self.url),
+                held,
+                wanted,
+            )
+            self.limiter.slow_to(wanted)
+        if service.max_concurrent_requests is not None:
+            self.window.bound(requests=service.max_concurrent_requests)
+
+    def sync_transport(self) -> SyncTransport:
+        """The clients for threads."""
+        with self._lock:
+            if self._sync is None:
+                self._sync = SyncTransport(self.url, self._key)
+            return self._sync
+
+    async def async_transport(self) -> AsyncTransport:
+        """The clients of the running loop; they are closed when the loop shuts down."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            for old in [old for old in self._of_loop if old.is_closed()]:
+                del self._of_loop[old]
+            held = self._of_loop.get(loop)
+            if held is not None:
+                return held.transport
+            transport = AsyncTransport(self.url, self._key)
+            # `asyncio.run` finishes open async generators before it closes the loop.
+            closer = self._close_with_loop(loop, transport)
+            self._of_loop[loop] = _HeldTransport(transport, closer)
+        await anext(closer)
+        return transport
+
+    async def _close_with_loop(
+        self, loop: asyncio.AbstractEventLoop, transport: AsyncTransport
+    ) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._of_loop.pop(loop, None)
+            await transport.close()
+
+    def close(self) -> None:
+        """Close the clients for threads; those of loops go with their loops."""
+        with self._lock:
+            transport, self._sync = self._sync, None
+        if transport is not None:
+            transport.close()
+
+
+_runtimes: dict[tuple[str, str], Runtime] = {}
+_left_to_parent: list[dict[tuple[str, str], Runtime]] = []
+_lock = threading.Lock()
+
+
+def runtime_of(service: ServiceSettings) -> Runtime:
+    """The runtime that every endpoint with this URL and key shares in this process.
+
+    Raises:
+        SettingsError: The variable that should hold the key does not.
+    """
+    key = service.find_key()
+    secret = key.get_secret_value() if key else ""
+    identity = (service.url, hashlib.sha256(secret.encode()).hexdigest())
+    with _lock:
+        runtime = _runtimes.get(identity)
+        if runtime is None:
+            rate = service.rate_limit.requests_per_minute
+            runtime = _runtimes[identity] = Runtime(service.url, key, rate)
+    runtime.agree(service)
+    return runtime
+
+
+def forget_runtimes() -> None:
+    """Close all connections for threads and forget what was learned. For tests and at exit."""
+    with _lock:
+        runtimes = list(_runtimes.values())
+        _runtimes.clear()
+    for runtime in runtimes:
+        runtime.close()
+
+
+def _start_anew_after_fork() -> None:
+    """A child process must not use its parent's connections, locks and permits."""
+    global _runtimes, _lock  # noqa: PLW0603 - the old ones may be in any state
+    # Kept, not freed: freeing would run clean-up code of the parent's event loops.
+    _left_to_parent.append(_runtimes)
+    _runtimes = {}
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew_after_fork)
+atexit.register(forget_runtimes)

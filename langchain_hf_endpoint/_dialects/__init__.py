@@ -1,0 +1,37 @@
+"""The wire dialects: how each kind of server is asked for vectors, and how its answers are read.
+
+Everything here is a pure function of its arguments: no I/O, no state. One place turns a reply into
+data (``reading``, ``vectors``) or into a failure (``failures``, ``words``, ``waits``); the three
+dialects differ in what they ask, and each understands every answer.
+"""
+
+from __future__ import annotations
+
+from langchain_hf_endpoint._dialects.base import Dialect
+from langchain_hf_endpoint._dialects.detection import (
+    Route,
+    candidates,
+    conclude,
+    declines,
+    recognise,
+)
+from langchain_hf_endpoint._dialects.failures import explain
+from langchain_hf_endpoint._dialects.info import info_request, read_info
+from langchain_hf_endpoint._dialects.known import DIALECTS
+from langchain_hf_endpoint._dialects.openai import models_request, read_model, unknown_model
+
+__all__ = [
+    "DIALECTS",
+    "Dialect",
+    "Route",
+    "candidates",
+    "conclude",
+    "declines",
+    "explain",
+    "info_request",
+    "models_request",
+    "read_info",
+    "read_model",
+    "recognise",
+    "unknown_model",
+]

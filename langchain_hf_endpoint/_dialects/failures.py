@@ -1,0 +1,153 @@
+"""A reply that is no success: what it means for the requests to come.
+
+The statuses alone do not say. An inference endpoint that is paused answers 400, TEI calls a batch
+that is too large 413 or 422 depending on its version, and both statuses also stand for an input
+that is too long and for a prompt that does not exist. So the words decide where they are known,
+then the status. The table is total: any status with any body is some failure.
+
+Sources: https://github.com/huggingface/text-embeddings-inference (router/src/http/server.rs),
+https://huggingface.co/docs/inference-endpoints, and per rule below.
+
+It knows statuses. It must not know what is done about a failure.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from langchain_hf_endpoint._dialects.base import split_url
+from langchain_hf_endpoint._dialects.waits import wait_asked
+from langchain_hf_endpoint._dialects.wordings import (
+    BATCH_LIMIT,
+    BODY_LIMIT,
+    DAMAGED,
+    INPUT,
+    INPUT_IN_5XX,
+    MARK_OF_TEI,
+    PAUSED,
+    SETTING,
+    WRONG_FIELDS,
+    WRONG_ROUTE,
+)
+from langchain_hf_endpoint._dialects.words import shortened, words_of
+from langchain_hf_endpoint._wire import Cause, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from langchain_hf_endpoint._wire import Reply
+
+_BY_STATUS: Mapping[int, Cause] = {
+    401: Cause.AUTHENTICATION,
+    402: Cause.PAYMENT_REQUIRED,
+    403: Cause.AUTHENTICATION,
+    404: Cause.NOT_FOUND,
+    405: Cause.NOT_FOUND,
+    407: Cause.AUTHENTICATION,
+    408: Cause.SERVER,
+    410: Cause.NOT_FOUND,
+    424: Cause.BACKEND,  # TEI: inference failed, or the model makes no embeddings
+    425: Cause.SERVER,
+    429: Cause.RATE_LIMITED,
+    500: Cause.SERVER,
+    502: Cause.SERVER,
+    503: Cause.NOT_READY,
+    504: Cause.SERVER,
+}
+_ABOUT_THE_REQUEST = (400, 413, 422)
+REDIRECTS = range(300, 400)
+_CLIENT_ERRORS = range(400, 500)
+_SERVER_ERRORS = range(500, 600)
+_TOO_LARGE = 413
+
+
+def explain(reply: Reply, clock: Callable[[], float] = time.time) -> Failure:
+    """Say what a reply without success means. Never raises.
+
+    Args:
+        reply: Any reply. One of success is a ``PROTOCOL`` failure here: its vectors are missing.
+        clock: The time of day, for a ``Retry-After`` with a date in a reply that has none itself.
+    """
+    words = words_of(reply)
+    limit = _batch_limit(reply, words)
+    return Failure(
+        cause=Cause.BATCH_TOO_LARGE if limit else _cause(reply, words),
+        text=_text(reply, words),
+        status=reply.status,
+        retry_after=wait_asked(reply, clock),
+        batch_limit=limit,
+    )
+
+
+def _batch_limit(reply: Reply, words: str) -> int | None:
+    """Return how many inputs the server takes, if that is what it says."""
+    found = BATCH_LIMIT.search(words) if reply.status in _ABOUT_THE_REQUEST else None
+    digits = next((group for group in found.groups() if group), "") if found else ""
+    sensible = 9
+    return (int(digits) or None) if 0 < len(digits) <= sensible else None
+
+
+def _cause(reply: Reply, words: str) -> Cause:
+    """Find what it means: by the words where the status leaves it open, then by the status."""
+    status = reply.status
+    if status in _CLIENT_ERRORS or status in _SERVER_ERRORS:
+        if PAUSED.search(words):
+            return Cause.PAUSED
+        if INPUT_IN_5XX.search(words):
+            return Cause.INPUT_REJECTED
+    if status in _ABOUT_THE_REQUEST:
+        return _refused(reply, words)
+    if status in REDIRECTS:
+        return Cause.NOT_FOUND
+    if status in _SERVER_ERRORS:
+        return _BY_STATUS.get(status, Cause.BACKEND)
+    # Other client errors (406, 409, 411, 415, 431, 451, …) are about neither key, URL nor inputs,
+    # as we send them: they come from something between us and the server.
+    return _BY_STATUS.get(status, Cause.PROTOCOL)
+
+
+def _refused(reply: Reply, words: str) -> Cause:
+    """Tell what of a request the server refuses with 400, 413 or 422.
+
+    - The inputs are the last resort: the caller then looks for the one that is to blame by asking
+      again with fewer, which is also right for the inference toolkit, whose every error is a 400,
+      lack of memory included.
+    - Fields of another dialect are a setting that is wrong (``dialect`` or ``url``): no input
+      would pass, and the server said why.
+    - JSON that arrived damaged, and a web page, come from something on the way, not from a server
+      of embeddings: ``PROTOCOL``.
+    """
+    for pattern, cause in (
+        (BODY_LIMIT, Cause.BODY_TOO_LARGE),
+        (SETTING, Cause.SETTING_REJECTED),
+        (INPUT, Cause.INPUT_REJECTED),
+        (WRONG_ROUTE, Cause.NOT_FOUND),
+        (WRONG_FIELDS, Cause.SETTING_REJECTED),
+        (DAMAGED, Cause.PROTOCOL),
+    ):
+        if pattern.search(words):
+            return cause
+    if reply.status == _TOO_LARGE and not MARK_OF_TEI.search(reply.body):
+        # nginx, load balancers and API gateways, with a web page or with no body at all.
+        return Cause.BODY_TOO_LARGE
+    if reply.body.lstrip()[:1] == b"<":
+        return Cause.PROTOCOL
+    return Cause.INPUT_REJECTED
+
+
+def _text(reply: Reply, words: str) -> str:
+    """Say what happened, in the server's words if it has any."""
+    if reply.status in REDIRECTS:
+        target = redirect_target(reply)
+        return shortened(f"it redirects to {target}" if target else "it redirects to nowhere")
+    return shortened(words) or "no explanation"
+
+
+def redirect_target(reply: Reply) -> str:
+    """Return where a reply redirects to, without the query, which may hold a secret."""
+    parts = split_url(reply.headers.get("location", "").strip())
+    if parts is None:
+        return ""
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=host, query="", fragment="").geturl()

@@ -1,0 +1,119 @@
+"""What a server says of itself: TEI's ``GET /info``.
+
+It is worth one request: it tells how many inputs fit into a request and how many may be in flight.
+Source: https://github.com/huggingface/text-embeddings-inference (router/src/lib.rs, ``Info``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from langchain_hf_endpoint._dialects.base import get, split_url
+from langchain_hf_endpoint._dialects.words import shortened
+from langchain_hf_endpoint._wire import ServerInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_hf_endpoint._dialects.vectors import JSON
+    from langchain_hf_endpoint._wire import Reply, Request
+
+_OK = 200
+_WITHOUT_INFO = ("router.huggingface.co", "api-inference.huggingface.co")
+"""Serverless: one host for all models, in front of whichever server."""
+
+_ROUTES = ("/v1/embeddings", "/embeddings", "/embed", "/invocations", "/predict", "/v1")
+"""The routes of TEI and its like, longest first."""
+
+
+def _base_path(path: str) -> str:
+    """Return where a server is mounted, given the path of its embedding route."""
+    path = path.rstrip("/")
+    for route in _ROUTES:
+        if path.endswith(route):
+            return path[: -len(route)]
+    return path
+
+
+def info_request(url: str) -> Request | None:
+    """Ask the server behind an embeddings URL about itself; None where nobody would answer.
+
+    Behind a gateway's own path the server is taken to be mounted at that path. A query, which may
+    be what the gateway knows its callers by, stays.
+    """
+    parts = split_url(url)
+    if parts is None or not parts.netloc or parts.hostname in _WITHOUT_INFO:
+        return None
+    if "/pipeline/" in parts.path:
+        return None
+    return get(parts._replace(path=_base_path(parts.path) + "/info", fragment="").geturl())
+
+
+def read_info(reply: Reply) -> ServerInfo | None:
+    """Read the answer; None where it is not one of TEI's or TGI's."""
+    if reply.status != _OK:
+        return None
+    try:
+        told = orjson.loads(reply.body)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(told, dict):
+        return None
+    if "max_client_batch_size" in told or isinstance(told.get("model_type"), dict):
+        return ServerInfo(
+            kind="tei",
+            version=_text(told, "version"),
+            model_id=_model_id(told),
+            max_input_tokens=_number(told, "max_input_length"),
+            max_batch_size=_number(told, "max_client_batch_size"),
+            max_concurrent_inputs=_number(told, "max_concurrent_requests"),
+            unfit=_unfit(told.get("model_type")),
+        )
+    if "max_total_tokens" in told:
+        # https://github.com/huggingface/text-generation-inference
+        return ServerInfo(
+            kind="tgi",
+            version=_text(told, "version"),
+            model_id=_model_id(told),
+            unfit="Text Generation Inference, which makes no embeddings",
+        )
+    return None
+
+
+def _unfit(model_type: JSON) -> str | None:
+    """Say why no dense embeddings come from a model of this type.
+
+    Posting to such a server's ``/`` would give scores or labels, since TEI's root route does
+    whatever the model is for.
+    """
+    if not isinstance(model_type, dict) or not model_type:
+        return None
+    kind = next(iter(model_type))
+    if str(kind).lower() != "embedding":
+        return f"it serves a {shortened(str(kind), 40)}, not an embedding model"
+    details = model_type[kind]
+    pooling = details.get("pooling") if isinstance(details, dict) else None
+    if isinstance(pooling, str) and pooling.lower() == "splade":
+        return "it serves a SPLADE model, whose embeddings are sparse"
+    return None
+
+
+def _model_id(told: Mapping[str, JSON]) -> str | None:
+    """Return the model's name, unless it is a folder: ``/repository`` on Inference Endpoints."""
+    for field in ("model_id", "served_model_name"):
+        name = _text(told, field)
+        if name is not None and not name.startswith(("/", ".")):
+            return name
+    return None
+
+
+def _text(told: Mapping[str, JSON], field: str) -> str | None:
+    value = told.get(field)
+    return (shortened(value, 200) or None) if isinstance(value, str) else None
+
+
+def _number(told: Mapping[str, JSON], field: str) -> int | None:
+    value = told.get(field)
+    return value if type(value) is int and value > 0 else None

@@ -1,0 +1,170 @@
+"""A reply to an embedding request: where its rows are, in every shape that is known.
+
+Shapes: ``[[…]]`` (TEI), ``{"embeddings": [[…]]}`` (hf-serve, the inference toolkit),
+``{"data": [{"index", "embedding"}]}`` (OpenAI's), and for a single input also a bare vector in the
+place of a list of one. All are read whichever dialect was spoken: a server is asked in one way and
+may answer in another, and the vectors are right all the same.
+
+It knows what JSON looks like. It must not know which numbers are right: ``vectors`` does.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import orjson
+
+from langchain_hf_endpoint._dialects.failures import explain
+from langchain_hf_endpoint._dialects.vectors import JSON, to_vectors
+from langchain_hf_endpoint._dialects.words import html_title, said, shortened
+from langchain_hf_endpoint._wire import Cause, Failure
+
+if TYPE_CHECKING:
+    from langchain_hf_endpoint._wire import Reply, Rows
+
+SUCCESSES = range(200, 300)
+
+
+def read(reply: Reply, count: int) -> Rows | Failure:
+    """Return the vectors of a reply to ``count`` inputs, in their order, or why there are none."""
+    if reply.status not in SUCCESSES:
+        return explain(reply)
+    try:
+        answer = orjson.loads(reply.body)
+    except orjson.JSONDecodeError as error:
+        text = _no_json(reply, count, error)
+    else:
+        vectors = _vectors_of(answer, count, reply.body)
+        if not isinstance(vectors, str):
+            return vectors
+        text = vectors
+    return Failure(Cause.PROTOCOL, text, reply.status)
+
+
+def answers(reply: Reply) -> str | None:
+    """Name the shape of what may be vectors in a reply: ``list`` or ``object``; else None.
+
+    Vectors that are wrong are vectors still: whoever sent them is a server of embeddings.
+    """
+    if reply.status not in SUCCESSES:
+        return None
+    try:
+        answer = orjson.loads(reply.body)
+    except orjson.JSONDecodeError:
+        # Broken off, or with NaN in it.
+        start = b"".join(reply.body[:64].split())
+        if start.startswith((b"[[", b"[0", b"[-")):
+            return "list"
+        return "object" if start.startswith((b'{"embeddings":[', b'{"object":"list"')) else None
+    if isinstance(answer, list):
+        return "list" if answer and type(answer[0]) in (list, float, int) else None
+    if isinstance(answer, dict) and not answer.get("error"):
+        named = (answer.get("embeddings"), answer.get("data"))
+        return "object" if any(isinstance(rows, list) for rows in named) else None
+    return None
+
+
+def _vectors_of(answer: JSON, count: int, source: bytes | None) -> Rows | str:
+    """Find the rows in what was parsed and check them."""
+    if isinstance(answer, list):
+        return _of_list(answer, count, source)
+    if not isinstance(answer, dict):
+        return f"{_kind(answer)} instead of vectors"
+    if answer.get("error"):
+        return f"an error with a status of success: {said(answer) or 'no explanation'}"
+    for name in ("embeddings", "data"):
+        rows = answer.get(name)
+        if isinstance(rows, list):
+            if name == "data":
+                return _of_data(rows, count)
+            return _of_list(rows, count, source)
+    return f"an object without embeddings ({_fields(answer)})"
+
+
+def _of_list(rows: list[JSON], count: int, source: bytes | None) -> Rows | str:
+    """Take a list of vectors, or one bare vector for one input."""
+    first = rows[0] if rows else None
+    if type(first) in (float, int):
+        # api-inference-community and the inference toolkit answer so to a single text.
+        if count == 1:
+            return to_vectors([rows], count)
+        return f"a flat list of {len(rows)} numbers for {count} inputs: one vector, or scores"
+    if isinstance(first, dict):
+        return f"a list of objects ({_fields(first)}) instead of vectors"
+    if isinstance(first, str):
+        return "a list of strings instead of vectors"
+    return to_vectors(rows, count, source)
+
+
+def _fields(answer: dict[str, JSON]) -> str:
+    return f"fields: {shortened(', '.join(list(answer)[:5]), 120) or 'none'}"
+
+
+def _of_data(items: list[JSON], count: int) -> Rows | str:
+    """Take OpenAI's items and bring them into the order that their indexes say."""
+    rows: list[JSON] = []
+    indexes: list[JSON] = []
+    for position, item in enumerate(items):
+        if not isinstance(item, dict) or "embedding" not in item:
+            return f"item {position} of data has no embedding"
+        rows.append(item["embedding"])
+        indexes.append(item.get("index"))
+    if len(rows) != count:
+        return to_vectors(rows, count)
+    order = list(range(count))
+    if indexes != order or set(map(type, indexes)) != {int}:
+        if wrong := _wrong_index(indexes, count):
+            return wrong
+        order.sort(key=indexes.__getitem__)
+        rows = [rows[position] for position in order]
+    return to_vectors(rows, count)
+
+
+def _wrong_index(indexes: list[JSON], count: int) -> str:
+    """Say which index cannot be right. Some servers give every item the index 0."""
+    seen = set()
+    for position, index in enumerate(indexes):
+        if type(index) is not int:
+            return f"item {position} of data has no index"
+        if not 0 <= index < count:
+            return f"item {position} of data has the index {index}, with {count} inputs"
+        if index in seen:
+            return f"two items of data have the index {index}"
+        seen.add(index)
+    return ""
+
+
+def _kind(value: JSON) -> str:
+    if value is None:
+        return "null"
+    return {bool: "true or false", str: "a string"}.get(type(value), "a number")
+
+
+def _no_json(reply: Reply, count: int, error: orjson.JSONDecodeError) -> str:
+    """Say what a body is that is not JSON."""
+    body = reply.body
+    if not body.strip():
+        return "an empty body"
+    if body.lstrip()[:1] == b"<":
+        title = html_title(body)
+        return f"a web page instead of vectors{f': {title}' if title else ''}"
+    if body[:2] == b"\x1f\x8b":
+        return "a body compressed with gzip, which was not asked for"
+    if (fault := _non_standard(body, count)) is not None:
+        return fault
+    if error.pos >= len(body.decode(errors="replace")) or "unexpected end" in error.msg:
+        return f"JSON that breaks off after {len(body)} bytes"
+    return f"not JSON ({shortened(str(error), 120)})"
+
+
+def _non_standard(body: bytes, count: int) -> str | None:
+    """Say what is wrong with the vectors in JSON that holds NaN, Infinity or 1e999.
+
+    Python servers write those; the standard, and orjson, do not know them.
+    """
+    try:
+        vectors = _vectors_of(json.loads(body), count, None)
+    except (ValueError, RecursionError):
+        return None
+    return vectors if isinstance(vectors, str) else None

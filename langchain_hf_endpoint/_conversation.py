@@ -29,10 +29,11 @@ from langchain_hf_endpoint._dialects import (
     unknown_model,
 )
 from langchain_hf_endpoint._failing import error_of
+from langchain_hf_endpoint._options import options_of, unsupported_settings
 from langchain_hf_endpoint._prompts import e5_prompt, needs_e5_prompts
 from langchain_hf_endpoint._steps import AcquireFrom, Enter, Pause, Send, Waiting
 from langchain_hf_endpoint._urls import host_of, is_dedicated_endpoint
-from langchain_hf_endpoint._wire import Cause, Failure, InputOptions, Reply
+from langchain_hf_endpoint._wire import Cause, Failure, Reply
 from langchain_hf_endpoint.errors import HFEndpointError, SettingsError
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
 
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._retrying import RetryPolicy
     from langchain_hf_endpoint._steps import Answer, Step
     from langchain_hf_endpoint._window import Lane, Window
-    from langchain_hf_endpoint._wire import Request, Rows
+    from langchain_hf_endpoint._wire import InputOptions, Request, Rows
     from langchain_hf_endpoint.settings import ServiceSettings, TaskSettings
 
     T = TypeVar("T")
@@ -84,15 +85,7 @@ class Call:
     @property
     def options(self) -> InputOptions:
         """What the server is asked to do with the inputs of this lane."""
-        task = self.task
-        name = task.query_prompt_name if self.lane == "query" else task.document_prompt_name
-        return InputOptions(
-            prompt_name=name,
-            truncate=task.truncate,
-            normalize=task.normalize,
-            dimensions=task.dimensions,
-            model=self.learned.model,
-        )
+        return options_of(self.task, self.lane, self.learned.model)
 
     @property
     def prompt(self) -> str:
@@ -241,8 +234,7 @@ def _routes(call: Call) -> Sequence[Route]:
         routes = candidates(service.url)
     able = [route for route in routes if not route.dialect.unsupported(call.options)]
     if not able:
-        problems = routes[0].dialect.unsupported(call.options)
-        raise SettingsError(*((f"task_settings.{name}", why) for name, why in problems))
+        raise SettingsError(*unsupported_settings(routes[0].dialect, call.task, call.lane))
     return able
 
 

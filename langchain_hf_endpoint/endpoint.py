@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from langchain_hf_endpoint._sections import Allowed, Problem, Section
 from langchain_hf_endpoint._urls import host_of
@@ -151,6 +151,21 @@ class InferenceEndpoint(Section):
         if fields["inference_id"] is None:
             fields["inference_id"] = _id_of(fields["service_settings"])
         return fields, problems
+
+    @model_validator(mode="after")
+    def _check_dialect(self) -> Self:
+        """Refuse what the named dialect cannot carry; with `auto` it shows at the first request."""
+        if self.service_settings.dialect == "auto":
+            return self
+        from langchain_hf_endpoint._dialects import DIALECTS  # noqa: PLC0415 - rarely needed
+        from langchain_hf_endpoint._options import unsupported_settings  # noqa: PLC0415
+
+        dialect, task = DIALECTS[self.service_settings.dialect], self.task_settings
+        problems = dict(unsupported_settings(dialect, task, "query"))
+        problems.update(unsupported_settings(dialect, task, "document"))
+        if problems:
+            raise SettingsError(*problems.items())
+        return self
 
     @classmethod
     def from_config(

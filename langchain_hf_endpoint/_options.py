@@ -1,0 +1,36 @@
+"""From task settings to what is asked of the server, and which of it a dialect cannot carry.
+
+It knows both sides' names. It must not know how a request is written.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from langchain_hf_endpoint._wire import InputOptions
+
+if TYPE_CHECKING:
+    from langchain_hf_endpoint._dialects import Dialect
+    from langchain_hf_endpoint._sections import Problem
+    from langchain_hf_endpoint._window import Lane
+    from langchain_hf_endpoint.settings import TaskSettings
+
+
+def options_of(task: TaskSettings, lane: Lane, model: str | None = None) -> InputOptions:
+    """What the server is asked to do with the inputs of this lane."""
+    return InputOptions(
+        prompt_name=task.query_prompt_name if lane == "query" else task.document_prompt_name,
+        truncate=task.truncate,
+        normalize=task.normalize,
+        dimensions=task.dimensions,
+        model=model,
+    )
+
+
+def unsupported_settings(dialect: Dialect, task: TaskSettings, lane: Lane) -> list[Problem]:
+    """The task settings that this dialect cannot carry, by the names that the user knows."""
+    refused = dialect.unsupported(options_of(task, lane))
+    return [
+        (f"task_settings.{lane}_{name}" if name == "prompt_name" else f"task_settings.{name}", why)
+        for name, why in refused
+    ]

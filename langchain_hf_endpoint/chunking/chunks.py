@@ -1,0 +1,93 @@
+"""The chunk, and the function that cuts a text into chunks as the settings say.
+
+It knows which strategy uses which steps. It must not know how any step is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from langchain_hf_endpoint.chunking.sentences import sentence_ends
+from langchain_hf_endpoint.chunking.windows import sentence_windows, word_windows
+from langchain_hf_endpoint.chunking.words import Words, has_at_most
+from langchain_hf_endpoint.settings import ChunkingSettings
+
+if TYPE_CHECKING:
+    from langchain_hf_endpoint.chunking.windows import Window
+
+_DEFAULTS = ChunkingSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of a text, from the first character of a word to the last character of a word.
+
+    Attributes:
+        text: The piece itself: ``source[start:end]``, with no blank before or after it.
+        start: Offset of its first character in the source, in code points (as Python counts).
+        end: Offset after its last character.
+    """
+
+    text: str
+    start: int
+    end: int
+
+
+def chunk(
+    text: str, settings: ChunkingSettings | Mapping[str, object] | None = None
+) -> list[Chunk]:
+    """Cut a text into chunks of at most ``max_chunking_size`` words.
+
+    A word is a run of characters between blanks, exactly as ``str.split()`` has it. Every word of
+    the text is in at least one chunk, and the chunks are in the order of the text. Takes time and
+    memory in proportion to the text's length, whatever the text.
+
+    Args:
+        text: Any string; lone surrogates and control characters do no harm.
+        settings: How to cut; a mapping is checked as `ChunkingSettings` is. Default: sentences,
+            at most 250 words a chunk, one sentence of overlap.
+
+    Returns:
+        The chunks; none for an empty or blank text.
+
+    Raises:
+        SettingsError: A setting is wrong, or its ``language`` has no trained table on this machine.
+    """
+    chosen = as_settings(settings)
+    size = chosen.max_chunking_size
+    if size is None or has_at_most(text, size):
+        return _whole(text)
+    words = Words.of(text)
+    spans = words.spans(_windows(text, words, size, chosen))
+    return [Chunk(text[start:end], start, end) for start, end in spans]
+
+
+def as_settings(settings: ChunkingSettings | Mapping[str, object] | None) -> ChunkingSettings:
+    """Settings as a user may give them -> the checked object; None stands for the defaults.
+
+    Raises:
+        SettingsError: A field is unknown, or its value is not allowed.
+    """
+    if settings is None:
+        return _DEFAULTS
+    if isinstance(settings, Mapping):
+        return ChunkingSettings(**settings)
+    return settings
+
+
+def _whole(text: str) -> list[Chunk]:
+    """The text without its outer blanks as one chunk; none if nothing is left."""
+    body = text.strip()
+    if not body:
+        return []
+    start = len(text) - len(text.lstrip())
+    return [Chunk(body, start, start + len(body))]
+
+
+def _windows(text: str, words: Words, size: int, settings: ChunkingSettings) -> list[Window]:
+    if settings.strategy == "word":
+        return word_windows(len(words), size, settings.overlap or 0)
+    ends = sentence_ends(text, words, settings.language or "english")
+    return sentence_windows(ends, size, overlapping=bool(settings.sentence_overlap))

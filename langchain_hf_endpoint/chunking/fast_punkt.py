@@ -1,0 +1,182 @@
+"""Punkt's decisions taken on strings: NLTK's sentences, found more than ten times as fast.
+
+NLTK makes objects of the words around every full stop and passes them through three generators.
+Nearly always that only shows that the word before is an ordinary one, which takes a single look-up.
+Here the ordinary case costs just that, and every other case goes through NLTK's own rules
+(https://www.nltk.org/api/nltk.tokenize.punkt.html), written for strings.
+
+The patterns are those of the NLTK that is installed. Where its rules may be others, this must not
+be used: with a later NLTK, unless a comparison on a sample shows no difference, and on texts with
+U+001C to U+001F, which NLTK's regular expressions take for letters and its string methods for
+blanks.
+
+It knows Punkt's rules and NLTK's quirks. It must not know words or chunks as we have them.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Iterator
+
+    from langchain_hf_endpoint.chunking.punkt_tables import PunktTables
+
+# Flags of the tables: how a word was seen. With a capital: at the start of a sentence (1 << 1),
+# within one (1 << 2), at an unknown place (1 << 3); with a small letter: the same (1 << 4, 5, 6).
+_CAPITAL, _CAPITAL_WITHIN = 0b0001110, 0b0000100
+_SMALL, _SMALL_AT_START = 0b1110000, 0b0010000
+
+_NUMBER = "##number##"  # how the tables write any number
+_SENTENCE_ENDS = frozenset(".?!")
+_NEVER_FIRST = frozenset(";:,.!?")
+
+
+class PunktPatterns(NamedTuple):
+    """NLTK's regular expressions.
+
+    Attributes:
+        candidates: A mark that may end a sentence; its group ``next_tok`` is the word that follows,
+            if a blank is in between, ``after_tok`` that word and the blank, or the closing mark.
+        tokens: The parts of a line: words with their full stop, other marks on their own.
+        closing: Quotes and brackets that still belong to the sentence that has ended before them.
+        initial: A single letter with a full stop.
+        number: A number, with its full stop if it has one.
+    """
+
+    candidates: re.Pattern[str]
+    tokens: re.Pattern[str]
+    closing: re.Pattern[str]
+    initial: re.Pattern[str]
+    number: re.Pattern[str]
+
+
+class FastPunkt:
+    """Finds the sentences of a language; may be used from many threads at once.
+
+    Args:
+        tables: What was learnt of the language.
+        patterns: Those of the NLTK whose results are wanted.
+    """
+
+    def __init__(self, tables: PunktTables, patterns: PunktPatterns) -> None:
+        self._tables = tables
+        self._patterns = patterns
+        # A full stop after any other word of two letters or more ends the sentence.
+        self._doubtful = tables.abbreviations | {first for first, *_ in tables.collocations}
+
+    def sentence_starts(self, text: str) -> list[int]:
+        """The offsets at which the sentences of a text start, ascending, the first excepted."""
+        breaks = list(self._breaks(text))
+        stops = [*(stop for stop, _ in breaks), len(text.rstrip())][1:]
+        begins = [
+            self._after_closing(text, start, stop)
+            for (_, start), stop in zip(breaks, stops, strict=True)
+        ]
+        # Of the last one there may be nothing left; each other has at least the mark at its end.
+        return begins[:-1] if begins and begins[-1] == stops[-1] else begins
+
+    def _after_closing(self, text: str, start: int, stop: int) -> int:
+        """Where a sentence starts if the closing marks at its start belong to the one before."""
+        if text[start].isalnum():
+            return start
+        closing = self._patterns.closing.match(text, start, stop)
+        return closing.end() if closing else start
+
+    def _breaks(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where a sentence ends and where the next one starts, before closing marks are moved."""
+        decided: dict[str, bool] = {}  # for this text only: what it holds may be private
+        for start, match in self._candidates(text):
+            mark = match.start()
+            word = text[start:mark]
+            if text[mark] == "." and not self._is_ordinary(word):
+                context = f"{word}.{match['after_tok']}"
+                ends = decided.get(context)
+                if ends is None:
+                    ends = decided[context] = self._holds_break(context)
+                if not ends:
+                    continue
+            following = match.start("next_tok")
+            yield mark + 1, mark + 1 if following < 0 else following
+
+    def _candidates(self, text: str) -> Iterator[tuple[int, re.Match[str]]]:
+        """The marks that may end a sentence, each with the start of the word before it.
+
+        Of marks that are parted by no blank, only the last one counts, with the word before the
+        first one; except that a first one which has no word before it counts too.
+        """
+        spaced = text
+        for blank in "\t\n\r\v\f":
+            spaced = spaced.replace(blank, " ")
+        word = mark = 0
+        held: re.Match[str] | None = None
+        for match in self._patterns.candidates.finditer(text):
+            before = spaced.rfind(" ", mark + 1, match.start())
+            start = before + 1 if before >= 0 else word
+            if held and mark <= start:
+                yield word, held
+            word, mark, held = start, match.start(), match
+        if held:
+            yield word, held
+
+    def _is_ordinary(self, word: str) -> bool:
+        return len(word) > 1 and word.isalpha() and word.lower() not in self._doubtful
+
+    def _holds_break(self, context: str) -> bool:
+        """Whether a sentence ends after any token of a text but the last."""
+        find = self._patterns.tokens.findall
+        tokens = [token for line in context.split("\n") for token in find(line)]
+        return any(self._ends_sentence(*pair) for pair in pairwise(tokens))
+
+    def _ends_sentence(self, token: str, following: str) -> bool:
+        """Whether a sentence ends after a token, in view of the next one."""
+        alone = self._ends_alone(token)
+        if not token.endswith("."):
+            return alone
+        kind = _without_stop(self._kind(token))
+        next_kind = self._kind(following)
+        if self._ends_alone(following):
+            next_kind = _without_stop(next_kind)
+        if (kind, next_kind) in self._tables.collocations:
+            return False
+        starts = self._starts_sentence(following, next_kind)
+        capital = following[0].isupper()
+        if self._patterns.initial.match(token):
+            # "J. Bach": a word that is only known with a capital is taken for a name.
+            known_small = self._tables.contexts.get(next_kind, 0) & _SMALL
+            name = starts is None and capital and not known_small
+            return alone and starts is not False and not name
+        if not alone:  # an abbreviation or an ellipsis
+            return bool(starts) or (capital and next_kind in self._tables.sentence_starters)
+        return not (kind == _NUMBER and starts is False)
+
+    def _ends_alone(self, token: str) -> bool:
+        """Whether a sentence ends after a token as far as the token itself shows."""
+        if token in _SENTENCE_ENDS:
+            return True
+        if not token.endswith(".") or token.endswith(".."):
+            return False
+        word = token[:-1].lower()
+        abbreviations = self._tables.abbreviations
+        return word not in abbreviations and word.rpartition("-")[2] not in abbreviations
+
+    def _starts_sentence(self, token: str, kind: str) -> bool | None:
+        """Whether a sentence starts with a token, by how the word was seen; None: may be."""
+        if token in _NEVER_FIRST:
+            return False
+        seen = self._tables.contexts.get(kind, 0)
+        if token[0].isupper() and seen & _SMALL and not seen & _CAPITAL_WITHIN:
+            return True
+        if token[0].islower() and (seen & _CAPITAL or not seen & _SMALL_AT_START):
+            return False
+        return None
+
+    def _kind(self, token: str) -> str:
+        """The word that the tables know a token as."""
+        return self._patterns.number.sub(_NUMBER, token.lower())
+
+
+def _without_stop(kind: str) -> str:
+    return kind[:-1] if len(kind) > 1 and kind[-1] == "." else kind

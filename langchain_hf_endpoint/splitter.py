@@ -1,0 +1,90 @@
+"""The text splitter: an endpoint's chunking, without an endpoint, for LangChain's document loaders.
+
+It knows LangChain's splitter interface. It must not know how texts are cut, nor any server.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.documents import Document
+from langchain_text_splitters import TextSplitter
+
+from langchain_hf_endpoint.chunking.chunks import as_settings, chunk
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_hf_endpoint.chunking.chunks import Chunk
+    from langchain_hf_endpoint.settings import ChunkingSettings
+
+
+class HFEndpointTextSplitter(TextSplitter):
+    """Cut texts and documents exactly as `HFEndpointEmbeddings` does before it embeds them.
+
+    ::
+
+        splitter = HFEndpointTextSplitter({"strategy": "word", "max_chunking_size": 100})
+        documents = splitter.split_documents(loader.load())
+
+    Args:
+        chunking_settings: How to cut; a mapping is checked as `ChunkingSettings` is. Default:
+            sentences, at most 250 words a chunk, one sentence of overlap.
+        add_start_index: Put the offset of each chunk in its source, in code points, into the
+            chunk's metadata as ``start_index``. It is exact, for texts that repeat themselves too.
+
+    Raises:
+        SettingsError: A setting is wrong.
+
+    Sizes are in words. The base class's own arguments (``chunk_size``, ``length_function``,
+    ``keep_separator`` …) do not apply: a chunk is always an exact piece of its source, without the
+    blanks around it.
+    """
+
+    def __init__(
+        self,
+        chunking_settings: ChunkingSettings | Mapping[str, object] | None = None,
+        *,
+        add_start_index: bool = False,
+    ) -> None:
+        super().__init__(add_start_index=add_start_index)
+        self._settings = as_settings(chunking_settings)
+
+    def split_text(self, text: str) -> list[str]:
+        """Cut a text; an empty or blank one gives no chunk.
+
+        Raises:
+            SettingsError: The language has no trained table on this machine.
+        """
+        return [piece.text for piece in chunk(text, self._settings)]
+
+    def create_documents(
+        self, texts: list[str], metadatas: list[dict[Any, Any]] | None = None
+    ) -> list[Document]:
+        """Cut texts and make a document of each chunk.
+
+        Args:
+            texts: The texts to cut.
+            metadatas: For each text, what each of its chunks gets a deep copy of. Default: nothing.
+
+        Returns:
+            The chunks of the first text, then those of the second, and so on.
+
+        Raises:
+            SettingsError: The language has no trained table on this machine.
+            ValueError: There are not as many metadatas as texts.
+        """
+        # Not the base class's way, which searches each chunk in the text from a place that is
+        # right only where lengths are in characters and no chunk occurs twice.
+        return [
+            Document(page_content=piece.text, metadata=self._metadata(piece, metadata))
+            for text, metadata in zip(texts, metadatas or [{}] * len(texts), strict=True)
+            for piece in chunk(text, self._settings)
+        ]
+
+    def _metadata(self, piece: Chunk, source: dict[Any, Any]) -> dict[Any, Any]:
+        metadata = copy.deepcopy(source)
+        if self._add_start_index:
+            metadata["start_index"] = piece.start
+        return metadata

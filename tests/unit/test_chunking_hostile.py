@@ -1,0 +1,98 @@
+"""Texts that nobody would write: they are cut all the same, in time in proportion to their length.
+
+The sizes are such that anything slower would be noticed without a clock.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from langchain_hf_endpoint.chunking import chunk
+
+MILLION = 1_000_000
+SENTENCE = {"strategy": "sentence"}
+WORD = {"strategy": "word"}
+BOTH = pytest.mark.parametrize("settings", [SENTENCE, WORD], ids=["sentence", "word"])
+
+
+def assert_whole(text, settings, size=250):
+    """Every word is in a chunk, no chunk is too long, every chunk is a piece of the text."""
+    chunks = chunk(text, settings)
+    reached = 0
+    for piece in chunks:
+        assert piece.text == text[piece.start : piece.end]
+        assert len(piece.text.split()) <= size
+        assert not text[reached : piece.start].strip()
+        reached = max(reached, piece.end)
+    assert not text[reached:].strip()
+    return chunks
+
+
+@BOTH
+@pytest.mark.parametrize("unit", [". ", "J. ", "!!!!! ", "a. "])
+def test_a_megabyte_at_which_nltk_gives_up(unit, settings):
+    assert_whole(unit * (MILLION // len(unit)), settings)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "unit", ["? ! . ", '." ', "1. ", "[. ", "Hi.\xa0", ".\xa0", ".\x1c", "x\n\n", "-- ", "' "]
+)
+def test_much_of_one_mark(unit, settings):
+    assert_whole(unit * (MILLION // 20), settings)
+
+
+@BOTH
+@pytest.mark.parametrize("unit", ["a", "-", "!", ".", "?)", "[.", "1.", '"', "本", "\ud800", "😀"])
+def test_five_megabytes_without_a_blank(unit, settings):
+    text = unit * (5 * MILLION // len(unit))
+    (piece,) = chunk(text, settings)
+    assert piece.text == text
+
+
+@BOTH
+def test_long_words_between_short_ones(settings):
+    text = ("a " * 300 + "b" * MILLION + ". ") * 2
+    assert_whole(text, settings)
+
+
+@BOTH
+def test_a_megabyte_of_blanks(settings):
+    assert chunk(" " * MILLION, settings) == []
+    chunks = assert_whole("One. Two." + " " * MILLION + "three. " * 300, settings)
+    assert chunks[0].text.startswith("One.")
+
+
+@BOTH
+def test_a_million_words(settings):
+    assert_whole("word " * MILLION, settings)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "blank",
+    [chr(code) for code in range(0x3001) if chr(code).isspace()],
+    ids=lambda blank: f"U+{ord(blank):04X}",
+)
+def test_every_blank_parts_words_and_sentences(blank, settings):
+    chunks = assert_whole(f"Word.{blank}" * 300, settings)
+    assert len(chunks) == 2
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "word",
+    [
+        "\ud800",
+        "\udfff\ud800",
+        "\x00",
+        "\u202ea.\u202c",
+        "\u200f!",
+        "中文句子。",
+        "مرحبا.",
+        "שלום!",
+    ],
+    ids=ascii,
+)
+def test_strange_words(word, settings):
+    assert_whole(f"{word} " * 1000, settings)

@@ -7,6 +7,7 @@ become finished.
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -22,7 +23,7 @@ from langchain_hf_endpoint.embedded_chunk import EmbeddedChunk
 from langchain_hf_endpoint.errors import EmbeddingError, HFEndpointError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Generator
 
     from langchain_core.rate_limiters import BaseRateLimiter
     from numpy.typing import NDArray
@@ -87,7 +88,8 @@ async def avectors(target: Target, texts: Iterable[str]) -> list[Vector]:
 def query_vector(target: Target, text: str) -> Vector:
     """The vector of a query."""
     check_text(text, 0)
-    for finished in finished_texts([text], job := target.query()):
+    job = target.query()
+    for finished in finished_texts([text], job):
         return _only_vector(finished, job)
     raise AssertionError("a text went in and none came out")
 
@@ -95,8 +97,10 @@ def query_vector(target: Target, text: str) -> Vector:
 async def aquery_vector(target: Target, text: str) -> Vector:
     """The async twin of `query_vector`."""
     check_text(text, 0)
-    async for finished in afinished_texts([text], job := target.query()):
-        return _only_vector(finished, job)
+    job = target.query()
+    async with aclosing(afinished_texts([text], job)) as finished_alone:
+        async for finished in finished_alone:
+            return _only_vector(finished, job)
     raise AssertionError("a text went in and none came out")
 
 
@@ -134,13 +138,13 @@ async def achunks(target: Target, texts: Iterable[str]) -> list[list[EmbeddedChu
     return await _agather(checked, target.documents(ARRAYS), _embedded) if checked else []
 
 
-def chunk_stream(target: Target, texts: Iterable[str]) -> Iterator[EmbeddedChunk]:
+def chunk_stream(target: Target, texts: Iterable[str]) -> Generator[EmbeddedChunk, None, None]:
     """Embedded chunks in order, within bounded memory."""
     _refuse_a_string(texts)
     return _chunk_stream(texts, target.documents(ARRAYS, is_stream=True))
 
 
-def _chunk_stream(texts: Iterable[str], job: Job[Array]) -> Iterator[EmbeddedChunk]:
+def _chunk_stream(texts: Iterable[str], job: Job[Array]) -> Generator[EmbeddedChunk, None, None]:
     failures = _Failures()
     try:
         for text in finished_texts(texts, job):
@@ -155,7 +159,7 @@ def _chunk_stream(texts: Iterable[str], job: Job[Array]) -> Iterator[EmbeddedChu
 
 def achunk_stream(
     target: Target, texts: Iterable[str] | AsyncIterable[str]
-) -> AsyncIterator[EmbeddedChunk]:
+) -> AsyncGenerator[EmbeddedChunk, None]:
     """The async twin of `chunk_stream`."""
     _refuse_a_string(texts)
     return _achunk_stream(texts, target.documents(ARRAYS, is_stream=True))
@@ -163,18 +167,17 @@ def achunk_stream(
 
 async def _achunk_stream(
     texts: Iterable[str] | AsyncIterable[str], job: Job[Array]
-) -> AsyncIterator[EmbeddedChunk]:
+) -> AsyncGenerator[EmbeddedChunk, None]:
     failures = _Failures()
-    finished = afinished_texts(texts, job)
     try:
-        async for text in finished:
-            if not failures.take(text):
-                for embedded in _embedded(text):
-                    yield embedded
+        async with aclosing(afinished_texts(texts, job)) as finished:
+            async for text in finished:
+                if not failures.take(text):
+                    for embedded in _embedded(text):
+                        yield embedded
     except HFEndpointError as error:
         failures.fatal = error
     finally:
-        await finished.aclose()
         _close(job.progress)
     failures.raise_any()
 
@@ -220,8 +223,9 @@ async def _agather(
 ) -> list[ResultT]:
     gathered = _Gathered(len(texts), make)
     try:
-        async for text in afinished_texts(texts, job):
-            gathered.take(text)
+        async with aclosing(afinished_texts(texts, job)) as finished:
+            async for text in finished:
+                gathered.take(text)
     except HFEndpointError as error:
         gathered.failures.fatal = error
     finally:

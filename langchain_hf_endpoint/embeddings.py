@@ -17,7 +17,7 @@ from langchain_hf_endpoint.endpoint import InferenceEndpoint
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable
 
     import numpy as np
     from numpy.typing import NDArray
@@ -170,7 +170,7 @@ class HFEndpointEmbeddings(BaseModel, Embeddings):
         """The async twin of `embed_chunks`."""
         return await _results.achunks(self._target, texts)
 
-    def stream_chunks(self, texts: Iterable[str]) -> Iterator[EmbeddedChunk]:
+    def stream_chunks(self, texts: Iterable[str]) -> Generator[EmbeddedChunk, None, None]:
         """Embed any number of texts within bounded memory.
 
         Texts are taken as they are needed. A text that cannot be embedded is left out, and named
@@ -189,7 +189,7 @@ class HFEndpointEmbeddings(BaseModel, Embeddings):
 
     def astream_chunks(
         self, texts: Iterable[str] | AsyncIterable[str]
-    ) -> AsyncIterator[EmbeddedChunk]:
+    ) -> AsyncGenerator[EmbeddedChunk, None]:
         """The async twin of `stream_chunks`; takes async iterables too."""
         return _results.achunk_stream(self._target, texts)
 

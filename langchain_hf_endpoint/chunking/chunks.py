@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from langchain_hf_endpoint.chunking.sentences import sentence_ends
 from langchain_hf_endpoint.chunking.windows import sentence_windows, word_windows
 from langchain_hf_endpoint.chunking.words import Words, has_at_most
+from langchain_hf_endpoint.errors import InputError
 from langchain_hf_endpoint.settings import ChunkingSettings
 
 if TYPE_CHECKING:
@@ -54,9 +55,12 @@ def chunk(
 
     Raises:
         SettingsError: A setting is wrong, or its ``language`` has no trained table on this machine.
+        InputError: The text is no string.
     """
     chosen = as_settings(settings)
     size = chosen.max_chunking_size
+    if not isinstance(text, str):
+        raise InputError(f"a text must be a string, not {type(text).__name__}")
     if size is None or has_at_most(text, size):
         return _whole(text)
     words = Words.of(text)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._pooling import Keeper
     from langchain_hf_endpoint._steps import Progress
-    from langchain_hf_endpoint._window import Lane
+    from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.settings import ChunkingSettings, ServiceSettings, TaskSettings
 
 RowT = TypeVar("RowT")

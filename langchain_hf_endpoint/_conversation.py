@@ -46,8 +46,9 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._pooling import Keeper
     from langchain_hf_endpoint._retrying import RetryPolicy
     from langchain_hf_endpoint._steps import Answer, Step
-    from langchain_hf_endpoint._window import Lane, Window
+    from langchain_hf_endpoint._window import Window
     from langchain_hf_endpoint._wire import InputOptions, Request, Rows
+    from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.settings import ServiceSettings, TaskSettings
 
     T = TypeVar("T")

@@ -58,10 +58,9 @@ class Learned:
 
     def batch_size(self, wanted: int | None) -> int:
         """How many inputs a request may have, where the settings want `wanted`."""
-        info = self.info
-        stated = info.max_batch_size if info else None
-        bounds = [wanted or stated or DEFAULT_BATCH_SIZE, self._batch_size]
-        bounds.append(info.max_concurrent_inputs if info else None)
+        stated = self.info.max_batch_size if self.info else None
+        at_once = self.info.max_concurrent_inputs if self.info else None
+        bounds = [wanted or stated or DEFAULT_BATCH_SIZE, stated, at_once, self._batch_size]
         return max(1, min(bound for bound in bounds if bound is not None))
 
     def refused_batch(self, inputs: int, stated: int | None) -> None:

@@ -12,7 +12,7 @@ from langchain_hf_endpoint._wire import InputOptions
 if TYPE_CHECKING:
     from langchain_hf_endpoint._dialects import Dialect
     from langchain_hf_endpoint._sections import Problem
-    from langchain_hf_endpoint._window import Lane
+    from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.settings import TaskSettings
 
 

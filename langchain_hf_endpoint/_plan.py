@@ -110,7 +110,7 @@ class Plan(Generic[RowT]):
     inputs_planned: int = 0
     _unique: dict[str, _Input[RowT]] = field(default_factory=dict)
     _unsent: list[_Input[RowT]] = field(default_factory=list)
-    _cut: deque[Batch[RowT]] = field(default_factory=deque)
+    _ready: deque[_Input[RowT]] = field(default_factory=deque)
     _texts: deque[PlannedText[RowT]] = field(default_factory=deque)
     _next_index: int = 0
 
@@ -141,7 +141,7 @@ class Plan(Generic[RowT]):
     @property
     def room(self) -> float:
         """How many more inputs the look-ahead takes before the next batches are cut."""
-        return 0 if self._cut else self.bounds().inputs * self.look_ahead - len(self._unsent)
+        return 0 if self._ready else self.bounds().inputs * self.look_ahead - len(self._unsent)
 
     @property
     def is_far_behind(self) -> bool:
@@ -152,28 +152,36 @@ class Plan(Generic[RowT]):
     @property
     def is_all_cut(self) -> bool:
         """Whether every input that was added has gone out in a batch."""
-        return not self._cut and not self._unsent
+        return not self._ready and not self._unsent
 
     def next_batch(self, *, more_to_come: bool) -> Batch[RowT] | None:
         """Take the next batch to send; None where no full one is left, or none at all."""
-        if not self._cut and self._unsent:
-            bounds = self.bounds()
+        bounds = self.bounds()
+        if not self._ready and self._unsent:
             ready = len(self._unsent)
             if more_to_come:
                 ready -= ready % bounds.inputs  # the newest wait until they fill a batch
-            group = self._unsent[:ready]
             # Alike lengths in one batch: the server pads each to the longest of its batch.
-            group.sort(key=lambda one: one.size, reverse=True)
-            self._cut.extend(Batch(inputs) for inputs in _groups(group, bounds))
+            by_length = sorted(self._unsent[:ready], key=lambda one: one.size, reverse=True)
+            self._ready.extend(by_length)
             self._unsent = self._unsent[ready:]
-        return self._cut.popleft() if self._cut else None
+        return Batch(self._cut(bounds)) if self._ready else None
+
+    def _cut(self, bounds: BatchBounds) -> list[_Input[RowT]]:
+        """Take a run within both bounds; an input over the byte bound goes alone."""
+        run = [self._ready.popleft()]
+        size = run[0].size
+        while self._ready and len(run) < bounds.inputs:
+            size += self._ready[0].size
+            if size > bounds.body_bytes:
+                break
+            run.append(self._ready.popleft())
+        return run
 
     def drop_unsent(self, error: HFEndpointError) -> None:
         """Nothing more will be sent: what was not is answered by this error."""
-        for batch in self._cut:
-            self.settle(batch.inputs, error)
-        self.settle(self._unsent, error)
-        self._cut.clear()
+        self.settle([*self._ready, *self._unsent], error)
+        self._ready.clear()
         self._unsent = []
 
     def settle(
@@ -196,21 +204,6 @@ class Plan(Generic[RowT]):
             one.wanted -= 1
             if one.wanted == 0:
                 self._unique.pop(one.text, None)
-
-
-def _groups(
-    inputs: Sequence[_Input[RowT]], bounds: BatchBounds
-) -> Iterator[Sequence[_Input[RowT]]]:
-    """Cut into runs within both bounds; an input over the byte bound goes alone."""
-    start = size = 0
-    for place, one in enumerate(inputs):
-        full = place - start == bounds.inputs or size + one.size > bounds.body_bytes
-        if full and place > start:
-            yield inputs[start:place]
-            start, size = place, 0
-        size += one.size
-    if start < len(inputs):
-        yield inputs[start:]
 
 
 def check_text(text: object, index: int) -> None:

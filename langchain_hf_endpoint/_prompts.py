@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint._window import Lane
+    from langchain_hf_endpoint.limiter import Lane
 
 # The E5 models among those recommended for Hugging Face inference endpoints. Each was trained with
 # these prefixes: https://huggingface.co/intfloat/multilingual-e5-small#faq

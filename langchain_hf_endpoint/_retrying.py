@@ -51,7 +51,7 @@ class RetryPolicy:
         if failure.retry_after is not None:
             # A little later than asked, and not all callers at the same instant.
             wait = failure.retry_after + 0.05 + 0.1 * self.chance()
-            return wait if failure.retry_after <= left else None
+            return min(left, wait) if failure.retry_after <= left else None
         bound = min(self.longest_delay, self.first_delay * 2.0 ** min(attempt - 1, 30))
         # The last attempt is made at the end of the budget, not before it.
         return min(left, bound / 2 + bound / 2 * self.chance())

@@ -5,10 +5,12 @@ It knows pydantic's errors and how we word them. It must not know any particular
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from langchain_hf_endpoint.errors import SettingsError
 
@@ -37,6 +39,34 @@ Flag: TypeAlias = Annotated[bool, Field(strict=True), Allowed("true or false")]
 Text: TypeAlias = Annotated[str, Field(strict=True), Allowed("a string")]
 
 
+_MAY_HOLD_A_KEY = frozenset({"api_key", "inference_config", "service_settings"})
+# A token of Hugging Face, wherever it was put by mistake. Names of variables are shorter.
+_TOKEN = re.compile(r"(?:hf|api_org)_[A-Za-z0-9]{30,}")
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Stands for a value that must not be shown and is of no use. It shows only the type."""
+
+    type_name: str
+
+
+def hidden(name: str, value: Any) -> Any:
+    """The value of a setting without any `api_key` in clear, however deep in it.
+
+    To be called before anything can go wrong: a traceback that is rendered with the values of
+    local variables, as error trackers and debuggers do, shows all that the frames still hold.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): hidden(str(key), part) for key, part in value.items()}
+    if name == "api_key" and isinstance(value, str):
+        return SecretStr(value)
+    if value is None or isinstance(value, (SecretStr, BaseModel)):
+        return value
+    is_a_key = isinstance(value, str) and _TOKEN.fullmatch(value.strip()) is not None
+    return Hidden(type(value).__name__) if is_a_key or name in _MAY_HOLD_A_KEY else value
+
+
 class Section(BaseModel):
     """A frozen group of settings that refuses unknown fields and names every wrong one.
 
@@ -47,10 +77,12 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True
     )
-    _never_shown: ClassVar[frozenset[str]] = frozenset({"api_key", "url"})
+    _never_shown: ClassVar[frozenset[str]] = frozenset(
+        {"api_key", "api_key_env", "service_settings", "url"}
+    )
 
     def __init__(self, **fields: Any) -> None:
-        fields, problems = self._prepared(fields)
+        fields, problems = self._prepared(hidden("", fields))
         try:
             super().__init__(**fields)
         except ValidationError as error:
@@ -62,9 +94,18 @@ class Section(BaseModel):
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Show what was set, not the dozen defaults."""
         for name, field in type(self).model_fields.items():
+            if name not in self.__dict__:
+                continue  # seen before it was validated, such as by a debugger
             value = getattr(self, name)
             if value != field.get_default(call_default_factory=True):
                 yield name, value
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Refuse, in words that do not repeat the value, which may be a key."""
+        if name in type(self).model_fields:
+            value = None  # a traceback may show it
+            raise SettingsError((name, "cannot be changed: settings are frozen; make new ones"))
+        super().__setattr__(name, value)
 
     @classmethod
     def _prepared(cls, fields: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
@@ -93,7 +134,7 @@ class Section(BaseModel):
 
     @classmethod
     def _shown(cls, field: str, value: object) -> str:
-        if field in cls._never_shown or isinstance(value, (dict, BaseModel)):
+        if field in cls._never_shown or isinstance(value, (dict, BaseModel, Hidden)):
             return ""
         shown = repr(value)
         if len(shown) > _LONGEST_VALUE_SHOWN:

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 _HUGGING_FACE_HOSTS = (".endpoints.huggingface.cloud", ".huggingface.co", ".hf.space")
 # RFC 3986's characters without those that parsers disagree about (a backslash, blanks).
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+")
+_HOST_NAME = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
+_LOOKS_LIKE_AN_ADDRESS = re.compile(r"[0-9.]+|.*:.*")
 
 
 def url_problem(url: str) -> str | None:
@@ -31,7 +33,19 @@ def url_problem(url: str) -> str | None:
         return "names no host"
     if "@" in parts.netloc:
         return "must not hold a user or a password; pass api_key"
-    return None
+    return None if _is_host(parts.netloc, host) else "is not a URL: check the host and the port"
+
+
+def _is_host(netloc: str, host: str) -> bool:
+    """Whether all parsers agree on the host: Python's takes brackets anywhere, for one."""
+    if not _LOOKS_LIKE_AN_ADDRESS.fullmatch(host):
+        return _HOST_NAME.fullmatch(host) is not None
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    written = f"[{host}]" if address.version == 6 else host  # noqa: PLR2004 - IPv6
+    return re.fullmatch(re.escape(written) + r"(?::\d*)?", netloc, re.IGNORECASE) is not None
 
 
 def host_of(url: str) -> str:

@@ -4,8 +4,11 @@ It knows counts, latencies and who waits in which order. It must not sleep or se
 in a `wake` that is called, outside of the lock, when its place is free.
 
 The rule is that of TCP Vegas (Brakmo and Peterson, 1995), as in Netflix's concurrency-limits: from
-the lowest latency seen and the present one follows how many of our requests the server keeps
-waiting; the window grows while that is below `_FEW_QUEUED` and shrinks above `_MANY_QUEUED`.
+the lowest latency seen and the present one, each a mean of some replies, follows how many of our
+requests the server keeps waiting; the window grows while they are few and shrinks while they are
+many. A server that always keeps some waiting hides how fast it is, so from time to time the window
+is halved for a round trip to see it anew: a lowest latency that drifts towards the present one
+instead lets the window creep up to its ceiling.
 """
 
 from __future__ import annotations
@@ -13,18 +16,19 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Lane: TypeAlias = Literal["query", "document"]
+    from langchain_hf_endpoint.limiter import Lane
 
 _START = 4.0
 _CEILING = 64
 _FEW_QUEUED = 3.0
-_MANY_QUEUED = 6.0
-_DRIFT = 0.005  # of the lowest latency towards the present one, so that it is forgotten in time
+_FEW_OF_ALL = 1 / 6  # a larger window may have more waiting: latencies vary by themselves
+_NEWEST = 1 / 16  # the weight of one reply in a mean of latencies
+_ROUND_TRIPS_TO_PROBE = 60.0
 
 
 class Place:
@@ -80,13 +84,16 @@ class Window:
         self._clock = clock
         self._lock = threading.Lock()
         self._limit = _START
-        self._growing_fast = True
+        self._slow_from = float("inf")  # below it the window doubles in a round trip
         self._cap: int | None = None
         self._max_inputs: int | None = None
         self._requests: dict[Lane, int] = {"query": 0, "document": 0}
         self._inputs = 0
         self._queues: dict[Lane, deque[Place]] = {"query": deque(), "document": deque()}
+        self._mean: dict[int, float] = {}
         self._lowest: dict[int, float] = {}
+        self._round_trips = 0.0
+        self._unsettled = 0
         self._last_cut = float("-inf")
         self._latency = 0.0
 
@@ -116,26 +123,45 @@ class Window:
         return Place(self, inputs, lane)
 
     def replied(self, inputs: int, seconds: float) -> None:
-        """Learn from a request that was answered after `seconds`."""
+        """Learn from a request that was answered after `seconds`, while it still has its place."""
         with self._lock:
-            self._latency += (seconds - self._latency) * 0.2
-            # Latency is compared among batches of about one size.
-            size = inputs.bit_length()
-            lowest = self._lowest.get(size, seconds)
-            self._lowest[size] = lowest = min(seconds, lowest + (seconds - lowest) * _DRIFT)
+            self._latency += (seconds - self._latency) * (0.2 if self._latency else 1.0)
+            if self._unsettled:  # sent before the window was halved to see the latency anew
+                self._unsettled -= 1
+                return
+            queued = self._learn(inputs, seconds)
             in_use = max(self._requests.values())
             if in_use + 1 < self._limit:
                 return  # a window that is not used up says nothing about its width
-            queued = in_use * (1 - lowest / seconds) if seconds > 0 else 0.0
-            if queued < _FEW_QUEUED:
-                self._limit += 1.0 if self._growing_fast else 1.0 / self._limit
-            else:
-                self._growing_fast = False
-                if queued > _MANY_QUEUED:
-                    self._limit -= 1.0 / self._limit
+            self._adapt(in_use * queued, in_use)
             self._limit = max(1.0, min(self._limit, self._cap or _CEILING))
             woken = self._grant()
         _wake_all(woken)
+
+    def _learn(self, inputs: int, seconds: float) -> float:
+        """Which part of the time, 0 to 1, requests of this size spend waiting at the server."""
+        size = inputs.bit_length()  # latency is compared among batches of about one size
+        mean = self._mean.get(size, seconds)
+        self._mean[size] = mean = mean + (seconds - mean) * _NEWEST
+        self._lowest[size] = lowest = min(mean, self._lowest.get(size, mean))
+        return 1 - lowest / mean if mean > 0 else 0.0
+
+    def _adapt(self, queued: float, in_use: int) -> None:
+        few = max(_FEW_QUEUED, self._limit * _FEW_OF_ALL)
+        if queued < few:
+            self._limit += 1.0 if self._limit < self._slow_from else 1.0 / self._limit
+            return
+        self._slow_from = min(self._slow_from, self._limit)
+        if (too_many := queued - 2 * few) > 0:
+            self._limit -= max(1.0, too_many / 2) / self._limit
+        self._round_trips += 1.0 / self._limit
+        if self._round_trips >= _ROUND_TRIPS_TO_PROBE:
+            self._round_trips = 0.0
+            self._mean.clear()
+            self._lowest.clear()
+            self._unsettled = in_use - 1
+            self._slow_from = self._limit
+            self._limit /= 2
 
     def refused(self) -> None:
         """Halve: the server said that it has too much to do. Once for one wave of refusals."""
@@ -144,8 +170,7 @@ class Window:
             if now - self._last_cut < max(self._latency, 0.05):
                 return
             self._last_cut = now
-            self._growing_fast = False
-            self._limit = max(1.0, self._limit / 2)
+            self._slow_from = self._limit = max(1.0, self._limit / 2)
 
     def _fits(self, place: Place) -> bool:
         requests = self._requests[place.lane]

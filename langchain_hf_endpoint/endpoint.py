@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from langchain_hf_endpoint._sections import Allowed, Problem, Section
+from langchain_hf_endpoint._sections import Allowed, Problem, Section, hidden
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.settings import ChunkingSettings, ServiceSettings, TaskSettings
@@ -124,6 +124,9 @@ class InferenceEndpoint(Section):
         Raises:
             SettingsError: Names every wrong field.
         """
+        api_key = hidden("api_key", api_key)
+        service_settings = hidden("service_settings", service_settings)
+        more_service_settings = hidden("", more_service_settings)
         short = {"url": url, "api_key": api_key, **more_service_settings}
         short = {name: value for name, value in short.items() if value is not None}
         sections: dict[str, Any] = {
@@ -142,12 +145,17 @@ class InferenceEndpoint(Section):
     @classmethod
     def _prepared(cls, fields: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
         short: dict[str, Any] = fields.pop("short", {})
-        problems: list[Problem] = []
+        unknown = [name for name in short if name not in ServiceSettings.model_fields]
+        allowed = ", ".join((*cls.model_fields, *ServiceSettings.model_fields))
+        problems: list[Problem] = [
+            (name, f"unknown field; allowed here: {allowed}") for name in unknown
+        ]
+        short = {name: value for name, value in short.items() if name not in unknown}
         if fields["service_settings"] is None:
             fields["service_settings"] = short
         elif short:
             both = "give either service_settings or the short form, not both"
-            problems = [(name, both) for name in short]
+            problems += [(name, both) for name in short]
         if fields["inference_id"] is None:
             fields["inference_id"] = _id_of(fields["service_settings"])
         return fields, problems
@@ -182,7 +190,8 @@ class InferenceEndpoint(Section):
         Raises:
             SettingsError: Names every wrong field.
         """
-        if not hasattr(inference_config, "keys"):
+        inference_config = hidden("inference_config", inference_config)
+        if not isinstance(inference_config, dict):
             raise SettingsError(("inference_config", "must be a mapping, the JSON of the endpoint"))
         unknown = [name for name in inference_config if name not in _SECTIONS]
         problems: list[Problem] = [
@@ -192,7 +201,8 @@ class InferenceEndpoint(Section):
         if sections.get("service_settings") is None:
             sections["service_settings"] = {}  # so that the error names what is missing in it
         try:
-            endpoint = cls(inference_id=inference_id, task_type=task_type, **sections)
+            # Without a name it is an error here: only the short form derives one.
+            endpoint = cls(inference_id=inference_id or "", task_type=task_type, **sections)
         except SettingsError as error:
             problems += error.problems
         if problems:

@@ -165,9 +165,9 @@ class EmbeddingError(HFEndpointError):
     ) -> EmbeddingError:
         """Build the error from the results so far and the causes, by text index."""
         causes = {type(cause) for cause in failures.values()}
-        error_type = _also(causes.pop())  # type: ignore[arg-type] if len(causes) == 1 else cls
         first = min(failures)
         cause = failures[first]
+        error_type = _also(type(cause)) if len(causes) == 1 else cls
         error = error_type.__new__(error_type)
         total = len(completed) + len(failures)
         HFEndpointError.__init__(
@@ -176,7 +176,8 @@ class EmbeddingError(HFEndpointError):
             f"(texts {_ranges(sorted(failures))}). The first: {cause}",
             advice="The vectors of the others are in .completed, every cause is in .failures.",
         )
-        error.status = cause.status
+        for name in vars(cause).keys() - {"problem", "advice"}:  # what its class promises
+            setattr(error, name, getattr(cause, name))
         error.index = first
         error.completed = completed
         error.failures = failures

@@ -8,7 +8,7 @@ rules for keys. It must not do any I/O beyond reading an environment variable th
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from typing_extensions import Self
@@ -32,6 +32,13 @@ PUNKT_LANGUAGES = (
 """The languages that NLTK's sentence tokenizer (punkt) was trained on."""
 
 TOKEN_VARIABLE = "HF_TOKEN"  # noqa: S105 - the name of a variable, no token
+
+
+VariableName: TypeAlias = Annotated[
+    str,
+    Field(strict=True, pattern=r"^[^=\s\x00]+$"),
+    Allowed("the name of an environment variable, not the key itself"),
+]
 
 
 class RateLimit(Section):
@@ -64,7 +71,7 @@ class ServiceSettings(Section):
 
     url: Annotated[str, Field(strict=True), Allowed("an http:// or https:// URL")]
     api_key: SecretStr | None = Field(default=None, exclude=True)
-    api_key_env: Text | None = None
+    api_key_env: VariableName | None = None
     rate_limit: RateLimit = RateLimit()
     dialect: Literal["auto", "tei", "hugging_face", "openai"] = "auto"
     max_batch_size: PositiveInteger | None = None
@@ -121,14 +128,14 @@ class ServiceSettings(Section):
 
 
 def _key_of_environment(variable: str) -> SecretStr:
-    key = os.environ.get(variable, "").strip()
-    if not key:
+    key = SecretStr(os.environ.get(variable, "").strip())
+    if not key.get_secret_value():
         raise SettingsError(
             ("service_settings.api_key_env", f"the environment variable {variable} is not set")
         )
-    if problem := _key_problem(key):
+    if problem := _key_problem(key.get_secret_value()):
         raise SettingsError(("service_settings.api_key_env", f"{variable}: {problem}"))
-    return SecretStr(key)
+    return key
 
 
 def _key_problem(key: str) -> str | None:

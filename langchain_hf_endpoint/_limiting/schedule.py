@@ -1,0 +1,248 @@
+"""When the next requests may start: the arithmetic under ``RequestsPerMinuteLimiter``.
+
+It knows the starts of the last minute and who waits in which order, as plain numbers. It must not
+know a clock, a lock, a thread or a loop: every moment is passed in, in seconds, and never earlier
+than the one before.
+
+Whoever waits holds a *place*: 0 is the next to start. Places are counted over both lanes, queries
+first. The earliest start of a place is a formula over what has already happened, so nothing has to
+be moved when someone starts, leaves or pushes in::
+
+    slot(place) = max(ready + place * interval,              the pace
+                      start `limit` places earlier + span)   the log
+
+``ready`` is when the pace allows the next start, `interval` is ``period / limit``, `span` is the
+period and half a per cent. The pace alone would let ``limit + burst`` through in a period; the log
+alone would be exact, yet would fire a whole period's permits at once.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from typing import Literal, TypeAlias
+
+from langchain_hf_endpoint._limiting.line import FREE, Line
+
+Lane: TypeAlias = Literal["query", "document"]
+
+MARGIN = 0.005
+"""The share of a period by which the log keeps starts further apart than it must: requests spend
+a varying time on their way, and the server counts arrivals."""
+
+_GRAIN = 1e-7
+"""The share of a period, 6 microseconds of a minute, by which a start may be early: sums of
+intervals are rounded, and nobody shall sleep twice for that. Far below the margin."""
+
+
+class Schedule:
+    """Who may start when.
+
+    Args:
+        limit: Starts allowed in any `period`.
+        burst: Starts that need no pace after idling, 1..limit.
+        period: Seconds.
+
+    Attributes:
+        grain: Seconds too few to sleep for.
+    """
+
+    __slots__ = (
+        "_documents",
+        "_interval",
+        "_log_ready",
+        "_oldest",
+        "_queries",
+        "_ready",
+        "_span",
+        "_starts",
+        "_tickets",
+        "_tolerance",
+        "burst",
+        "grain",
+        "limit",
+        "period",
+    )
+
+    def __init__(self, limit: int, burst: int, period: float) -> None:
+        self.period = period
+        self.grain = period * _GRAIN
+        self._span = period * (1 + MARGIN)
+        self._tickets = 0
+        self._set_limit(limit, burst)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget every start and every waiter."""
+        # A ring once it is full; it grows until then, so a high limit costs nothing by itself.
+        self._starts = array("d")
+        self._oldest = 0
+        self._log_ready = -math.inf
+        self._ready = -math.inf
+        self._queries = Line()
+        self._documents = Line()
+
+    def _set_limit(self, limit: int, burst: int) -> None:
+        self.limit = limit
+        self.burst = burst
+        self._interval = self.period / limit
+        self._tolerance = (burst - 1) * self._interval
+
+    def lower(self, limit: int, burst: int) -> None:
+        """Go on with a smaller limit; the starts so far count."""
+        in_order = self._starts[self._oldest :] + self._starts[: self._oldest]
+        self._starts = in_order[-limit:]
+        self._oldest = 0
+        self._set_limit(limit, burst)
+        self._look_back()
+
+    def hold_until(self, moment: float) -> None:
+        """Let nobody start before `moment`, and from then on at the pace, without a burst."""
+        self._ready = max(self._ready, moment)
+
+    def waiting(self, lane: Lane) -> int:
+        """How many hold a place in `lane`."""
+        return len(self._line(lane).told)
+
+    def start_unless_waiting(self, now: float) -> bool:
+        """Start at once if nobody waits and the pace and the log allow it."""
+        if self._queries.places or self._documents.places:
+            return False
+        unused_since = now - self._tolerance
+        if self._ready < unused_since:  # noqa: PLR1730 - max() takes thrice as long, at each request
+            self._ready = unused_since
+        if self._ready > now + self.grain or self._log_ready > now + self.grain:
+            return False
+        self._record(now)
+        return True
+
+    def slot_for_new(self, lane: Lane, now: float) -> float:
+        """The earliest start of someone who joins `lane` now; past if it could be at once."""
+        self._forget_unused(now)
+        if self._joining_lengthens(lane):
+            # What the pace allowed while nobody wanted it is lost, but for a burst. Those who
+            # wait and are late keep theirs: only moments before `now` are moved, and to the past.
+            length = len(self._queries.places) + len(self._documents.places)
+            idle_until = now - self._tolerance - length * self._interval
+            self._ready = max(self._ready, idle_until)
+        place = self._line(lane).next_place() + self._places_before(lane)
+        return self._slot(place, now)
+
+    def join(self, lane: Lane, slot: float) -> int:
+        """Take the place whose `slot` `slot_for_new` has just told; return a ticket for it."""
+        self._tickets += 1
+        line = self._line(lane)
+        if line is self._queries and self._documents.free and not line.free:
+            # The documents before the free place move back by one, those behind it stay.
+            self._documents.places.remove(FREE)
+        line.take(line.next_place(), self._tickets, slot)
+        return self._tickets
+
+    def start_if_due(self, lane: Lane, ticket: int, now: float) -> float | None:
+        """Start now if the slot has come (None), else tell the slot.
+
+        Raises:
+            KeyError: the ticket holds no place (any more).
+        """
+        line = self._line(lane)
+        told = line.told[ticket]
+        if told - now > self.grain:
+            return told
+        place = line.places.index(ticket)
+        slot = self._slot(place + self._places_before(lane))
+        if slot - now > self.grain:
+            line.told[ticket] = slot
+            return slot
+        self._record(now)
+        # Free places that this one overtakes have passed unused: whoever is behind keeps its slot.
+        overtaken = line.drop_free_before(place)
+        if line is self._documents:
+            overtaken += self._queries.drop_free_before(len(self._queries.places))
+        self._ready += overtaken * self._interval
+        line.start(ticket)
+        self._tidy()
+        return None
+
+    def leave(self, lane: Lane, ticket: int) -> None:
+        """Free the ticket's place, if it holds one, for the next who joins.
+
+        Those behind it sleep until their own slot and could not use an earlier one.
+        """
+        self._line(lane).leave(ticket)
+        self._tidy()
+
+    def _line(self, lane: Lane) -> Line:
+        return self._queries if lane == "query" else self._documents
+
+    def _places_before(self, lane: Lane) -> int:
+        return 0 if lane == "query" else len(self._queries.places)
+
+    def _joining_lengthens(self, lane: Lane) -> bool:
+        usable = self._documents.free + (self._queries.free if lane == "query" else 0)
+        return not usable
+
+    def _slot(self, place: int, begin: float = -math.inf) -> float:
+        """The earliest start of a place; exact while those before it start on time.
+
+        It must not move just because time passes: those before it may be late, leave, or never
+        ask again. `begin` serves to tell who joins behind a whole period's places how long it
+        takes if the first of them start now.
+        """
+        rounds, place = divmod(place, self.limit)
+        slot = self._ready + place * self._interval
+        earlier = len(self._starts) - self.limit + place
+        if earlier >= 0:
+            start = self._starts[(self._oldest + earlier) % self.limit]
+            slot = max(slot, start + self._span)
+        return max(slot, begin) + rounds * self._span if rounds else slot
+
+    def _record(self, now: float) -> None:
+        """Write down a start. The pace goes on from the slot, so lateness costs no rate."""
+        ready = self._ready
+        starts = self._starts
+        if self._log_ready - self._tolerance > ready:  # noqa: PLR1730 - as above
+            ready = self._log_ready - self._tolerance
+        if len(starts) < self.limit:
+            starts.append(now)
+        else:
+            starts[self._oldest] = now
+            self._oldest += 1
+            if self._oldest == self.limit:
+                self._oldest = 0
+        self._ready = ready + self._interval
+        self._look_back()
+
+    def _look_back(self) -> None:
+        """Find when the log allows the next start."""
+        if len(self._starts) == self.limit:
+            self._log_ready = self._starts[self._oldest] + self._span
+
+    def _tidy(self) -> None:
+        """Clear away the free places behind the last waiter of each lane.
+
+        Those of the queries let the documents move up again that queries had pushed back; what is
+        left once the last document is where it was told, the documents keep as free places.
+        """
+        freed = self._queries.drop_free_at_end()
+        self._documents.drop_free_at_end()
+        documents = self._documents
+        if freed and documents.places:
+            last = len(self._queries.places) + len(documents.places) - 1
+            told = documents.told[documents.places[-1]] + self._interval / 2
+            while freed and self._slot(last + freed) > told:
+                freed -= 1
+            documents.places[:0] = [FREE] * freed
+
+    def _forget_unused(self, now: float) -> None:
+        """Drop free places that passed unused, longer ago than a burst can make good.
+
+        The pace moves on by as many intervals, so the places behind keep their moment.
+        """
+        for line in (self._queries, self._documents):
+            before = 0 if line is self._queries else len(self._queries.places)
+            while line.free:
+                place = line.next_place()
+                if self._slot(before + place) >= now - self._tolerance:
+                    break
+                del line.places[place]
+                self._ready += self._interval

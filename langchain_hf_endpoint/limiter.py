@@ -1,0 +1,294 @@
+"""A limit on requests per minute, shared by any number of threads and event loops.
+
+It knows what users may ask for, and that processes fork and objects are pickled; taking turns is
+in ``_limiting.turns``, the arithmetic in ``_limiting.schedule``. It must not know what a request carries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+import uuid
+from typing import TYPE_CHECKING, NamedTuple, get_args
+
+from langchain_core.rate_limiters import BaseRateLimiter
+
+from langchain_hf_endpoint._limiting.copies import PerProcess
+from langchain_hf_endpoint._limiting.limits import burst_of, check_limits
+from langchain_hf_endpoint._limiting.schedule import Lane, Schedule
+from langchain_hf_endpoint._limiting.turns import Desk, Turn
+from langchain_hf_endpoint.errors import RateLimitedError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["Lane", "RequestsPerMinuteLimiter", "Turn"]
+
+_LANES = get_args(Lane)
+
+
+class _Settings(NamedTuple):
+    """The constructor's arguments: what a pickle carries."""
+
+    requests_per_minute: int
+    burst: int | None
+    period: float
+    clock: Callable[[], float]
+    sleep: Callable[[float], object]
+    async_sleep: Callable[[float], Awaitable[object]]
+
+
+class RequestsPerMinuteLimiter(BaseRateLimiter):
+    """At most so many requests in any 60 seconds, from all threads and event loops together.
+
+    One permit is one HTTP request, retries included, whatever it carries.
+
+    **The bound.** Starts are written into a log, under a lock, by a clock that never goes back.
+    One is written only if the start `requests_per_minute` places earlier in the log lies at least
+    60.3 seconds back (half a per cent more than needed, since requests spend a varying time on
+    their way). Had some 60 seconds one start too many, the first and the last of them would be
+    `requests_per_minute` places apart in the log, or more, and at most 60 seconds apart in time:
+    no such pair is ever written. The check is made by the very call that takes the permit, after
+    the sleep and against starts that have happened, so no late or disordered wake-up, cancelled
+    waiter or busy interpreter can break it.
+
+    **The rate.** After idling, `burst` permits can be had at once; others follow at an even pace.
+    Under constant demand 99.5 % of the limit is used: slots follow from slots, not from wake-ups,
+    so whoever wakes late or leaves delays nobody.
+
+    **The order.** First come, first served within a lane; queries before documents: a query gets
+    the next slot, and the documents that have not started move back by one. Nothing is set aside
+    for documents: queries that use up the whole rate keep them waiting for as long as they do.
+    Nobody is woken up early, so a place given back goes to the next who asks, who may then start
+    before others that sleep towards slots of their own.
+
+    **Copies.** Copying, deep-copying and unpickling in one process give the same object; all that
+    are unpickled from it in another process share one object there. The limit holds per process:
+    a forked child counts anew, and says so once in its log.
+
+    Args:
+        requests_per_minute: The limit, at least 1. Default 3000.
+        burst: Permits that can be had at once, 1 to `requests_per_minute`. Default: one second's
+            worth, at least 1.
+        period: Seconds that the limit counts over, 60. Tests shorten it to see minutes pass.
+        clock: Seconds that go on evenly. A step back is taken as time standing still.
+        sleep: How a thread waits, in `acquire`.
+        async_sleep: How a task waits, in `aacquire`.
+
+    Raises:
+        SettingsError: an argument is out of its range.
+    """
+
+    def __init__(  # noqa: PLR0913 - the last four are for tests
+        self,
+        requests_per_minute: int = 3000,
+        *,
+        burst: int | None = None,
+        period: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+        async_sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        check_limits(requests_per_minute, burst, period)
+        self._settings = _Settings(requests_per_minute, burst, period, clock, sleep, async_sleep)
+        schedule = Schedule(requests_per_minute, burst_of(requests_per_minute, burst), period)
+        self._desk = Desk(schedule, clock)
+        self._forked = False
+        self._token = uuid.uuid4().hex
+        _this_process.add(self._token, self)
+
+    @property
+    def requests_per_minute(self) -> int:
+        """The limit that holds now: lower than asked for after `slow_to`."""
+        return self._desk.schedule.limit
+
+    @property
+    def burst(self) -> int:
+        """How many permits can be had at once after idling."""
+        return self._desk.schedule.burst
+
+    def acquire(
+        self,
+        num_tokens: int = 0,  # noqa: ARG002 - LlamaIndex passes it
+        *,
+        blocking: bool = True,
+        lane: Lane = "document",
+    ) -> bool:
+        """Take one permit, sleeping in this thread until it is due.
+
+        Args:
+            num_tokens: Ignored: a request is one permit. LlamaIndex passes it.
+            blocking: False takes a permit only if it can be had now.
+            lane: ``"query"`` goes before ``"document"``.
+
+        Returns:
+            True if the permit is taken; False only if not `blocking`.
+
+        Raises:
+            SettingsError: there is no such lane.
+        """
+        if self._start_at_once(lane):
+            return True
+        if not blocking:
+            return self._start_if_due(lane)
+        turn = self.reserve(lane)
+        try:
+            while seconds := turn.wait():
+                self._settings.sleep(seconds)
+        finally:
+            turn.give_back()
+        return True
+
+    async def aacquire(
+        self,
+        num_tokens: int = 0,  # noqa: ARG002 - LlamaIndex passes it
+        *,
+        blocking: bool = True,
+        lane: Lane = "document",
+    ) -> bool:
+        """Take one permit, sleeping in this task until it is due; otherwise like `acquire`."""
+        if self._start_at_once(lane):
+            return True
+        if not blocking:
+            return self._start_if_due(lane)
+        turn = self.reserve(lane)
+        try:
+            while seconds := turn.wait():
+                await self._settings.async_sleep(seconds)
+        finally:
+            turn.give_back()
+        return True
+
+    async_acquire = aacquire
+
+    def reserve(self, lane: Lane = "document", max_wait: float | None = None) -> Turn:
+        """Line up for a permit without waiting for it.
+
+        Args:
+            lane: ``"query"`` goes before ``"document"``.
+            max_wait: Seconds that the wait may take, as far as it is known now: queries that come
+                later can make a document's longer. None: any.
+
+        Returns:
+            The turn: ask `wait` until it is 0.0, or `give_back`.
+
+        Raises:
+            RateLimitedError: the wait is longer than `max_wait`; the line is as it was.
+            SettingsError: there is no such lane.
+        """
+        self._check_use(lane)
+        turn = self._desk.reserve(lane, math.inf if max_wait is None else max_wait)
+        if isinstance(turn, Turn):
+            return turn
+        raise RateLimitedError(
+            f"The next free start is {turn:.3g} s away, more than the {max_wait:g} s that this "
+            f"request may wait: {self.requests_per_minute} requests a minute are allowed, and "
+            f"these wait already: {self._waiting()}",
+            advice="Raise max_wait, send fewer requests at once, or raise requests_per_minute "
+            "if the server allows more.",
+        )
+
+    def penalize(self, seconds: float) -> None:
+        """Let nobody start for so long, because the server said so.
+
+        Those who wait keep their order and go on at the even pace afterwards, without a burst. Of
+        several penalties at once, the one that ends last holds.
+
+        Args:
+            seconds: Zero or less does nothing.
+
+        Raises:
+            SettingsError: `seconds` is infinite or not a number.
+        """
+        if not math.isfinite(seconds):
+            raise SettingsError(("seconds", f"must be finite, not {seconds}"))
+        if seconds > 0:
+            with self._desk.lock:
+                self._desk.schedule.hold_until(self._desk.now() + seconds)
+
+    def slow_to(self, requests_per_minute: int) -> None:
+        """Let the lower of two limits hold; a higher one changes nothing.
+
+        It is there for two endpoints of the same URL and key that name different limits. The
+        burst shrinks along: to a second's worth, or to the limit if it was set.
+
+        Raises:
+            SettingsError: `requests_per_minute` is not an integer of at least 1.
+        """
+        check_limits(requests_per_minute)
+        with self._desk.lock:
+            if requests_per_minute < self._desk.schedule.limit:
+                burst = burst_of(requests_per_minute, self._settings.burst)
+                self._desk.schedule.lower(requests_per_minute, burst)
+
+    def _start_at_once(self, lane: Lane) -> bool:
+        """Take a permit if nobody waits and it is due: what nearly every request of a user is."""
+        if self._forked or lane not in _LANES:
+            self._check_use(lane)
+        return self._desk.start_unless_waiting()
+
+    def _start_if_due(self, lane: Lane) -> bool:
+        """Take a permit if `lane` can have one now, whoever waits."""
+        turn = self._desk.reserve(lane, 0.0)
+        if not isinstance(turn, Turn):
+            return False
+        try:
+            return turn.wait() == 0.0  # not, if a query pushed in between
+        finally:
+            turn.give_back()
+
+    def _check_use(self, lane: Lane) -> None:
+        if lane not in _LANES:
+            raise SettingsError(("lane", f"must be 'query' or 'document', not {lane!r}"))
+        if self._forked:
+            self._forked = False
+            _this_process.warn_of_fork()
+
+    def _after_fork(self) -> None:
+        self._desk.reset()
+        self._forked = True
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__}: {self.requests_per_minute} per minute, burst {self.burst}; "
+            f"waiting: {self._waiting()}>"
+        )
+
+    def _waiting(self) -> str:
+        return ", ".join(f"{lane} {self._desk.schedule.waiting(lane)}" for lane in _LANES)
+
+    def __copy__(self) -> RequestsPerMinuteLimiter:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> RequestsPerMinuteLimiter:
+        return self
+
+    def __reduce__(
+        self,
+    ) -> tuple[Callable[..., RequestsPerMinuteLimiter], tuple[object, ...]]:
+        limit, burst = self.requests_per_minute, self._settings.burst
+        settings = self._settings._replace(
+            requests_per_minute=limit, burst=None if burst is None else min(burst, limit)
+        )
+        return _unpickled, (type(self), self._token, settings)
+
+
+_this_process: PerProcess[RequestsPerMinuteLimiter] = PerProcess(
+    "A rate limiter came into process %d by a fork and counts anew there: parent and child may "
+    "each send at the full rate. Divide requests_per_minute by the number of processes, or share "
+    "one count with RedisRequestsPerMinuteLimiter."
+)
+
+
+def _unpickled(
+    limiter_type: type[RequestsPerMinuteLimiter], token: str, settings: _Settings
+) -> RequestsPerMinuteLimiter:
+    """The one limiter of this process that all copies with this token are."""
+
+    def make() -> RequestsPerMinuteLimiter:
+        limiter = limiter_type(**settings._asdict())
+        limiter._token = token  # noqa: SLF001 - it is a copy of that one
+        return limiter
+
+    return _this_process.find_or_make(token, make)

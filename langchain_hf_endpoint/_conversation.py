@@ -31,7 +31,8 @@ from langchain_hf_endpoint._dialects import (
 from langchain_hf_endpoint._failing import error_of
 from langchain_hf_endpoint._options import options_of, unsupported_settings
 from langchain_hf_endpoint._prompts import e5_prompt, needs_e5_prompts
-from langchain_hf_endpoint._steps import AcquireFrom, Enter, Pause, Send, Waiting
+from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
+from langchain_hf_endpoint._steps import AcquireFrom, Enter, Pause, Send, Stopped, Waiting
 from langchain_hf_endpoint._urls import host_of, is_dedicated_endpoint
 from langchain_hf_endpoint._wire import Cause, Failure, Reply
 from langchain_hf_endpoint.errors import HFEndpointError, SettingsError
@@ -59,6 +60,7 @@ RowT = TypeVar("RowT")
 _logger = logging.getLogger("langchain_hf_endpoint")
 
 _INFO_TIMEOUT = 10.0
+_ENOUGH_FOR_INFO = 3
 _HOLD_MARGIN = 5.0  # seconds by which the proxy's hold stays below our own time-out
 _WHY = {Cause.NOT_READY: Waiting.COLD_START, Cause.RATE_LIMITED: Waiting.REFUSED}
 
@@ -137,7 +139,8 @@ def converse(
     they are kept here, where the driver's threads share the work.
 
     Returns:
-        One outcome for every input, in no order, each for a run of inputs.
+        One outcome for every input, in no order, each for a run of inputs. None for the inputs
+        that were not sent when the call was stopped.
     """
     outcomes: list[Outcome[RowT]] = []
     open_runs = deque([(0, len(inputs))])
@@ -148,7 +151,10 @@ def converse(
             cuts = range(start, stop, size)
             open_runs.extendleft((cut, min(cut + size, stop)) for cut in reversed(cuts))
             continue
-        result = yield from _vectors(inputs[start:stop], call)
+        try:
+            result = yield from _vectors(inputs[start:stop], call)
+        except Stopped:
+            break  # what was answered is kept
         if not isinstance(result, _GivenUp):
             outcomes.append(Outcome(start, stop, keeper.rows(result)))
         elif stop - start > 1 and _may_split(result.failure, inputs[start:stop], call):
@@ -346,7 +352,8 @@ def acquaint(call: Call) -> Conversation[None]:
     """Ask the server what it is (TEI's ``/info``), once; most others answer 404, which is fine.
 
     Raises:
-        HFEndpointError: The server cannot be reached or is not ready, even after `max_wait`.
+        HFEndpointError: The server cannot be reached, is not ready even after `max_wait`, or says
+            that it makes no text embeddings.
     """
     learned = call.learned
     request = info_request(call.service.url)
@@ -354,10 +361,16 @@ def acquaint(call: Call) -> Conversation[None]:
     while request is not None and not learned.asked_for_info:
         attempt += 1
         reply = yield from _send(request, 0, min(call.service.timeout, _INFO_TIMEOUT), call)
-        failure = reply if isinstance(reply, Failure) else _worth_asking_again(reply)
-        if failure is None or (failure.connected and failure.status is None):
-            # Answered one way or the other, or a server that does not answer this at all.
+        failure = _worth_asking_again(reply)
+        if failure is None:
             learned.info = read_info(reply) if isinstance(reply, Reply) else None
+            break
+        if attempt == _ENOUGH_FOR_INFO and _may_be_of_this_route(failure):
+            _logger.warning(
+                "%s does not say what it is (%s): its model and its limits are unknown",
+                host_of(call.service.url),
+                call.redact(failure.text),
+            )
             break
         delay = call.policy.delay(failure, attempt, call.clock() - begun)
         _slow_down(failure, delay, call)
@@ -371,8 +384,19 @@ def acquaint(call: Call) -> Conversation[None]:
     learned.asked_for_info = True
 
 
-def _worth_asking_again(reply: Reply) -> Failure | None:
-    """A reply that speaks of the server's state rather than of this route."""
-    if reply.status not in (429, 502, 503, 504):
-        return None
-    return explain(reply)
+def _worth_asking_again(reply: Reply | Failure | None) -> Failure | None:
+    """A reply, or the lack of one, that speaks of the server's state rather than of this route."""
+    if isinstance(reply, Reply):
+        if reply.status < 300:  # noqa: PLR2004 - a success
+            return None
+        reply = explain(reply)
+    passing = reply is not None and reply.cause in WORTH_ANOTHER_TRY | {Cause.UNREACHABLE}
+    return reply if passing else None
+
+
+def _may_be_of_this_route(failure: Failure) -> bool:
+    """Whether the route for information alone may be at fault, not the server as a whole.
+
+    Then the inputs are sent all the same after a few tries: their own replies tell.
+    """
+    return failure.cause is Cause.SERVER or (failure.cause is Cause.TRANSPORT and failure.connected)

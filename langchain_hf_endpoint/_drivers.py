@@ -10,11 +10,13 @@ import contextlib
 import contextvars
 import queue
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from langchain_hf_endpoint._steps import AcquireFrom, Enter, Pause, Send
+from langchain_hf_endpoint._steps import AcquireFrom, Enter, Pause, Send, Stopped
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from typing_extensions import Self
@@ -27,11 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 TagT = TypeVar("TagT")
 
+_PATIENCE = 0.2  # seconds after which a waiting thread looks whether the call is over
 _PATIENCE_INSIDE_LOOP = 0.05
-
-
-class Stopped(BaseException):
-    """The call is over; this conversation must not send anything more. Never seen outside."""
 
 
 class ThreadDriver:
@@ -40,29 +39,36 @@ class ThreadDriver:
     Args:
         transport: Sends the requests.
         progress: Is told of waits.
-        inside_loop: Whether the call was made on the thread of a running event loop, whose tasks
-            cannot free their places before the call returns.
+        caller_loop: The running event loop on whose thread the call was made, if there is one:
+            its tasks cannot free their places before the call returns.
     """
 
     def __init__(
-        self, transport: SyncTransport, progress: Progress | None, *, inside_loop: bool
+        self,
+        transport: SyncTransport,
+        progress: Progress | None,
+        *,
+        caller_loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self._transport = transport
         self._progress = progress
-        self._inside_loop = inside_loop
+        self._caller_loop = caller_loop
         self.stop = threading.Event()
 
     def run(self, conversation: Conversation[T]) -> T:
         """Drive one conversation to its end."""
-        answer: Answer = None
         with contextlib.closing(conversation) as steps:
+            go_on: Callable[[], Step] = partial(steps.send, None)
             while True:
                 try:
-                    step = steps.send(answer)
+                    step = go_on()
                 except StopIteration as end:
                     result: T = end.value
                     return result
-                answer = self._perform(step)
+                try:
+                    go_on = partial(steps.send, self._perform(step))
+                except Stopped as stopped:
+                    go_on = partial(steps.throw, stopped)
 
     def _perform(self, step: Step) -> Answer:
         if isinstance(step, Send):
@@ -84,12 +90,12 @@ class ThreadDriver:
         granted = threading.Event()
         if place.enter(granted.set):
             return
-        if self._inside_loop and not granted.wait(_PATIENCE_INSIDE_LOOP):
-            place.enter_anyway()
-            return
-        while not granted.wait(0.2):
+        patience = _PATIENCE_INSIDE_LOOP if self._caller_loop else _PATIENCE
+        while not granted.wait(patience):
             if self.stop.is_set():
                 raise Stopped
+            if self._caller_loop and place.enter_past(self._caller_loop):
+                return
 
 
 class Crew(Generic[TagT, T]):
@@ -169,15 +175,18 @@ class TaskDriver:
 
     async def run(self, conversation: Conversation[T]) -> T:
         """Drive one conversation to its end."""
-        answer: Answer = None
         with contextlib.closing(conversation) as steps:
+            go_on: Callable[[], Step] = partial(steps.send, None)
             while True:
                 try:
-                    step = steps.send(answer)
+                    step = go_on()
                 except StopIteration as end:
                     result: T = end.value
                     return result
-                answer = await self._perform(step)
+                try:
+                    go_on = partial(steps.send, await self._perform(step))
+                except Stopped as stopped:
+                    go_on = partial(steps.throw, stopped)
 
     async def _perform(self, step: Step) -> Answer:
         if isinstance(step, Send):
@@ -201,6 +210,7 @@ class TaskDriver:
 
     async def _enter(self, place: Place) -> None:
         loop = asyncio.get_running_loop()
+        place.holder = loop
         granted = asyncio.Event()
 
         def wake() -> None:

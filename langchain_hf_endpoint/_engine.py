@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from langchain_hf_endpoint._conversation import Outcome, acquaint, converse
 from langchain_hf_endpoint._dialects import candidates
-from langchain_hf_endpoint._drivers import Crew, Stopped, TaskCrew, TaskDriver, ThreadDriver
-from langchain_hf_endpoint._failing import stops_the_call
+from langchain_hf_endpoint._drivers import Crew, TaskCrew, TaskDriver, ThreadDriver
+from langchain_hf_endpoint._failing import rejects_everything, stops_the_call
 from langchain_hf_endpoint._plan import BatchBounds, Plan
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Iterator
+    from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 
     from langchain_hf_endpoint._conversation import Call, Conversation
     from langchain_hf_endpoint._plan import Batch, PlannedText
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 RowT = TypeVar("RowT")
 
 _TAKEN_AT_ONCE = 1_000_000  # characters, so that a look-ahead of books stays small
+_REJECTED_BATCHES_ARE_ENOUGH = 3  # by a server that never took an input
 _WORTH_A_THREAD = 50_000  # characters whose chunking would be felt on an event loop
 
 
@@ -111,6 +112,7 @@ class Job(Generic[RowT]):
     insists_on_info: bool = False
     progress: Progress | None = None
     fatal: HFEndpointError | None = None
+    batches_rejected: int = 0
     plan: Plan[RowT] = field(init=False)
 
     @property
@@ -166,20 +168,36 @@ class Job(Generic[RowT]):
         Raises:
             BaseException: What no server did: a defect, a cancellation, an interrupt.
         """
-        if isinstance(result, Stopped) and self.fatal:
-            result = self.fatal
         if isinstance(result, HFEndpointError):
             result = [Outcome(0, len(batch.inputs), result)]
         if isinstance(result, BaseException):
             raise result
-        worked = self.call.learned.has_worked
         for outcome in result:
             self.plan.settle(batch.inputs[outcome.start : outcome.stop], outcome.result)
-            error = outcome.result if isinstance(outcome.result, HFEndpointError) else None
-            if error and stops_the_call(error, has_worked=worked):
-                self.fatal = self.fatal or error
+        self.fatal = self.fatal or self._reason_to_stop(result, len(batch.inputs))
+        if self.fatal:  # a conversation that was stopped has no outcome for what it did not send
+            self.plan.settle_rest(batch.inputs, self.fatal)
         if self.progress:
             self.progress.done(len(batch.inputs))
+
+    def _reason_to_stop(
+        self, outcomes: Sequence[Outcome[RowT]], inputs: int
+    ) -> HFEndpointError | None:
+        """The error that the batches not sent yet would meet too, if there is one."""
+        worked = self.call.learned.has_worked
+        errors = [one.result for one in outcomes if isinstance(one.result, HFEndpointError)]
+        for error in errors:
+            if stops_the_call(error, has_worked=worked):
+                return error
+        if worked or inputs == 1 or len(errors) < len(outcomes):
+            return None
+        self.batches_rejected += 1
+        enough = self.batches_rejected >= _REJECTED_BATCHES_ARE_ENOUGH
+        return rejects_everything(errors[0]) if enough else None
+
+    def is_over(self, source: _Source | _AsyncSource) -> bool:
+        """Whether nothing is left to be sent, when nothing is under way."""
+        return self.fatal is not None or (source.is_exhausted and self.plan.is_all_cut)
 
     def next_batch(self, source: _Source | _AsyncSource) -> Batch[RowT] | None:
         """The next batch, if there is one that is full or must go as it is."""
@@ -221,7 +239,7 @@ def finished_texts(texts: Iterable[str], job: Job[RowT]) -> Iterator[PlannedText
             way has come out.
         BaseException: What the iterable raised, at the same late moment.
     """
-    driver = ThreadDriver(job.runtime.sync_transport(), job.progress, inside_loop=_is_inside_loop())
+    driver = ThreadDriver(job.runtime.sync_transport(), job.progress, caller_loop=_running_loop())
     if job.asks_for_info:
         driver.run(acquaint(job.call))
     job.open_plan()
@@ -239,7 +257,9 @@ def finished_texts(texts: Iterable[str], job: Job[RowT]) -> Iterator[PlannedText
                 crew.start(batch, job.converse(batch), here=alone)
             yield from job.plan.finished()
             if not crew.running:
-                break
+                if job.is_over(source):
+                    break
+                continue  # a stream that had to wait for its oldest texts goes on
             job.settle(*crew.next_result())
             if job.fatal and not driver.stop.is_set():
                 driver.stop.set()
@@ -269,7 +289,9 @@ async def afinished_texts(
             for text in job.plan.finished():
                 yield text
             if not crew.running:
-                break
+                if job.is_over(source):
+                    break
+                continue  # a stream that had to wait for its oldest texts goes on
             job.settle(*await crew.next_result())
             if job.fatal and not driver.stop.is_set():
                 driver.stop.set()
@@ -289,9 +311,8 @@ async def _aadd(source: _Source | _AsyncSource, job: Job[RowT]) -> None:
         job.add(texts)
 
 
-def _is_inside_loop() -> bool:
+def _running_loop() -> asyncio.AbstractEventLoop | None:
     try:
-        asyncio.get_running_loop()
+        return asyncio.get_running_loop()
     except RuntimeError:
-        return False
-    return True
+        return None

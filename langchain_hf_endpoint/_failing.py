@@ -143,10 +143,21 @@ def error_of(failure: Failure, *, host: str, attempts: int, sent_key: bool) -> H
 def stops_the_call(error: HFEndpointError, *, has_worked: bool) -> bool:
     """Whether the other batches of a call would meet the same error, so that sending them is vain.
 
-    What is wrong with one text or one reply says nothing about the others, once the server has
-    shown that it can give right answers.
+    What is wrong with one text says nothing about the others, nor does one wrong reply once the
+    server has shown that it can give right ones.
     """
-    return not (has_worked and isinstance(error, (InputError, ProtocolError)))
+    if isinstance(error, ProtocolError):
+        return not has_worked
+    return not isinstance(error, InputError)
+
+
+def rejects_everything(error: HFEndpointError) -> HFEndpointError:
+    """The error of the texts that are not sent to a server that rejected all those before."""
+    return ServerError(
+        f"not sent, since the server rejected every text before. Its words for the first: {error}",
+        advice="Check the URL and the settings against the server.",
+        status=error.status,
+    )
 
 
 def named(error: HFEndpointError, index: int) -> HFEndpointError:

@@ -191,6 +191,10 @@ class Plan(Generic[RowT]):
         for place, one in enumerate(inputs):
             one.result = result if isinstance(result, HFEndpointError) else result[place]
 
+    def settle_rest(self, inputs: Sequence[_Input[RowT]], error: HFEndpointError) -> None:
+        """Enter the error for those of the inputs that have no result yet."""
+        self.settle([one for one in inputs if one.result is None], error)
+
     def finished(self) -> Iterator[PlannedText[RowT]]:
         """The texts that are complete, in order, each once."""
         while self._texts and self._texts[0].is_done:

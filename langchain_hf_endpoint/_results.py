@@ -161,7 +161,8 @@ def achunk_stream(
     target: Target, texts: Iterable[str] | AsyncIterable[str]
 ) -> AsyncGenerator[EmbeddedChunk, None]:
     """The async twin of `chunk_stream`."""
-    _refuse_a_string(texts)
+    if not isinstance(texts, AsyncIterable):
+        _refuse_a_string(texts)
     return _achunk_stream(texts, target.documents(ARRAYS, is_stream=True))
 
 
@@ -321,7 +322,7 @@ def _checked(texts: Iterable[str]) -> list[str]:
 
 
 def _refuse_a_string(texts: object) -> None:
-    if isinstance(texts, (str, bytes)) or not isinstance(texts, (Iterable, AsyncIterable)):
+    if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
         kind = type(texts).__name__
         raise InputError(
             f"texts must be several strings, such as a list, not one {kind}",

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._wire import Failure, Reply, Request
 
 
+class Stopped(BaseException):
+    """Thrown into a conversation at the step that is not performed: nothing more may be sent."""
+
+
 class Waiting(Enum):
     """Why a conversation pauses, as it is told to the user."""
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _ROUND_TRIPS_TO_PROBE = 60.0
 class Place:
     """One request's place in the window: waited for, held, left."""
 
-    __slots__ = ("_granted", "_left", "_wake", "_window", "inputs", "lane")
+    __slots__ = ("_granted", "_left", "_passed", "_wake", "_window", "holder", "inputs", "lane")
 
     def __init__(self, window: Window, inputs: int, lane: Lane) -> None:
         self._window = window
@@ -43,6 +43,9 @@ class Place:
         self._granted = False
         self._left = False
         self._wake: Callable[[], None] | None = None
+        self._passed: object = None
+        self.holder: object = None
+        """The event loop whose task it is; None for a thread's."""
 
     @property
     def granted(self) -> bool:
@@ -53,13 +56,13 @@ class Place:
         """Take the place, or join the queue and have `wake` called when it is free."""
         return self._window._enter(self, wake)  # noqa: SLF001 - two halves of one thing
 
-    def enter_anyway(self) -> None:
-        """Take the place although the window is full.
+    def enter_past(self, loop: object) -> bool:
+        """Take the place although the window is full, if tasks of `loop` are what fills it.
 
-        For a synchronous call on the thread of a running event loop: those who hold the places may
-        be tasks of that very loop, which cannot go on before the call returns.
+        For a synchronous call on the thread of that loop: its tasks cannot go on, and so not leave
+        their places, before the call returns. There is one such place for each that they hold.
         """
-        self._window._enter_anyway(self)  # noqa: SLF001
+        return self._window._enter_past(self, loop)  # noqa: SLF001
 
     def _call_wake(self) -> None:
         try:
@@ -91,6 +94,7 @@ class Window:
         self._inputs = 0
         self._queues: dict[Lane, deque[Place]] = {"query": deque(), "document": deque()}
         self._mean: dict[int, float] = {}
+        self._held_by: Counter[int] = Counter()
         self._lowest: dict[int, float] = {}
         self._round_trips = 0.0
         self._unsettled = 0
@@ -191,17 +195,20 @@ class Window:
                 self._queues[place.lane].append(place)
             return place.granted
 
-    def _enter_anyway(self, place: Place) -> None:
+    def _enter_past(self, place: Place, loop: object) -> bool:
         with self._lock:
-            if place in self._queues[place.lane]:
+            if not place.granted and self._held_by[id(loop)] > 0:
                 self._queues[place.lane].remove(place)
-            if not place.granted:
+                self._held_by[id(loop)] -= 1
+                place._passed = loop  # noqa: SLF001
                 self._take(place)
+            return place.granted
 
     def _take(self, place: Place) -> None:
         place._granted = True  # noqa: SLF001
         self._requests[place.lane] += 1
         self._inputs += place.inputs
+        self._held_by[id(place.holder)] += 1
 
     def _leave(self, place: Place) -> None:
         with self._lock:
@@ -211,6 +218,9 @@ class Window:
             if place.granted:
                 self._requests[place.lane] -= 1
                 self._inputs -= place.inputs
+                self._held_by[id(place.holder)] -= 1
+                if place._passed is not None:  # noqa: SLF001
+                    self._held_by[id(place._passed)] += 1  # noqa: SLF001
             elif place in self._queues[place.lane]:
                 self._queues[place.lane].remove(place)
             woken = self._grant()

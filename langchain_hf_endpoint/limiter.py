@@ -1,7 +1,8 @@
 """A limit on requests per minute, shared by any number of threads and event loops.
 
 It knows what users may ask for, and that processes fork and objects are pickled; taking turns is
-in ``_limiting.turns``, the arithmetic in ``_limiting.schedule``. It must not know what a request carries.
+in ``_limiting.turns``, the arithmetic in ``_limiting.schedule``. It must not know what a request
+carries.
 """
 
 from __future__ import annotations

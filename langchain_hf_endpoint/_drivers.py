@@ -33,6 +33,32 @@ _PATIENCE = 0.2  # seconds after which a waiting thread looks whether the call i
 _PATIENCE_INSIDE_LOOP = 0.05
 
 
+class _Talk(Generic[T]):
+    """A conversation between two of its steps."""
+
+    result: T
+
+    def __init__(self, conversation: Conversation[T]) -> None:
+        self._conversation = conversation
+        self._go_on: Callable[[], Step] = partial(conversation.send, None)
+
+    def next_step(self) -> Step | None:
+        """What is to be performed next; None where the conversation is over and has its result."""
+        try:
+            return self._go_on()
+        except StopIteration as end:
+            self.result = end.value
+            return None
+
+    def answer(self, answer: Answer) -> None:
+        """The step was performed."""
+        self._go_on = partial(self._conversation.send, answer)
+
+    def stop(self, stopped: Stopped) -> None:
+        """The step is not performed, and no other will be."""
+        self._go_on = partial(self._conversation.throw, stopped)
+
+
 class ThreadDriver:
     """Performs the steps of conversations by blocking the thread it runs on.
 
@@ -57,18 +83,14 @@ class ThreadDriver:
 
     def run(self, conversation: Conversation[T]) -> T:
         """Drive one conversation to its end."""
-        with contextlib.closing(conversation) as steps:
-            go_on: Callable[[], Step] = partial(steps.send, None)
-            while True:
+        with contextlib.closing(conversation):
+            talk = _Talk(conversation)
+            while (step := talk.next_step()) is not None:
                 try:
-                    step = go_on()
-                except StopIteration as end:
-                    result: T = end.value
-                    return result
-                try:
-                    go_on = partial(steps.send, self._perform(step))
+                    talk.answer(self._perform(step))
                 except Stopped as stopped:
-                    go_on = partial(steps.throw, stopped)
+                    talk.stop(stopped)
+            return talk.result
 
     def _perform(self, step: Step) -> Answer:
         if isinstance(step, Send):
@@ -175,18 +197,14 @@ class TaskDriver:
 
     async def run(self, conversation: Conversation[T]) -> T:
         """Drive one conversation to its end."""
-        with contextlib.closing(conversation) as steps:
-            go_on: Callable[[], Step] = partial(steps.send, None)
-            while True:
+        with contextlib.closing(conversation):
+            talk = _Talk(conversation)
+            while (step := talk.next_step()) is not None:
                 try:
-                    step = go_on()
-                except StopIteration as end:
-                    result: T = end.value
-                    return result
-                try:
-                    go_on = partial(steps.send, await self._perform(step))
+                    talk.answer(await self._perform(step))
                 except Stopped as stopped:
-                    go_on = partial(steps.throw, stopped)
+                    talk.stop(stopped)
+            return talk.result
 
     async def _perform(self, step: Step) -> Answer:
         if isinstance(step, Send):

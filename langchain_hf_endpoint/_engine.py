@@ -16,6 +16,7 @@ from langchain_hf_endpoint._dialects import candidates
 from langchain_hf_endpoint._drivers import Crew, TaskCrew, TaskDriver, ThreadDriver
 from langchain_hf_endpoint._failing import rejects_everything, stops_the_call
 from langchain_hf_endpoint._plan import BatchBounds, Plan
+from langchain_hf_endpoint._sources import AsyncSource, Source, total_length
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
@@ -30,60 +31,8 @@ if TYPE_CHECKING:
 
 RowT = TypeVar("RowT")
 
-_TAKEN_AT_ONCE = 1_000_000  # characters, so that a look-ahead of books stays small
 _REJECTED_BATCHES_ARE_ENOUGH = 3  # by a server that never took an input
 _WORTH_A_THREAD = 50_000  # characters whose chunking would be felt on an event loop
-
-
-class _Source:
-    """Texts from the caller, taken a handful at a time."""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        self._texts = iter(texts)
-        self.is_exhausted = False
-        self.error: BaseException | None = None
-
-    def take(self, most: float) -> list[str]:
-        """Up to so many texts. An error of the iterable ends it and is kept for the end."""
-        taken: list[str] = []
-        characters = 0
-        try:
-            while len(taken) < most and characters < _TAKEN_AT_ONCE:
-                text = next(self._texts)
-                taken.append(text)
-                characters += _length(text)
-        except StopIteration:
-            self.is_exhausted = True
-        except Exception as error:  # noqa: BLE001 - raised when what came before it is done
-            self.is_exhausted, self.error = True, error
-        return taken
-
-
-class _AsyncSource:
-    """The same over an async iterable."""
-
-    def __init__(self, texts: AsyncIterable[str]) -> None:
-        self._texts = aiter(texts)
-        self.is_exhausted = False
-        self.error: BaseException | None = None
-
-    async def take(self, most: float) -> list[str]:
-        taken: list[str] = []
-        characters = 0
-        try:
-            while len(taken) < most and characters < _TAKEN_AT_ONCE:
-                text = await anext(self._texts)
-                taken.append(text)
-                characters += _length(text)
-        except StopAsyncIteration:
-            self.is_exhausted = True
-        except Exception as error:  # noqa: BLE001 - raised when what came before it is done
-            self.is_exhausted, self.error = True, error
-        return taken
-
-
-def _length(text: object) -> int:
-    return len(text) if isinstance(text, str) else 0
 
 
 @dataclass(slots=True)
@@ -195,18 +144,18 @@ class Job(Generic[RowT]):
         enough = self.batches_rejected >= _REJECTED_BATCHES_ARE_ENOUGH
         return rejects_everything(errors[0]) if enough else None
 
-    def is_over(self, source: _Source | _AsyncSource) -> bool:
+    def is_over(self, source: Source | AsyncSource) -> bool:
         """Whether nothing is left to be sent, when nothing is under way."""
         return self.fatal is not None or (source.is_exhausted and self.plan.is_all_cut)
 
-    def next_batch(self, source: _Source | _AsyncSource) -> Batch[RowT] | None:
+    def next_batch(self, source: Source | AsyncSource) -> Batch[RowT] | None:
         """The next batch, if there is one that is full or must go as it is."""
         if self.fatal:
             return None
         more = not source.is_exhausted and not self.plan.is_far_behind
         return self.plan.next_batch(more_to_come=more)
 
-    def wants_text(self, source: _Source | _AsyncSource) -> bool:
+    def wants_text(self, source: Source | AsyncSource) -> bool:
         """Whether to take more texts before the next batch is cut."""
         wanted = self.plan.room > 0 and not self.plan.is_far_behind and not self.fatal
         return wanted and not source.is_exhausted
@@ -216,7 +165,7 @@ class Job(Generic[RowT]):
         if self.fatal:
             self.plan.drop_unsent(self.fatal)
 
-    def close(self, source: _Source | _AsyncSource) -> None:
+    def close(self, source: Source | AsyncSource) -> None:
         """Raise what ended the call early, when all that was under way is entered."""
         if self.fatal:
             raise self.fatal
@@ -243,7 +192,7 @@ def finished_texts(texts: Iterable[str], job: Job[RowT]) -> Iterator[PlannedText
     if job.asks_for_info:
         driver.run(acquaint(job.call))
     job.open_plan()
-    source = _Source(texts)
+    source = Source(texts)
     crew: Crew[Batch[RowT], list[Outcome[RowT]]] = Crew(driver)
     with crew:
         while True:
@@ -275,7 +224,7 @@ async def afinished_texts(
     if job.asks_for_info:
         await driver.run(acquaint(job.call))
     job.open_plan()
-    source = _AsyncSource(texts) if isinstance(texts, AsyncIterable) else _Source(texts)
+    source = AsyncSource(texts) if isinstance(texts, AsyncIterable) else Source(texts)
     crew: TaskCrew[Batch[RowT], list[Outcome[RowT]]] = TaskCrew(driver)
     async with crew:
         while True:
@@ -299,13 +248,13 @@ async def afinished_texts(
     job.close(source)
 
 
-async def _aadd(source: _Source | _AsyncSource, job: Job[RowT]) -> None:
+async def _aadd(source: Source | AsyncSource, job: Job[RowT]) -> None:
     """Take texts into the plan; chunking goes to a thread where a loop would feel it."""
-    if isinstance(source, _Source):
+    if isinstance(source, Source):
         texts = source.take(job.plan.room)
     else:
         texts = await source.take(job.plan.room)
-    if sum(map(_length, texts)) > _WORTH_A_THREAD:
+    if total_length(texts) > _WORTH_A_THREAD:
         await asyncio.to_thread(job.add, texts)
     else:
         job.add(texts)

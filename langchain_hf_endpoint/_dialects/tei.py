@@ -40,7 +40,7 @@ def native_fields(inputs: Sequence[str], options: InputOptions) -> dict[str, obj
 class TextEmbeddingsInference:
     """TEI's own routes, and what imitates them. Answers ``[[0.1, …], …]``."""
 
-    name = "tei"
+    name: str = "tei"
 
     def encode(self, url: str, inputs: Sequence[str], options: InputOptions) -> Request:
         """Build the request. See ``Dialect.encode``."""

@@ -4,7 +4,6 @@ import asyncio
 import time
 
 import numpy as np
-import pytest
 from tei_double import expected_vector
 
 

@@ -1,0 +1,189 @@
+"""A put asks the endpoint once, over real sockets, and believes what it shows."""
+
+import asyncio
+import pickle
+import sqlite3
+import threading
+
+import pytest
+from tei_double import Scripted, TeiDouble
+
+from langchain_hf_endpoint import (
+    AuthenticationError,
+    EndpointExistsError,
+    EndpointPausedError,
+    EndpointValidationError,
+    HFEndpointEmbeddings,
+    InferenceEndpoints,
+    ModelChangedError,
+    ProtocolError,
+    SettingsError,
+    TransportError,
+)
+
+CANARY = "hf_CaNaRyCaNaRyCaNaRyCaNaRyCaNaRyCaNa"
+
+
+@pytest.fixture
+def endpoints(tmp_path):
+    with InferenceEndpoints(tmp_path / "endpoints.db") as endpoints:
+        yield endpoints
+
+
+@pytest.fixture(params=["sync", "async"])
+def put(request, endpoints, tei_double):
+    """`put` and `aput` of an endpoint at the double."""
+
+    def put(inference_id="a", *, task=None, leave=None, **service):
+        parts = {"service_settings": {"url": tei_double.url, **service}}
+        request_body = {
+            "inference_id": inference_id,
+            "inference_config": parts if task is None else {**parts, "task_settings": task},
+            **(leave or {}),
+        }
+        if request.param == "sync":
+            return endpoints.put(**request_body)
+        return asyncio.run(endpoints.aput(**request_body))
+
+    return put
+
+
+def posts(double):
+    return len(double.log(method="POST"))
+
+
+def test_a_put_calls_once_and_stores_what_the_endpoint_shows(put, endpoints, tei_double):
+    stored = put()
+    assert posts(tei_double) == 1
+    shown = {"model_id": "double/expected-vectors", "dimensions": 384, "similarity": "cosine"}
+    assert shown.items() <= stored["service_settings"].items()
+    assert endpoints.get(inference_id="a") == stored
+    assert len(HFEndpointEmbeddings(endpoint=endpoints["a"]).embed_query("Hello.")) == 384
+    assert endpoints.get() == [stored]
+    assert posts(tei_double) == 2
+
+
+def test_without_validation_nothing_is_sent(put, endpoints, tei_double):
+    stored = put(leave={"skip_validation": True})
+    assert tei_double.log() == []
+    assert stored["service_settings"]["similarity"] == "cosine"
+    assert "dimensions" not in stored["service_settings"]
+
+
+def test_a_name_in_use_costs_no_request(put, tei_double):
+    put()
+    before = len(tei_double.log())
+    with pytest.raises(EndpointExistsError):
+        put()
+    assert len(tei_double.log()) == before
+
+
+def test_dimensions_that_are_right_are_taken_and_wrong_ones_refused(put, endpoints, tei_double):
+    put("right", dimensions=384, model_id="double/expected-vectors", similarity="l2_norm")
+    assert endpoints.get(inference_id="right")["service_settings"]["similarity"] == "l2_norm"
+    with pytest.raises(SettingsError) as caught:
+        put("wrong", dimensions=1024, model_id="another")
+    (first, text), (second, other) = caught.value.problems
+    assert (first, second) == ("service_settings.dimensions", "service_settings.model_id")
+    assert "1024" in text
+    assert "384" in text
+    assert "another" in other
+    assert "double/expected-vectors" in other
+    assert list(endpoints) == ["right"]
+
+
+def test_dimensions_that_were_asked_for_and_did_not_come_are_refused(put, endpoints, tei_double):
+    tei_double.script(Scripted(change="short", path="/embed"))  # see what the double can do
+    with pytest.raises(EndpointValidationError):
+        put(task={"dimensions": 64})
+    assert len(endpoints) == 0
+
+
+@pytest.mark.parametrize(
+    ("reply", "cause"),
+    [
+        (Scripted(status=401, body={"error": "who?"}), AuthenticationError),
+        (Scripted(status=400, body={"error": "Bad Request: Invalid state"}), EndpointPausedError),
+        (Scripted(status=200, body="no JSON"), ProtocolError),
+        (Scripted(reset=True, times=99), TransportError),
+    ],
+    ids=str,
+)
+def test_a_failing_call_refuses_the_put_and_says_why(put, endpoints, tei_double, reply, cause):
+    tei_double.script(reply)
+    with pytest.raises(EndpointValidationError, match="was not created") as caught:
+        put(api_key=CANARY, max_wait=0)
+    assert type(caught.value.__cause__) is cause
+    assert caught.value.problem.endswith(caught.value.__cause__.problem)
+    assert caught.value.host == caught.value.__cause__.host != ""
+    assert CANARY not in str(caught.value) + repr(vars(caught.value.__cause__))
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+    assert len(endpoints) == 0
+    tei_double.reset()
+    put(api_key=CANARY)
+    assert list(endpoints) == ["a"]
+
+
+def test_a_variable_that_is_not_set_is_a_wrong_setting(put, endpoints, monkeypatch):
+    monkeypatch.delenv("MY_KEY", raising=False)
+    with pytest.raises(SettingsError, match="MY_KEY is not set"):
+        put(api_key_env="MY_KEY")
+    assert len(endpoints) == 0
+
+
+@pytest.mark.parametrize("other", [{"dimensions": 768}, {"model_id": "another/model"}], ids=str)
+def test_a_name_comes_back_with_another_model_only_on_request(put, endpoints, other):
+    put()
+    endpoints.delete(inference_id="a")
+    put()
+    endpoints.delete(inference_id="a")
+    with TeiDouble(**other) as changed:
+        with pytest.raises(ModelChangedError) as caught:
+            put(url=changed.url)
+        assert "double/expected-vectors (384 dimensions)" in str(caught.value)
+        assert str(*other.values()) in str(caught.value)
+        assert len(endpoints) == 0
+        stored = put(url=changed.url, leave={"allow_model_change": True})
+        assert other.items() <= stored["service_settings"].items()
+
+
+def test_of_two_puts_of_one_name_at_the_same_time_exactly_one_wins(put, endpoints, tei_double):
+    tei_double.configure(seconds_per_batch=0.2)
+    at_once, outcomes = threading.Barrier(4), []
+
+    def compete(number):
+        at_once.wait()
+        try:
+            put(max_batch_size=number + 1)
+            outcomes.append(number)
+        except EndpointExistsError:
+            pass
+
+    threads = [threading.Thread(target=compete, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (winner,) = outcomes
+    assert endpoints["a"].service_settings.max_batch_size == winner + 1
+
+
+def test_an_endpoint_with_its_own_dimensions_keeps_them(put, endpoints):
+    put(task={"dimensions": 64})
+    assert endpoints.get(inference_id="a")["service_settings"]["dimensions"] == 64
+
+
+def test_a_key_that_was_used_for_a_put_is_in_no_table_but_that_of_the_secrets(
+    put, endpoints, tei_double, tmp_path, caplog
+):
+    with caplog.at_level(0):
+        put(api_key=CANARY)
+        endpoints["a"].describe()
+    sent = [entry.headers.get("authorization") for entry in tei_double.log(method="POST")]
+    assert sent == [f"Bearer {CANARY}"] * 2
+    assert CANARY not in caplog.text
+    connection = sqlite3.connect(tmp_path / "endpoints.db")
+    names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master")]
+    rows = {name: str(list(connection.execute(f"SELECT * FROM {name}"))) for name in names}
+    connection.close()
+    assert {name for name in names if CANARY in rows[name]} == {"secrets"}

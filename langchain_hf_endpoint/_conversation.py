@@ -298,7 +298,7 @@ def _slow_down(failure: Failure, delay: float | None, call: Call) -> None:
     """Tell those who share this endpoint what a refusal means for them."""
     call.learned.is_waking = failure.cause is Cause.NOT_READY
     if failure.cause in (Cause.RATE_LIMITED, Cause.NOT_READY):
-        call.window.refused()
+        call.window.refused(is_waking=call.learned.is_waking)
         stated = failure.retry_after
         if stated and delay is not None and isinstance(call.limiter, RequestsPerMinuteLimiter):
             call.limiter.penalize(stated)

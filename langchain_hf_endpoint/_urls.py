@@ -39,7 +39,7 @@ def url_problem(url: str) -> str | None:
 def _is_host(netloc: str, host: str) -> bool:
     """Whether all parsers agree on the host: Python's takes brackets anywhere, for one."""
     if not _LOOKS_LIKE_AN_ADDRESS.fullmatch(host):
-        return _HOST_NAME.fullmatch(host) is not None
+        return _HOST_NAME.fullmatch(host) is not None and "[" not in netloc
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -167,14 +167,20 @@ class Window:
             self._slow_from = self._limit
             self._limit /= 2
 
-    def refused(self) -> None:
-        """Halve: the server said that it has too much to do. Once for one wave of refusals."""
+    def refused(self, *, is_waking: bool = False) -> None:
+        """Halve: the server said that it has too much to do. Once for one wave of refusals.
+
+        A server that is still starting says nothing about its width: once it is awake the window
+        grows as fast as at first.
+        """
         with self._lock:
             now = self._clock()
             if now - self._last_cut < max(self._latency, 0.05):
                 return
             self._last_cut = now
-            self._slow_from = self._limit = max(1.0, self._limit / 2)
+            self._limit = max(1.0, self._limit / 2)
+            if not is_waking:
+                self._slow_from = self._limit
 
     def _fits(self, place: Place) -> bool:
         requests = self._requests[place.lane]

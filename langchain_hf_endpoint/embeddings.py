@@ -13,6 +13,7 @@ from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import BaseModel, ConfigDict, Field
 
 from langchain_hf_endpoint._lazy import LazyModule
+from langchain_hf_endpoint._sections import hidden
 from langchain_hf_endpoint.endpoint import InferenceEndpoint
 from langchain_hf_endpoint.errors import SettingsError
 
@@ -58,7 +59,9 @@ class HFEndpointEmbeddings(BaseModel, Embeddings):
         show_progress_bar: Show chunks done of all, rate, time left and what the call waits for.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True
+    )
 
     endpoint: InferenceEndpoint
     rate_limiter: BaseRateLimiter | None = Field(default=None, exclude=True)
@@ -84,6 +87,7 @@ class HFEndpointEmbeddings(BaseModel, Embeddings):
         Raises:
             SettingsError: Names every wrong field.
         """
+        short = hidden("", short)
         if endpoint is None:
             endpoint = InferenceEndpoint(**short)
         elif short:

@@ -163,8 +163,8 @@ class InferenceEndpoint(Section):
     @model_validator(mode="after")
     def _check_dialect(self) -> Self:
         """Refuse what the named dialect cannot carry; with `auto` it shows at the first request."""
-        if self.service_settings.dialect == "auto":
-            return self
+        if self.service_settings.dialect == "auto" or self.task_settings == TaskSettings():
+            return self  # every dialect carries the defaults
         from langchain_hf_endpoint._dialects import DIALECTS  # noqa: PLC0415 - rarely needed
         from langchain_hf_endpoint._options import unsupported_settings  # noqa: PLC0415
 

@@ -1,0 +1,416 @@
+"""Where a key may be found, to whom it is sent, and that it shows nowhere."""
+
+import json
+import logging
+import pickle
+import subprocess
+import sys
+import traceback
+import warnings
+
+import pytest
+from langchain_core.load import dumps
+from pydantic import SecretStr
+
+from langchain_hf_endpoint import (
+    EmbeddingError,
+    HFEndpointEmbeddings,
+    InferenceEndpoint,
+    ServiceSettings,
+    SettingsError,
+)
+
+HOSTED = "https://x.endpoints.huggingface.cloud"
+HOSTED_PLAIN = "http://x.endpoints.huggingface.cloud"
+CANARY = "hf_CaNaRyCaNaRyCaNaRyCaNaRyCaNaRyCaNa"
+OF_ENVIRONMENT = "hf_EnViRoNmEnTEnViRoNmEnTEnViRoNmEn"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """A token in HF_TOKEN, and nothing of the machine's own."""
+    monkeypatch.setenv("HF_TOKEN", OF_ENVIRONMENT)
+    monkeypatch.delenv("MY_KEY", raising=False)
+    return monkeypatch
+
+
+def found(url, **fields):
+    key = ServiceSettings(url=url, **fields).find_key()
+    return key.get_secret_value() if key else None
+
+
+def from_config(**service):
+    return InferenceEndpoint.from_config(
+        task_type="text_embedding",
+        inference_id="a",
+        inference_config={"service_settings": {"url": HOSTED, "api_key": CANARY, **service}},
+    )
+
+
+# Who gets which key
+
+
+def test_a_key_that_is_passed_comes_before_all_others(environment):
+    environment.setenv("MY_KEY", "hf_mine")
+    assert found(HOSTED, api_key=CANARY) == CANARY
+    assert found(HOSTED, api_key=CANARY, api_key_env="MY_KEY") == CANARY
+
+
+def test_the_named_variable_comes_before_the_token(environment):
+    environment.setenv("MY_KEY", "hf_mine")
+    assert found(HOSTED, api_key_env="MY_KEY") == "hf_mine"
+    assert found("https://example.org", api_key_env="MY_KEY") == "hf_mine"
+
+
+def test_the_named_variable_is_read_when_the_key_is_used(environment):
+    settings = ServiceSettings(url=HOSTED, api_key_env="MY_KEY")
+    for value in ("hf_first", "hf_second"):
+        environment.setenv("MY_KEY", value)
+        assert settings.find_key() == SecretStr(value)
+
+
+@pytest.mark.parametrize("value", [None, "", "   ", "\n"])
+def test_a_named_variable_without_a_key_is_an_error_and_never_replaced_by_the_token(
+    environment, value
+):
+    if value is not None:
+        environment.setenv("MY_KEY", value)
+    settings = ServiceSettings(url=HOSTED, api_key_env="MY_KEY")
+    with pytest.raises(SettingsError, match="MY_KEY is not set"):
+        settings.find_key()
+
+
+def test_a_named_variable_with_a_damaged_key_is_an_error_without_the_key(environment):
+    environment.setenv("MY_KEY", f"{CANARY} x")
+    settings = ServiceSettings(url=HOSTED, api_key_env="MY_KEY")
+    with pytest.raises(SettingsError, match="MY_KEY") as caught:
+        settings.find_key()
+    assert CANARY not in rendered(caught.value)
+
+
+def test_the_line_break_that_ends_a_secrets_file_is_no_part_of_a_key(environment):
+    environment.setenv("MY_KEY", "hf_mine\n")
+    environment.setenv("HF_TOKEN", " hf_token\n")
+    assert found(HOSTED, api_key_env="MY_KEY") == "hf_mine"
+    assert found(HOSTED) == "hf_token"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        HOSTED,
+        "https://x.us-east-1.aws.endpoints.huggingface.cloud:443/embed",
+        "https://X.ENDPOINTS.HUGGINGFACE.CLOUD",
+        "https://router.huggingface.co/hf-inference/models/m",
+        "https://user-space.hf.space",
+    ],
+)
+def test_the_token_of_the_environment_goes_to_hugging_faces_hosts(url):
+    assert found(url) == OF_ENVIRONMENT
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://x.endpoints.huggingface.cloud",
+        "HTTP://router.huggingface.co",
+        "https://huggingface.co.evil.com",
+        "https://router.huggingface.co.evil.com",
+        "https://evil-huggingface.co",
+        "https://evil.com/router.huggingface.co",
+        "https://evil.com?.huggingface.co",
+        "https://xhf.space",
+        "https://example.org",
+        "http://127.0.0.1:8080",
+        "https://localhost",
+    ],
+)
+def test_the_token_of_the_environment_goes_nowhere_else(url):
+    assert found(url) is None
+    assert found(url, api_key=CANARY, allow_insecure_http=True) == CANARY
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://router.huggingface.co@evil.com",
+        "https://evil.com\\@router.huggingface.co",
+        "https://evil.com\\.huggingface.co",
+        "https://evil.com%2F.huggingface.co",
+        "https://user:password@router.huggingface.co",
+    ],
+)
+def test_a_url_that_disguises_its_host_is_no_url_of_an_endpoint(url):
+    with pytest.raises(SettingsError, match="url"):
+        ServiceSettings(url=url)
+
+
+@pytest.mark.parametrize("token", ["", "  ", "hf_x y", "hf_ü"])
+def test_a_token_that_is_none_is_passed_over(environment, token):
+    environment.setenv("HF_TOKEN", token)
+    assert found(HOSTED) is None
+
+
+def test_without_any_key_there_is_none(environment):
+    environment.delenv("HF_TOKEN")
+    assert found(HOSTED) is None
+
+
+# Plain http
+
+
+@pytest.mark.parametrize("key", [{"api_key": CANARY}, {"api_key_env": "MY_KEY"}])
+@pytest.mark.parametrize("url", ["http://example.org", "HTTP://10.0.0.1", HOSTED_PLAIN])
+def test_a_key_is_not_sent_over_plain_http(url, key):
+    with pytest.raises(SettingsError, match="allow_insecure_http") as caught:
+        ServiceSettings(url=url, **key)
+    assert [name for name, _ in caught.value.problems] == ["url"]
+    with pytest.raises(SettingsError) as caught:
+        InferenceEndpoint(url=url, **key)
+    assert [name for name, _ in caught.value.problems] == ["service_settings.url"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:8080", "http://localhost", "http://[::1]:8080", "http://tei.localhost"],
+)
+def test_a_key_may_go_to_this_machine_over_plain_http(url):
+    assert found(url, api_key=CANARY) == CANARY
+
+
+def test_plain_http_may_be_allowed():
+    assert found("http://example.org", api_key=CANARY, allow_insecure_http=True) == CANARY
+
+
+def test_plain_http_needs_no_leave_without_a_key():
+    assert found("http://example.org") is None
+
+
+def test_leave_for_plain_http_does_not_send_the_token_of_the_environment():
+    assert found(HOSTED_PLAIN, allow_insecure_http=True) is None
+
+
+# Where the key must not show
+
+
+@pytest.fixture
+def endpoint():
+    return InferenceEndpoint(url=HOSTED, api_key=CANARY, max_batch_size=8)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        repr,
+        str,
+        "{}".format,
+        lambda thing: repr(thing.model_dump()),
+        lambda thing: repr(thing.model_dump(mode="json")),
+        lambda thing: repr(thing.model_dump(round_trip=True)),
+        lambda thing: thing.model_dump_json(),
+        lambda thing: thing.model_dump_json(round_trip=True),
+        lambda thing: repr(dict(thing)),
+        lambda thing: repr(list(thing.__repr_args__())),
+        lambda thing: repr(vars(thing)),
+        lambda thing: json.dumps(thing.model_json_schema()),
+        dumps,
+        lambda thing: repr(thing.model_copy(deep=True)),
+        lambda thing: repr(pickle.loads(pickle.dumps(thing))),
+    ],
+)
+def test_the_key_is_in_nothing_that_an_object_shows(endpoint, shown):
+    for thing in (endpoint, endpoint.service_settings):
+        assert CANARY not in shown(thing)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        repr,
+        str,
+        lambda thing: repr(thing.model_dump()),
+        lambda thing: repr(thing.model_dump(mode="json")),
+        lambda thing: thing.model_dump_json(),
+        dumps,
+        lambda thing: repr(pickle.loads(pickle.dumps(thing))),
+    ],
+)
+def test_the_key_is_in_nothing_that_the_embeddings_show(endpoint, shown):
+    assert CANARY not in shown(HFEndpointEmbeddings(endpoint=endpoint))
+    assert CANARY not in shown(HFEndpointEmbeddings(url=HOSTED, api_key=CANARY))
+
+
+def test_the_key_is_not_in_the_public_config(endpoint):
+    public = endpoint.public_config()
+    assert "api_key" not in public["service_settings"]
+    assert CANARY not in json.dumps(public)
+
+
+def test_a_pickle_holds_the_key_so_that_a_worker_has_it(endpoint):
+    assert CANARY.encode() in pickle.dumps(endpoint)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickle_holds_no_key_of_the_environment(environment, protocol):
+    environment.setenv("MY_KEY", CANARY)
+    for endpoint in (InferenceEndpoint(HOSTED, api_key_env="MY_KEY"), InferenceEndpoint(HOSTED)):
+        assert endpoint.service_settings.find_key() is not None
+        pickled = pickle.dumps(endpoint, protocol)
+        assert CANARY.encode() not in pickled
+        assert OF_ENVIRONMENT.encode() not in pickled
+
+
+def test_a_worker_reads_the_named_variable_of_its_own_environment(environment):
+    environment.setenv("MY_KEY", "hf_ours")
+    script = (
+        "import pickle, sys\n"
+        "endpoint = pickle.load(sys.stdin.buffer)\n"
+        "print(endpoint.service_settings.find_key().get_secret_value())\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        input=pickle.dumps(InferenceEndpoint(HOSTED, api_key_env="MY_KEY")),
+        capture_output=True,
+        check=True,
+        env={"MY_KEY": "hf_theirs"},
+    )
+    assert run.stdout.strip() == b"hf_theirs"
+
+
+def rendered(error):
+    """All that an error shows to those who print it, with the locals of our frames.
+
+    The frames of the test itself hold what it passes, as a caller's frames must.
+    """
+    shown = [str(error), repr(error), repr(vars(error))]
+    for each in (error, error.__cause__, error.__context__):
+        if each is None:
+            continue
+        shown += [str(each), repr(each)]
+        stack = traceback.TracebackException.from_exception(each, capture_locals=True).stack
+        ours = [frame for frame in stack if frame.filename != __file__]
+        shown += [f"{frame.line} {frame.locals}" for frame in ours]
+    return "\n".join(shown)
+
+
+WRONG_NEIGHBOURS = [
+    {"url": "ftp://x"},
+    {"url": 1},
+    {"url": f"https://user:{CANARY}@example.org"},
+    {"rate_limit": {"requests_per_minute": 0}},
+    {"rate_limit": {"api_key": CANARY}},
+    {"rate_limit": 3000},
+    {"dialect": "cohere"},
+    {"max_batch_size": 0},
+    {"max_concurrent_requests": True},
+    {"timeout": 0},
+    {"max_wait": "long"},
+    {"allow_insecure_http": 1},
+    {"api_key_env": CANARY},
+    {"api_key_env": f" {CANARY}\n"},
+    {"api_key": f"{CANARY}\n"},
+    {"api_key": CANARY.encode()},
+    {"api_key": [CANARY]},
+    {"api_key": {"key": CANARY}},
+    {"surprise": 1},
+    {"url": "http://example.org"},
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG_NEIGHBOURS, ids=str)
+def test_a_refusal_of_a_neighbour_does_not_show_the_key(wrong):
+    fields = {"url": HOSTED, "api_key": CANARY, **wrong}
+    makers = [
+        lambda: ServiceSettings(**fields),
+        lambda: InferenceEndpoint(**fields),
+        lambda: InferenceEndpoint(service_settings=fields),
+        lambda: InferenceEndpoint(service_settings=fields, chunking_settings={"overlap": 1}),
+        lambda: from_config(**wrong),
+    ]
+    # In a frame of ours the URL as it was given still stands; a password in it is hidden in words.
+    show = str if CANARY in str(wrong.get("url")) else rendered
+    for make in makers:
+        with pytest.raises(SettingsError) as caught:
+            make()
+        assert CANARY not in show(caught.value)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        json.dumps({"service_settings": {"api_key": CANARY}}),
+        [{"api_key": CANARY}],
+        {"api_key": CANARY},
+        {"service_settings": json.dumps({"url": HOSTED, "api_key": CANARY})},
+        {"service_settings": [{"url": HOSTED, "api_key": CANARY}]},
+        {"service_settings": CANARY},
+        {"service_settings": {"url": HOSTED}, "task_settings": {"api_key": CANARY}},
+        {"service_settings": {"url": HOSTED}, "chunking_settings": {"api_key": CANARY}},
+        {"service_settings": {"url": HOSTED}, "chunking_settings": {"strategy": CANARY}},
+        {"service_settings": {"url": HOSTED}, "service": CANARY},
+    ],
+    ids=str,
+)
+def test_a_key_in_the_wrong_place_does_not_show(config):
+    with pytest.raises(SettingsError) as caught:
+        InferenceEndpoint.from_config(
+            task_type="text_embedding", inference_id="a", inference_config=config
+        )
+    assert CANARY not in rendered(caught.value)
+
+
+def test_an_attempt_to_change_the_key_does_not_show_it(endpoint):
+    with pytest.raises(SettingsError, match="frozen") as caught:
+        endpoint.service_settings.api_key = CANARY
+    assert CANARY not in rendered(caught.value)
+
+
+@pytest.mark.parametrize("model", [InferenceEndpoint, ServiceSettings])
+def test_the_message_of_pydantics_own_entry_does_not_show_the_key(model):
+    fields = {"url": HOSTED, "api_key": CANARY, "timeout": 0}
+    if model is InferenceEndpoint:
+        fields = {"service_settings": fields}
+    for validate, given in (
+        (model.model_validate, fields),
+        (model.model_validate_json, json.dumps(fields)),
+    ):
+        with pytest.raises(ValueError, match="timeout") as caught:
+            validate(given)
+        assert CANARY not in str(caught.value) + repr(caught.value)
+
+
+def test_a_half_made_endpoint_can_be_looked_at():
+    endpoint = InferenceEndpoint.__new__(InferenceEndpoint)
+    assert repr(endpoint) == "InferenceEndpoint()"
+
+
+@pytest.mark.parametrize("wrong", [{"timeout": 0}, {"show_progress_bar": "maybe"}], ids=str)
+def test_a_refusal_by_the_embeddings_does_not_show_the_key(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))) as caught:
+        HFEndpointEmbeddings(url=HOSTED, api_key=CANARY, **wrong)
+    assert CANARY not in rendered(caught.value)
+
+
+def test_the_message_of_pydantic_about_the_embeddings_shows_no_part_of_the_key():
+    with pytest.raises(ValueError, match="timeout") as caught:
+        HFEndpointEmbeddings.model_validate({"url": HOSTED, "timeout": 0, "api_key": CANARY})
+    assert CANARY[-6:] not in str(caught.value)
+
+
+def test_making_and_showing_endpoints_logs_and_warns_of_nothing(caplog):
+    with caplog.at_level(logging.DEBUG), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        repr(InferenceEndpoint(HOSTED, api_key=CANARY).public_config())
+        repr(HFEndpointEmbeddings(url=HOSTED, api_key=CANARY))
+    assert CANARY not in caplog.text
+    assert not [warning for warning in caught if CANARY in str(warning.message)]
+
+
+def test_a_failed_request_shows_the_key_in_no_log_line_error_or_frame(httpx_mock, caplog):
+    httpx_mock.add_response(status_code=401, json={"error": f"Invalid token {CANARY}"})
+    embeddings = HFEndpointEmbeddings(url=HOSTED, api_key=CANARY, dialect="hugging_face")
+    with caplog.at_level(logging.DEBUG), pytest.raises(EmbeddingError) as caught:
+        embeddings.embed_documents(["A text."])
+    assert httpx_mock.get_request().headers["Authorization"] == f"Bearer {CANARY}"
+    assert CANARY not in caplog.text
+    assert CANARY not in rendered(caught.value)

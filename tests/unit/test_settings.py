@@ -1,0 +1,361 @@
+"""Contract 1's table, row by row: what each field takes, what it refuses, and how it says so."""
+
+import math
+
+import pytest
+from pydantic import SecretStr
+
+from langchain_hf_endpoint import (
+    ChunkingSettings,
+    RateLimit,
+    ServiceSettings,
+    SettingsError,
+    TaskSettings,
+)
+from langchain_hf_endpoint.chunking import PUNKT_LANGUAGES
+
+URL = "https://x.endpoints.huggingface.cloud"
+
+
+def refusal(section, **fields):
+    """The problems of settings that must be refused, by field."""
+    with pytest.raises(SettingsError) as caught:
+        section(**fields)
+    return dict(caught.value.problems)
+
+
+def service(**fields):
+    return ServiceSettings(**{"url": URL, **fields})
+
+
+SECTIONS = {
+    "service": service,
+    "rate": RateLimit,
+    "chunking": ChunkingSettings,
+    "task": TaskSettings,
+}
+WORD = {"strategy": "word"}
+NO_INTEGERS = [True, False, "30", 30.0, 30.5, [30], {}]
+NO_NUMBERS = [True, "60", None, math.nan, math.inf, -math.inf, [], 10**400]
+NO_FLAGS = [1, 0, "true", "false", None, []]
+NO_TEXTS = [1, True, b"query: ", ["query: "]]
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "value"),
+    [
+        ("service", "max_batch_size", 1),
+        ("service", "max_batch_size", 4096),
+        ("service", "max_batch_size", None),
+        ("service", "max_concurrent_requests", 1),
+        ("service", "max_concurrent_requests", 4096),
+        ("service", "max_concurrent_requests", None),
+        ("service", "timeout", 0.001),
+        ("service", "timeout", 5),
+        ("service", "max_wait", 0),
+        ("service", "max_wait", 86_400.0),
+        ("service", "allow_insecure_http", True),
+        ("service", "api_key", None),
+        ("service", "api_key_env", "MY_KEY"),
+        ("service", "api_key_env", None),
+        *(("service", "dialect", name) for name in ("auto", "tei", "hugging_face", "openai")),
+        ("rate", "requests_per_minute", 1),
+        ("rate", "requests_per_minute", 10**9),
+        ("chunking", "strategy", "sentence"),
+        ("chunking", "max_chunking_size", 20),
+        ("chunking", "max_chunking_size", 300),
+        ("chunking", "sentence_overlap", 0),
+        ("chunking", "sentence_overlap", 1),
+        *(("chunking", "language", name) for name in PUNKT_LANGUAGES),
+        *(("task", name, "query: ") for name in ("query_prompt", "document_prompt")),
+        *(("task", name, "") for name in ("query_prompt", "document_prompt")),
+        *(("task", name, "query") for name in ("query_prompt_name", "document_prompt_name")),
+        ("task", "truncate", False),
+        ("task", "normalize", False),
+        ("task", "dimensions", 1),
+        ("task", "dimensions", None),
+    ],
+)
+def test_a_value_within_the_range_is_taken_as_it_is(section, field, value):
+    assert getattr(SECTIONS[section](**{field: value}), field) == value
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "values", "allowed"),
+    [
+        ("service", "max_batch_size", [0, -1, *NO_INTEGERS], "an integer of 1 or more"),
+        ("service", "max_concurrent_requests", [0, -1, *NO_INTEGERS], "an integer of 1 or more"),
+        ("service", "timeout", [0, 0.0, -1, *NO_NUMBERS], "seconds, more than 0"),
+        ("service", "max_wait", [-0.001, -1, *NO_NUMBERS], "seconds, 0 or more"),
+        ("service", "allow_insecure_http", NO_FLAGS, "true or false"),
+        ("service", "dialect", ["TEI", "", "cohere", None, 1, ["tei"]], "'auto', 'tei'"),
+        ("service", "rate_limit", [3000, None, "3000", [3000], True], "RateLimit"),
+        ("service", "api_key_env", ["", "A=B", "MY KEY", "A\n", 1, True, [""]], "variable"),
+        ("service", "api_key", [1, True, b"hf_x", ["hf_x"]], "string"),
+        ("rate", "requests_per_minute", [0, -1, None, *NO_INTEGERS], "an integer of 1 or more"),
+        ("chunking", "strategy", ["SENTENCE", "recursive", "", 1, True, ["word"]], "'sentence'"),
+        ("chunking", "max_chunking_size", [19, 301, 0, -1], "20 to 300 words"),
+        ("chunking", "max_chunking_size", NO_INTEGERS, "an integer"),
+        ("chunking", "max_chunk_size", NO_INTEGERS, "an integer"),
+        ("chunking", "sentence_overlap", [-1, 2, *NO_INTEGERS], "either 0 or 1"),
+        ("chunking", "language", ["English", "en", "klingon", "", 1, True], "'english'"),
+        *(
+            ("task", name, NO_TEXTS, "a string")
+            for name in (
+                "query_prompt",
+                "document_prompt",
+                "query_prompt_name",
+                "document_prompt_name",
+            )
+        ),
+        ("task", "truncate", NO_FLAGS, "true or false"),
+        ("task", "normalize", NO_FLAGS, "true or false"),
+        ("task", "dimensions", [0, -1, *NO_INTEGERS], "an integer of 1 or more"),
+    ],
+)
+def test_a_value_outside_of_the_range_is_refused_with_field_and_range(
+    section, field, values, allowed
+):
+    named = "max_chunking_size" if field == "max_chunk_size" else field
+    for value in values:
+        problems = refusal(SECTIONS[section], **{field: value})
+        assert list(problems) == [named], value
+        assert allowed in problems[named], value
+
+
+def test_every_field_has_the_default_of_the_contract():
+    settings = service()
+    assert settings.rate_limit.requests_per_minute == RateLimit().requests_per_minute == 3000
+    assert (settings.api_key, settings.api_key_env, settings.dialect) == (None, None, "auto")
+    assert (settings.max_batch_size, settings.max_concurrent_requests) == (None, None)
+    assert (settings.timeout, settings.max_wait) == (60, 600)
+    assert settings.allow_insecure_http is False
+    task = TaskSettings()
+    assert (task.query_prompt, task.document_prompt) == (None, None)
+    assert (task.query_prompt_name, task.document_prompt_name) == (None, None)
+    assert (task.truncate, task.normalize, task.dimensions) == (True, True, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "size", "overlap", "sentence_overlap", "language"),
+    [
+        ({}, 250, None, 1, "english"),
+        ({"strategy": "sentence"}, 250, None, 1, "english"),
+        ({"strategy": "sentence", "sentence_overlap": 0}, 250, None, 0, "english"),
+        ({"max_chunking_size": 20}, 20, None, 1, "english"),
+        ({"language": "german"}, 250, None, 1, "german"),
+        ({"strategy": "word"}, 250, 100, None, None),
+        ({"strategy": "word", "max_chunking_size": 300}, 300, 100, None, None),
+        ({"strategy": "word", "max_chunking_size": 200}, 200, 100, None, None),
+        ({"strategy": "word", "max_chunking_size": 199}, 199, 99, None, None),
+        ({"strategy": "word", "max_chunking_size": 11}, 11, 5, None, None),
+        ({"strategy": "word", "overlap": 125}, 250, 125, None, None),
+        ({"strategy": "word", "overlap": 0}, 250, 0, None, None),
+        ({"strategy": "none"}, None, None, None, None),
+    ],
+)
+def test_chunking_fields_that_are_left_out_have_the_defaults_of_their_strategy(
+    given, size, overlap, sentence_overlap, language
+):
+    settings = ChunkingSettings(**given)
+    assert settings.strategy == given.get("strategy", "sentence")
+    assert settings.max_chunking_size == size
+    assert settings.overlap == overlap
+    assert settings.sentence_overlap == sentence_overlap
+    assert settings.language == language
+
+
+@pytest.mark.parametrize("size", [10, 11, 299, 300])
+def test_the_word_strategy_takes_10_to_300_words_and_overlaps_up_to_half(size):
+    settings = ChunkingSettings(**WORD, max_chunking_size=size, overlap=size // 2)
+    assert (settings.max_chunking_size, settings.overlap) == (size, size // 2)
+    problems = refusal(ChunkingSettings, **WORD, max_chunking_size=size, overlap=size // 2 + 1)
+    assert f"0 to {size // 2}" in problems["overlap"]
+
+
+@pytest.mark.parametrize("size", [9, 301, 0, -10])
+def test_the_word_strategy_refuses_other_sizes(size):
+    problems = refusal(ChunkingSettings, **WORD, max_chunking_size=size)
+    assert "10 to 300 words" in problems["max_chunking_size"]
+
+
+@pytest.mark.parametrize("overlap", [-1, 126, *NO_INTEGERS])
+def test_an_overlap_that_does_not_fit_the_default_size_is_refused(overlap):
+    problems = refusal(ChunkingSettings, **WORD, overlap=overlap)
+    assert list(problems) == ["overlap"]
+    assert ("0 to 125" in problems["overlap"]) or ("an integer" in problems["overlap"])
+
+
+@pytest.mark.parametrize("name", ["max_chunking_size", "max_chunk_size"])
+@pytest.mark.parametrize("strategy", ["sentence", "word"])
+def test_the_size_goes_by_two_names(strategy, name):
+    settings = ChunkingSettings(**{"strategy": strategy, name: 42})
+    assert settings.max_chunking_size == 42
+    assert settings == ChunkingSettings(strategy=strategy, max_chunking_size=42)
+
+
+@pytest.mark.parametrize("other", [42, 43])
+def test_both_names_of_the_size_at_once_are_an_error_even_where_they_agree(other):
+    problems = refusal(ChunkingSettings, max_chunking_size=42, max_chunk_size=other)
+    assert "one of them" in problems["max_chunk_size"]
+
+
+def test_none_is_the_same_as_absent_in_chunking_settings():
+    nothing = dict.fromkeys(
+        ["strategy", "max_chunking_size", "overlap", "sentence_overlap", "language"]
+    )
+    assert ChunkingSettings(**nothing) == ChunkingSettings()
+    assert ChunkingSettings(max_chunk_size=None, max_chunking_size=42).max_chunking_size == 42
+
+
+@pytest.mark.parametrize(
+    ("strategy", "foreign"),
+    [
+        ("sentence", {"overlap": 10}),
+        ("word", {"sentence_overlap": 1, "language": "english"}),
+        ("none", {"overlap": 10, "sentence_overlap": 0, "language": "greek"}),
+        ("none", {"max_chunking_size": 100}),
+    ],
+)
+def test_a_field_of_another_strategy_is_an_error(strategy, foreign):
+    problems = refusal(ChunkingSettings, strategy=strategy, **foreign)
+    assert set(problems) == set(foreign)
+    assert all(repr(strategy) in text for text in problems.values())
+
+
+def test_the_default_strategy_too_refuses_fields_of_another():
+    assert "'sentence'" in refusal(ChunkingSettings, overlap=10)["overlap"]
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_an_unknown_field_is_an_error_that_lists_the_known_ones(section):
+    problems = refusal(SECTIONS[section], burst=1)
+    assert list(problems) == ["burst"]
+    for name in type(SECTIONS[section]()).model_fields:
+        assert name in problems["burst"]
+
+
+def test_all_wrong_fields_are_named_at_once_and_numbered():
+    with pytest.raises(SettingsError) as caught:
+        service(timeout=0, rate_limit={"requests_per_minute": 0, "burst": 2}, max_batch_size=0)
+    named = [
+        "max_batch_size",
+        "rate_limit.burst",
+        "rate_limit.requests_per_minute",
+        "timeout",
+    ]
+    assert sorted(name for name, _ in caught.value.problems) == named
+    message = str(caught.value)
+    assert message.startswith("Validation Failed: 1: [")
+    for number, (name, text) in enumerate(caught.value.problems, 1):
+        assert f"{number}: [{name}] {text};" in message
+
+
+def test_wrong_chunking_fields_are_named_at_once():
+    problems = refusal(
+        ChunkingSettings, **WORD, max_chunk_size=9, overlap="5", sentence_overlap=1, size=3
+    )
+    assert set(problems) == {"max_chunking_size", "overlap", "sentence_overlap", "size"}
+
+
+def test_a_settings_error_is_a_value_error_without_a_chain():
+    with pytest.raises(ValueError, match="timeout") as caught:
+        service(timeout=0)
+    assert isinstance(caught.value, SettingsError)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
+
+
+def test_a_long_value_is_cut_in_the_message():
+    text = refusal(ChunkingSettings, language="x" * 10_000)["language"]
+    assert "x" * 20 in text
+    assert len(text) < 1000
+
+
+@pytest.mark.parametrize("side", ["query", "document"])
+def test_a_prompt_and_a_prompt_name_for_one_side_are_an_error(side):
+    problems = refusal(TaskSettings, **{f"{side}_prompt": "q: ", f"{side}_prompt_name": "q"})
+    assert list(problems) == [f"{side}_prompt_name"]
+
+
+def test_the_two_sides_may_differ_in_how_their_prompt_is_given():
+    settings = TaskSettings(query_prompt="query: ", document_prompt_name="passage")
+    assert (settings.query_prompt, settings.document_prompt_name) == ("query: ", "passage")
+
+
+@pytest.mark.parametrize(
+    "key", ["", " ", "hf_x\n", " hf_x", "hf x", "hf_ü", "hf\x00x", SecretStr("hf_x\r\n")]
+)
+def test_a_key_that_no_header_can_carry_is_refused(key):
+    problems = refusal(service, api_key=key)
+    assert list(problems) == ["api_key"]
+
+
+@pytest.mark.parametrize("key", ["hf_x", SecretStr("hf_x")])
+def test_a_key_may_be_a_string_or_a_secret(key):
+    assert service(api_key=key).api_key == SecretStr("hf_x")
+
+
+def test_a_url_is_required():
+    assert refusal(ServiceSettings) == {"url": "is required"}
+
+
+@pytest.mark.parametrize("url", [1, None, True, b"https://x", "", "x.org", "ftp://x.org"])
+def test_what_is_no_http_url_is_refused(url):
+    assert "http://" in refusal(service, url=url)["url"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        service(api_key="hf_x", max_batch_size=8),
+        RateLimit(requests_per_minute=7),
+        ChunkingSettings(**WORD),
+        TaskSettings(query_prompt="query: "),
+    ],
+)
+def test_sections_are_frozen_hashable_and_equal_to_their_like(settings):
+    for name in type(settings).model_fields:
+        with pytest.raises(ValueError, match="frozen"):
+            setattr(settings, name, None)
+    twin = type(settings)(**{name: getattr(settings, name) for name in type(settings).model_fields})
+    assert twin == settings
+    assert hash(twin) == hash(settings)
+    assert {twin: 1}[settings] == 1
+
+
+def test_sections_with_other_values_differ():
+    assert service(api_key="hf_x") != service(api_key="hf_y")
+    assert service(max_batch_size=8) != service()
+    assert ChunkingSettings() != ChunkingSettings(**WORD)
+    assert TaskSettings(truncate=False) != TaskSettings()
+
+
+@pytest.mark.parametrize(
+    "given", [{}, WORD, {"strategy": "none"}, {"language": "german", "max_chunk_size": 30}]
+)
+def test_a_dump_of_chunking_settings_makes_the_same_settings(given):
+    settings = ChunkingSettings(**given)
+    assert ChunkingSettings(**settings.model_dump()) == settings
+    assert ChunkingSettings(**settings.public_config()) == settings
+
+
+@pytest.mark.parametrize(
+    ("given", "config"),
+    [
+        ({}, {"strategy": "sentence", "max_chunking_size": 250, "sentence_overlap": 1}),
+        (WORD, {"strategy": "word", "max_chunking_size": 250, "overlap": 100}),
+        ({"strategy": "none"}, {"strategy": "none"}),
+        (
+            {"language": "german"},
+            {
+                "strategy": "sentence",
+                "max_chunking_size": 250,
+                "sentence_overlap": 1,
+                "language": "german",
+            },
+        ),
+    ],
+)
+def test_public_chunking_settings_hold_what_applies(given, config):
+    assert ChunkingSettings(**given).public_config() == config

@@ -1,0 +1,190 @@
+"""What a URL says of the machine behind it. A mistake here would send a token to a stranger."""
+
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from langchain_hf_endpoint._urls import (
+    host_of,
+    is_dedicated_endpoint,
+    is_hugging_face,
+    is_loopback,
+    url_problem,
+)
+
+HUGGING_FACE = [
+    "https://x.us-east-1.aws.endpoints.huggingface.cloud",
+    "https://x.endpoints.huggingface.cloud/embed",
+    "https://X.ENDPOINTS.HuggingFace.Cloud/embed",
+    "HTTPS://x.endpoints.huggingface.cloud",
+    "https://x.endpoints.huggingface.cloud:443/",
+    "https://x.endpoints.huggingface.cloud:8443/",
+    "https://router.huggingface.co/hf-inference/models/intfloat/e5-small-v2",
+    "https://api-inference.huggingface.co/models/x?wait=1",
+    "https://user-space.hf.space/embed",
+]
+OTHERS = [
+    "http://x.endpoints.huggingface.cloud",
+    "HTTP://router.huggingface.co",
+    "https://huggingface.co.evil.com/",
+    "https://x.huggingface.co.evil.com/",
+    "https://evil-huggingface.co/",
+    "https://evil.com/x.huggingface.co",
+    "https://evil.com/.huggingface.co",
+    "https://evil.com?.huggingface.co",
+    "https://evil.com?x=https://router.huggingface.co",
+    "https://evilhf.space/",
+    "https://x.hf.space.evil.com",
+    "https://x.hf-space.com",
+    "https://endpoints.huggingface.cloud.evil.com",
+    "https://xendpoints.huggingface.cloud.evil.com",
+    "https://evil-endpoints.huggingface.cloud",
+    "https://huggingface.com",
+    "https://127.0.0.1",
+    "https://[::1]:8080",
+    "http://localhost:8080",
+    "https://example.org",
+]
+REFUSED = [
+    "https://router.huggingface.co@evil.com/",
+    "https://router.huggingface.co:x@evil.com/",
+    "https://evil.com@router.huggingface.co/",
+    "https://user:hf_x@router.huggingface.co/",
+    "https://evil.com\\@router.huggingface.co/",
+    "https://evil.com\\.huggingface.co/",
+    "https://evil.com%2F.huggingface.co/",
+    "https://evil.com%00.huggingface.co/",
+    "https://evil.com;.huggingface.co/",
+    "https://evil.com,router.huggingface.co/",
+    "https://evil.com#.huggingface.co/",
+    "https://evil.com#@router.huggingface.co/",
+    "https://evil.com/\r\nHost: router.huggingface.co",
+    "https://evil.com\t.huggingface.co",
+    "https://xn--\u0131.huggingface.co",
+    "https://evil\u3002huggingface.co",
+    "https://.huggingface.co",
+    "https://a..huggingface.co",
+    f"https://{'a' * 64}.huggingface.co",
+    "https://x.huggingface.co:port",
+    "https://x.huggingface.co:99999",
+    "https://x.huggingface.co:-1",
+    "https://[::1",
+    "https://::1]",
+    "https://[::1].huggingface.co",
+    "https://[::1]x",
+    "https://x[::1]",
+    "https://[router.huggingface.co]",
+    "https://[127.0.0.1]",
+    "http://127.1",
+    "http://300.0.0.1",
+    "http://1270.0.0.1",
+    "https://",
+    "https:///embed",
+    "https://?x",
+    "https://:443",
+    "https:x.huggingface.co",
+    "https:/x.huggingface.co",
+    "//x.huggingface.co",
+    "x.huggingface.co",
+    "ftp://x.huggingface.co",
+    "file:///etc/passwd",
+    "javascript:alert(1)",
+    " https://x.huggingface.co",
+    "https://x.huggingface.co ",
+    "https://x.huggingface.co/a b",
+    "https://x.huggingface.co/\n",
+    "",
+]
+
+
+@pytest.mark.parametrize("url", HUGGING_FACE)
+def test_hugging_faces_hosts_over_https_are_known(url):
+    assert url_problem(url) is None
+    assert is_hugging_face(url)
+    assert not is_loopback(url)
+
+
+@pytest.mark.parametrize("url", OTHERS)
+def test_other_hosts_are_not_taken_for_hugging_faces(url):
+    assert url_problem(url) is None
+    assert not is_hugging_face(url)
+    assert not is_dedicated_endpoint(url)
+
+
+@pytest.mark.parametrize("url", REFUSED)
+def test_a_url_that_parsers_read_differently_is_refused(url):
+    problem = url_problem(url)
+    assert problem
+    assert "evil" not in problem
+    assert "hf_x" not in problem
+
+
+@pytest.mark.parametrize(
+    ("url", "is_dedicated"),
+    [
+        ("https://x.endpoints.huggingface.cloud/embed", True),
+        ("https://X.Endpoints.HuggingFace.cloud", True),
+        ("http://x.endpoints.huggingface.cloud", False),
+        ("https://router.huggingface.co", False),
+        ("https://x.hf.space", False),
+    ],
+)
+def test_only_dedicated_endpoints_stand_behind_the_proxy_that_holds_a_cold_start(url, is_dedicated):
+    assert is_dedicated_endpoint(url) is is_dedicated
+
+
+@pytest.mark.parametrize(
+    ("url", "is_local"),
+    [
+        ("http://127.0.0.1", True),
+        ("http://127.0.0.1:8080/embed", True),
+        ("http://127.9.8.7", True),
+        ("http://localhost:80", True),
+        ("http://LOCALHOST", True),
+        ("http://tei.localhost", True),
+        ("http://[::1]:8080", True),
+        ("http://0.0.0.0", False),
+        ("http://10.0.0.1", False),
+        ("http://128.0.0.1", False),
+        ("http://localhost.evil.com", False),
+        ("http://notlocalhost", False),
+        ("http://127.0.0.1.evil.com", False),
+        ("http://evil.com/127.0.0.1", False),
+        ("http://evil.com?127.0.0.1", False),
+        ("http://[2001:db8::1]", False),
+    ],
+)
+def test_loopback_is_this_machine_and_nothing_that_looks_like_it(url, is_local):
+    assert url_problem(url) is None
+    assert is_loopback(url) is is_local
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://x.hf.space/embed?a=b", "x.hf.space"),
+        ("https://x.hf.space:8443/embed", "x.hf.space:8443"),
+        ("http://[::1]:8080", "[::1]:8080"),
+    ],
+)
+def test_a_host_is_named_with_its_port_and_nothing_else(url, host):
+    assert host_of(url) == host
+
+
+PIECES = st.one_of(
+    st.sampled_from([".", "..", "/", "//", ":", "@", "?", "%", "%2F", "%40", "[", "]", "::1"]),
+    st.sampled_from([";", ",", "&", "=", "(", "*", "+", "~", "_", "-", "443", "a", "A", "0x7f.1"]),
+    st.sampled_from(["evil.com", "x.huggingface.co", ".hf.space", "127.0.0.1", "localhost"]),
+)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["http://", "https://", "HTTPS://"]), st.lists(PIECES, min_size=1))
+def test_a_url_that_is_taken_leads_the_sender_to_the_host_that_was_judged(scheme, pieces):
+    url = scheme + "".join(pieces)
+    if url_problem(url) is None:
+        assert httpx.URL(url).host == (urlsplit(url).hostname or "").lower()
+        assert httpx.URL(url).userinfo == b""

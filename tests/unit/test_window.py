@@ -1,0 +1,469 @@
+"""How many requests are in flight: whom the window lets in, and how it finds its width.
+
+The server of these tests works in virtual time: nothing here waits.
+"""
+
+import heapq
+import itertools
+import random
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from langchain_hf_endpoint._window import Window
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class Server:
+    """Works on so many requests at once, in virtual time; its callers always have more to send."""
+
+    def __init__(self, window, *, slots, seconds=0.1, callers=200, clock=None):
+        self.window = window
+        self.slots = slots
+        self.seconds = seconds if callable(seconds) else lambda: seconds
+        self.clock = clock or Clock()
+        self._arrived = deque()
+        self._working = []
+        self._number = itertools.count()
+        for _ in range(callers):
+            self._come()
+
+    def _come(self):
+        place = self.window.place(32, "document")
+        if place.enter(lambda: self._arrive(place)):
+            self._arrive(place)
+
+    def _arrive(self, place):
+        self._arrived.append((self.clock.now, place))
+
+    def _work(self):
+        while self._arrived and len(self._working) < self.slots:
+            seconds = self.seconds()
+            done_at = self.clock.now + seconds
+            heapq.heappush(
+                self._working, (done_at, next(self._number), seconds, *self._arrived.popleft())
+            )
+
+    def answer(self, requests):
+        """Answer so many. Returns pairs of time and limit, and the share of its power in use."""
+        begun, worked, limits = self.clock.now, 0.0, []
+        for _ in range(requests):
+            self._work()
+            self.clock.now, _, seconds, arrived_at, place = heapq.heappop(self._working)
+            worked += seconds
+            self.window.replied(place.inputs, self.clock.now - arrived_at)
+            place.leave()
+            self._come()
+            limits.append((self.clock.now - begun, self.window.limit))
+        return limits, worked / (self.clock.now - begun) / self.slots if worked else 0.0
+
+
+class Crowd:
+    """Callers at one window, and the order in which they were let in."""
+
+    def __init__(self, **bounds):
+        self.window = Window()
+        self.window.bound(**bounds)
+        self.entered = []
+
+    def come(self, *names, lane="document", inputs=1, holder=None):
+        return [self._come(name, lane, inputs, holder) for name in names]
+
+    def _come(self, name, lane, inputs, holder):
+        place = self.window.place(inputs, lane)
+        place.holder = holder
+        if place.enter(lambda: self.entered.append(name)):
+            self.entered.append(name)
+        return place
+
+
+def test_a_new_window_lets_a_few_in_and_the_others_in_their_order():
+    crowd = Crowd()
+    few = crowd.window.limit
+    assert 1 < few < 10
+    places = crowd.come(*range(few + 3))
+    assert crowd.entered == list(range(few))
+    for count in (1, 2, 3):
+        places[count - 1].leave()
+        assert crowd.entered == list(range(few + count))
+
+
+def test_a_place_says_whether_it_was_granted():
+    crowd = Crowd(requests=1)
+    first, second = crowd.come("first", "second")
+    assert (first.granted, second.granted) == (True, False)
+    first.leave()
+    assert second.granted
+
+
+def test_leaving_twice_frees_one_place():
+    crowd = Crowd(requests=1)
+    first, *_ = crowd.come("a", "b", "c")
+    first.leave()
+    first.leave()
+    assert crowd.entered == ["a", "b"]
+
+
+def test_a_place_that_was_never_entered_can_be_left():
+    crowd = Crowd(requests=1)
+    crowd.window.place(1, "document").leave()
+    crowd.come("a", "b")
+    assert crowd.entered == ["a"]
+
+
+def test_a_waiter_that_leaves_is_passed_over():
+    crowd = Crowd(requests=1)
+    first, second, _third = crowd.come("a", "b", "c")
+    second.leave()
+    first.leave()
+    assert crowd.entered == ["a", "c"]
+
+
+def test_a_large_request_that_stops_waiting_lets_the_small_ones_behind_it_in():
+    crowd = Crowd(inputs=10)
+    crowd.come("six", inputs=6)
+    (large,) = crowd.come("eight", inputs=8)
+    crowd.come("three", inputs=3)
+    assert crowd.entered == ["six"]
+    large.leave()
+    assert crowd.entered == ["six", "three"]
+
+
+def test_a_waiter_whose_loop_is_closed_hands_its_place_on():
+    crowd = Crowd(requests=1)
+    (first,) = crowd.come("first")
+
+    def wake_a_closed_loop():
+        raise RuntimeError("Event loop is closed")
+
+    gone = crowd.window.place(1, "document")
+    assert not gone.enter(wake_a_closed_loop)
+    crowd.come("last")
+    first.leave()
+    assert crowd.entered == ["first", "last"]
+
+
+LOOP, OTHER_LOOP = object(), object()
+
+
+def test_a_call_that_blocks_the_tasks_which_fill_the_window_goes_past_them():
+    crowd = Crowd(requests=2)
+    of_loop, of_thread = crowd.come("task", holder=LOOP) + crowd.come("thread")
+    blocking, third = crowd.come("blocking", "third")
+    assert blocking.enter_past(LOOP)
+    assert blocking.granted
+    assert not third.enter_past(LOOP)  # one goes past for each that the loop's tasks hold
+    of_thread.leave()
+    assert crowd.entered == ["task", "thread"]  # the one that went past is in: still full
+    blocking.leave()
+    assert crowd.entered == ["task", "thread", "third"]
+    of_loop.leave()
+
+
+def test_who_went_past_makes_room_for_the_next_of_its_kind():
+    crowd = Crowd(requests=1)
+    crowd.come("task", holder=LOOP)
+    first, second = crowd.come("first", "second")
+    assert first.enter_past(LOOP)
+    assert not second.enter_past(LOOP)
+    first.leave()
+    assert second.enter_past(LOOP)
+
+
+def test_nobody_goes_past_threads_or_the_tasks_of_another_loop():
+    crowd = Crowd(requests=2)
+    crowd.come("thread")
+    crowd.come("task", holder=OTHER_LOOP)
+    (blocking,) = crowd.come("blocking")
+    assert not blocking.enter_past(LOOP)
+    assert not blocking.granted
+
+
+def test_a_place_that_was_granted_meanwhile_needs_not_go_past():
+    crowd = Crowd(requests=1)
+    (first,) = crowd.come("first")
+    (second,) = crowd.come("second")
+    first.leave()
+    assert second.enter_past(LOOP)
+    crowd.come("third")
+    second.leave()
+    assert crowd.entered == ["first", "second", "third"]
+
+
+def test_a_bound_of_requests_holds_over_both_lanes_and_the_lowest_one_holds():
+    crowd = Crowd(requests=3)
+    crowd.window.bound(requests=2)
+    crowd.window.bound(requests=5)
+    assert crowd.window.limit == 2
+    crowd.come("document")
+    crowd.come("query", lane="query")
+    crowd.come("one more")
+    crowd.come("one more query", lane="query")
+    assert crowd.entered == ["document", "query"]
+
+
+def test_a_window_never_grows_over_the_bound_that_was_set():
+    window = Window()
+    window.bound(requests=6)
+    Server(window, slots=64).answer(2000)
+    assert window.limit == 6
+
+
+def test_a_bound_may_lie_above_what_the_window_would_grow_to_by_itself():
+    window = Window()
+    window.bound(requests=100)
+    Server(window, slots=200, callers=300).answer(20_000)
+    assert window.limit == 100
+
+
+def test_a_bound_of_inputs_holds_over_both_lanes():
+    crowd = Crowd(inputs=64)
+    crowd.come("a", "b", inputs=32)
+    crowd.come("c", inputs=32)
+    crowd.come("q", lane="query")
+    assert crowd.entered == ["a", "b"]
+
+
+def test_the_lowest_bound_of_inputs_holds():
+    crowd = Crowd(inputs=64)
+    crowd.window.bound(inputs=32)
+    crowd.window.bound(inputs=128)
+    crowd.come("a", "b", inputs=32)
+    assert crowd.entered == ["a"]
+
+
+def test_a_request_over_the_bound_of_inputs_goes_alone_rather_than_never():
+    crowd = Crowd(inputs=10)
+    (small,) = crowd.come("small", inputs=1)
+    (large,) = crowd.come("large", inputs=32)
+    crowd.come("after", inputs=1)
+    assert crowd.entered == ["small"]
+    small.leave()
+    assert crowd.entered == ["small", "large"]
+    large.leave()
+    assert crowd.entered == ["small", "large", "after"]
+
+
+def test_documents_do_not_keep_a_query_waiting():
+    crowd = Crowd()
+    crowd.come(*range(100))
+    crowd.come("query", lane="query")
+    assert "query" in crowd.entered
+
+
+def test_queries_do_not_keep_documents_waiting():
+    crowd = Crowd()
+    crowd.come(*range(100), lane="query")
+    crowd.come("document")
+    assert "document" in crowd.entered
+
+
+def test_where_a_place_must_be_shared_the_query_gets_it_first():
+    crowd = Crowd(requests=1)
+    (first,) = crowd.come("first")
+    crowd.come("document")
+    (query,) = crowd.come("query", lane="query")
+    first.leave()
+    assert crowd.entered == ["first", "query"]
+    query.leave()
+    assert crowd.entered == ["first", "query", "document"]
+
+
+def test_threads_never_have_more_places_than_there_are_and_none_is_left_behind():
+    window = Window()
+    window.bound(requests=3)
+    lock, inside, most = threading.Lock(), 0, 0
+
+    def one_request(_number):
+        nonlocal inside, most
+        place, awake = window.place(1, "document"), threading.Event()
+        if not place.enter(awake.set):
+            assert awake.wait(timeout=60)
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        with lock:
+            inside -= 1
+        window.replied(1, 0.01)
+        place.leave()
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(one_request, range(2000))) == 2000
+    assert 1 <= most <= 3
+
+
+# How the window finds its width
+
+
+@pytest.mark.parametrize("slots", [1, 2, 4, 8, 16, 32, 60])
+def test_the_window_opens_to_what_the_server_does_at_once_within_a_few_round_trips(slots):
+    limits, used = Server(Window(), slots=slots).answer(30 * slots)
+    reached = min(seconds for seconds, limit in limits if limit >= 0.9 * slots)
+    assert reached <= 10 * 0.1
+    assert used > 0.85
+
+
+@pytest.mark.parametrize("slots", [1, 2, 4, 8, 16, 32, 60])
+def test_the_window_does_not_run_away_from_what_the_server_does_at_once(slots):
+    limits, used = Server(Window(), slots=slots).answer(20_000)
+    later = [limit for _, limit in limits[10_000:]]
+    assert max(later) <= max(16, 1.5 * slots + 6)
+    assert used > 0.98
+
+
+def test_latencies_that_vary_by_themselves_do_not_narrow_the_window():
+    chance = random.Random(0)
+    server = Server(Window(), slots=32, seconds=lambda: chance.uniform(0.1, 0.15))
+    _, used = server.answer(10_000)
+    assert used > 0.95
+
+
+def test_batches_of_long_and_short_texts_do_not_close_the_window():
+    lengths = itertools.cycle([0.19 - 0.012 * place for place in range(16)])
+    _, used = Server(Window(), slots=8, seconds=lambda: next(lengths)).answer(10_000)
+    assert used > 0.9
+
+
+def test_a_server_that_becomes_slower_is_used_to_the_full_again():
+    server = Server(Window(), slots=32)
+    server.answer(5000)
+    server.seconds = lambda: 0.4
+    server.answer(5000)
+    _, used = server.answer(5000)
+    assert used > 0.95
+
+
+def test_a_server_that_loses_most_of_its_replicas_is_not_swamped_for_long():
+    server = Server(Window(), slots=32)
+    server.answer(5000)
+    server.slots = 2
+    limits, _ = server.answer(5000)
+    assert max(limit for _, limit in limits[3000:]) <= 16
+
+
+def test_a_window_that_is_not_used_does_not_grow():
+    window = Window()
+    narrow = window.limit
+    Server(window, slots=64, callers=narrow - 2).answer(1000)
+    assert window.limit == narrow
+
+
+def test_requests_that_take_no_time_do_no_harm():
+    window = Window()
+    Server(window, slots=4, seconds=0.0).answer(500)
+    assert 1 <= window.limit <= 64
+
+
+def test_a_bound_of_inputs_holds_while_the_window_grows():
+    window = Window()
+    window.bound(inputs=100)
+    clock, in_flight, most = Clock(), 0, 0
+    places = deque()
+    for _ in range(2000):
+        while True:
+            place = window.place(32, "document")
+            if not place.enter(lambda: None):
+                place.leave()
+                break
+            places.append(place)
+            in_flight += 32
+        most = max(most, in_flight)
+        clock.now += 0.1
+        window.replied(32, 0.1)
+        places.popleft().leave()
+        in_flight -= 32
+    assert most == 96
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def busy(clock):
+    """A server that answers within a tenth of a second, at a window that was opened to 40."""
+    window = Window(clock)
+    window.bound(requests=40)
+    server = Server(window, slots=64, clock=clock)
+    server.answer(1000)
+    assert window.limit == 40
+    return server
+
+
+@pytest.fixture
+def wide(busy):
+    return busy.window
+
+
+def test_a_refusal_halves_the_window(wide):
+    wide.refused()
+    assert wide.limit == 20
+
+
+def test_a_wave_of_refusals_halves_the_window_once(wide, clock):
+    for _ in range(40):
+        wide.refused()
+        clock.now += 0.002
+    assert wide.limit == 20
+
+
+def test_the_next_wave_halves_it_again(wide, clock):
+    for width in (20, 10, 5, 2, 1, 1, 1):
+        wide.refused()
+        assert wide.limit == width
+        clock.now += 1.0
+
+
+def test_a_first_wave_is_one_wave_too(clock):
+    window = Window(clock)
+    start = window.limit
+    window.replied(32, 2.0)
+    for _ in range(4):
+        window.refused()
+        clock.now += 0.4
+    assert window.limit == start // 2
+
+
+def test_after_a_refusal_the_window_opens_slowly(busy):
+    busy.window.refused()
+    busy.answer(100)
+    assert 20 <= busy.window.limit <= 25
+    busy.answer(2000)
+    assert busy.window.limit == 40
+
+
+def test_after_a_cold_start_the_window_opens_as_fast_as_at_first(busy):
+    for _ in range(6):
+        busy.window.refused(is_waking=True)
+        busy.clock.now += 1.0
+    assert busy.window.limit == 1
+    busy.answer(100)
+    assert busy.window.limit == 40
+
+
+def test_those_who_wait_are_let_in_one_by_one_after_a_refusal():
+    crowd = Crowd()
+    width = crowd.window.limit
+    places = crowd.come(*range(width + 4))
+    crowd.window.refused()
+    for place in places[: width // 2]:
+        place.leave()
+    assert crowd.entered == list(range(width))
+    places[width // 2].leave()
+    assert crowd.entered == list(range(width + 1))
+
+
+def test_a_window_shows_its_state():
+    crowd = Crowd(requests=2)
+    crowd.come("a", "b", "c", inputs=5)
+    assert repr(crowd.window) == "<Window of 2 requests: 2 in flight with 10 inputs, 1 waiting>"

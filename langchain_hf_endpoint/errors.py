@@ -14,13 +14,19 @@
     ├── ServerError                            500, 502, 504 until `max_wait` was spent; 424
     ├── TransportError                         never connected, reset, timed out
     ├── ProtocolError                          an answer that cannot be right
-    └── EmbeddingError                         some texts failed; it holds the others' vectors
+    ├── EmbeddingError                         some texts failed; it holds the others' vectors
+    ├── EndpointExistsError                    a registry has an endpoint of this id already
+    ├── UnknownEndpointError     (KeyError)    a registry has no endpoint of this id
+    ├── EndpointValidationError                its first call failed, so it was not stored
+    ├── ModelChangedError                      an id comes back with another model than before
+    └── RegistryError                          a registry's file cannot be used
 
 It knows how an error reads, is pickled and is combined. It must not know when one is raised.
 """
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -151,9 +157,9 @@ class EmbeddingError(HFEndpointError):
         failures: Text index -> the error that befell it. Together they name every text.
     """
 
-    completed: Mapping[int, Any]
-    failures: Mapping[int, HFEndpointError]
-    index: int | None
+    completed: Mapping[int, Any] = MappingProxyType({})
+    failures: Mapping[int, HFEndpointError] = MappingProxyType({})
+    index: int | None = None
 
     def __new__(cls, *_args: object, **_details: object) -> EmbeddingError:  # noqa: PYI034 - a factory gives subclasses
         """Make the bare object; the constructors of a second base class must not interfere."""
@@ -185,7 +191,32 @@ class EmbeddingError(HFEndpointError):
         return error
 
     def __reduce__(self) -> tuple[Callable[..., HFEndpointError], tuple[object, ...]]:
-        return EmbeddingError.of, (self.completed, self.failures)
+        if not self.failures:  # made by hand
+            return super().__reduce__()
+        return EmbeddingError.of, (dict(self.completed), dict(self.failures))
+
+
+class EndpointExistsError(HFEndpointError):
+    """A registry holds an endpoint of this id already. Nothing was sent or changed."""
+
+
+class UnknownEndpointError(HFEndpointError, KeyError):
+    """A registry holds no endpoint of this id. Also a ``KeyError``."""
+
+    def __str__(self) -> str:
+        return self._message()  # a KeyError would show the message in quotes
+
+
+class EndpointValidationError(HFEndpointError):
+    """An endpoint's first call failed, so a registry did not take it. `__cause__` says why."""
+
+
+class ModelChangedError(HFEndpointError):
+    """An id that was deleted comes back with another model or other dimensions."""
+
+
+class RegistryError(HFEndpointError):
+    """A registry's file cannot be used: its mode, its format, a lock, a full disk, or closed."""
 
 
 _also_caught_as: dict[type[HFEndpointError], type[EmbeddingError]] = {}

@@ -93,8 +93,8 @@ def test_dimensions_that_are_right_are_taken_and_wrong_ones_refused(put, endpoin
 
 
 def test_dimensions_that_were_asked_for_and_did_not_come_are_refused(put, endpoints, tei_double):
-    tei_double.script(Scripted(change="short", path="/embed"))  # see what the double can do
-    with pytest.raises(EndpointValidationError):
+    tei_double.script(Scripted(change="narrow_row"))
+    with pytest.raises(EndpointValidationError, match="64 dimensions were asked for and 63 came"):
         put(task={"dimensions": 64})
     assert len(endpoints) == 0
 
@@ -104,7 +104,7 @@ def test_dimensions_that_were_asked_for_and_did_not_come_are_refused(put, endpoi
     [
         (Scripted(status=401, body={"error": "who?"}), AuthenticationError),
         (Scripted(status=400, body={"error": "Bad Request: Invalid state"}), EndpointPausedError),
-        (Scripted(status=200, body="no JSON"), ProtocolError),
+        (Scripted(change="null_value"), ProtocolError),
         (Scripted(reset=True, times=99), TransportError),
     ],
     ids=str,

@@ -1,0 +1,191 @@
+"""Who may use which SQLite connection: one per thread for a file, one in all for memory.
+
+No connection to a file crosses a fork: SQLite keeps a process's locks in that process's memory, so
+a child that inherits one takes its parent's locks for its own
+(https://sqlite.org/howtocorrupt.html, 2.6). Every fork waits for the statements under way and
+closes all connections; parent and child open new ones when they need them.
+
+It knows connections, threads and forks. It must not know the tables.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import weakref
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from langchain_hf_endpoint._registry.files import check
+from langchain_hf_endpoint._registry.migrations import bring_up_to_date
+from langchain_hf_endpoint.errors import RegistryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SECONDS_FOR_A_LOCK = 30.0
+_PRAGMAS = (
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA secure_delete = ON",  # a deleted key is overwritten
+    "PRAGMA synchronous = FULL",  # what is acknowledged outlasts a power cut
+)
+
+
+class _Slot:
+    """A thread's connection, and the lock that keeps others from closing it under its hands."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.connection: sqlite3.Connection | None = None
+
+    def close(self) -> None:
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.close()
+
+    def __del__(self) -> None:
+        self.close()  # its thread has ended
+
+
+class Connections:
+    """The connections to one registry.
+
+    Args:
+        path: An absolute path to a file that exists, or None for a database in memory.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        self._path = path
+        self._name = "the registry in memory" if path is None else path
+        self._closed = False
+        self._lock = threading.RLock()
+        self._slots: weakref.WeakSet[_Slot] = weakref.WeakSet()
+        self._of_thread = threading.local()
+        self._shared = _Slot()
+        if path is None:
+            self._slots.add(self._shared)
+        with _forking:
+            _all.add(self)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """This thread's connection. One statement sees one state.
+
+        Raises:
+            RegistryError: The registry is closed, or SQLite cannot do what it should.
+        """
+        slot = self._slot()
+        with slot.lock:
+            if self._closed:
+                raise RegistryError(f"{self._name} is closed", advice="Open it again.")
+            try:
+                if slot.connection is None:
+                    slot.connection = self._open()
+                yield slot.connection
+            except sqlite3.Error as error:
+                raise _told(self._name, error) from error
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction of its own, waited for if need be: all of it or, on an error, nothing.
+
+        Raises:
+            RegistryError: As `reading`; or no lock was to be had for 30 seconds.
+        """
+        with self.reading() as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Close all connections, those of other threads when these have done. May be repeated."""
+        with self._lock:
+            self._closed = True
+            slots = list(self._slots)
+        for slot in slots:
+            with slot.lock:
+                slot.close()
+
+    def _slot(self) -> _Slot:
+        if self._path is None:
+            return self._shared
+        slot: _Slot | None = getattr(self._of_thread, "slot", None)
+        if slot is None:
+            slot = _Slot()
+            with self._lock:
+                self._slots.add(slot)
+            self._of_thread.slot = slot
+        return slot
+
+    def _open(self) -> sqlite3.Connection:
+        if self._path is None:
+            target = ":memory:"
+        else:
+            check(self._path)
+            target = f"{Path(self._path).as_uri()}?mode=rw"  # never made by SQLite: it is too open
+        connection = sqlite3.connect(
+            target,
+            uri=self._path is not None,
+            timeout=_SECONDS_FOR_A_LOCK,
+            isolation_level=None,
+            check_same_thread=False,  # a slot's lock sees to it
+        )
+        try:
+            for pragma in _PRAGMAS:
+                connection.execute(pragma)
+            bring_up_to_date(connection, self._name)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _stop_for_fork(self) -> Iterator[threading.RLock]:
+        """Take all locks, close what must not be inherited; yield the locks to be given back."""
+        self._lock.acquire()
+        yield self._lock
+        for slot in list(self._slots):
+            slot.lock.acquire()
+            yield slot.lock
+            if self._path is not None:
+                slot.close()
+
+
+def _told(name: str, error: sqlite3.Error) -> RegistryError:
+    text = str(error)
+    if "locked" in text or "busy" in text:
+        advice = "Another program holds it. Try again, or find out which one (fuser, lsof)."
+    elif "not a database" in text or "malformed" in text:
+        advice = "It is damaged, or no registry. Bring back a copy, or give another path."
+    else:
+        advice = "Check the file, its folder, their modes and the space on the disk."
+    return RegistryError(f"{name} cannot be used: {text}", advice=advice)
+
+
+_all: weakref.WeakSet[Connections] = weakref.WeakSet()
+_forking = threading.RLock()
+_held: list[threading.RLock] = []
+
+
+def _before_fork() -> None:
+    _forking.acquire()
+    for connections in list(_all):
+        _held.extend(connections._stop_for_fork())  # noqa: SLF001 - within this module
+
+
+def _after_fork() -> None:
+    while _held:
+        _held.pop().release()
+    _forking.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
+    )

@@ -1,0 +1,258 @@
+"""The rows of the registry: each method is one transaction.
+
+It knows the tables' meaning. Keys pass through it: they are written by `add`, read by `with_key`
+and never otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import SecretStr
+
+from langchain_hf_endpoint._registry.configs import Facts, Newcomer, config_of
+from langchain_hf_endpoint.endpoint import InferenceEndpoint
+from langchain_hf_endpoint.errors import (
+    EndpointExistsError,
+    ModelChangedError,
+    UnknownEndpointError,
+)
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+    from langchain_hf_endpoint._registry.connections import Connections
+
+_COLUMNS = "inference_id, task_type, config, model_id, dimensions, similarity"
+
+
+class Stored(NamedTuple):
+    """An endpoint without its key, and what is known of its model."""
+
+    endpoint: InferenceEndpoint
+    facts: Facts
+
+
+class Store:
+    """The endpoints in one database."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    def ids(self) -> list[str]:
+        """All names, in order."""
+        with self._connections.reading() as connection:
+            rows = connection.execute("SELECT inference_id FROM endpoints ORDER BY inference_id")
+            return [name for (name,) in rows]
+
+    def __len__(self) -> int:
+        with self._connections.reading() as connection:
+            (count,) = connection.execute("SELECT count(*) FROM endpoints").fetchone()
+            return int(count)
+
+    def __contains__(self, inference_id: object) -> bool:
+        if not _may_be_id(inference_id):
+            return False
+        with self._connections.reading() as connection:
+            return _exists(connection, inference_id)
+
+    def all(self) -> list[Stored]:
+        """All endpoints without their keys, in the order of their names."""
+        with self._connections.reading() as connection:
+            rows = connection.execute(f"SELECT {_COLUMNS} FROM endpoints ORDER BY inference_id")  # noqa: S608 - our own names
+            found = rows.fetchall()
+        return [_stored(row) for row in found]
+
+    def one(self, inference_id: str) -> Stored:
+        """One endpoint without its key.
+
+        Raises:
+            UnknownEndpointError: There is none of this name.
+        """
+        with self._connections.reading() as connection:
+            return _find(connection, inference_id)
+
+    def with_key(self, inference_id: str) -> InferenceEndpoint:
+        """One endpoint, ready to be used.
+
+        Raises:
+            UnknownEndpointError: There is none of this name.
+        """
+        if not _may_be_id(inference_id):
+            raise _unknown(inference_id)
+        with self._connections.reading() as connection:
+            # One statement, so that the key is that of this endpoint and not of its successor.
+            parts = _with_secret(
+                connection.execute(
+                    "SELECT task_type, config, api_key FROM endpoints "
+                    "LEFT JOIN secrets USING (inference_id) WHERE inference_id = ?",
+                    (inference_id,),
+                ).fetchone()
+            )
+        if parts is None:
+            raise _unknown(inference_id)
+        return _built(inference_id, *parts)
+
+    def refuse_known(self, inference_id: str) -> None:
+        """Say that a name is taken, before anything is spent on it.
+
+        Raises:
+            EndpointExistsError: It is.
+        """
+        if inference_id in self:
+            raise _taken(inference_id)
+
+    def add(self, newcomer: Newcomer, facts: Facts, *, allow_model_change: bool) -> Stored:
+        """Store a new endpoint.
+
+        Raises:
+            EndpointExistsError: The name is taken.
+            ModelChangedError: It was another model's, and `allow_model_change` is not set.
+        """
+        endpoint = newcomer.endpoint
+        with self._connections.writing() as connection:
+            if _exists(connection, endpoint.inference_id):
+                raise _taken(endpoint.inference_id)
+            remembered = _remembered(connection, endpoint.inference_id, facts, allow_model_change)
+            connection.execute(
+                f"INSERT INTO endpoints ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608
+                (
+                    endpoint.inference_id,
+                    endpoint.task_type,
+                    json.dumps(config_of(endpoint)),
+                    facts.model_id,
+                    facts.dimensions,
+                    facts.similarity,
+                ),
+            )
+            connection.execute(
+                "INSERT OR REPLACE INTO last_models VALUES (?, ?, ?)",
+                (endpoint.inference_id, *remembered),
+            )
+            if newcomer.api_key is not None:
+                connection.execute(
+                    "INSERT INTO secrets VALUES (?, ?)",
+                    (endpoint.inference_id, newcomer.api_key.get_secret_value()),
+                )
+        return Stored(endpoint, facts)
+
+    def change(
+        self, inference_id: str, changed: Callable[[InferenceEndpoint], InferenceEndpoint]
+    ) -> Stored:
+        """Replace an endpoint's settings by what `changed` makes of them; its key stays.
+
+        Raises:
+            UnknownEndpointError: There is none of this name.
+        """
+        with self._connections.writing() as connection:
+            before = _find(connection, inference_id)
+            after = changed(before.endpoint)
+            connection.execute(
+                "UPDATE endpoints SET config = ? WHERE inference_id = ?",
+                (json.dumps(config_of(after)), inference_id),
+            )
+        return Stored(after, before.facts)
+
+    def remove(self, inference_id: str) -> None:
+        """Delete an endpoint and its key; what model it had is remembered.
+
+        Raises:
+            UnknownEndpointError: There is none of this name.
+        """
+        if not _may_be_id(inference_id):
+            raise _unknown(inference_id)
+        with self._connections.writing() as connection:
+            # Its row in `secrets` goes with it.
+            gone = connection.execute(
+                "DELETE FROM endpoints WHERE inference_id = ?", (inference_id,)
+            )
+            if not gone.rowcount:
+                raise _unknown(inference_id)
+
+
+def _may_be_id(inference_id: object) -> bool:
+    """Whether SQLite can be asked for it at all."""
+    return isinstance(inference_id, str) and inference_id.isascii()
+
+
+def _unknown(inference_id: object) -> UnknownEndpointError:
+    return UnknownEndpointError(
+        f"Inference endpoint not found [{inference_id}]", advice="get() lists those there are."
+    )
+
+
+def _taken(inference_id: str) -> EndpointExistsError:
+    return EndpointExistsError(
+        f"Inference endpoint [{inference_id}] already exists",
+        advice="Delete it first, update() it, or take another id.",
+    )
+
+
+def _exists(connection: sqlite3.Connection, inference_id: object) -> bool:
+    asked = connection.execute("SELECT 1 FROM endpoints WHERE inference_id = ?", (inference_id,))
+    return asked.fetchone() is not None
+
+
+def _find(connection: sqlite3.Connection, inference_id: str) -> Stored:
+    if not _may_be_id(inference_id):
+        raise _unknown(inference_id)
+    row = connection.execute(
+        f"SELECT {_COLUMNS} FROM endpoints WHERE inference_id = ?",  # noqa: S608 - our own names
+        (inference_id,),
+    ).fetchone()
+    if row is None:
+        raise _unknown(inference_id)
+    return _stored(row)
+
+
+def _stored(row: tuple[Any, ...]) -> Stored:
+    inference_id, task_type, config, model_id, dimensions, similarity = row
+    facts = Facts(model_id=model_id, dimensions=dimensions, similarity=similarity)
+    return Stored(_built(inference_id, task_type, config, None), facts)
+
+
+def _with_secret(
+    row: tuple[str, str, str | None] | None,
+) -> tuple[str, str, SecretStr | None] | None:
+    """Wrap the key at once: no frame that can fail holds it in clear."""
+    return row and (row[0], row[1], None if row[2] is None else SecretStr(row[2]))
+
+
+def _built(
+    inference_id: str, task_type: str, config: str, key: SecretStr | None
+) -> InferenceEndpoint:
+    parts = json.loads(config)
+    if key is not None:
+        parts["service_settings"]["api_key"] = key
+    return InferenceEndpoint.from_config(
+        task_type=task_type, inference_id=inference_id, inference_config=parts
+    )
+
+
+def _remembered(
+    connection: sqlite3.Connection, inference_id: str, new: Facts, allow_model_change: bool
+) -> tuple[str | None, int | None]:
+    """What model to remember for this name: the new one, if it may be another than before."""
+    last = connection.execute(
+        "SELECT model_id, dimensions FROM last_models WHERE inference_id = ?", (inference_id,)
+    ).fetchone()
+    if last is None or allow_model_change:
+        return new.model_id, new.dimensions
+    if any(
+        None not in (before, now) and before != now
+        for before, now in zip(last, (new.model_id, new.dimensions), strict=True)
+    ):
+        raise ModelChangedError(
+            f"Inference endpoint [{inference_id}] was deleted with {_named(*last)} "
+            f"and comes back with {_named(new.model_id, new.dimensions)}",
+            advice="Vectors that are stored under this id do not go with the new ones. "
+            "Take another id, or pass allow_model_change=True and embed everything anew.",
+        )
+    # What is not known of the new one (skip_validation) does not wipe out what is known.
+    return new.model_id or last[0], new.dimensions or last[1]
+
+
+def _named(model_id: str | None, dimensions: int | None) -> str:
+    return f"model {model_id or 'unknown'} ({dimensions or 'unknown'} dimensions)"

@@ -1,0 +1,245 @@
+"""Inference endpoints under names: created, read, updated, deleted; in memory or in a file.
+
+A face over `_registry`: it knows the order of a put (check, refuse what is there, ask the endpoint,
+store). It must not know SQL.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, overload
+
+from langchain_hf_endpoint._registry.configs import Newcomer, public_config, with_update
+from langchain_hf_endpoint._registry.connections import Connections
+from langchain_hf_endpoint._registry.files import make_or_check
+from langchain_hf_endpoint._registry.store import Store
+from langchain_hf_endpoint._sections import hidden
+from langchain_hf_endpoint.errors import EndpointValidationError, HFEndpointError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from typing_extensions import Self
+
+    from langchain_hf_endpoint.endpoint import InferenceEndpoint
+
+_TASK_TYPE = "text_embedding"
+
+
+class InferenceEndpoints:
+    """Inference endpoints by name, as ``PUT``, ``GET`` and ``DELETE /_inference`` know them.
+
+    May be used by many threads. With a path it may be used by many processes too, also after a
+    fork; each change is on the disk, whole, when its method returns. In memory, a forked child has
+    a copy of its own.
+
+    It is a mapping from names, in their order, to `InferenceEndpoint` objects with their keys:
+    ``[]``, ``in``, ``len``, iteration, `keys`. Nothing else gives a key out.
+
+    Example:
+        .. code-block:: python
+
+            from langchain_hf_endpoint import HFEndpointEmbeddings, InferenceEndpoints
+
+            with InferenceEndpoints("endpoints.db") as endpoints:
+                endpoints.put(
+                    inference_id="hugging-face-embeddings",
+                    inference_config={
+                        "service": "hugging_face",
+                        "service_settings": {"api_key": "hf_…", "url": "https://…"},
+                    },
+                )
+                embeddings = HFEndpointEmbeddings(endpoint=endpoints["hugging-face-embeddings"])
+
+    Args:
+        path: An SQLite file. It is made, with mode 0600, where there is none. Default: in memory.
+
+    Raises:
+        RegistryError: The file cannot be made or opened, others than its owner can open it, it is
+            a link, of another program, damaged, or of a newer version of this package.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        if path is not None and os.fspath(path) == ":memory:":
+            path = None  # what it means to SQLite's users
+        self._path = None if path is None else os.path.abspath(path)  # noqa: PTH100 - text
+        if self._path is not None:
+            make_or_check(self._path)
+        self._connections = Connections(self._path)
+        self._store = Store(self._connections)
+        len(self._store)  # a file that is none of ours is refused here, not at the first use
+
+    def put(
+        self,
+        *,
+        inference_id: str,
+        inference_config: Mapping[str, Any],
+        task_type: str = _TASK_TYPE,
+        skip_validation: bool = False,
+        allow_model_change: bool = False,
+    ) -> dict[str, Any]:
+        """Create an endpoint, after it has answered one call. All of it is stored, or nothing.
+
+        Args:
+            inference_id: Its name. It must not be in use.
+            inference_config: The JSON of ``PUT /_inference/<task_type>/<inference_id>``. Its
+                `service_settings` may also state `dimensions`, `model_id` and `similarity`
+                (``cosine``, the default, ``dot_product``, ``l2_norm``).
+            task_type: ``text_embedding``.
+            skip_validation: Do not call the endpoint; what was stated is stored unchecked.
+            allow_model_change: A name that was deleted may come back with another model's vectors.
+
+        Returns:
+            What `get` will return.
+
+        Raises:
+            SettingsError: Names every wrong field; or what was stated is not what the endpoint
+                has, and names both.
+            EndpointExistsError: The name is in use. Nothing was sent.
+            EndpointValidationError: The call failed; `__cause__` says why.
+            ModelChangedError: See `allow_model_change`.
+            RegistryError: The file cannot be written.
+        """
+        inference_config = hidden("inference_config", inference_config)
+        newcomer = Newcomer.of(task_type, inference_id, inference_config)
+        self._store.refuse_known(inference_id)
+        facts = newcomer.stated
+        if not skip_validation:
+            with _refusing(newcomer.endpoint):
+                facts = newcomer.facts_with(newcomer.endpoint.describe())
+        stored = self._store.add(newcomer, facts, allow_model_change=allow_model_change)
+        return public_config(*stored)
+
+    async def aput(
+        self,
+        *,
+        inference_id: str,
+        inference_config: Mapping[str, Any],
+        task_type: str = _TASK_TYPE,
+        skip_validation: bool = False,
+        allow_model_change: bool = False,
+    ) -> dict[str, Any]:
+        """The async twin of `put`; the file is waited for in a thread."""
+        from anyio.to_thread import run_sync  # noqa: PLC0415 - only programs with a loop need it
+
+        inference_config = hidden("inference_config", inference_config)
+        newcomer = Newcomer.of(task_type, inference_id, inference_config)
+        await run_sync(self._store.refuse_known, inference_id)
+        facts = newcomer.stated
+        if not skip_validation:
+            with _refusing(newcomer.endpoint):
+                facts = newcomer.facts_with(await newcomer.endpoint.adescribe())
+        add = partial(self._store.add, newcomer, facts, allow_model_change=allow_model_change)
+        return public_config(*await run_sync(add))
+
+    @overload
+    def get(self, *, inference_id: str, task_type: str | None = None) -> dict[str, Any]: ...
+
+    @overload
+    def get(
+        self, *, inference_id: None = None, task_type: str | None = None
+    ) -> list[dict[str, Any]]: ...
+
+    def get(
+        self, *, inference_id: str | None = None, task_type: str | None = None
+    ) -> dict[str, Any] | list[dict[str, Any]]:
+        """Say how one endpoint, or each, is set. Never its key.
+
+        Args:
+            inference_id: Which one. Default: all.
+            task_type: Only ``text_embedding``, which all of them have.
+
+        Returns:
+            JSON as `put` takes it, with `inference_id`, `task_type` and, among the service
+            settings, what is known of the model: `similarity`, `dimensions`, `model_id`. For a
+            name one dict; without one a list, in the order of the names, empty if there are none.
+
+        Raises:
+            UnknownEndpointError: There is none of this name. Also a ``KeyError``.
+            SettingsError: Another task type.
+        """
+        if task_type not in (None, _TASK_TYPE):
+            raise SettingsError(("task_type", f"{task_type!r} is not allowed: only {_TASK_TYPE}"))
+        if inference_id is None:
+            return [public_config(*stored) for stored in self._store.all()]
+        return public_config(*self._store.one(inference_id))
+
+    def update(self, *, inference_id: str, inference_config: Mapping[str, Any]) -> dict[str, Any]:
+        """Change service settings that have no part in what the vectors are. Nothing is sent.
+
+        Endpoints that were taken with ``[]`` before stay as they were.
+
+        Args:
+            inference_id: Which endpoint.
+            inference_config: ``{"service_settings": {…}}`` with any of `rate_limit`, `timeout`,
+                `max_wait`, `max_batch_size`, `max_concurrent_requests`, `dialect`. None puts one
+                back to its default. What is not named stays.
+
+        Returns:
+            What `get` will return.
+
+        Raises:
+            UnknownEndpointError: There is none of this name. Also a ``KeyError``.
+            SettingsError: Names every field that is wrong or cannot be updated: the key, the URL,
+                chunking and task settings need a new endpoint.
+        """
+        change = inference_config = hidden("inference_config", inference_config)
+        stored = self._store.change(inference_id, lambda before: with_update(before, change))
+        return public_config(*stored)
+
+    def delete(self, *, inference_id: str) -> None:
+        """Delete an endpoint and its key. Which model it had is remembered, see `put`.
+
+        Raises:
+            UnknownEndpointError: There is none of this name. Also a ``KeyError``.
+        """
+        self._store.remove(inference_id)
+
+    def __getitem__(self, inference_id: str) -> InferenceEndpoint:
+        return self._store.with_key(inference_id)
+
+    def __contains__(self, inference_id: object) -> bool:
+        return inference_id in self._store
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._store.ids())
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def keys(self) -> list[str]:
+        """The names, in order: those of one moment."""
+        return self._store.ids()
+
+    def close(self) -> None:
+        """Close the file. What is in memory is gone. May be repeated; other use is an error."""
+        self._connections.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"InferenceEndpoints({'' if self._path is None else repr(self._path)})"
+
+
+@contextmanager
+def _refusing(endpoint: InferenceEndpoint) -> Iterator[None]:
+    """Say of a failing first call that it is why the endpoint was not stored."""
+    try:
+        yield
+    except SettingsError:
+        raise
+    except HFEndpointError as cause:
+        raise EndpointValidationError(
+            f"Inference endpoint [{endpoint.inference_id}] was not created, since its first call "
+            f"failed: {cause.problem}",
+            advice=cause.advice,
+            host=cause.host,
+            attempts=cause.attempts,
+            status=cause.status,
+        ) from cause

@@ -26,12 +26,15 @@ if TYPE_CHECKING:
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "server"))
 
 BATCH = 32
-WORDS = "the of and a to in he that was it his is with as I for had you not be her on at by".split()
+WORDS = "the of and a to in he that was it his is with as I for had you not be her on at by"
 
 
 def make_texts(count: int) -> list[str]:
     chance = random.Random(7)
-    return [f"{n} " + " ".join(chance.choices(WORDS, k=chance.randint(150, 245))) for n in range(count)]
+    return [
+        f"{n} " + " ".join(chance.choices(WORDS.split(), k=chance.randint(150, 245)))
+        for n in range(count)
+    ]
 
 
 def ours_sync(url: str, texts: list[str]) -> int:
@@ -137,17 +140,22 @@ def main() -> None:
 
 
 def report(measured: dict[str, list[tuple[float, float]]], count: int) -> None:
-    rates = {name: statistics.median(count / wall for wall, _ in runs) for name, runs in measured.items()}
+    rates = {
+        name: statistics.median(count / wall for wall, _ in runs) for name, runs in measured.items()
+    }
     costs = {
-        name: statistics.median(1e6 * cpu / count for _, cpu in runs) for name, runs in measured.items()
+        name: statistics.median(1e6 * cpu / count for _, cpu in runs)
+        for name, runs in measured.items()
     }
     best = max(rate for name, rate in rates.items() if name.startswith("bare"))
     cheapest = min(cost for name, cost in costs.items() if name.startswith("bare"))
     print(f"{count:,} texts, medians of {len(next(iter(measured.values())))} interleaved runs\n")
-    print(f"{'client':20}{'texts/s':>10}{'of best bare':>14}{'CPU ms/1,000':>15}{'of cheapest bare':>18}")
+    heads = ("texts/s", "of best bare", "CPU ms/1,000", "of cheapest bare")
+    print(f"{'client':20}" + "".join(f"{head:>18}" for head in heads))
     for name, rate in rates.items():
-        row = f"{rate:>10,.0f}{rate / best:>13.2f}x{costs[name]:>15.1f}{costs[name] / cheapest:>17.2f}x"
-        print(f"{name:20}{row}")
+        cost = costs[name]
+        cells = (f"{rate:,.0f}", f"{rate / best:.2f}x", f"{cost:.1f}", f"{cost / cheapest:.2f}x")
+        print(f"{name:20}" + "".join(f"{cell:>18}" for cell in cells))
 
 
 if __name__ == "__main__":

@@ -8,10 +8,9 @@ question. Put a chat model in its place, and the rest stays as it is.
 
 from __future__ import annotations
 
-from operator import itemgetter
 from typing import TYPE_CHECKING, TypedDict
 
-from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrough
+from langchain_core.runnables import Runnable, RunnableLambda
 from quickstart import QUESTIONS, index_the_book
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, HFEndpointTextSplitter
@@ -46,8 +45,11 @@ def quoting_reader(embeddings: HFEndpointEmbeddings) -> Runnable[Found, str]:
 def rag_chain(store: VectorStore, embeddings: HFEndpointEmbeddings) -> Runnable[str, str]:
     """Question in, quotation out."""
     retriever = store.as_retriever(search_kwargs={"k": 3})
-    gather = RunnablePassthrough.assign(passages=itemgetter("question") | retriever)
-    return RunnableLambda(lambda question: {"question": question}) | gather | quoting_reader(embeddings)
+
+    def look_up(question: str) -> Found:
+        return {"question": question, "passages": retriever.invoke(question)}
+
+    return RunnableLambda(look_up) | quoting_reader(embeddings)
 
 
 def main() -> None:

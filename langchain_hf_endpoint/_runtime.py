@@ -87,6 +87,12 @@ class Runtime:
         if service.max_concurrent_requests is not None:
             self.window.bound(requests=service.max_concurrent_requests)
 
+    def change_rate(self, requests_per_minute: int) -> None:
+        """Go on with another limit, lower or higher."""
+        with self._lock:
+            self._agreed.add(requests_per_minute)  # endpoints made before do not object
+        self.limiter.change_to(requests_per_minute)
+
     def sync_transport(self) -> SyncTransport:
         """The clients for threads."""
         with self._lock:
@@ -133,6 +139,12 @@ _left_to_parent: list[dict[tuple[str, str], Runtime]] = []
 _lock = threading.Lock()
 
 
+def _identity(url: str, key: SecretStr | None) -> tuple[str, str]:
+    """What tells runtimes apart, without a key in clear."""
+    secret = key.get_secret_value() if key else ""
+    return url, hashlib.sha256(secret.encode()).hexdigest()
+
+
 def runtime_of(service: ServiceSettings) -> Runtime:
     """The runtime that every endpoint with this URL and key shares in this process.
 
@@ -140,8 +152,7 @@ def runtime_of(service: ServiceSettings) -> Runtime:
         SettingsError: The variable that should hold the key does not.
     """
     key = service.find_key()
-    secret = key.get_secret_value() if key else ""
-    identity = (service.url, hashlib.sha256(secret.encode()).hexdigest())
+    identity = _identity(service.url, key)
     with _lock:
         runtime = _runtimes.get(identity)
         if runtime is None:
@@ -149,6 +160,17 @@ def runtime_of(service: ServiceSettings) -> Runtime:
             runtime = _runtimes[identity] = Runtime(service.url, key, rate)
     runtime.agree(service)
     return runtime
+
+
+def change_rate(service: ServiceSettings) -> None:
+    """Let the limit of these settings hold from now on, where this process uses their endpoint.
+
+    For an endpoint whose limit was updated.
+    """
+    with _lock:
+        runtime = _runtimes.get(_identity(service.url, service.find_key()))
+    if runtime is not None:
+        runtime.change_rate(service.rate_limit.requests_per_minute)
 
 
 def forget_runtimes() -> None:

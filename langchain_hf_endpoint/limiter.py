@@ -101,7 +101,7 @@ class RequestsPerMinuteLimiter(BaseRateLimiter):
 
     @property
     def requests_per_minute(self) -> int:
-        """The limit that holds now: lower than asked for after `slow_to`."""
+        """The limit that holds now: another than asked for after `slow_to` or `change_to`."""
         return self._desk.schedule.limit
 
     @property
@@ -220,8 +220,24 @@ class RequestsPerMinuteLimiter(BaseRateLimiter):
         check_limits(requests_per_minute)
         with self._desk.lock:
             if requests_per_minute < self._desk.schedule.limit:
-                burst = burst_of(requests_per_minute, self._settings.burst)
-                self._desk.schedule.lower(requests_per_minute, burst)
+                self._change_to(requests_per_minute)
+
+    def change_to(self, requests_per_minute: int) -> None:
+        """Go on with another limit, lower or higher; permits granted so far count.
+
+        For those who wait the new pace holds when they next look, at the latest when the old one
+        would have let them go.
+
+        Raises:
+            SettingsError: `requests_per_minute` is not an integer of at least 1.
+        """
+        check_limits(requests_per_minute)
+        with self._desk.lock:
+            self._change_to(requests_per_minute)
+
+    def _change_to(self, requests_per_minute: int) -> None:
+        burst = burst_of(requests_per_minute, self._settings.burst)
+        self._desk.schedule.change(requests_per_minute, burst)
 
     def _start_at_once(self, lane: Lane) -> bool:
         """Take a permit if nobody waits and it is due: what nearly every request of a user is."""

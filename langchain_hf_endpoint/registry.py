@@ -7,10 +7,11 @@ store). It must not know SQL.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
+from langchain_hf_endpoint._lazy import LazyModule
 from langchain_hf_endpoint._registry.configs import Newcomer, public_config, with_update
 from langchain_hf_endpoint._registry.connections import Connections
 from langchain_hf_endpoint._registry.files import make_or_check
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from langchain_hf_endpoint import _runtime
     from langchain_hf_endpoint.endpoint import InferenceEndpoint
+else:
+    _runtime = LazyModule("langchain_hf_endpoint._runtime")
 
 _TASK_TYPE = "text_embedding"
 
@@ -169,7 +173,8 @@ class InferenceEndpoints:
     def update(self, *, inference_id: str, inference_config: Mapping[str, Any]) -> dict[str, Any]:
         """Change service settings that have no part in what the vectors are. Nothing is sent.
 
-        Endpoints that were taken with ``[]`` before stay as they were.
+        A new `rate_limit` holds at once for all users of the endpoint in this process. For the
+        rest, endpoints that were taken with ``[]`` before stay as they were.
 
         Args:
             inference_id: Which endpoint.
@@ -187,6 +192,9 @@ class InferenceEndpoints:
         """
         change = inference_config = hidden("inference_config", inference_config)
         stored = self._store.change(inference_id, lambda before: with_update(before, change))
+        # Without its key, if the variable that should hold it is not set, nobody uses it here.
+        with suppress(SettingsError):
+            _runtime.change_rate(self[inference_id].service_settings)
         return public_config(*stored)
 
     def delete(self, *, inference_id: str) -> None:

@@ -88,8 +88,12 @@ class Schedule:
         self._interval = self.period / limit
         self._tolerance = (burst - 1) * self._interval
 
-    def lower(self, limit: int, burst: int) -> None:
-        """Go on with a smaller limit; the starts so far count."""
+    def change(self, limit: int, burst: int) -> None:
+        """Go on with another limit; the starts so far count.
+
+        With a higher one too: the log then lacks older starts than it had room for, but those are
+        out of the window, since the lower limit held until now.
+        """
         in_order = self._starts[self._oldest :] + self._starts[: self._oldest]
         self._starts = in_order[-limit:]
         self._oldest = 0

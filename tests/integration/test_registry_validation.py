@@ -187,3 +187,21 @@ def test_a_key_that_was_used_for_a_put_is_in_no_table_but_that_of_the_secrets(
     rows = {name: str(list(connection.execute(f"SELECT * FROM {name}"))) for name in names}
     connection.close()
     assert {name for name in names if CANARY in rows[name]} == {"secrets"}
+
+
+def test_an_updated_rate_limit_holds_at_once_for_those_who_use_the_endpoint(tei_double, caplog):
+    endpoints = InferenceEndpoints()
+    config = {
+        "service_settings": {"url": tei_double.url, "rate_limit": {"requests_per_minute": 60}}
+    }
+    endpoints.put(inference_id="a", inference_config=config)
+    embeddings = HFEndpointEmbeddings(endpoint=endpoints["a"])
+    limit = {"service_settings": {"rate_limit": {"requests_per_minute": 60_000}}}
+    endpoints.update(inference_id="a", inference_config=limit)
+    # At one request a second these would come a quarter of a minute apart.
+    for number in range(8):
+        embeddings.embed_query(f"query {number}")
+        HFEndpointEmbeddings(endpoint=endpoints["a"]).embed_query(f"another {number}")
+    arrivals = [entry.monotonic for entry in tei_double.log(method="POST")]
+    assert arrivals[-1] - arrivals[1] < 10
+    assert "lower" not in caplog.text

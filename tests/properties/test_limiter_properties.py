@@ -116,6 +116,10 @@ class AnyHistory(RuleBasedStateMachine):
     def slow_to(self, limit):
         self.limiter.slow_to(limit)
 
+    @rule(limit=st.integers(1, 8))
+    def change_to(self, limit):
+        self.limiter.change_to(limit)
+
     @invariant()
     def no_minute_holds_too_many(self):
         for last, (moment, limit) in enumerate(self.starts):

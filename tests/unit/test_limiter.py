@@ -450,6 +450,18 @@ def test_the_lower_of_two_limits_holds():
     assert world.used(300, 900) >= 0.99
 
 
+def test_a_limit_can_be_raised_and_what_was_granted_before_counts():
+    world = World(60)
+    world.keep_busy(20)
+    world.run(120)
+    world.limiter.change_to(600)
+    assert (world.limiter.requests_per_minute, world.limiter.burst) == (600, 10)
+    world.run(600)
+    assert most_in_a_minute(world.moments) <= 600
+    assert most_in_a_minute([moment for moment in world.moments if moment < 120]) <= 60
+    assert sum(1 for moment in world.moments if 300 < moment <= 600) >= 0.99 * 3000
+
+
 def test_a_burst_that_was_set_shrinks_to_the_lower_limit():
     limiter = RequestsPerMinuteLimiter(600, burst=100)
     limiter.slow_to(300)

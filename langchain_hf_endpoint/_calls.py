@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from langchain_hf_endpoint._conversation import Call
+from langchain_hf_endpoint._call import Call
 from langchain_hf_endpoint._engine import Job
 from langchain_hf_endpoint._retrying import RetryPolicy
 from langchain_hf_endpoint._runtime import runtime_of

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from langchain_hf_endpoint._conversation import Conversation
+    from langchain_hf_endpoint._attempts import Conversation
     from langchain_hf_endpoint._steps import Answer, Progress, Step
     from langchain_hf_endpoint._transport import AsyncTransport, SyncTransport
     from langchain_hf_endpoint._window import Place

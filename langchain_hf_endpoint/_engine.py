@@ -11,7 +11,8 @@ from collections.abc import AsyncIterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from langchain_hf_endpoint._conversation import Outcome, acquaint, converse
+from langchain_hf_endpoint._acquaintance import acquaint
+from langchain_hf_endpoint._conversation import Outcome, converse
 from langchain_hf_endpoint._dialects import candidates
 from langchain_hf_endpoint._drivers import Crew, TaskCrew, TaskDriver, ThreadDriver
 from langchain_hf_endpoint._failing import rejects_everything, stops_the_call
@@ -22,7 +23,8 @@ from langchain_hf_endpoint.errors import HFEndpointError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 
-    from langchain_hf_endpoint._conversation import Call, Conversation
+    from langchain_hf_endpoint._attempts import Conversation
+    from langchain_hf_endpoint._call import Call
     from langchain_hf_endpoint._plan import Batch, PlannedText
     from langchain_hf_endpoint._pooling import Keeper
     from langchain_hf_endpoint._runtime import Runtime

@@ -185,6 +185,16 @@ def test_batches_wait_for_the_limiter_and_not_for_max_wait(drive, server, make, 
     assert clock.waited >= 11 * 60
 
 
+def test_a_long_wait_for_the_first_permit_leaves_the_time_for_retries(drive, server, make, clock):
+    server.script(vectors, answer(429, OVERLOADED), vectors)
+    embeddings = make(rate_limit={"requests_per_minute": 1}, max_wait=100.0)
+    drive.query(embeddings, "takes the only permit of this minute and the next")
+    clock.waits.clear()
+    runtime_of(embeddings.endpoint.service_settings).limiter.penalize(300)
+    assert drive.query(embeddings, "one text") == vector("one text")
+    assert clock.waited > 300
+
+
 def test_a_cold_start_is_waited_for_by_documents_as_by_queries(drive, server, make, clock):
     texts = numbered(5)
     server.script(*[answer(503, ASLEEP)] * 12)

@@ -1,0 +1,92 @@
+"""Getting to know a server: what it says of itself, which model it insists on.
+
+It knows which questions there are, and when a lack of an answer is one. It must not know how a
+request is sent.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from langchain_hf_endpoint._attempts import Attempts, send
+from langchain_hf_endpoint._dialects import (
+    explain,
+    info_request,
+    models_request,
+    read_info,
+    read_model,
+)
+from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
+from langchain_hf_endpoint._urls import host_of
+from langchain_hf_endpoint._wire import Cause, Failure, Reply
+
+if TYPE_CHECKING:
+    from langchain_hf_endpoint._attempts import Conversation
+    from langchain_hf_endpoint._call import Call
+    from langchain_hf_endpoint._dialects import Route
+
+_logger = logging.getLogger("langchain_hf_endpoint")
+
+_INFO_TIMEOUT = 10.0
+_ENOUGH_FOR_INFO = 3
+
+
+def acquaint(call: Call) -> Conversation[None]:
+    """Ask the server what it is (TEI's ``/info``), once; most others answer 404, which is fine.
+
+    Raises:
+        HFEndpointError: The server cannot be reached, is not ready even after `max_wait`, or says
+            that it makes no text embeddings.
+    """
+    learned = call.learned
+    request = info_request(call.service.url)
+    attempts = Attempts(call)
+    while request is not None and not learned.asked_for_info:
+        reply = yield from send(request, 0, min(call.service.timeout, _INFO_TIMEOUT), call)
+        failure = _worth_asking_again(reply)
+        if failure is None:
+            learned.info = read_info(reply) if isinstance(reply, Reply) else None
+            break
+        pause = attempts.after(failure)
+        if attempts.count == _ENOUGH_FOR_INFO and _may_be_of_this_route(failure):
+            _logger.warning(
+                "%s does not say what it is (%s): its model and its limits are unknown",
+                host_of(call.service.url),
+                call.redact(failure.text),
+            )
+            break
+        if pause is None:
+            raise call.error(failure, attempts.count)
+        yield pause
+    if learned.info is not None and learned.info.unfit is not None:
+        raise call.error(Failure(Cause.BACKEND, learned.info.unfit), 1)
+    if learned.info is not None:
+        call.window.bound(inputs=learned.info.max_concurrent_inputs)
+    learned.asked_for_info = True
+
+
+def _worth_asking_again(reply: Reply | Failure | None) -> Failure | None:
+    """A reply, or the lack of one, that speaks of the server's state rather than of this route."""
+    if isinstance(reply, Reply):
+        if reply.status < 300:  # noqa: PLR2004 - a success
+            return None
+        reply = explain(reply)
+    passing = reply is not None and reply.cause in WORTH_ANOTHER_TRY | {Cause.UNREACHABLE}
+    return reply if passing else None
+
+
+def _may_be_of_this_route(failure: Failure) -> bool:
+    """Whether the route for information alone may be at fault, not the server as a whole.
+
+    Then the inputs are sent all the same after a few tries: their own replies tell.
+    """
+    return failure.cause is Cause.SERVER or (failure.cause is Cause.TRANSPORT and failure.connected)
+
+
+def ask_for_model(route: Route, call: Call) -> Conversation[None]:
+    """Learn the model's name from an OpenAI-style server that insists on it (vLLM, Ollama)."""
+    request = models_request(route.url)
+    if request is not None and call.learned.model is None:
+        reply = yield from send(request, 0, min(call.service.timeout, _INFO_TIMEOUT), call)
+        call.learned.model = read_model(reply) if isinstance(reply, Reply) else None

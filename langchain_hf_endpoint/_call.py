@@ -1,0 +1,87 @@
+"""What all the requests of one call have in common: settings, lane, and whom they share with.
+
+It knows where things are. It must not decide when or what is sent.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from langchain_hf_endpoint._failing import error_of
+from langchain_hf_endpoint._options import options_of
+from langchain_hf_endpoint._prompts import e5_prompt, needs_e5_prompts
+from langchain_hf_endpoint._urls import host_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from langchain_core.rate_limiters import BaseRateLimiter
+
+    from langchain_hf_endpoint._learned import Learned
+    from langchain_hf_endpoint._retrying import RetryPolicy
+    from langchain_hf_endpoint._window import Window
+    from langchain_hf_endpoint._wire import Failure, InputOptions
+    from langchain_hf_endpoint.errors import HFEndpointError
+    from langchain_hf_endpoint.limiter import Lane
+    from langchain_hf_endpoint.settings import ServiceSettings, TaskSettings
+
+_logger = logging.getLogger("langchain_hf_endpoint")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What the conversations of one call have in common."""
+
+    service: ServiceSettings
+    task: TaskSettings
+    lane: Lane
+    learned: Learned
+    window: Window
+    limiter: BaseRateLimiter
+    policy: RetryPolicy
+    sends_key: bool
+    redact: Callable[[str], str]
+    clock: Callable[[], float] = time.monotonic
+
+    @property
+    def batch_size(self) -> int:
+        """Inputs per request at present."""
+        return self.learned.batch_size(self.service.max_batch_size)
+
+    @property
+    def options(self) -> InputOptions:
+        """What the server is asked to do with the inputs of this lane."""
+        return options_of(self.task, self.lane, self.learned.model)
+
+    @property
+    def prompt(self) -> str:
+        """The text before each input of this lane: the one set, else E5's own where it is E5."""
+        task = self.task
+        given = task.query_prompt if self.lane == "query" else task.document_prompt
+        if given is not None or self.options.prompt_name is not None:
+            return given or ""
+        info = self.learned.info
+        model = info.model_id if info else None
+        if not (needs_e5_prompts(model) or needs_e5_prompts(self.service.url)):
+            return ""
+        if not self.learned.e5_logged:
+            self.learned.e5_logged = True
+            _logger.info(
+                "%s serves an E5 model (%s): its prompts %r and %r are put before queries and "
+                "documents. Set task_settings.query_prompt and document_prompt to change that.",
+                host_of(self.service.url),
+                model or "named in the URL",
+                e5_prompt("query"),
+                e5_prompt("document"),
+            )
+        return e5_prompt(self.lane)
+
+    def error(self, failure: Failure, attempts: int) -> HFEndpointError:
+        """Word a failure, without the key even where the server repeats it."""
+        failure = dataclasses.replace(failure, text=self.redact(failure.text))
+        host = host_of(self.service.url)
+        return error_of(failure, host=host, attempts=attempts, sent_key=self.sends_key)

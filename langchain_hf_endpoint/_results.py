@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from langchain_hf_endpoint._calls import document_job, query_job
 from langchain_hf_endpoint._engine import afinished_texts, finished_texts
-from langchain_hf_endpoint._failing import named
+from langchain_hf_endpoint._gathering import Failures, agather, close, gather
 from langchain_hf_endpoint._plan import check_text
 from langchain_hf_endpoint._pooling import ARRAYS, LISTS
 from langchain_hf_endpoint._runtime import runtime_of
 from langchain_hf_endpoint.embedded_chunk import EmbeddedChunk
-from langchain_hf_endpoint.errors import EmbeddingError, HFEndpointError, InputError
+from langchain_hf_endpoint.errors import HFEndpointError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import AsyncGenerator, Generator
 
     from langchain_core.rate_limiters import BaseRateLimiter
     from numpy.typing import NDArray
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     Array = NDArray[np.float32]
 
 RowT = TypeVar("RowT")
-ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def vectors(target: Target, texts: Iterable[str]) -> list[Vector]:
     if not checked:
         return []
     job = target.documents(LISTS)
-    return _gather(checked, job, lambda text: _pooled(text, job))
+    return gather(checked, job, lambda text: _pooled(text, job))
 
 
 async def avectors(target: Target, texts: Iterable[str]) -> list[Vector]:
@@ -82,7 +81,7 @@ async def avectors(target: Target, texts: Iterable[str]) -> list[Vector]:
     if not checked:
         return []
     job = target.documents(LISTS)
-    return await _agather(checked, job, lambda text: _pooled(text, job))
+    return await agather(checked, job, lambda text: _pooled(text, job))
 
 
 def query_vector(target: Target, text: str) -> Vector:
@@ -111,7 +110,7 @@ def matrix(target: Target, texts: Iterable[str]) -> Array:
         return _no_rows(target)
     job = target.documents(ARRAYS)
     filling = _Filling(len(checked), job)
-    _gather(checked, job, filling.put)
+    gather(checked, job, filling.put)
     return filling.matrix
 
 
@@ -122,20 +121,20 @@ async def amatrix(target: Target, texts: Iterable[str]) -> Array:
         return _no_rows(target)
     job = target.documents(ARRAYS)
     filling = _Filling(len(checked), job)
-    await _agather(checked, job, filling.put)
+    await agather(checked, job, filling.put)
     return filling.matrix
 
 
 def chunks(target: Target, texts: Iterable[str]) -> list[list[EmbeddedChunk]]:
     """The embedded chunks of each text."""
     checked = _checked(texts)
-    return _gather(checked, target.documents(ARRAYS), _embedded) if checked else []
+    return gather(checked, target.documents(ARRAYS), _embedded) if checked else []
 
 
 async def achunks(target: Target, texts: Iterable[str]) -> list[list[EmbeddedChunk]]:
     """The async twin of `chunks`."""
     checked = _checked(texts)
-    return await _agather(checked, target.documents(ARRAYS), _embedded) if checked else []
+    return await agather(checked, target.documents(ARRAYS), _embedded) if checked else []
 
 
 def chunk_stream(target: Target, texts: Iterable[str]) -> Generator[EmbeddedChunk, None, None]:
@@ -145,7 +144,7 @@ def chunk_stream(target: Target, texts: Iterable[str]) -> Generator[EmbeddedChun
 
 
 def _chunk_stream(texts: Iterable[str], job: Job[Array]) -> Generator[EmbeddedChunk, None, None]:
-    failures = _Failures()
+    failures = Failures()
     try:
         for text in finished_texts(texts, job):
             if not failures.take(text):
@@ -153,7 +152,7 @@ def _chunk_stream(texts: Iterable[str], job: Job[Array]) -> Generator[EmbeddedCh
     except HFEndpointError as error:
         failures.fatal = error
     finally:
-        _close(job.progress)
+        close(job.progress)
     failures.raise_any()
 
 
@@ -169,7 +168,7 @@ def achunk_stream(
 async def _achunk_stream(
     texts: Iterable[str] | AsyncIterable[str], job: Job[Array]
 ) -> AsyncGenerator[EmbeddedChunk, None]:
-    failures = _Failures()
+    failures = Failures()
     try:
         async with aclosing(afinished_texts(texts, job)) as finished:
             async for text in finished:
@@ -179,84 +178,8 @@ async def _achunk_stream(
     except HFEndpointError as error:
         failures.fatal = error
     finally:
-        _close(job.progress)
+        close(job.progress)
     failures.raise_any()
-
-
-class _Failures:
-    """The texts of a call that failed, and what ended the call, if anything did."""
-
-    def __init__(self) -> None:
-        self.of_text: dict[int, HFEndpointError] = {}
-        self.fatal: HFEndpointError | None = None
-
-    def take(self, text: PlannedText[RowT]) -> bool:
-        """Note the text's failure; False where it has none."""
-        error = text.failure()
-        if error is not None:
-            self.of_text[text.index] = named(error, text.index)
-        return error is not None
-
-    def raise_any(self) -> None:
-        """Raise what there is to raise about a stream, whose results are all out."""
-        if self.of_text:
-            raise EmbeddingError.of({}, self.of_text)
-        if self.fatal is not None:
-            raise self.fatal
-
-
-def _gather(
-    texts: list[str], job: Job[RowT], make: Callable[[PlannedText[RowT]], ResultT]
-) -> list[ResultT]:
-    gathered = _Gathered(len(texts), make)
-    try:
-        for text in finished_texts(texts, job):
-            gathered.take(text)
-    except HFEndpointError as error:
-        gathered.failures.fatal = error
-    finally:
-        _close(job.progress)
-    return gathered.all()
-
-
-async def _agather(
-    texts: list[str], job: Job[RowT], make: Callable[[PlannedText[RowT]], ResultT]
-) -> list[ResultT]:
-    gathered = _Gathered(len(texts), make)
-    try:
-        async with aclosing(afinished_texts(texts, job)) as finished:
-            async for text in finished:
-                gathered.take(text)
-    except HFEndpointError as error:
-        gathered.failures.fatal = error
-    finally:
-        _close(job.progress)
-    return gathered.all()
-
-
-class _Gathered(Generic[RowT, ResultT]):
-    """The results of a call on a list of texts."""
-
-    def __init__(self, count: int, make: Callable[[PlannedText[RowT]], ResultT]) -> None:
-        self._count = count
-        self._make = make
-        self._results: dict[int, ResultT] = {}
-        self.failures = _Failures()
-
-    def take(self, text: PlannedText[RowT]) -> None:
-        if not self.failures.take(text):
-            self._results[text.index] = self._make(text)
-
-    def all(self) -> list[ResultT]:
-        """Every result, in order of the texts, or the error that names those that failed."""
-        failed, fatal = self.failures.of_text, self.failures.fatal
-        if fatal is not None:
-            for index in range(self._count):
-                if index not in self._results:
-                    failed.setdefault(index, named(fatal, index))
-        if failed:
-            raise EmbeddingError.of(self._results, failed)
-        return list(self._results.values())
 
 
 class _Filling:
@@ -334,8 +257,3 @@ def _progress_bar() -> Progress:
     from langchain_hf_endpoint._progress import ProgressBar  # noqa: PLC0415 - tqdm loads late
 
     return ProgressBar("embedding")
-
-
-def _close(progress: Progress | None) -> None:
-    if progress is not None:
-        progress.close()

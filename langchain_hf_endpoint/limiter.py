@@ -293,8 +293,7 @@ class RequestsPerMinuteLimiter(BaseRateLimiter):
 
 _this_process: PerProcess[RequestsPerMinuteLimiter] = PerProcess(
     "A rate limiter came into process %d by a fork and counts anew there: parent and child may "
-    "each send at the full rate. Divide requests_per_minute by the number of processes, or share "
-    "one count with RedisRequestsPerMinuteLimiter."
+    "each send at the full rate. Divide requests_per_minute by the number of processes."
 )
 
 

@@ -1,0 +1,110 @@
+"""What `show_progress_bar` writes on standard error."""
+
+import re
+
+import pytest
+from arrivals import numbered
+from tei_double import Scripted
+
+from langchain_hf_endpoint import EmbeddingError, HFEndpointEmbeddings
+
+SENTENCES = " ".join(f"This is sentence number {number} of a long text." for number in range(100))
+CHUNKING = {"strategy": "sentence", "max_chunking_size": 50, "sentence_overlap": 0}
+
+
+@pytest.fixture
+def show(connect):
+    def show(**settings):
+        endpoint = connect(**settings).endpoint
+        return HFEndpointEmbeddings(endpoint=endpoint, show_progress_bar=True)
+
+    return show
+
+
+def _last_state(said):
+    """The last line that stood there: each is written over the one before."""
+    return [line for line in re.split(r"[\r\n]+", said) if line.strip()][-1]
+
+
+METHODS = ["documents", "array", "chunks", "stream"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_it_ends_with_all_chunks_done_of_all(drive, show, capfd, method):
+    embeddings = show(chunking_settings=CHUNKING)
+    getattr(drive, method)(embeddings, [SENTENCES, *numbered(70)])
+    count = len(drive.chunks(embeddings, [SENTENCES])[0])
+    assert count > 10
+    capfd_out = capfd.readouterr()
+    assert capfd_out.out == ""
+    assert f" {70 + count}/{70 + count} " in capfd_out.err
+    assert "chunk/s" in capfd_out.err
+    assert "embedding: 100%" in capfd_out.err
+
+
+def test_texts_that_are_the_same_count_once(drive, show, capfd):
+    drive.documents(show(), numbered(10) * 3)
+    assert " 10/10 " in _last_state(capfd.readouterr().err)
+
+
+def test_all_chunks_are_known_before_the_first_is_done(drive, tei_double, show, capfd):
+    drive.documents(show(max_batch_size=10), numbered(100))
+    totals = set(re.findall(r" \d+/(\d+) ", capfd.readouterr().err))
+    assert totals <= {"0", "100"}
+
+
+WAITS = {
+    "refused": (
+        {},
+        Scripted(status=429, headers={"retry-after": "1"}),
+        "the server asks to slow down, 1 s",
+    ),
+    "cold start": (
+        {},
+        Scripted(status=503, body={"error": "Model is loading", "estimated_time": 1.0}),
+        "waiting for the endpoint to start, 1 s",
+    ),
+    "failed": (
+        {},
+        Scripted(status=500, body={"error": "boom"}, headers={"retry-after": "1"}),
+        "waiting to try again, 1 s",
+    ),
+    "limit": (
+        {"rate_limit": {"requests_per_minute": 60}},
+        Scripted(),
+        "waiting for the rate limit, 1 s",
+    ),
+}
+
+
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS.keys())
+def test_it_says_in_words_what_the_call_waits_for(drive, tei_double, show, capfd, wait):
+    settings, reply, words = wait
+    tei_double.script(reply)
+    drive.documents(show(**settings), numbered(10))
+    said = capfd.readouterr().err
+    assert words in said
+    assert " 10/10 " in _last_state(said)
+    assert words not in _last_state(said)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_without_it_nothing_is_printed(drive, tei_double, connect, capfd, method):
+    tei_double.script(Scripted(status=429, headers={"retry-after": "0"}))
+    getattr(drive, method)(connect(), numbered(70))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_queries_and_calls_without_texts_have_none(drive, show, capfd):
+    drive.query(show(), "a question")
+    assert drive.documents(show(), []) == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_call_that_fails_leaves_its_bar_finished(drive, tei_double, show, capfd):
+    tei_double.configure(reject_marker="REJECT")
+    with pytest.raises(EmbeddingError):
+        drive.documents(show(), [*numbered(40), "REJECT this"])
+    said = capfd.readouterr().err
+    assert said.endswith("\n")
+    assert "embedding:" in _last_state(said)

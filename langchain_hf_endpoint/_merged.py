@@ -1,0 +1,207 @@
+"""The books of merged batches: whose inputs are in which batch, and who has got what.
+
+It knows requests, unique texts and results. It must not know when a batch is cut or sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import orjson
+
+from langchain_hf_endpoint._failing import named
+from langchain_hf_endpoint._steps import Progress
+from langchain_hf_endpoint.errors import EmbeddingError, HFEndpointError, RateLimitedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from langchain_hf_endpoint.limiter import Lane
+    from langchain_hf_endpoint.settings import ChunkingSettings, ServiceSettings, TaskSettings
+
+    Vector = list[float]
+
+
+class QueueFullError(RateLimitedError):
+    """So many requests wait for this endpoint that no more are taken.
+
+    Attributes:
+        retry_after: Seconds after which it is worth another try, 1 to 60.
+    """
+
+    def __init__(self, waiting: int, host: str, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(
+            f"{waiting} requests wait for this endpoint already",
+            advice=f"Try again in {retry_after:.0f} s.",
+            host=host,
+        )
+
+
+class Watcher(Progress, Protocol):
+    """Whoever counts what passes. Called on the merger's loop."""
+
+    def sent(self, inputs: int) -> None:
+        """One request with so many inputs leaves for the server; a retry is one more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """An endpoint's sections, with task settings that may be a request's own."""
+
+    service_settings: ServiceSettings
+    chunking_settings: ChunkingSettings
+    task_settings: TaskSettings
+
+
+class Asked:
+    """One caller's request.
+
+    Attributes:
+        lane: In which it waits.
+        task: What happens to its inputs.
+        unsent: Its unique texts that are in no batch.
+        done: Set when every text has its vector or its error.
+        tokens: How many tokens its texts have, as far as the server counted them; else None.
+    """
+
+    def __init__(self, texts: Sequence[str], lane: Lane, task: TaskSettings) -> None:
+        self.lane: Lane = lane
+        self.task = task
+        self.unsent = deque(dict.fromkeys(texts))
+        self.done = asyncio.Event()
+        self.tokens: int | None = None
+        self._texts = texts
+        self._missing = len(self.unsent)
+        self._results: dict[str, Vector | HFEndpointError] = {}
+        self._defect: Exception | None = None
+
+    def settle(self, text: str, result: Vector | HFEndpointError) -> None:
+        """Enter the result of one of its texts."""
+        if text not in self._results:
+            self._results[text] = result
+            self._missing -= 1
+        if not self._missing:
+            self.done.set()
+
+    def fail(self, error: Exception) -> None:
+        """Every text without a result has this one."""
+        if isinstance(error, HFEndpointError):
+            for text in dict.fromkeys(self._texts):
+                self.settle(text, self._results.get(text, error))
+        else:
+            self._defect = error
+            self.done.set()
+
+    def vectors(self) -> list[Vector]:
+        """The result of each text, in order.
+
+        Raises:
+            EmbeddingError: Some have none.
+        """
+        if self._defect is not None:
+            raise self._defect
+        results = [self._results[text] for text in self._texts]
+        failures = {
+            index: named(result, index)
+            for index, result in enumerate(results)
+            if isinstance(result, HFEndpointError)
+        }
+        vectors = {
+            index: result
+            for index, result in enumerate(results)
+            if not isinstance(result, HFEndpointError)
+        }
+        if failures:
+            raise EmbeddingError.of(vectors, failures)
+        return list(vectors.values())
+
+
+class MergedBatch:
+    """The unique texts of one request to the server, and who asked for each.
+
+    Args:
+        lane: Of all who are in it.
+        task: Of all who are in it.
+        most: Inputs that it may have.
+        most_bytes: Bytes that they may have; a text of more goes alone.
+    """
+
+    def __init__(self, lane: Lane, task: TaskSettings, most: int, most_bytes: int) -> None:
+        self.lane: Lane = lane
+        self.task = task
+        self._most = most
+        self._bytes_left = most_bytes
+        self._asked_by: dict[str, list[Asked]] = {}
+        self.is_full = False
+        self._tokens = 0
+
+    @property
+    def texts(self) -> list[str]:
+        """Its inputs, without prompts."""
+        return list(self._asked_by)
+
+    @property
+    def size(self) -> int:
+        """How many inputs it has."""
+        return len(self._asked_by)
+
+    @property
+    def askers(self) -> list[Asked]:
+        """Everyone who has a text in it, once, in order of arrival."""
+        return list(
+            dict.fromkeys(asked for several in self._asked_by.values() for asked in several)
+        )
+
+    def take_from(self, asked: Asked) -> None:
+        """Take as many of its texts as fit; those that are in the batch already cost nothing."""
+        while asked.unsent and not self.is_full:
+            text = asked.unsent[0]
+            if text not in self._asked_by:
+                self._bytes_left -= len(orjson.dumps(text)) + 1
+                if self._asked_by and self._bytes_left < 0:
+                    self.is_full = True
+                    return
+            self._asked_by.setdefault(text, []).append(asked)
+            asked.unsent.popleft()
+            self.is_full = self.size >= self._most
+
+    def count(self, headers: Mapping[str, str]) -> None:
+        """Add the tokens that a reply counts, in TEI's header."""
+        counted = headers.get("x-compute-tokens", "")
+        if counted.isdecimal():
+            self._tokens += int(counted)
+
+    def share_tokens(self) -> None:
+        """Tell everyone how many of the tokens are theirs: a share by characters."""
+        if not self._tokens:
+            return
+        per_character = self._tokens / sum(map(len, self._asked_by))
+        for asked in self.askers:
+            own = sum(len(text) for text, several in self._asked_by.items() if asked in several)
+            asked.tokens = (asked.tokens or 0) + round(own * per_character)
+
+    def settle(self, start: int, stop: int, result: Sequence[Vector] | HFEndpointError) -> None:
+        """Enter the results of the inputs ``[start:stop]``."""
+        for place, text in enumerate(self.texts[start:stop]):
+            one = result if isinstance(result, HFEndpointError) else result[place]
+            for asked in self._asked_by[text]:
+                asked.settle(text, one)
+
+    def forget(self, gone: Asked) -> None:
+        """Nobody waits there any more. Its texts stay: they may have been sent."""
+        for several in self._asked_by.values():
+            if gone in several:
+                several.remove(gone)
+
+    def give_back(self) -> list[Asked]:
+        """Undo the batch: everyone has the texts back that were in it."""
+        askers = self.askers
+        for text, several in reversed(self._asked_by.items()):
+            for asked in several:
+                asked.unsent.appendleft(text)
+        self._asked_by = {}
+        return askers

@@ -1,0 +1,296 @@
+"""Small requests of many callers, merged into full batches for one endpoint on one event loop.
+
+It knows who waits for which inputs and when the next batch is cut. It must not know who the callers
+are, nor how a batch is sent: that is a conversation like any other, so limiter, window, retries and
+splitting are those of the whole process.
+
+A batch is cut as late as may be: the next one only when the last one of its lane has left for the
+server, and while the window has a place. Until then inputs gather, so that a slow server or a low
+limit makes batches full, and an idle endpoint makes nobody wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
+
+from langchain_hf_endpoint._acquaintance import acquaint
+from langchain_hf_endpoint._calls import document_job, query_job
+from langchain_hf_endpoint._conversation import converse
+from langchain_hf_endpoint._drivers import TaskDriver
+from langchain_hf_endpoint._failing import stops_the_call
+from langchain_hf_endpoint._merged import Asked, MergedBatch, QueueFullError, Sections, Watcher
+from langchain_hf_endpoint._plan import check_text
+from langchain_hf_endpoint._pooling import LISTS
+from langchain_hf_endpoint._steps import Send
+from langchain_hf_endpoint._urls import host_of
+from langchain_hf_endpoint._wire import Reply
+from langchain_hf_endpoint.errors import EndpointNotReadyError, HFEndpointError, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from langchain_hf_endpoint._attempts import Conversation
+    from langchain_hf_endpoint._calls import Settings
+    from langchain_hf_endpoint._conversation import Outcome
+    from langchain_hf_endpoint._engine import Job
+    from langchain_hf_endpoint._steps import Answer
+    from langchain_hf_endpoint.limiter import Lane
+    from langchain_hf_endpoint.settings import TaskSettings
+
+T = TypeVar("T")
+Vector: TypeAlias = "list[float]"
+
+_LANES: tuple[Lane, Lane] = ("query", "document")
+_LONGEST_ADVICE = 60.0
+
+
+class Embedded(NamedTuple):
+    """What a caller gets.
+
+    Attributes:
+        vectors: One per text, in order. Not to be changed: equal texts share one list.
+        tokens: How many its texts have in all, where the server counts them (TEI does), else None.
+            Of a batch that several callers share it is a share, by characters.
+    """
+
+    vectors: list[Vector]
+    tokens: int | None
+
+
+class Merger:
+    """Embeds texts of any number of callers through one endpoint. Belongs to one event loop.
+
+    Args:
+        settings: The endpoint.
+        max_queue: Requests that may wait with inputs that were not sent. Default 2000.
+        watcher: Is told of requests and waits.
+    """
+
+    def __init__(
+        self, settings: Settings, *, max_queue: int = 2000, watcher: Watcher | None = None
+    ) -> None:
+        self._settings = settings
+        self._max_queue = max_queue
+        self._watcher = watcher
+        self._queues: dict[Lane, deque[Asked]] = {lane: deque() for lane in _LANES}
+        self._running: dict[Lane, set[MergedBatch]] = {lane: set() for lane in _LANES}
+        self._unsent: dict[Lane, MergedBatch | None] = dict.fromkeys(_LANES)
+        self._tasks: dict[MergedBatch, asyncio.Task[None]] = {}
+        self._pump_is_due = False
+
+    @property
+    def waiting(self) -> int:
+        """Requests with inputs that were not sent yet."""
+        return sum(map(len, self._queues.values()))
+
+    @property
+    def in_flight(self) -> int:
+        """Batches that are under way."""
+        return len(self._tasks)
+
+    async def embed(
+        self, texts: Sequence[str], lane: Lane = "document", *, task: TaskSettings | None = None
+    ) -> list[Vector]:
+        """Embed each text whole: the vectors of `embed_counting`."""
+        return (await self.embed_counting(texts, lane, task=task)).vectors
+
+    async def embed_counting(
+        self, texts: Sequence[str], lane: Lane = "document", *, task: TaskSettings | None = None
+    ) -> Embedded:
+        """Embed each text whole: one vector per text, in order. Nothing is chunked.
+
+        Cancelling the call takes back what was not sent.
+
+        Args:
+            texts: None may be empty or blank.
+            lane: ``query`` goes first, with the query's prompt.
+            task: Instead of the endpoint's own task settings. Only requests of the same settings
+                share a batch.
+
+        Raises:
+            InputError: A text is blank, no string or no UTF-8; nothing was sent.
+            QueueFullError: `max_queue` requests wait already.
+            EmbeddingError: Some texts failed; the others' vectors are in it.
+        """
+        for index, text in enumerate(texts):
+            check_text(text, index)
+        if not texts:
+            return Embedded([], None)
+        if self.waiting >= self._max_queue:
+            host = host_of(self._settings.service_settings.url)
+            raise QueueFullError(self.waiting, host, self._seconds_to_drain())
+        asked = Asked(texts, lane, task or self._settings.task_settings)
+        self._queues[lane].append(asked)
+        self._pump_soon()
+        try:
+            await asked.done.wait()
+        finally:
+            self._leave(asked)
+        return Embedded(asked.vectors(), asked.tokens)
+
+    async def close(self) -> None:
+        """Break off what is under way, and wait until it is gone. Its callers get an error."""
+        left = [asked for queue in self._queues.values() for asked in queue]
+        left += [asked for batch in self._tasks for asked in batch.askers]
+        tasks = list(self._tasks.values())
+        self._fail(left, HFEndpointError("closed before the text was embedded"))
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _seconds_to_drain(self) -> float:
+        job = self._job("document", self._settings.task_settings)
+        inputs = sum(len(asked.unsent) for queue in self._queues.values() for asked in queue)
+        per_second = self._settings.service_settings.rate_limit.requests_per_minute / 60
+        return min(_LONGEST_ADVICE, max(1.0, inputs / job.call.batch_size / per_second))
+
+    def _job(self, lane: Lane, task: TaskSettings) -> Job[Vector]:
+        own = self._settings
+        sections = Sections(own.service_settings, own.chunking_settings, task)
+        return query_job(sections, LISTS) if lane == "query" else document_job(sections, LISTS)
+
+    def _pump_soon(self) -> None:
+        """Cut batches when this turn of the loop is over: those who come together go together."""
+        if not self._pump_is_due:
+            self._pump_is_due = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._pump_is_due = False
+        for lane in _LANES:
+            queue = self._queues[lane]
+            while queue and self._unsent[lane] is None:
+                task = queue[0].task
+                try:
+                    job = self._job(lane, task)
+                except HFEndpointError as error:  # such as a key that left the environment
+                    queue.popleft().fail(error)
+                    continue
+                if not self._has_room(lane, job):
+                    break
+                self._start(self._cut(lane, task, job), job)
+
+    def _has_room(self, lane: Lane, job: Job[Vector]) -> bool:
+        """Whether the window has a place; one alone while nothing is known of the server."""
+        call = job.call
+        is_unknown = call.service.dialect == "auto" and call.learned.route is None
+        if is_unknown or job.asks_for_info:
+            return not self._tasks
+        return len(self._running[lane]) < call.window.limit
+
+    def _cut(self, lane: Lane, task: TaskSettings, job: Job[Vector]) -> MergedBatch:
+        """Take from whoever waits; one who has more stands behind the others afterwards."""
+        call, queue = job.call, self._queues[lane]
+        batch = MergedBatch(lane, task, call.batch_size, call.learned.body_bytes)
+        has_more: list[Asked] = []
+        for asked in list(queue):
+            if asked.task is not task and asked.task != task:
+                continue
+            batch.take_from(asked)
+            if asked in batch.askers or not asked.unsent:
+                queue.remove(asked)
+                if asked.unsent:
+                    has_more.append(asked)
+            if batch.is_full:
+                break
+        queue.extend(has_more)
+        return batch
+
+    def _start(self, batch: MergedBatch, job: Job[Vector]) -> None:
+        self._running[batch.lane].add(batch)
+        self._unsent[batch.lane] = batch
+        task = asyncio.get_running_loop().create_task(self._run(batch, job))
+        self._tasks[batch] = task
+        # Not in the task's own `finally`: one that is cancelled before its first step has none.
+        task.add_done_callback(lambda _task: self._ended(batch))
+
+    def _ended(self, batch: MergedBatch) -> None:
+        self._running[batch.lane].discard(batch)
+        del self._tasks[batch]
+        self._has_left(batch)
+
+    async def _run(self, batch: MergedBatch, job: Job[Vector]) -> None:
+        waited_before = [asked for queue in self._queues.values() for asked in queue]
+        try:
+            outcomes = await self._converse(batch, job)
+            batch.share_tokens()
+            for outcome in outcomes:
+                batch.settle(outcome.start, outcome.stop, outcome.result)
+                if isinstance(outcome.result, HFEndpointError):
+                    self._give_up(batch, outcome.result, job, waited_before)
+        except HFEndpointError as error:
+            batch.settle(0, batch.size, error)
+            self._give_up(batch, error, job, waited_before)
+        except Exception as error:  # noqa: BLE001 - a defect: its callers get it, the rest goes on
+            self._fail(batch.askers, error)
+        finally:
+            self._has_left(batch)
+
+    async def _converse(self, batch: MergedBatch, job: Job[Vector]) -> list[Outcome[Vector]]:
+        driver = TaskDriver(await job.runtime.async_transport(), self._watcher)
+        if job.asks_for_info:
+            await driver.run(acquaint(job.call))
+        inputs = [job.call.prompt + text for text in batch.texts]
+        return await driver.run(self._watched(converse(inputs, job.call, LISTS), batch))
+
+    def _watched(self, conversation: Conversation[T], batch: MergedBatch) -> Conversation[T]:
+        """The same conversation; we are told when it sends."""
+        answer: Answer = None
+        with contextlib.closing(conversation) as steps:
+            while True:
+                try:
+                    step = steps.send(answer)
+                except StopIteration as end:
+                    result: T = end.value
+                    return result
+                if isinstance(step, Send):
+                    self._has_left(batch)
+                    if self._watcher:
+                        self._watcher.sent(batch.size)
+                answer = yield step
+                if isinstance(answer, Reply):
+                    batch.count(answer.headers)
+
+    def _has_left(self, batch: MergedBatch) -> None:
+        if self._unsent[batch.lane] is batch:
+            self._unsent[batch.lane] = None
+        self._pump_soon()
+
+    def _give_up(
+        self,
+        batch: MergedBatch,
+        error: HFEndpointError,
+        job: Job[Vector],
+        waited_before: Sequence[Asked],
+    ) -> None:
+        """Do not send what would meet the same error."""
+        if stops_the_call(error, has_worked=job.call.learned.has_worked):
+            self._fail([asked for asked in batch.askers if asked.unsent], error)
+        if isinstance(error, (EndpointNotReadyError, TransportError)):
+            # They have waited for `max_wait` as well: not for another one, batch after batch.
+            self._fail(waited_before, error)
+
+    def _fail(self, several: Sequence[Asked], error: Exception) -> None:
+        for asked in several:
+            if asked in self._queues[asked.lane]:
+                self._queues[asked.lane].remove(asked)
+            asked.fail(error)
+
+    def _leave(self, asked: Asked) -> None:
+        """Forget a caller: one that was answered, or one that hung up."""
+        queue = self._queues[asked.lane]
+        if asked in queue:
+            queue.remove(asked)
+        for batch in [batch for batch in self._running[asked.lane] if asked in batch.askers]:
+            batch.forget(asked)
+            if not batch.askers:
+                self._tasks[batch].cancel()
+            elif batch is self._unsent[asked.lane]:
+                # Cut anew without its inputs; the others stand first in line again.
+                for other in reversed(batch.give_back()):
+                    if other not in queue:
+                        queue.appendleft(other)
+                self._tasks[batch].cancel()

@@ -1,0 +1,26 @@
+"""``hf-endpoint``, the command line (extra ``[cli]``: typer, rich). Thin: each command is one call.
+
+It knows options and where a key may come from: the environment, a file, a prompt; never an
+argument, which every user of the machine can see. It must not know what a command does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run ``hf-endpoint``."""
+    try:
+        app = importlib.import_module(f"{__name__}.app").app
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("langchain_hf_endpoint"):
+            raise
+        sys.exit(
+            f"hf-endpoint needs a package that is not here: {error.name}. "
+            'Install it with pip install "langchain-hf-endpoint[cli]".'
+        )
+    app()

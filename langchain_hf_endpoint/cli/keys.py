@@ -1,0 +1,35 @@
+"""Where a command gets a key from.
+
+It knows the environment, files and prompts. It must not take one from the command line.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import typer
+from pydantic import SecretStr
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def find_key(variable: str, file: Path | None, *, ask: bool) -> SecretStr | None:
+    """A key: from the prompt if asked for, else from the file, else from the variable, else none.
+
+    Raises:
+        typer.BadParameter: The file cannot be read, or is empty.
+    """
+    if ask:
+        return SecretStr(typer.prompt("Key", hide_input=True).strip())
+    if file is not None:
+        try:
+            key = SecretStr(file.read_text(encoding="utf-8").strip())
+        except (OSError, UnicodeDecodeError) as error:
+            raise typer.BadParameter(f"{file} cannot be read: {type(error).__name__}") from None
+        if not key.get_secret_value():
+            raise typer.BadParameter(f"{file} is empty")
+        return key
+    found = os.environ.get(variable, "").strip()
+    return SecretStr(found) if found else None

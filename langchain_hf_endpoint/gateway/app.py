@@ -1,0 +1,183 @@
+"""The ASGI application: the routes of both APIs behind one door.
+
+It knows what happens to every request: who may call, what is logged and counted. It must not know
+what an API means.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from . import elastic, openai
+from .access import Access
+from .answers import NOBODY_THERE, OPENAI_PREFIX, guarded, refused
+from .destinations import Destinations
+from .options import DEFAULT_ALLOWED_URLS, Options
+from .problems import Refusal
+from .service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from pydantic import SecretStr
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from langchain_hf_endpoint.registry import InferenceEndpoints
+
+access_log = logging.getLogger("langchain_hf_endpoint.gateway.access")
+
+_OPEN_PATHS = ("/health",)
+_NOT_ALLOWED = 405
+
+
+def create_app(  # noqa: PLR0913 - the operator's decisions
+    endpoints: InferenceEndpoints,
+    *,
+    api_key: SecretStr | str | None = None,
+    max_queue: int = 2000,
+    allow_urls: Sequence[str] = DEFAULT_ALLOWED_URLS,
+    environment_keys: bool = False,
+    max_inputs: int = 2048,
+    max_body_bytes: int = 20_000_000,
+) -> Starlette:
+    """An ASGI application that serves a registry of endpoints.
+
+    It belongs to the event loop that runs its lifespan, and does not close `endpoints`.
+
+    Args:
+        endpoints: The registry. Other processes may use the same file.
+        api_key: What callers must send, as ``Authorization: ApiKey …`` or ``Bearer …``. None:
+            anybody may call who reaches it by a name of this machine.
+        max_queue: Requests per endpoint that may wait before they are sent; more get 429.
+        allow_urls: To which hosts endpoints may be created: ``https://*.example.com``,
+            ``host:port``, ``127.0.0.1``. Default: Hugging Face's hosts and this machine. It does
+            not hold for what is put into the registry by other means until it is used here.
+        environment_keys: Let callers create endpoints that use a key of this process's environment
+            (``HF_TOKEN`` by leaving the key out, any variable with ``api_key_env``). Whoever may
+            do that can have it sent to a host of his own among `allow_urls`.
+        max_inputs: Texts of one request.
+        max_body_bytes: Bytes of one request.
+
+    Raises:
+        SettingsError: A pattern or the key cannot be used.
+    """
+    options = Options(max_queue, allow_urls, environment_keys, max_inputs, max_body_bytes)
+    service = Service(endpoints, options, Destinations(allow_urls))
+    access = Access(api_key)
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            await service.close()
+
+    app = Starlette(
+        routes=[*elastic.routes(service), *openai.routes(service), *_own_routes(service)],
+        exception_handlers={404: _no_such_route, 405: _no_such_method},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    app.add_middleware(_Door, service=service, access=access)
+    return app
+
+
+def _own_routes(service: Service) -> list[Route]:
+    async def health(_request: Request) -> Response:
+        return Response(b'{"status":"ok"}', media_type="application/json")
+
+    async def metrics(request: Request) -> Response:
+        content, media_type = service.metrics.text(request.headers.get("accept", ""))
+        return Response(content, headers={"Content-Type": media_type})
+
+    return [
+        Route("/health", guarded(health, "health")),
+        Route("/metrics", guarded(metrics, "metrics")),
+    ]
+
+
+async def _no_such_route(request: Request, _error: Exception) -> Response:
+    is_openai = request.url.path.startswith(OPENAI_PREFIX)
+    # Elastic's status for it is 400; OpenAI's is 404. The path is not repeated: it may be anything.
+    reason = f"no handler found for this uri and method [{request.method}]"
+    return refused(
+        request, Refusal(404 if is_openai else 400, "illegal_argument_exception", reason)
+    )
+
+
+async def _no_such_method(request: Request, error: Exception) -> Response:
+    headers_of_error = error.headers if isinstance(error, HTTPException) else None
+    allowed = (headers_of_error or {}).get("Allow", "")
+    reason = f"Incorrect HTTP method [{request.method}] for this uri, allowed: [{allowed}]"
+    headers = {"Allow": allowed}
+    return refused(
+        request, Refusal(_NOT_ALLOWED, "illegal_argument_exception", reason, headers=headers)
+    )
+
+
+class _Door:
+    """Every request passes here: the key is checked, the answer logged and counted."""
+
+    def __init__(self, app: ASGIApp, service: Service, access: Access) -> None:
+        self._app = app
+        self._metrics = service.metrics
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        record: dict[str, Any] = {"route": "none", "method": scope["method"], "status": 0}
+        scope.setdefault("state", {})["record"] = record
+        began = time.perf_counter()
+        self._metrics.in_flight.inc()
+        try:
+            await self._admit(scope, receive, self._noting(scope, record, send))
+        finally:
+            self._metrics.in_flight.dec()
+            self._write_down(scope, record, time.perf_counter() - began)
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if scope["path"] not in _OPEN_PATHS:
+                self._access.check(Headers(scope=scope))
+        except Refusal as refusal:
+            await refused(Request(scope), refusal)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _noting(self, scope: Scope, record: dict[str, Any], send: Send) -> Send:
+        async def noting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                record["status"] = message["status"]
+                if not scope["path"].startswith(OPENAI_PREFIX):
+                    # The official clients talk to nobody who does not say so.
+                    MutableHeaders(scope=message)["X-Elastic-Product"] = "Elasticsearch"
+            await send(message)
+
+        return noting
+
+    def _write_down(self, scope: Scope, record: dict[str, Any], took: float) -> None:
+        route, method, status = record["route"], _known(record["method"]), record["status"]
+        self._metrics.requests.labels(route, method, str(status or NOBODY_THERE)).inc()
+        self._metrics.seconds.labels(route).observe(took)
+        if access_log.isEnabledFor(logging.INFO):
+            client = (scope.get("client") or ("",))[0]
+            line = {**record, "method": method, "seconds": round(took, 4), "client": client}
+            access_log.info("%s", json.dumps(line))
+
+
+def _known(method: str) -> str:
+    """A method as a label: a caller may send any word for one."""
+    return method if method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS") else "other"

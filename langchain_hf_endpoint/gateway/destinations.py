@@ -1,0 +1,158 @@
+"""To which machines the gateway may be made to send requests.
+
+It knows patterns, addresses and which of them no caller may reach. It resolves names, and must not
+connect to anything.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import ipaddress
+import socket
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import urlsplit
+
+from langchain_hf_endpoint.errors import SettingsError
+
+from .problems import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+    Resolve: TypeAlias = Callable[[str], Sequence[str]]
+
+_CHECKED_FOR = 30.0  # seconds
+# Clouds answer there with the machine's credentials. The link-local ones are refused as a range.
+_METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200")))
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One entry of `allow_urls`: ``[scheme://]host[:port]``, ``*`` in the host for any run.
+
+    Attributes:
+        scheme: ``http``, ``https``, or both where it is empty.
+        host: In lower case.
+        port: None: any.
+    """
+
+    scheme: str
+    host: str
+    port: int | None
+
+    @classmethod
+    def parse(cls, text: str) -> Pattern:
+        """Read a pattern.
+
+        Raises:
+            SettingsError: It is none.
+        """
+        scheme, mark, rest = text.strip().lower().rpartition("://")
+        try:
+            parts = urlsplit(f"//{rest}")
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host, port = None, None
+        is_bare = not host or parts.path not in ("", "/") or parts.query or "@" in rest
+        if is_bare or host is None or (mark and scheme not in _PORTS):
+            shape = "must look like https://*.example.com, example.com:8080 or 127.0.0.1"
+            raise SettingsError(("allow_urls", f"{text!r} is not allowed: {shape}"))
+        return cls(scheme, host, port)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the operator named one host."""
+        return "*" not in self.host
+
+    def allows(self, scheme: str, host: str, port: int) -> bool:
+        """Whether a URL of these parts may be used."""
+        return (
+            self.scheme in ("", scheme)
+            and self.port in (None, port)
+            and (fnmatch.fnmatchcase(host, self.host) if not self.is_exact else host == self.host)
+        )
+
+
+class Destinations:
+    """The hosts to which endpoints may be created and used over HTTP.
+
+    A host must match a pattern, and the addresses that it resolves to must be fit: a loopback or
+    private address only where a pattern names that very host; a link-local or metadata address
+    never, unless a pattern is that address.
+
+    Args:
+        allow_urls: The patterns.
+        resolve: From a name to its addresses.
+    """
+
+    def __init__(self, allow_urls: Sequence[str], resolve: Resolve | None = None) -> None:
+        self._patterns = [Pattern.parse(text) for text in allow_urls]
+        self._resolve = resolve or _addresses_of
+        self._checked: dict[tuple[str, str, int], float] = {}
+
+    def check(self, url: str) -> None:
+        """Let a URL pass. It may resolve a name, which takes its time: call it in a thread.
+
+        Raises:
+            Refusal: It leads where it must not.
+        """
+        parts = urlsplit(url)
+        scheme, host = parts.scheme.lower(), (parts.hostname or "").rstrip(".").lower()
+        port = parts.port or _PORTS.get(scheme, 0)
+        if time.monotonic() - self._checked.get((scheme, host, port), -_CHECKED_FOR) < _CHECKED_FOR:
+            return
+        fitting = [one for one in self._patterns if one.allows(scheme, host, port)]
+        if not fitting:
+            raise _refused(
+                f"Invalid host [{host}]: this gateway takes no endpoints there "
+                "(its operator can allow it, --allow-url)"
+            )
+        is_named = any(one.is_exact for one in fitting)
+        for address in self._addresses(host):
+            if not _is_fit(address, host, is_named=is_named):
+                raise _refused(
+                    f"Invalid host [{host}]: it resolves to an address of a kind that this gateway "
+                    "does not send to"
+                )
+        self._checked[scheme, host, port] = time.monotonic()
+
+    def _addresses(self, host: str) -> list[Address]:
+        try:
+            return [ipaddress.ip_address(host)]
+        except ValueError:
+            pass
+        try:
+            # A zone ("%eth0") stands behind link-local addresses only.
+            return [ipaddress.ip_address(one.partition("%")[0]) for one in self._resolve(host)]
+        except (OSError, UnicodeError):
+            raise _refused(
+                f"Invalid host [{host}], please check that the URL is correct."
+            ) from None
+
+
+def _is_fit(address: Address, host: str, *, is_named: bool) -> bool:
+    mapped = getattr(address, "ipv4_mapped", None)
+    if mapped is not None:
+        address = mapped
+    if is_named and host == str(address):
+        return True
+    if (
+        address.is_link_local
+        or address.is_multicast
+        or address.is_unspecified
+        or address in _METADATA
+    ):
+        return False
+    return address.is_global or is_named
+
+
+def _addresses_of(host: str) -> list[str]:
+    return [str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+
+
+def _refused(reason: str) -> Refusal:
+    return Refusal(400, "validation_exception", reason)

@@ -1,0 +1,220 @@
+"""Elastic's inference API: its paths, bodies and answers.
+
+The interface is documented at https://www.elastic.co/docs/api/doc/elasticsearch/group/endpoint-inference
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.routing import Route
+
+from langchain_hf_endpoint._version import __version__
+from langchain_hf_endpoint.errors import UnknownEndpointError
+
+from . import elastic_fields as fields
+from .answers import guarded, json_answer
+from .elastic_fields import TASK_TYPE
+from .problems import Refusal, invalid, unknown_endpoint
+from .reading import check_fields, check_query, flag, json_object, seconds
+from .service import while_there
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from langchain_hf_endpoint.endpoint import InferenceEndpoint
+    from langchain_hf_endpoint.limiter import Lane
+
+    from .service import Service
+
+_PUT_FIELDS = ("service", "service_settings", "chunking_settings", "task_settings", "task_type")
+_NEVER_HERE = ("query", "return_documents", "top_n")
+_PRODUCT = {
+    "name": "langchain-hf-endpoint",
+    "cluster_name": "langchain-hf-endpoint",
+    "cluster_uuid": "_na_",
+    "version": {
+        # Of the API that is spoken, which clients look at; ours stands below it.
+        "number": "9.0.0",
+        "build_flavor": "default",
+        "build_type": "pip",
+        "build_hash": __version__,
+        "build_date": "2025-01-01T00:00:00.000000000Z",
+        "build_snapshot": False,
+        "lucene_version": "10.0.0",
+        "minimum_wire_compatibility_version": "8.18.0",
+        "minimum_index_compatibility_version": "8.0.0",
+    },
+    "tagline": "You Know, for Search",
+}
+
+
+def routes(service: Service) -> list[Route]:
+    """The routes, those with fixed parts before those that take any name."""
+    api = _Api(service)
+    table = [
+        ("GET", "/", "product", api.product),
+        ("GET", "/_inference", "get", api.get),
+        ("GET", "/_inference/_all", "get", api.get),
+        ("PUT", "/_inference/{id}/_update", "update", api.update),
+        ("PUT", "/_inference/{task}/{id}/_update", "update", api.update),
+        ("POST", "/_inference/{id}/_chunks", "chunks", api.chunks),
+        ("POST", "/_inference/{task}/{id}/_chunks", "chunks", api.chunks),
+        ("GET", "/_inference/{task}/_all", "get", api.get),
+    ]
+    for method, name, handler in (
+        ("PUT", "put", api.put),
+        ("GET", "get", api.get),
+        ("POST", "infer", api.infer),
+        ("DELETE", "delete", api.delete),
+    ):
+        table.append((method, "/_inference/{id}", name, handler))
+        table.append((method, "/_inference/{task}/{id}", name, handler))
+    return [
+        Route(path, guarded(handler, f"_inference.{name}" if path != "/" else name), methods=[verb])
+        for verb, path, name, handler in table
+    ]
+
+
+class _Api:
+    """One method a route."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def product(self, request: Request) -> Response:
+        """What the official clients look at before they go on."""
+        check_query(request)
+        return json_answer(request, _PRODUCT)
+
+    async def put(self, request: Request) -> Response:
+        """Create an endpoint."""
+        check_query(request, "timeout", "allow_model_change")
+        limit, change = seconds(request), flag(request, "allow_model_change")
+        inference_id = request.path_params["id"]
+        config = await self._body(request)
+        check_fields(config, _PUT_FIELDS)
+        task_type = fields.one_task_type(
+            request.path_params.get("task"), config.pop("task_type", None)
+        )
+        fields.check_service_name(config)
+        if inference_id.startswith("_"):
+            raise invalid(f"Invalid inference_id; [{fields.shown(inference_id)}] is reserved")
+        work = self._service.put(task_type, inference_id, config, allow_model_change=change)
+        return json_answer(request, fields.as_elastic(await while_there(request, work, limit)))
+
+    async def get(self, request: Request) -> Response:
+        """One endpoint, or all."""
+        check_query(request)
+        task = request.path_params.get("task")
+        if task is not None and not fields.is_known(task):
+            raise invalid(f"Unknown task_type [{fields.shown(task)}]")
+        found = await self._service.get(request.path_params.get("id"))
+        if task not in (None, "any", TASK_TYPE):
+            if "id" in request.path_params:
+                raise fields.other_task_type(task)
+            found = []
+        return json_answer(request, {"endpoints": [fields.as_elastic(config) for config in found]})
+
+    async def update(self, request: Request) -> Response:
+        """Change an endpoint."""
+        check_query(request, "timeout")
+        config = await self._body(request)
+        inference_id = request.path_params["id"]
+        await self._known(inference_id)
+        given = config.pop("task_type", None)
+        if (task := request.path_params.get("task", given)) is not None:
+            fields.one_task_type(task, given)
+        updated = await self._service.update(inference_id, config)
+        return json_answer(request, fields.as_elastic(updated))
+
+    async def delete(self, request: Request) -> Response:
+        """Delete an endpoint. Nothing refers to endpoints here, so `force` has nothing to do."""
+        check_query(request, "dry_run", "force")
+        dry_run, _ = flag(request, "dry_run"), flag(request, "force")
+        inference_id = request.path_params["id"]
+        task = request.path_params.get("task")
+        await self._known(inference_id)
+        if task not in (None, "any", TASK_TYPE):
+            raise fields.other_task_type(task)
+        if not dry_run:
+            await self._service.delete(inference_id)
+        return json_answer(
+            request,
+            {"acknowledged": not dry_run, "pipelines": [], "indexes": [], "error_message": None},
+        )
+
+    async def infer(self, request: Request) -> Response:
+        """One vector per input, none chunked."""
+        check_query(request, "timeout")
+        limit = seconds(request)
+        content = await self._body(request)
+        endpoint = await self._endpoint(request)
+        if "task" in request.path_params:
+            for name in _NEVER_HERE:
+                if content.get(name) is not None:
+                    raise invalid(f"Field [{name}] cannot be specified for task type [{TASK_TYPE}]")
+        check_fields(content, ("input", "input_type", "task_settings", *_NEVER_HERE))
+        texts, lane = fields.inputs(content), fields.lane(content.get("input_type"))
+        task = fields.task_settings(endpoint, content.get("task_settings"))
+        _note(request, endpoint, texts, lane)
+        work = self._service.vectors(endpoint, texts, lane, task)
+        rows = (await while_there(request, work, limit)).vectors
+        return json_answer(request, {TASK_TYPE: [{"embedding": row} for row in rows]})
+
+    async def chunks(self, request: Request) -> Response:
+        """The chunks of each input, with offsets and vectors."""
+        check_query(request, "timeout")
+        limit = seconds(request)
+        content = await self._body(request)
+        endpoint = await self._endpoint(request)
+        check_fields(content, ("input", "input_type"))
+        if fields.lane(content.get("input_type")) == "query":
+            raise invalid("[input_type] cannot be [search] here: queries are never chunked")
+        texts = fields.inputs(content)
+        _note(request, endpoint, texts, "document")
+        cut = await while_there(request, self._service.chunks(endpoint, texts), limit)
+        answer = [
+            {
+                "chunks": [
+                    {
+                        "text": one.chunk.text,
+                        "start_offset": one.chunk.start,
+                        "end_offset": one.chunk.end,
+                        "embedding": one.vector,
+                    }
+                    for one in pieces
+                ]
+            }
+            for pieces in cut
+        ]
+        return json_answer(request, {TASK_TYPE: answer})
+
+    async def _body(self, request: Request) -> dict[str, Any]:
+        return await json_object(request, self._service.options.max_body_bytes)
+
+    async def _known(self, inference_id: str) -> None:
+        try:
+            await self._service.get(inference_id)
+        except UnknownEndpointError:
+            raise unknown_endpoint(fields.shown(inference_id)) from None
+
+    async def _endpoint(self, request: Request) -> InferenceEndpoint:
+        endpoint = await self._service.endpoint(request.path_params["id"])
+        task = request.path_params.get("task")
+        if task not in (None, "any", TASK_TYPE):
+            raise Refusal(
+                400,
+                "status_exception",
+                f"Incompatible task_type, the requested type [{fields.shown(task)}] does not match "
+                f"the model type [{TASK_TYPE}]",
+            )
+        return endpoint
+
+
+def _note(request: Request, endpoint: InferenceEndpoint, texts: Sequence[str], lane: Lane) -> None:
+    """For the access log: of which endpoint, how many, in which lane."""
+    request.state.record.update(inference_id=endpoint.inference_id, inputs=len(texts), lane=lane)

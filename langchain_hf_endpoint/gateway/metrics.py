@@ -1,0 +1,129 @@
+"""What is counted, for Prometheus.
+
+It knows names, labels and buckets. A label is a route, a status, a lane or the name of an endpoint
+that exists: never a path, a text, a URL or a key.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
+
+from langchain_hf_endpoint._steps import Waiting
+from langchain_hf_endpoint.limiter import Lane
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_CAUSES = {
+    Waiting.COLD_START: "cold_start",
+    Waiting.REFUSED: "refused",
+    Waiting.RETRY: "failed",
+}
+
+
+class Metrics:
+    """The figures of one gateway, in a registry of their own.
+
+    Args:
+        waiting: Says how many requests wait with inputs that were not sent.
+    """
+
+    def __init__(self, waiting: Callable[[], float]) -> None:
+        self._registry = CollectorRegistry()
+        own, name = self._registry, "hf_gateway"
+        self.requests = Counter(
+            f"{name}_requests", "Requests answered", ("route", "method", "status"), registry=own
+        )
+        self.seconds = Histogram(
+            f"{name}_request_seconds",
+            "From arrival to answer",
+            ("route",),
+            registry=own,
+            buckets=_SECONDS,
+        )
+        self.in_flight = Gauge(f"{name}_in_flight", "Requests not answered yet", registry=own)
+        Gauge(
+            f"{name}_waiting", "Requests with inputs that were not sent", registry=own
+        ).set_function(waiting)
+        endpoint = ("inference_id",)
+        self.inputs = Counter(
+            f"{name}_inputs", "Inputs asked for", ("inference_id", "lane"), registry=own
+        )
+        self.batches = Histogram(
+            f"{name}_endpoint_batch_inputs",
+            "Inputs of each request to an endpoint's server, retries included",
+            endpoint,
+            registry=own,
+            buckets=_SIZES,
+        )
+        self.retries = Counter(
+            f"{name}_endpoint_retries",
+            "Requests to an endpoint's server that were made again, by cause",
+            ("inference_id", "cause"),
+            registry=own,
+        )
+        self.limiter_wait = Counter(
+            f"{name}_limiter_wait_seconds",
+            "Seconds that requests to an endpoint's server waited for the rate limit",
+            endpoint,
+            registry=own,
+        )
+
+    def of_endpoint(self, inference_id: str) -> EndpointFigures:
+        """Who counts for one endpoint."""
+        return EndpointFigures(self, inference_id)
+
+    def asked(self, inference_id: str, lane: Lane, inputs: int) -> None:
+        """So many inputs were asked for."""
+        self.inputs.labels(inference_id, lane).inc(inputs)
+
+    def forget(self, inference_id: str) -> None:
+        """An endpoint is gone: so are its series."""
+        series: list[tuple[Counter | Histogram, str]] = [
+            *((self.inputs, lane) for lane in get_args(Lane)),
+            *((self.retries, cause) for cause in _CAUSES.values()),
+            (self.batches, ""),
+            (self.limiter_wait, ""),
+        ]
+        for metric, label in series:
+            with suppress(KeyError):  # older versions raise where there is nothing to remove
+                metric.remove(inference_id, *([label] if label else []))
+
+    def text(self, accept: str) -> tuple[bytes, str]:
+        """All figures in the form that the scraper takes, and its media type."""
+        encode, media_type = choose_encoder(accept)
+        return encode(self._registry), media_type
+
+
+class EndpointFigures:
+    """Counts what a merger does for one endpoint."""
+
+    def __init__(self, metrics: Metrics, inference_id: str) -> None:
+        self._metrics = metrics
+        self._id = inference_id
+
+    def planned(self, chunks: int) -> None:
+        """Nothing is counted."""
+
+    def done(self, chunks: int) -> None:
+        """Nothing is counted."""
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def sent(self, inputs: int) -> None:
+        """A request leaves for the server."""
+        self._metrics.batches.labels(self._id).observe(inputs)
+
+    def waits(self, why: Waiting, seconds: float) -> None:
+        """A request waits: for the limiter, or to be made again."""
+        if why is Waiting.LIMITER:
+            self._metrics.limiter_wait.labels(self._id).inc(seconds)
+        else:
+            self._metrics.retries.labels(self._id, _CAUSES[why]).inc()

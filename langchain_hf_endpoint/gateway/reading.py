@@ -1,0 +1,174 @@
+"""A request's body, query and time limit, checked before they are used.
+
+It knows sizes, media types and JSON. It must not know what the fields of a body mean.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from starlette.requests import ClientDisconnect
+
+from .problems import Refusal, not_parsed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from starlette.requests import Request
+
+_PLAIN_JSON = "application/json"
+_ELASTIC_JSON = "application/vnd.elasticsearch+json"
+_VERSIONS = ("8", "9")
+_COMMON = frozenset({"pretty", "human", "error_trace"})
+_DRAINED = 8  # times the limit that is read and dropped, so that the sender hears the answer
+_UNITS = {"nanos": 1e-9, "micros": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_TIME = re.compile(rf"(\d{{1,9}})({'|'.join(_UNITS)})")
+_DEFAULT_SECONDS = 30.0
+
+
+async def json_object(request: Request, most: int) -> dict[str, Any]:
+    """The body, a JSON object.
+
+    Raises:
+        Refusal: It is too large, of another media type, or no JSON object.
+        ClientDisconnect: The client left before all of it was there.
+    """
+    body = await _body(request, most)
+    _check_media_type(request)
+    if not body.strip():
+        raise not_parsed("Request body is empty")
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        # Its text names the place, not the content, which may be private.
+        raise not_parsed(f"The request body is no JSON: {error.msg} at {error.pos}") from None
+    if not isinstance(content, dict):
+        raise not_parsed("The request body must be a JSON object")
+    return content
+
+
+async def _body(request: Request, most: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size <= most:
+            parts.append(part)
+        else:
+            parts.clear()
+        if size > most * _DRAINED:
+            break  # the rest is left unread, and the connection is closed
+    if size > most:
+        raise Refusal(
+            413,
+            "content_too_long_exception",
+            f"The request body is over {most} bytes",
+            headers={"Connection": "close"},
+        )
+    return b"".join(parts)
+
+
+def _check_media_type(request: Request) -> None:
+    given = request.headers.get("content-type", "")
+    name, _, parameters = given.partition(";")
+    name = name.strip().lower()
+    if name == _PLAIN_JSON or (name == _ELASTIC_JSON and _version_of(parameters) in _VERSIONS):
+        return
+    shown = re.sub(r"[^ -~]", "?", given)[:100]
+    raise Refusal(
+        406, "media_type_header_exception", f"Content-Type header [{shown}] is not supported"
+    )
+
+
+def _version_of(parameters: str) -> str:
+    found = re.search(r"compatible-with\s*=\s*\"?(\d+)", parameters)
+    return found[1] if found else ""
+
+
+def answer_type(request: Request) -> str:
+    """The media type that the client takes: Elastic's own, if it says so and knows our version."""
+    for one in request.headers.get("accept", "").split(","):
+        name, _, parameters = one.partition(";")
+        version = _version_of(parameters)
+        if name.strip().lower() == _ELASTIC_JSON and version in _VERSIONS:
+            return f"{_ELASTIC_JSON};compatible-with={version}"
+    return _PLAIN_JSON
+
+
+def check_query(request: Request, *allowed: str) -> None:
+    """Refuse parameters that mean nothing here.
+
+    Raises:
+        Refusal: Names them.
+    """
+    unknown = sorted(set(request.query_params) - _COMMON - set(allowed))
+    if unknown:
+        names = ", ".join(re.sub(r"[^ -~]", "?", name)[:60] for name in unknown[:5])
+        raise Refusal(
+            400, "illegal_argument_exception", f"request contains unrecognized parameter: [{names}]"
+        )
+
+
+def flag(request: Request, name: str) -> bool:
+    """A parameter that is set or not: ``?force`` and ``?force=true`` are the same.
+
+    Raises:
+        Refusal: It has another value.
+    """
+    value = request.query_params.get(name)
+    if value not in (None, "", "true", "false"):
+        raise Refusal(
+            400,
+            "illegal_argument_exception",
+            f"Failed to parse value of [{name}]: only [true] or [false] are allowed",
+        )
+    return value in ("", "true")
+
+
+def seconds(request: Request) -> float | None:
+    """``?timeout=``, by default 30 seconds; ``-1`` is without an end: None.
+
+    Raises:
+        Refusal: It is no time.
+    """
+    value = request.query_params.get("timeout")
+    if value is None:
+        return _DEFAULT_SECONDS
+    if value == "-1":
+        return None
+    found = _TIME.fullmatch(value)
+    if found is None:
+        raise Refusal(
+            400,
+            "illegal_argument_exception",
+            "failed to parse [timeout] as a time value: it needs a number and a unit, like 30s",
+        )
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def check_fields(content: dict[str, Any], allowed: Iterable[str]) -> None:
+    """Refuse fields that mean nothing here.
+
+    Raises:
+        Refusal: Names them.
+    """
+    known = set(allowed)
+    unknown = [name for name in content if name not in known]
+    if unknown:
+        # A name may be anything, a key typed in the wrong place included: only plain ones are told.
+        plain = [name for name in unknown if re.fullmatch(r"[a-z_]{1,30}", name)]
+        named = ", ".join(f"[{name}]" for name in plain[:5]) or "with a name that is no field's"
+        raise not_parsed(f"unknown field {named}; allowed here: {', '.join(sorted(known))}")
+
+
+__all__ = [
+    "ClientDisconnect",
+    "answer_type",
+    "check_fields",
+    "check_query",
+    "flag",
+    "json_object",
+    "seconds",
+]

@@ -1,0 +1,273 @@
+"""What the routes ask for: endpoints by name, vectors, chunks; for callers who may hang up.
+
+It knows the registry, one merger per endpoint, and how work is broken off. It must not know any
+JSON of an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from starlette.requests import ClientDisconnect
+
+from langchain_hf_endpoint._merging import Merger
+from langchain_hf_endpoint._urls import is_hugging_face
+from langchain_hf_endpoint.chunking import chunk
+from langchain_hf_endpoint.errors import InputError, SettingsError, UnknownEndpointError
+
+from .metrics import Metrics
+from .problems import Refusal, unknown_endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+
+    from starlette.requests import Request
+
+    from langchain_hf_endpoint._merging import Embedded
+    from langchain_hf_endpoint.chunking import Chunk
+    from langchain_hf_endpoint.endpoint import InferenceEndpoint
+    from langchain_hf_endpoint.limiter import Lane
+    from langchain_hf_endpoint.registry import InferenceEndpoints
+    from langchain_hf_endpoint.settings import TaskSettings
+
+    from .destinations import Destinations
+    from .options import Options
+
+T = TypeVar("T")
+Vector = list[float]
+
+_WORTH_A_THREAD = 50_000  # characters whose chunking others would feel
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkVector:
+    """A chunk of an input, and its vector."""
+
+    chunk: Chunk
+    vector: Vector
+
+
+class Service:
+    """One gateway's work, on one event loop.
+
+    Args:
+        endpoints: The registry; other processes may change it at the same time.
+        options: The operator's decisions.
+        destinations: Where endpoints may be.
+    """
+
+    def __init__(
+        self, endpoints: InferenceEndpoints, options: Options, destinations: Destinations
+    ) -> None:
+        self.endpoints = endpoints
+        self.options = options
+        self.metrics = Metrics(self._waiting)
+        self._destinations = destinations
+        self._mergers: dict[str, tuple[InferenceEndpoint, Merger]] = {}
+
+    async def close(self) -> None:
+        """Break off what is under way. A server's graceful end has waited for it before."""
+        mergers = [merger for _, merger in self._mergers.values()]
+        self._mergers.clear()
+        await asyncio.gather(*(merger.close() for merger in mergers))
+
+    async def endpoint(self, inference_id: str) -> InferenceEndpoint:
+        """The endpoint of this name, fit to be used now.
+
+        Raises:
+            Refusal: There is none, or its host leads where it must not by now.
+        """
+        return await asyncio.to_thread(self._fit_endpoint, inference_id)
+
+    def _fit_endpoint(self, inference_id: str) -> InferenceEndpoint:
+        try:
+            endpoint = self.endpoints[inference_id]
+        except UnknownEndpointError:
+            raise unknown_endpoint(inference_id) from None
+        self._destinations.check(endpoint.service_settings.url)
+        return endpoint
+
+    async def put(
+        self,
+        task_type: str,
+        inference_id: str,
+        config: dict[str, Any],
+        *,
+        allow_model_change: bool,
+    ) -> dict[str, Any]:
+        """Create an endpoint.
+
+        Raises:
+            HFEndpointError: See `InferenceEndpoints.put`.
+            Refusal: It leads where it must not, or would use a key that is not the caller's.
+        """
+        service = config.get("service_settings")
+        if isinstance(service, dict):
+            await asyncio.to_thread(self._check_service, service)
+        return await self.endpoints.aput(
+            task_type=task_type,
+            inference_id=inference_id,
+            inference_config=config,
+            allow_model_change=allow_model_change,
+        )
+
+    def _check_service(self, service: dict[str, Any]) -> None:
+        """Refuse what a caller from outside may not ask for, though the program's owner may."""
+        url = service.get("url")
+        if not self.options.environment_keys:
+            if "api_key_env" in service:
+                raise SettingsError(
+                    (
+                        "service_settings.api_key_env",
+                        (
+                            "this gateway gives no caller a key of its environment "
+                            "(its operator can allow it, --environment-keys)"
+                        ),
+                    )
+                )
+            if service.get("api_key") is None and isinstance(url, str) and _is_hf(url):
+                # The registry would fall back on HF_TOKEN, the operator's own.
+                raise SettingsError(
+                    ("service_settings.api_key", "is required for a host of Hugging Face")
+                )
+        if isinstance(url, str) and url.lower().startswith(("http://", "https://")):
+            try:
+                self._destinations.check(url)
+            except ValueError:
+                return  # no URL: the registry says so, along with all else that is wrong
+
+    async def update(self, inference_id: str, config: dict[str, Any]) -> dict[str, Any]:
+        """Change an endpoint; see `InferenceEndpoints.update`."""
+        return await asyncio.to_thread(
+            lambda: self.endpoints.update(inference_id=inference_id, inference_config=config)
+        )
+
+    async def get(self, inference_id: str | None) -> list[dict[str, Any]]:
+        """One endpoint's configuration, or all; see `InferenceEndpoints.get`."""
+
+        def get() -> list[dict[str, Any]]:
+            if inference_id is None:
+                return self.endpoints.get()
+            return [self.endpoints.get(inference_id=inference_id)]
+
+        return await asyncio.to_thread(get)
+
+    async def delete(self, inference_id: str) -> None:
+        """Delete an endpoint; requests under way are finished."""
+        await asyncio.to_thread(lambda: self.endpoints.delete(inference_id=inference_id))
+        self._mergers.pop(inference_id, None)
+        self.metrics.forget(inference_id)
+
+    async def vectors(
+        self,
+        endpoint: InferenceEndpoint,
+        texts: Sequence[str],
+        lane: Lane,
+        task: TaskSettings | None = None,
+    ) -> Embedded:
+        """One vector per text, none chunked, and the tokens counted.
+
+        Raises:
+            Refusal: There are too many.
+            HFEndpointError: See `Merger.embed_counting`.
+        """
+        self.check_count(len(texts))
+        self.metrics.asked(endpoint.inference_id, lane, len(texts))
+        return await self._merger(endpoint).embed_counting(texts, lane, task=task)
+
+    async def chunks(
+        self, endpoint: InferenceEndpoint, texts: Sequence[str]
+    ) -> list[list[ChunkVector]]:
+        """The chunks of each text, cut by the endpoint's settings, with their vectors."""
+        self.check_count(len(texts))
+        cut = await _chunked(texts, endpoint)
+        for index, pieces in enumerate(cut):
+            if not pieces:
+                raise InputError("is empty or blank", index=index, advice="Leave it out.")
+        flat = [piece for pieces in cut for piece in pieces]
+        self.metrics.asked(endpoint.inference_id, "document", len(flat))
+        rows = await self._merger(endpoint).embed([piece.text for piece in flat])
+        pairs = map(ChunkVector, flat, rows)
+        return [[next(pairs) for _ in pieces] for pieces in cut]
+
+    def check_count(self, inputs: int) -> None:
+        """Refuse a request of too many inputs.
+
+        Raises:
+            Refusal: 400.
+        """
+        most = self.options.max_inputs
+        if inputs > most:
+            raise Refusal(
+                400,
+                "action_request_validation_exception",
+                f"Validation Failed: 1: [input] has {inputs} texts, at most {most} are allowed;",
+            )
+
+    def _merger(self, endpoint: InferenceEndpoint) -> Merger:
+        """The one of this endpoint; a new one where the endpoint was changed meanwhile."""
+        held = self._mergers.get(endpoint.inference_id)
+        if held is not None and held[0] == endpoint:
+            return held[1]
+        figures = self.metrics.of_endpoint(endpoint.inference_id)
+        merger = Merger(endpoint, max_queue=self.options.max_queue, watcher=figures)
+        self._mergers[endpoint.inference_id] = (endpoint, merger)
+        return merger
+
+    def _waiting(self) -> float:
+        return sum(merger.waiting for _, merger in self._mergers.values())
+
+
+def _is_hf(url: str) -> bool:
+    try:
+        return is_hugging_face(url)
+    except ValueError:
+        return False
+
+
+async def _chunked(texts: Sequence[str], endpoint: InferenceEndpoint) -> list[list[Chunk]]:
+    def cut() -> list[list[Chunk]]:
+        return [list(chunk(text, endpoint.chunking_settings)) for text in texts]
+
+    is_long = sum(map(len, texts)) > _WORTH_A_THREAD
+    return await asyncio.to_thread(cut) if is_long else cut()
+
+
+async def while_there(
+    request: Request, work: Coroutine[Any, Any, T], seconds: float | None = None
+) -> T:
+    """Do the work as long as the client is there and its time is not over; else break it off.
+
+    Args:
+        request: Its body has been read.
+        work: What to do.
+        seconds: None: no limit of time.
+
+    Raises:
+        ClientDisconnect: The client left.
+        Refusal: 408, the time is over.
+    """
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_left(request))
+    try:
+        done, _ = await asyncio.wait(
+            {working, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+        )
+        if working in done:
+            return working.result()
+        if leaving in done:
+            raise ClientDisconnect
+        raise Refusal(
+            408, "status_exception", f"Request timed out after [{seconds:g}s]", code="timeout"
+        )
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,101 @@
+"""The gateway as a process's work: an address, a server, an orderly end.
+
+It knows sockets and uvicorn. It must not know any route.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from langchain_hf_endpoint.errors import SettingsError
+
+from .access import is_loopback_address
+from .app import create_app
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from langchain_hf_endpoint.registry import InferenceEndpoints
+
+DEFAULT_PORT = 9200
+_BACKLOG = 2048
+# Longer than clients and proxies keep an idle connection: whoever closes first may cut off a
+# request that the other is sending.
+_KEEP_ALIVE_SECONDS = 120
+
+
+def serve(
+    endpoints: InferenceEndpoints,
+    *,
+    host: str = "127.0.0.1",
+    port: int = DEFAULT_PORT,
+    ready: Callable[[str], object] | None = None,
+    **options: Any,
+) -> None:
+    """Serve a registry until the process is told to end (Ctrl-C, SIGTERM).
+
+    What is under way then is finished and answered first; a second Ctrl-C ends it at once.
+
+    Args:
+        endpoints: The registry; it is not closed.
+        host: An address of this machine. Any but a loopback one needs `api_key`.
+        port: 0 takes a free one.
+        ready: Is called with the URL when it listens.
+        **options: Those of `create_app`.
+
+    Raises:
+        SettingsError: An option cannot be used, or the address cannot.
+    """
+    if options.get("api_key") is None and not (host == "localhost" or is_loopback_address(host)):
+        raise SettingsError(
+            (
+                "host",
+                (
+                    f"{host} can be reached from other machines: a gateway there needs a key "
+                    "(api_key; HF_ENDPOINT_GATEWAY_KEY for hf-endpoint serve)"
+                ),
+            )
+        )
+    app = create_app(endpoints, **options)
+    config = uvicorn.Config(
+        app,
+        lifespan="on",
+        ws="none",
+        access_log=False,
+        log_level="error",
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+    )
+    with _listener(host, port) as listener:
+        if ready:
+            ready(_url_of(listener))
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # The protocol is named because asyncio turns Nagle's algorithm off only where it sees it.
+        listener = socket.socket(family, kind, socket.IPPROTO_TCP)
+    except (OSError, OverflowError) as error:
+        raise SettingsError(("host", f"{host} port {port} cannot be used: {error}")) from error
+    if os.name == "posix":
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise SettingsError(
+            ("port", f"{port} of {host} cannot be used: {error.strerror}; 0 takes a free one")
+        ) from error
+    listener.listen(_BACKLOG)
+    return listener
+
+
+def _url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

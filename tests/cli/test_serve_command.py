@@ -1,0 +1,117 @@
+"""`hf-endpoint serve` and `hf-endpoint local`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from langchain_hf_endpoint import gateway
+from langchain_hf_endpoint.cli.app import app
+
+KEY = "gateway-key-of-a-test"
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """What the gateway was asked to serve with; nothing is served."""
+    asked = {}
+    monkeypatch.setattr(gateway, "serve", lambda endpoints, **options: asked.update(options))
+    monkeypatch.delenv("HF_ENDPOINT_GATEWAY_KEY", raising=False)
+    return asked
+
+
+def run(*arguments: str, **more: object):
+    return CliRunner().invoke(app, arguments, **more)
+
+
+def key_of(served) -> str | None:
+    key = served["api_key"]
+    return key and key.get_secret_value()
+
+
+def test_without_options_it_serves_on_loopback_without_a_key(served):
+    assert run("serve").exit_code == 0
+    assert (served["host"], served["port"], key_of(served)) == ("127.0.0.1", 9200, None)
+    assert served["allow_urls"] == gateway.DEFAULT_ALLOWED_URLS
+    assert served["environment_keys"] is False
+
+
+def test_the_key_comes_from_the_environment_a_file_or_a_prompt(served, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT_GATEWAY_KEY", "of-the-environment")
+    run("serve")
+    assert key_of(served) == "of-the-environment"
+    file = tmp_path / "key"
+    file.write_text("of-the-file\n")
+    run("serve", "--api-key-file", str(file))
+    assert key_of(served) == "of-the-file"
+    shown = run("serve", "--ask-key", input="of-the-prompt\n")
+    assert key_of(served) == "of-the-prompt"
+    assert "of-the-prompt" not in shown.output
+
+
+def test_a_key_is_no_argument(served):
+    refused = run("serve", "--api-key", KEY)
+    assert refused.exit_code == 2
+    assert not served
+
+
+@pytest.mark.parametrize("content", ["", " \n", None])
+def test_a_key_file_that_holds_none_is_refused(served, tmp_path, content):
+    file = tmp_path / "key"
+    if content is not None:
+        file.write_text(content)
+    assert run("serve", "--api-key-file", str(file)).exit_code == 2
+    assert not served
+
+
+def test_more_hosts_may_be_allowed(served):
+    run("serve", "--allow-url", "10.0.0.5:8080", "--allow-url", "https://*.example.com")
+    assert served["allow_urls"] == (
+        *gateway.DEFAULT_ALLOWED_URLS,
+        "10.0.0.5:8080",
+        "https://*.example.com",
+    )
+
+
+def test_an_open_address_without_a_key_is_refused_in_words(monkeypatch):
+    monkeypatch.delenv("HF_ENDPOINT_GATEWAY_KEY", raising=False)
+    refused = run("serve", "--host", "0.0.0.0", "--port", "0")
+    assert refused.exit_code == 1
+    assert "needs a key" in refused.output
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "langchain_hf_endpoint.cli", *arguments]
+    environment = {**os.environ, "HF_ENDPOINT_GATEWAY_KEY": KEY}
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.parametrize("command", ["serve", "local"])
+def test_it_says_where_it_listens_and_ends_with_ctrl_c(tmp_path, command):
+    more = ["--database", str(tmp_path / "endpoints.db")] if command == "serve" else []
+    with start(command, "--port", "0", *more) as process:
+        try:
+            said = process.stdout.readline()
+            if command == "local":
+                said = process.stdout.readline()
+            url = next(word for word in said.split() if word.startswith("http://"))
+            assert httpx.get(f"{url}/health").status_code == 200
+            if command == "serve":
+                assert httpx.get(url).status_code == 401
+                headers = {"authorization": f"ApiKey {KEY}"}
+                assert httpx.get(url, headers=headers).status_code == 200
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert "Traceback" not in errors
+    assert KEY not in errors
+    assert process.returncode in (0, 130, -signal.SIGINT)

@@ -1,0 +1,209 @@
+"""Who may call, and where callers may make the gateway send requests."""
+
+from __future__ import annotations
+
+import base64
+
+import httpx
+import pytest
+
+from langchain_hf_endpoint import InferenceEndpoints, RegistryError, SettingsError
+from langchain_hf_endpoint.gateway import create_app, serve
+from langchain_hf_endpoint.gateway.destinations import Destinations
+from langchain_hf_endpoint.gateway.options import DEFAULT_ALLOWED_URLS
+from langchain_hf_endpoint.gateway.problems import Refusal
+
+KEY = "gateway-key-of-a-test"
+
+
+@pytest.fixture
+def call():
+    """One request to an application of its own, without a socket."""
+
+    async def call(method="GET", path="/", *, host="gateway.example", headers=None, **options):
+        body = options.pop("json", None)
+        with InferenceEndpoints() as endpoints:
+            transport = httpx.ASGITransport(create_app(endpoints, **options))
+            async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}") as client:
+                return await client.request(method, path, headers=headers, json=body)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        f"ApiKey {KEY}",
+        f"Bearer {KEY}",
+        f"bearer {KEY}",
+        "ApiKey " + base64.b64encode(f"any-id:{KEY}".encode()).decode(),
+    ],
+)
+async def test_the_key_is_taken_in_both_schemes_and_elastics_encoding(call, authorization):
+    answer = await call(headers={"authorization": authorization}, api_key=KEY)
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    "authorization", [None, KEY, "ApiKey", "ApiKey wrong-key", f"Basic {KEY}", f"Bearer {KEY}x"]
+)
+@pytest.mark.parametrize("path", ["/", "/_inference", "/metrics", "/v1/models", "/nowhere"])
+async def test_without_the_key_nothing_is_said(call, authorization, path):
+    headers = {"authorization": authorization} if authorization else {}
+    answer = await call(path=path, headers=headers, api_key=KEY)
+    assert answer.status_code == 401
+    assert "ApiKey" in answer.headers["www-authenticate"]
+    assert "error" in answer.json()
+    assert KEY not in answer.text
+
+
+async def test_health_needs_no_key(call):
+    assert (await call(path="/health", api_key=KEY)).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["localhost:9200", "127.0.0.1:9200", "[::1]:9200"])
+async def test_without_a_key_this_machines_names_are_answered(call, host):
+    assert (await call(host=host)).status_code == 200
+
+
+async def test_without_a_key_a_web_page_cannot_call_by_a_name_of_its_own(call):
+    assert (await call(host="rebound.example:9200")).status_code == 403
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "gateway.example"])
+def test_an_address_that_others_reach_needs_a_key(host):
+    with InferenceEndpoints() as endpoints, pytest.raises(SettingsError, match="needs a key"):
+        serve(endpoints, host=host, port=0)
+
+
+@pytest.mark.parametrize("key", ["", "short", "with a blank in it", "line\nbreak-line"])
+def test_a_key_that_is_none_is_refused_unseen(key):
+    with InferenceEndpoints() as endpoints, pytest.raises(SettingsError) as refused:
+        create_app(endpoints, api_key=key)
+    assert not key or key not in str(refused.value)
+
+
+PUBLIC = "93.184.215.14"
+
+
+def destinations(*patterns: str, to: str | list[str] = PUBLIC) -> Destinations:
+    addresses = [to] if isinstance(to, str) else to
+    return Destinations(patterns or DEFAULT_ALLOWED_URLS, lambda _host: addresses)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://abc.us-east-1.aws.endpoints.huggingface.cloud",
+        "https://router.huggingface.co/x",
+        "https://me.hf.space/embed",
+        "https://ME.HF.SPACE./embed",
+    ],
+)
+def test_hugging_faces_hosts_are_allowed(url):
+    destinations().check(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8080", "http://localhost:1/", "http://[::1]:80/"]
+)
+def test_this_machine_is_allowed(url):
+    destinations(to="127.0.0.1").check(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://me.hf.space/embed",
+        "https://hf.space.example.com",
+        "https://example.com/.hf.space",
+        "https://example.com",
+        "http://169.254.169.254/latest/meta-data",
+        "http://[fd00:ec2::254]/",
+        "http://10.0.0.1",
+        "http://0.0.0.0:80",
+        "http://127.1:80",
+        "http://[::ffff:169.254.169.254]/",
+    ],
+)
+def test_other_hosts_are_not(url):
+    with pytest.raises(Refusal, match="takes no endpoints there"):
+        destinations().check(url)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["169.254.169.254", "127.0.0.1", "10.0.0.1", "::1", "fd00:ec2::254", "fe80::1%eth0", "0.0.0.0",
+     "::ffff:169.254.169.254", "100.100.100.200", "224.0.0.1"],
+)  # fmt: skip
+def test_an_allowed_name_that_resolves_to_an_inner_address_is_refused(address):
+    with pytest.raises(Refusal, match="resolves to an address"):
+        destinations(to=[PUBLIC, address]).check("https://me.hf.space/embed")
+
+
+def test_a_host_that_the_operator_named_may_be_private_but_never_link_local():
+    destinations("tei.internal:8080", to="10.0.0.7").check("http://tei.internal:8080/embed")
+    with pytest.raises(Refusal, match="resolves to an address"):
+        destinations("tei.internal", to="169.254.169.254").check("http://tei.internal/")
+
+
+def test_a_port_and_a_scheme_of_a_pattern_hold():
+    allowed = destinations("https://10.0.0.5:8443")
+    allowed.check("https://10.0.0.5:8443/embed")
+    for url in ("https://10.0.0.5/embed", "http://10.0.0.5:8443/embed"):
+        with pytest.raises(Refusal):
+            allowed.check(url)
+
+
+def test_a_name_that_does_not_resolve_is_refused():
+    def fail(_host: str) -> list[str]:
+        raise OSError
+
+    with pytest.raises(Refusal, match="please check that the URL is correct"):
+        Destinations(DEFAULT_ALLOWED_URLS, fail).check("https://gone.hf.space")
+
+
+@pytest.mark.parametrize("pattern", ["", "https://", "ftp://a", "http://a/path", "a:b", "x@y"])
+def test_a_pattern_that_is_none_is_refused(pattern):
+    with pytest.raises(SettingsError, match="allow_urls"):
+        Destinations([pattern])
+
+
+async def test_a_caller_gets_no_key_of_the_environment(call, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_the_operators_own")
+    for more in ({}, {"api_key": None}, {"api_key_env": "HF_TOKEN"}):
+        config = {
+            "service": "hugging_face",
+            "service_settings": {"url": "https://callers-own.hf.space", **more},
+        }
+        path = "/_inference/text_embedding/mine"
+        answer = await call("PUT", path, host="localhost", json=config)
+        assert answer.status_code == 400
+        assert "api_key" in answer.json()["error"]["reason"]
+
+
+async def test_a_defect_is_a_500_that_tells_nothing(call, monkeypatch, caplog):
+    words = "a key of somebody"
+
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise RuntimeError(words)
+
+    monkeypatch.setattr(InferenceEndpoints, "get", fail)
+    for path in ("/_inference", "/v1/models"):
+        answer = await call(path=path, host="localhost")
+        assert answer.status_code == 500
+        assert "error" in answer.json()
+        assert words not in answer.text
+    assert "RuntimeError in _inference.get" in caplog.text
+    assert words not in caplog.text
+
+
+async def test_a_registry_that_cannot_be_used_is_a_500_without_its_path(call, monkeypatch, caplog):
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise RegistryError("/secret/place/endpoints.db cannot be used: disk I/O error")
+
+    monkeypatch.setattr(InferenceEndpoints, "get", fail)
+    answer = await call(path="/_inference", host="localhost")
+    assert answer.status_code == 500
+    assert "/secret/place" not in answer.text
+    assert "/secret/place" in caplog.text

@@ -1,0 +1,214 @@
+"""Elastic's inference API, request by request."""
+
+from __future__ import annotations
+
+import pytest
+from tei_double import Scripted, expected_vector
+
+
+def test_a_put_answers_with_the_endpoint_and_what_its_first_call_showed(client, config):
+    answer = client.put("/_inference/text_embedding/mine", json=config())
+    assert answer.status_code == 200
+    assert answer.headers["x-elastic-product"] == "Elasticsearch"
+    body = answer.json()
+    service = body.pop("service_settings")
+    assert service["dimensions"] == 384
+    assert service["similarity"] == "cosine"
+    assert service["rate_limit"] == {"requests_per_minute": 3000}
+    assert "api_key" not in service
+    assert body == {
+        "inference_id": "mine",
+        "task_type": "text_embedding",
+        "service": "hugging_face",
+        "chunking_settings": {"strategy": "sentence", "max_chunk_size": 250, "sentence_overlap": 1},
+    }
+
+
+def test_the_task_type_may_stand_in_the_body(client, config):
+    answer = client.put("/_inference/mine", json={**config(), "task_type": "text_embedding"})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("size", ["max_chunk_size", "max_chunking_size"])
+def test_both_names_of_the_size_of_a_chunk_are_taken_and_elastics_is_answered(client, config, size):
+    chunking = {"strategy": "word", size: 40, "overlap": 10}
+    answer = client.put(
+        "/_inference/text_embedding/m", json={**config(), "chunking_settings": chunking}
+    )
+    assert answer.json()["chunking_settings"] == {
+        "strategy": "word",
+        "max_chunk_size": 40,
+        "overlap": 10,
+    }
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/_inference/b", "/_inference/text_embedding/b", "/_inference/any/b"],
+)
+def test_one_endpoint_is_read_by_its_name(client, put, path):
+    put("a")
+    put("b")
+    endpoints = client.get(path).json()["endpoints"]
+    assert [each["inference_id"] for each in endpoints] == ["b"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/_inference", "/_inference/_all", "/_inference/text_embedding/_all"]
+)
+def test_all_endpoints_are_read_in_the_order_of_their_names(client, put, path):
+    put("b")
+    put("a")
+    endpoints = client.get(path).json()["endpoints"]
+    assert [each["inference_id"] for each in endpoints] == ["a", "b"]
+
+
+def test_there_are_no_endpoints_of_another_task_type(client, put):
+    put()
+    assert client.get("/_inference/rerank/_all").json() == {"endpoints": []}
+
+
+@pytest.mark.parametrize("path", ["/_inference/mine", "/_inference/text_embedding/mine"])
+def test_an_inference_gives_one_vector_per_input(client, put, path):
+    put()
+    answer = client.post(path, json={"input": ["one", "two"]})
+    rows = [each["embedding"] for each in answer.json()["text_embedding"]]
+    assert rows[0] == pytest.approx(expected_vector("one", 384), abs=1e-6)
+    assert rows[1] == pytest.approx(expected_vector("two", 384), abs=1e-6)
+    assert (
+        client.post(path, json={"input": "one"}).json()["text_embedding"][0]["embedding"] == rows[0]
+    )
+
+
+def test_a_long_input_is_not_chunked(client, put, tei_double):
+    path = put()
+    tei_double.reset()
+    answer = client.post(path, json={"input": "A sentence of five words. " * 200})
+    assert len(answer.json()["text_embedding"]) == 1
+    assert [entry.inputs for entry in tei_double.log(method="POST")] == [1]
+
+
+def test_a_search_takes_the_prompt_of_queries(client, config, tei_double):
+    prompts = {"query_prompt": "query: ", "document_prompt": "passage: "}
+    client.put("/_inference/text_embedding/mine", json={**config(), "task_settings": prompts})
+    tei_double.reset(log_texts=True)
+    for kind in ("search", "ingest", "clustering", None):
+        body = {"input": "text", **({"input_type": kind} if kind else {})}
+        assert client.post("/_inference/mine", json=body).status_code == 200
+    texts = [entry.texts[0] for entry in tei_double.log(method="POST")]
+    assert texts == ["query: text"] + ["passage: text"] * 3
+
+
+def test_task_settings_of_a_request_hold_for_it_alone(client, put):
+    path = put()
+    short = client.post(path, json={"input": "text", "task_settings": {"dimensions": 16}}).json()
+    whole = client.post(path, json={"input": "text"}).json()
+    assert len(short["text_embedding"][0]["embedding"]) == 16
+    assert len(whole["text_embedding"][0]["embedding"]) == 384
+
+
+def test_an_update_changes_the_rate_limit_and_keeps_the_chunking(client, config):
+    chunking = {"strategy": "word", "max_chunk_size": 40, "overlap": 10}
+    client.put("/_inference/text_embedding/m", json={**config(), "chunking_settings": chunking})
+    change = {"service_settings": {"rate_limit": {"requests_per_minute": 60}}}
+    for path in ("/_inference/m/_update", "/_inference/text_embedding/m/_update"):
+        answer = client.put(path, json=change)
+        assert answer.status_code == 200
+        assert answer.json()["service_settings"]["rate_limit"] == {"requests_per_minute": 60}
+        assert answer.json()["chunking_settings"] == chunking
+
+
+def test_a_delete_is_acknowledged_and_the_endpoint_is_gone(client, put):
+    path = put()
+    done = {"acknowledged": True, "pipelines": [], "indexes": [], "error_message": None}
+    assert client.delete(path, params={"dry_run": "true"}).json() == {**done, "acknowledged": False}
+    assert client.get(path).status_code == 200
+    assert client.delete(path, params={"force": "true"}).json() == done
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert answer.json()["error"]["type"] == "resource_not_found_exception"
+    assert client.delete(path).status_code == 404
+
+
+def test_chunks_are_returned_with_offsets_and_vectors(client, config):
+    chunking = {"strategy": "word", "max_chunk_size": 10, "overlap": 0}
+    client.put("/_inference/text_embedding/m", json={**config(), "chunking_settings": chunking})
+    text = "Über " + " ".join(f"word{number}" for number in range(24))
+    answer = client.post("/_inference/text_embedding/m/_chunks", json={"input": [text, "short"]})
+    first, second = answer.json()["text_embedding"]
+    assert [len(each["chunks"]) for each in (first, second)] == [3, 1]
+    for chunk in first["chunks"]:
+        assert text[chunk["start_offset"] : chunk["end_offset"]] == chunk["text"]
+        assert chunk["embedding"] == pytest.approx(expected_vector(chunk["text"], 384), abs=1e-6)
+
+
+def test_elastics_own_media_type_is_taken_and_answered(client, put):
+    path = put()
+    media_type = "application/vnd.elasticsearch+json;compatible-with=9"
+    headers = {"content-type": media_type, "accept": media_type}
+    answer = client.post(path, content=b'{"input": "text"}', headers=headers)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == media_type
+    assert client.get(path).headers["content-type"] == "application/json"
+
+
+def test_the_product_says_who_it_is(client):
+    answer = client.get("/")
+    assert answer.headers["x-elastic-product"] == "Elasticsearch"
+    assert answer.json()["tagline"] == "You Know, for Search"
+    assert client.head("/").status_code == 200
+
+
+def test_pretty_is_for_people(client):
+    assert client.get("/_inference?pretty").text == '{\n  "endpoints": []\n}\n'
+
+
+def test_a_request_that_takes_too_long_is_broken_off(client, put, tei_double):
+    path = put()
+    tei_double.script(Scripted(hang=True))
+    answer = client.post(path, json={"input": "text"}, params={"timeout": "50ms"})
+    assert answer.status_code == 408
+    assert answer.json()["error"]["reason"] == "Request timed out after [0.05s]"
+
+
+def test_an_endpoint_that_fails_its_first_call_is_not_created(client, config, tei_double):
+    tei_double.configure(api_key="another")
+    answer = client.put("/_inference/text_embedding/mine", json=config())
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert "validation call" in error["reason"]
+    assert error["caused_by"]["type"] == "authentication_error"
+    assert client.get("/_inference/mine").status_code == 404
+
+
+def test_an_id_that_is_in_use_is_refused_before_anything_is_sent(client, put, config, tei_double):
+    path = put()
+    tei_double.reset()
+    answer = client.put(path, json=config())
+    assert answer.status_code == 400
+    assert answer.json()["error"]["type"] == "resource_already_exists_exception"
+    assert tei_double.log() == []
+
+
+def test_an_input_that_the_server_rejects_is_named(client, put, tei_double):
+    path = put()
+    tei_double.configure(reject_marker="☠")
+    answer = client.post(path, json={"input": ["good", "☠"]})
+    assert answer.status_code == 400
+    assert [each["index"] for each in answer.json()["error"]["failures"]] == [1]
+    assert "☠" not in answer.text
+
+
+def test_a_servers_own_status_below_500_is_passed_on_and_others_are_400(client, put, tei_double):
+    path = put(max_wait=0.0)
+    for status, answered in ((402, 402), (429, 429), (500, 400), (503, 400)):
+        tei_double.script(Scripted(status=status))
+        assert client.post(path, json={"input": "text"}).status_code == answered
+
+
+def test_a_redirect_is_not_followed(client, config, tei_double):
+    location = {"location": f"{tei_double.url}/embed"}
+    tei_double.script(Scripted(status=307, headers=location, times=10))
+    answer = client.put("/_inference/text_embedding/mine", json=config(dialect="hugging_face"))
+    assert answer.status_code == 400
+    assert [entry.status for entry in tei_double.log(method="POST")] == [307]

@@ -1,0 +1,256 @@
+"""Many callers, few requests: what the double saw is the proof."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import pytest
+from tei_double import Scripted, TeiDouble, expected_vector
+
+from langchain_hf_endpoint import (
+    AuthenticationError,
+    EmbeddingError,
+    InferenceEndpoint,
+    InputError,
+    TaskSettings,
+    _merging,
+)
+from langchain_hf_endpoint._merging import Merger, QueueFullError
+
+
+@pytest.fixture
+def endpoint(tei_double: TeiDouble) -> InferenceEndpoint:
+    tei_double.configure(log_texts=True)
+    return InferenceEndpoint(url=tei_double.url)
+
+
+def sent(double: TeiDouble) -> list[list[str]]:
+    return [entry.texts for entry in double.log(method="POST")]
+
+
+async def until_sent(double: TeiDouble, requests: int) -> None:
+    while len(double.log(method="POST")) < requests:  # noqa: ASYNC110 - another process
+        await asyncio.sleep(0.01)
+
+
+async def known(endpoint: InferenceEndpoint, double: TeiDouble) -> Merger:
+    """A merger whose server was met before, so that its window is open; the log is empty."""
+    merger = Merger(endpoint)
+    await merger.embed(["first"])
+    double.reset(log_texts=True)
+    return merger
+
+
+async def test_each_caller_gets_the_vectors_of_its_own_texts_in_order(endpoint):
+    merger = Merger(endpoint)
+    asked = [[f"caller {caller} text {text}" for text in range(5)] for caller in range(20)]
+    answers = await asyncio.gather(*map(merger.embed, asked))
+    for texts, vectors in zip(asked, answers, strict=True):
+        for text, vector in zip(texts, vectors, strict=True):
+            assert vector == pytest.approx(expected_vector(text, 384), abs=1e-6)
+    await merger.close()
+
+
+async def test_requests_that_come_together_share_full_batches(endpoint, tei_double):
+    merger = await known(endpoint, tei_double)
+    await asyncio.gather(*(merger.embed([f"text {number}"]) for number in range(320)))
+    assert [len(texts) for texts in sent(tei_double)] == [32] * 10
+
+
+async def test_an_idle_endpoint_is_asked_at_once(endpoint, tei_double):
+    merger = await known(endpoint, tei_double)
+    await merger.embed(["alone"])
+    assert sent(tei_double) == [["alone"]]
+    assert merger.waiting == 0
+
+
+async def test_equal_texts_of_several_callers_are_sent_once(endpoint, tei_double):
+    merger = await known(endpoint, tei_double)
+    answers = await asyncio.gather(*(merger.embed(["same", "same"]) for _ in range(10)))
+    assert sent(tei_double) == [["same"]]
+    assert all(answer == answers[0] and len(answer) == 2 for answer in answers)
+
+
+async def test_while_the_first_request_is_out_others_gather(endpoint, tei_double):
+    merger = Merger(endpoint)
+    tei_double.script(Scripted(delay=0.3))
+    first = asyncio.create_task(merger.embed(["first"]))
+    await until_sent(tei_double, 1)
+    others = [asyncio.create_task(merger.embed([f"text {number}"])) for number in range(20)]
+    await asyncio.gather(first, *others)
+    assert [len(texts) for texts in sent(tei_double)] == [1, 20]
+
+
+async def test_queries_go_before_documents_that_waited_longer(endpoint, tei_double):
+    merger = Merger(endpoint)
+    tei_double.script(Scripted(delay=0.3))
+    first = asyncio.create_task(merger.embed(["first"]))
+    await until_sent(tei_double, 1)
+    documents = asyncio.create_task(merger.embed([f"document {number}" for number in range(64)]))
+    await asyncio.sleep(0)
+    query = asyncio.create_task(merger.embed(["query"], "query"))
+    await asyncio.gather(first, documents, query)
+    assert sent(tei_double)[1] == ["query"]
+
+
+async def test_other_dimensions_travel_in_batches_of_their_own(endpoint, tei_double):
+    merger = await known(endpoint, tei_double)
+    short = TaskSettings(dimensions=8)
+    answers = await asyncio.gather(
+        *(
+            merger.embed([f"text {number}"], task=short if number % 2 else None)
+            for number in range(8)
+        )
+    )
+    assert [len(answer[0]) for answer in answers] == [384, 8] * 4
+    assert [len(texts) for texts in sent(tei_double)] == [4, 4]
+
+
+async def test_a_long_request_lets_the_short_ones_through(endpoint, tei_double):
+    merger = await known(endpoint, tei_double)
+    tei_double.configure(seconds_per_batch=0.05)
+    long = asyncio.create_task(merger.embed([f"long {number}" for number in range(640)]))
+    await until_sent(tei_double, 1)
+    await merger.embed(["short"])
+    assert not long.done()
+    await long
+
+
+async def test_a_caller_that_leaves_takes_its_unsent_inputs_along(endpoint, tei_double):
+    merger = Merger(endpoint)
+    tei_double.script(Scripted(delay=0.3))
+    first = asyncio.create_task(merger.embed(["first"]))
+    await until_sent(tei_double, 1)
+    gone = asyncio.create_task(merger.embed(["gone", "both"]))
+    stays = asyncio.create_task(merger.embed(["stays", "both"]))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.gather(first, stays)
+    assert sent(tei_double) == [["first"], ["stays", "both"]]
+    assert merger.waiting == 0
+
+
+async def test_leaving_while_the_batch_waits_for_its_permit_takes_the_inputs_out(tei_double):
+    tei_double.configure(log_texts=True)
+    rate_limit = {"requests_per_minute": 60}
+    merger = Merger(InferenceEndpoint(url=tei_double.url, rate_limit=rate_limit))
+    await merger.embed(["first"])
+    gone = asyncio.create_task(merger.embed(["gone"]))
+    stays = asyncio.create_task(merger.embed(["stays"]))
+    while not merger.in_flight:  # noqa: ASYNC110 - it has no event for it
+        await asyncio.sleep(0)
+    gone.cancel()
+    await stays
+    assert sent(tei_double) == [["first"], ["stays"]]
+
+
+async def test_when_the_last_caller_leaves_the_request_is_broken_off(endpoint, tei_double):
+    merger = Merger(endpoint)
+    tei_double.script(Scripted(hang=True))
+    alone = asyncio.create_task(merger.embed(["alone"]))
+    await until_sent(tei_double, 1)
+    alone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await alone
+    assert await merger.embed(["next"])
+    await asyncio.sleep(0)  # the task that ended is taken off the books in the next turn
+    assert merger.in_flight == 0
+
+
+async def test_a_full_queue_refuses_and_says_when_to_come_back(endpoint, tei_double):
+    merger = Merger(endpoint, max_queue=3)
+    tei_double.script(Scripted(delay=0.3))
+    first = asyncio.create_task(merger.embed(["first"]))
+    await until_sent(tei_double, 1)
+    waiting = [asyncio.create_task(merger.embed([f"text {number}"])) for number in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(QueueFullError) as refused:
+        await merger.embed(["one too many"])
+    assert 1 <= refused.value.retry_after <= 60
+    await asyncio.gather(first, *waiting)
+    assert await merger.embed(["room again"])
+
+
+async def test_a_rejected_input_fails_its_own_caller_alone(endpoint, tei_double):
+    merger = await known(endpoint, tei_double)
+    tei_double.configure(reject_marker="☠")
+    good, bad = await asyncio.gather(
+        merger.embed(["good", "fine"]), merger.embed(["also good", "☠"]), return_exceptions=True
+    )
+    assert len(good) == 2
+    assert isinstance(bad, EmbeddingError)
+    assert isinstance(bad.failures[1], InputError)
+    assert list(bad.completed) == [0]
+
+
+async def test_after_a_refused_key_the_rest_of_the_request_is_not_sent(tei_double):
+    tei_double.configure(api_key="right")
+    merger = Merger(InferenceEndpoint(url=tei_double.url, api_key="wrong", dialect="hugging_face"))
+    with pytest.raises(AuthenticationError):
+        await merger.embed([f"text {number}" for number in range(640)])
+    assert len(sent(tei_double)) <= 4
+
+
+async def test_a_retry_serves_every_caller_of_its_batch(endpoint, tei_double):
+    merger = await known(endpoint, tei_double)
+    tei_double.script(Scripted(status=429, headers={"retry-after": "0"}))
+    await asyncio.gather(merger.embed(["a"]), merger.embed(["b"]))
+    assert sent(tei_double)[-1] == ["a", "b"]
+
+
+async def test_callers_that_come_and_go_at_random_leave_nothing_behind(endpoint, tei_double):
+    merger = await known(endpoint, tei_double)
+    tei_double.configure(seconds_per_batch=0.002)
+    calls = [
+        asyncio.create_task(merger.embed([f"{number}", f"{number % 7}"])) for number in range(200)
+    ]
+    for number, call in enumerate(calls):
+        if number % 3 == 0:
+            await asyncio.sleep(0)
+            call.cancel()
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    kinds = Counter(type(result).__name__ for result in results)
+    assert kinds.keys() <= {"list", "CancelledError"}
+    assert kinds["list"] >= 133
+    await asyncio.sleep(0.01)
+    assert (merger.waiting, merger.in_flight) == (0, 0)
+
+
+async def test_a_blank_text_is_refused_before_anything_is_sent(endpoint, tei_double):
+    with pytest.raises(InputError, match="text 1"):
+        await Merger(endpoint).embed(["fine", " "])
+    assert sent(tei_double) == []
+
+
+async def test_closing_breaks_off_and_answers_everyone(endpoint, tei_double):
+    merger = Merger(endpoint)
+    tei_double.script(Scripted(hang=True))
+    first = asyncio.create_task(merger.embed(["first"]))
+    await until_sent(tei_double, 1)
+    second = asyncio.create_task(merger.embed(["second"]))
+    await asyncio.sleep(0)
+    await merger.close()
+    answers = await asyncio.gather(first, second, return_exceptions=True)
+    assert [type(answer).__mro__[1] for answer in answers] == [EmbeddingError] * 2
+    assert len(sent(tei_double)) == 1
+
+
+async def test_the_tokens_of_a_shared_batch_are_shared_by_characters(endpoint, tei_double):
+    merger = await known(endpoint, tei_double)
+    short, long = await asyncio.gather(
+        merger.embed_counting(["word " * 10]), merger.embed_counting(["word " * 30])
+    )
+    assert len(sent(tei_double)) == 1
+    assert long.tokens == pytest.approx(3 * short.tokens, abs=2)
+
+
+async def test_a_defect_reaches_its_callers_and_the_next_are_served(
+    endpoint, tei_double, monkeypatch
+):
+    merger = await known(endpoint, tei_double)
+    with monkeypatch.context() as broken:
+        broken.setattr(_merging, "converse", None)
+        with pytest.raises(TypeError):
+            await merger.embed(["first"])
+    assert await merger.embed(["second"])

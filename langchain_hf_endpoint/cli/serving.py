@@ -44,6 +44,9 @@ def serve(  # noqa: PLR0913 - the options
     database: Database = None,
     host: Annotated[str, typer.Option(help="An address of this machine.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 9200,
+    api_key: Annotated[
+        str | None, typer.Option(help="The callers' key itself; a file or the variable is safer.")
+    ] = None,
     api_key_file: KeyFile = None,
     *,
     ask_key: Annotated[bool, typer.Option("--ask-key", help="Type the callers' key in.")] = False,
@@ -60,7 +63,7 @@ def serve(  # noqa: PLR0913 - the options
         from langchain_hf_endpoint import InferenceEndpoints, gateway  # noqa: PLC0415
 
         _log_to_stderr(with_access=access_log)
-        key = find_key(KEY_VARIABLE, api_key_file, ask=ask_key)
+        key = find_key(KEY_VARIABLE, api_key, api_key_file, ask=ask_key)
         with InferenceEndpoints(database) as endpoints:
             gateway.serve(
                 endpoints,

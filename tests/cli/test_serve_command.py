@@ -55,10 +55,11 @@ def test_the_key_comes_from_the_environment_a_file_or_a_prompt(served, tmp_path,
     assert "of-the-prompt" not in shown.output
 
 
-def test_a_key_is_no_argument(served):
-    refused = run("serve", "--api-key", KEY)
-    assert refused.exit_code == 2
-    assert not served
+def test_a_key_on_the_command_line_is_taken_with_a_word_of_warning(served):
+    shown = run("serve", "--api-key", KEY)
+    assert (shown.exit_code, key_of(served)) == (0, KEY)
+    assert "--api-key-file" in shown.stderr
+    assert KEY not in shown.output
 
 
 @pytest.mark.parametrize("content", ["", " \n", None])

@@ -54,11 +54,6 @@ class PlannedText(Generic[RowT]):
     inputs: Sequence[_Input[RowT]]
     error: HFEndpointError | None = None
 
-    @property
-    def is_done(self) -> bool:
-        """Whether there is a result or an error for every chunk."""
-        return all(one.result is not None for one in self.inputs)
-
     def failure(self) -> HFEndpointError | None:
         """The error that befell this text, if any."""
         if self.error is not None:
@@ -113,6 +108,7 @@ class Plan(Generic[RowT]):
     _ready: deque[_Input[RowT]] = field(default_factory=deque)
     _texts: deque[PlannedText[RowT]] = field(default_factory=deque)
     _next_index: int = 0
+    _seen_done: int = 0
 
     def add(self, text: str) -> None:
         """Cut the next text and note which of its chunks are new."""
@@ -197,11 +193,19 @@ class Plan(Generic[RowT]):
 
     def finished(self) -> Iterator[PlannedText[RowT]]:
         """The texts that are complete, in order, each once."""
-        while self._texts and self._texts[0].is_done:
+        while self._texts and self._first_is_done():
             text = self._texts.popleft()
+            self._seen_done = 0
             yield text
             if not self.keep:
                 self._forget(text)
+
+    def _first_is_done(self) -> bool:
+        """Whether every chunk of the first text has its result; none is looked at twice."""
+        inputs = self._texts[0].inputs
+        while self._seen_done < len(inputs) and inputs[self._seen_done].result is not None:
+            self._seen_done += 1
+        return self._seen_done == len(inputs)
 
     def _forget(self, text: PlannedText[RowT]) -> None:
         for one in text.inputs:

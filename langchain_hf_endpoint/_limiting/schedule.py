@@ -49,6 +49,8 @@ class Schedule:
 
     __slots__ = (
         "_documents",
+        "_forgotten",
+        "_held_until",
         "_interval",
         "_log_ready",
         "_oldest",
@@ -79,6 +81,8 @@ class Schedule:
         self._oldest = 0
         self._log_ready = -math.inf
         self._ready = -math.inf
+        self._held_until = -math.inf
+        self._forgotten = -math.inf  # the newest start that the log had no room for
         self._queries = Line()
         self._documents = Line()
 
@@ -91,17 +95,26 @@ class Schedule:
     def change(self, limit: int, burst: int) -> None:
         """Go on with another limit; the starts so far count.
 
-        With a higher one too: the log then lacks older starts than it had room for, but those are
-        out of the window, since the lower limit held until now.
+        A raised limit forgives what the pace of the lower one still owed, but no pause that the
+        server asked for. A lower limit has a shorter log: where starts fall out of it, and the
+        limit is raised again, nobody starts before those are out of the period.
         """
         in_order = self._starts[self._oldest :] + self._starts[: self._oldest]
-        self._starts = in_order[-limit:]
-        self._oldest = 0
+        if len(in_order) > limit:
+            self._forgotten = in_order[-limit - 1]
+        raised = limit > self.limit
+        self._starts, self._oldest = in_order[-limit:], 0
         self._set_limit(limit, burst)
+        self._log_ready = -math.inf
         self._look_back()
+        if raised:
+            last = self._starts[-1] if self._starts else -math.inf
+            owed = min(self._ready, last + self._interval)
+            self._ready = max(owed, self._held_until, self._forgotten + self._span)
 
     def hold_until(self, moment: float) -> None:
         """Let nobody start before `moment`, and from then on at the pace, without a burst."""
+        self._held_until = max(self._held_until, moment)
         self._ready = max(self._ready, moment)
 
     def waiting(self, lane: Lane) -> int:

@@ -462,6 +462,34 @@ def test_a_limit_can_be_raised_and_what_was_granted_before_counts():
     assert sum(1 for moment in world.moments if 300 < moment <= 600) >= 0.99 * 3000
 
 
+@pytest.mark.parametrize("burst", [None, 60])
+def test_a_limit_that_is_lowered_and_raised_again_is_kept_and_used(burst):
+    world = World(60, burst=burst)
+    world.keep_busy(2)  # who waits keeps to what it was told, a minute each
+    for moment in (100, 400):
+        world.run(moment)
+        world.limiter.change_to(1)
+        world.run(moment + 20)
+        world.limiter.change_to(60)
+    world.run(1000)
+    assert most_in_a_minute(world.moments) <= 60
+    assert world.used(600, 1000) >= 0.99
+
+
+def test_what_a_low_limit_still_owed_is_forgiven_when_it_is_raised():
+    world = World(1)
+    assert world.limiter.acquire(blocking=False)
+    world.limiter.change_to(600)
+    assert world.limiter.reserve().wait() <= 0.1 + 1e-9
+
+
+def test_a_pause_that_the_server_asked_for_outlasts_a_raised_limit():
+    world = World(60)
+    world.limiter.penalize(30)
+    world.limiter.change_to(600)
+    assert world.limiter.reserve().wait() == pytest.approx(30)
+
+
 def test_a_burst_that_was_set_shrinks_to_the_lower_limit():
     limiter = RequestsPerMinuteLimiter(600, burst=100)
     limiter.slow_to(300)

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._call import Call
     from langchain_hf_endpoint._steps import Answer, Step
     from langchain_hf_endpoint._wire import Failure, Request
+    from langchain_hf_endpoint.limiter import Turn
 
     T = TypeVar("T")
     Conversation: TypeAlias = Generator[Step, Answer, T]
 
 _logger = logging.getLogger("langchain_hf_endpoint")
 
+_LONG = 5.0  # seconds of trying after which the user is told
 _HOLD_MARGIN = 5.0  # seconds by which the proxy's hold stays below our own time-out
 _WHY = {Cause.NOT_READY: Waiting.COLD_START, Cause.RATE_LIMITED: Waiting.REFUSED}
 
@@ -35,13 +37,27 @@ class Attempts:
     """The attempts at one thing: how many there were, and whether there is another.
 
     Attributes:
-        count: How many were made.
+        count: How many were made since the last success.
+        time_outs: How many of them were ended for taking too long.
     """
 
     def __init__(self, call: Call) -> None:
         self._call = call
+        self._said = False
+        self.succeeded()
+
+    def succeeded(self) -> None:
+        """Begin anew: the next part of a batch has the whole budget."""
         self._failing_since: float | None = None
         self.count = 0
+        self.time_outs = 0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the next attempt may wait for its permit; None for the first: any time."""
+        if self._failing_since is None:
+            return None
+        return max(0.0, self._call.policy.max_wait - (self._call.clock() - self._failing_since))
 
     def after(self, failure: Failure) -> Pause | None:
         """Count a failed attempt and say how to go on; None where there is to be no other.
@@ -51,26 +67,36 @@ class Attempts:
         """
         call, now = self._call, self._call.clock()
         self.count += 1
+        self.time_outs += failure.timed_out
         if self._failing_since is None:
             self._failing_since = now
-        delay = call.policy.delay(failure, self.count, now - self._failing_since)
+        elapsed = now - self._failing_since
+        delay = call.policy.delay(failure, self.count, elapsed)
         _slow_down(failure, delay, call)
         if delay is None:
             return None
-        _logger.debug(
-            "%s: attempt %d failed (%s, HTTP %s); next in %.1f s",
+        _logger.log(
+            logging.WARNING if self._is_worth_saying(elapsed) else logging.DEBUG,
+            "%s: attempt %d failed (%s, HTTP %s); next in %.1f s, for %.0f s in all",
             host_of(call.service.url),
             self.count,
             failure.cause.value,
             failure.status,
             delay,
+            call.policy.max_wait,
         )
         return Pause(delay, _WHY.get(failure.cause, Waiting.RETRY))
+
+    def _is_worth_saying(self, elapsed: float) -> bool:
+        """Once for each call that takes long: ten silent minutes are a mystery."""
+        first = elapsed >= _LONG and not self._said
+        self._said = self._said or first
+        return first
 
 
 def _slow_down(failure: Failure, delay: float | None, call: Call) -> None:
     call.learned.is_waking = failure.cause is Cause.NOT_READY
-    if failure.cause not in (Cause.RATE_LIMITED, Cause.NOT_READY):
+    if failure.cause not in (Cause.RATE_LIMITED, Cause.NOT_READY) and not failure.timed_out:
         return
     call.window.refused(is_waking=call.learned.is_waking)
     stated = failure.retry_after
@@ -79,13 +105,27 @@ def _slow_down(failure: Failure, delay: float | None, call: Call) -> None:
 
 
 def send(
-    request: Request, inputs: int, timeout: float, call: Call
+    request: Request, inputs: int, timeout: float, call: Call, patience: float | None = None
 ) -> Conversation[Reply | Failure]:
-    """One attempt: a place in the window, a permit of the limiter, then the request."""
+    """One attempt: a place in the window, a permit of the limiter, then the request.
+
+    Raises:
+        RateLimitedError: The permit is more than `patience` seconds away.
+    """
     place = call.window.place(inputs, call.lane)
+    turn: Turn | None = None
     try:
         yield Enter(place)
-        yield from _take_permit(call)
+        if not isinstance(call.limiter, RequestsPerMinuteLimiter):
+            yield AcquireFrom(call.limiter)
+        else:
+            turn = call.limiter.reserve(call.lane, max_wait=patience)
+            while (seconds := turn.wait()) > 0:
+                # The place is for others meanwhile: a query may pass a document that waits.
+                place.leave()
+                yield Pause(seconds, Waiting.LIMITER)
+                place = call.window.place(inputs, call.lane)
+                yield Enter(place)
         started = call.clock()
         reply = yield Send(_held_by_proxy(request, timeout, call), timeout)
         assert reply is not None  # noqa: S101 - the driver's promise for Send
@@ -96,18 +136,8 @@ def send(
         return reply
     finally:
         place.leave()
-
-
-def _take_permit(call: Call) -> Conversation[None]:
-    if not isinstance(call.limiter, RequestsPerMinuteLimiter):
-        yield AcquireFrom(call.limiter)
-        return
-    turn = call.limiter.reserve(call.lane)
-    try:
-        while (seconds := turn.wait()) > 0:
-            yield Pause(seconds, Waiting.LIMITER)
-    finally:
-        turn.give_back()  # of no effect once the permit is taken
+        if turn is not None:
+            turn.give_back()  # of no effect once the permit is taken
 
 
 def _held_by_proxy(request: Request, timeout: float, call: Call) -> Request:

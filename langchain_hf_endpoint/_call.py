@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._failing import error_of
-from langchain_hf_endpoint._options import options_of
+from langchain_hf_endpoint._options import is_asked_unbidden, options_of
 from langchain_hf_endpoint._prompts import e5_prompt, needs_e5_prompts
 from langchain_hf_endpoint._urls import host_of
 
@@ -64,7 +64,7 @@ class Call:
         given = task.query_prompt if self.lane == "query" else task.document_prompt
         if given is not None or self.options.prompt_name is not None:
             return given or ""
-        info = self.learned.info
+        info = self.learned.info if is_asked_unbidden(self.service) else None
         model = info.model_id if info else None
         if not (needs_e5_prompts(model) or needs_e5_prompts(self.service.url)):
             return ""

@@ -8,7 +8,7 @@ gives back the place and the permit it holds.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from langchain_hf_endpoint._acquaintance import ask_for_model
@@ -25,7 +25,7 @@ from langchain_hf_endpoint._dialects import (
 from langchain_hf_endpoint._options import unsupported_settings
 from langchain_hf_endpoint._steps import Stopped
 from langchain_hf_endpoint._wire import Cause, Failure, Reply
-from langchain_hf_endpoint.errors import HFEndpointError, SettingsError
+from langchain_hf_endpoint.errors import HFEndpointError, RateLimitedError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._wire import Rows
 
 RowT = TypeVar("RowT")
+
+_TOO_SLOW = 2  # time-outs of one batch after which a smaller one is tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ def converse(
     """
     outcomes: list[Outcome[RowT]] = []
     open_runs = deque([(0, len(inputs))])
+    attempts = Attempts(call)
     while open_runs:
         start, stop = open_runs.popleft()
         size = call.batch_size
@@ -70,7 +73,7 @@ def converse(
             open_runs.extendleft((cut, min(cut + size, stop)) for cut in reversed(cuts))
             continue
         try:
-            result = yield from _vectors(inputs[start:stop], call)
+            result = yield from _vectors(inputs[start:stop], call, attempts)
         except Stopped:
             break  # what was answered is kept
         if not isinstance(result, _GivenUp):
@@ -112,23 +115,25 @@ def _may_split(failure: Failure, inputs: Sequence[str], call: Call) -> bool:
     return failure.cause is Cause.INPUT_REJECTED
 
 
-def _vectors(inputs: Sequence[str], call: Call) -> Conversation[Rows | _GivenUp]:
+def _vectors(
+    inputs: Sequence[str], call: Call, attempts: Attempts
+) -> Conversation[Rows | _GivenUp]:
     """Embed inputs over the route that is known, or over each that may be until one answers."""
     tried: list[tuple[Route, Failure]] = []
-    attempts = 0
+    made = 0
     for route in _routes(call):
-        result = yield from _persist(inputs, route, call)
+        result = yield from _persist(inputs, route, call, attempts)
         if isinstance(result, _GivenUp) and unknown_model(result.failure):
             yield from ask_for_model(route, call)
             if call.learned.model is not None:
-                result = yield from _persist(inputs, route, call)
+                result = yield from _persist(inputs, route, call, attempts)
         if not isinstance(result, _GivenUp):
             return result
-        attempts += result.attempts
+        made += result.attempts
         tried.append((route, result.failure))
         if not result.is_wrong_route:
             return result
-    return _GivenUp(conclude(tried), attempts)
+    return _GivenUp(conclude(tried), made)
 
 
 def _is_open_question(call: Call) -> bool:
@@ -155,23 +160,36 @@ def _routes(call: Call) -> Sequence[Route]:
     return able
 
 
-def _persist(inputs: Sequence[str], route: Route, call: Call) -> Conversation[Rows | _GivenUp]:
+def _persist(
+    inputs: Sequence[str], route: Route, call: Call, attempts: Attempts
+) -> Conversation[Rows | _GivenUp]:
     """Send the inputs until there are vectors, or trying again is of no use."""
     request = route.request(inputs, call.options)
-    attempts = Attempts(call)
+    timeout, failure = call.service.timeout, None
     while True:
-        reply = yield from send(request, len(inputs), call.service.timeout, call)
+        try:
+            reply = yield from send(request, len(inputs), timeout, call, attempts.seconds_left)
+        except RateLimitedError:
+            if failure is None:
+                raise
+            return _GivenUp(failure, attempts.count)
         if _is_open_question(call) and isinstance(reply, Reply) and declines(route, reply):
-            failure = route.dialect.decode(reply, len(inputs))
-            if isinstance(failure, Failure):
-                return _GivenUp(failure, attempts.count + 1, is_wrong_route=True)
+            result = route.dialect.decode(reply, len(inputs))
+            if isinstance(result, Failure):
+                return _GivenUp(result, attempts.count + 1, is_wrong_route=True)
         result = _read(reply, len(inputs), route, call)
         if not isinstance(result, Failure):
             call.learned.is_waking = False
+            attempts.succeeded()
             return result
-        pause = attempts.after(result)
+        failure = result
+        pause = attempts.after(failure)
         if pause is None:
-            return _GivenUp(result, attempts.count)
+            return _GivenUp(failure, attempts.count)
+        if attempts.time_outs == _TOO_SLOW and len(inputs) > 1:
+            attempts.time_outs = 0
+            slow = replace(failure, cause=Cause.BATCH_TOO_LARGE)
+            return _GivenUp(slow, attempts.count)
         yield pause
 
 

@@ -5,11 +5,13 @@ It knows which facts make a description. It must not know how they are asked for
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._calls import query_job
 from langchain_hf_endpoint._engine import afinished_texts, finished_texts
 from langchain_hf_endpoint._pooling import ARRAYS
+from langchain_hf_endpoint._prompts import e5_prompt, needs_e5_prompts
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint._wire import ServerInfo
 from langchain_hf_endpoint.endpoint import EndpointDescription
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._engine import Job
     from langchain_hf_endpoint._plan import PlannedText
     from langchain_hf_endpoint.endpoint import InferenceEndpoint
+
+_logger = logging.getLogger("langchain_hf_endpoint")
 
 _PROBE = "How long is a vector?"
 
@@ -51,11 +55,26 @@ def _width(text: PlannedText[NDArray[np.float32]]) -> int:
     return len(text.rows(ARRAYS)[0])
 
 
+def _has_prompts(endpoint: InferenceEndpoint) -> bool:
+    task = endpoint.task_settings
+    return not {task.query_prompt, task.document_prompt, task.query_prompt_name} <= {None}
+
+
 def _described(
     endpoint: InferenceEndpoint, job: Job[NDArray[np.float32]], dimensions: int
 ) -> EndpointDescription:
     service, learned = endpoint.service_settings, job.call.learned
     info = learned.info or ServerInfo(kind="")
+    if needs_e5_prompts(info.model_id) and not job.call.prompt and not _has_prompts(endpoint):
+        _logger.warning(
+            "%s serves the E5 model %s, which wants the prompts %r and %r: set "
+            "task_settings.query_prompt and document_prompt (on this route they are not set by "
+            "themselves)",
+            host_of(service.url),
+            info.model_id,
+            e5_prompt("query"),
+            e5_prompt("document"),
+        )
     route = learned.route
     return EndpointDescription(
         inference_id=endpoint.inference_id,

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from langchain_hf_endpoint._acquaintance import acquaint
 from langchain_hf_endpoint._conversation import Outcome, converse
-from langchain_hf_endpoint._dialects import candidates
 from langchain_hf_endpoint._drivers import Crew, TaskCrew, TaskDriver, ThreadDriver
 from langchain_hf_endpoint._failing import rejects_everything, stops_the_call
+from langchain_hf_endpoint._options import is_asked_unbidden
 from langchain_hf_endpoint._plan import BatchBounds, Plan
 from langchain_hf_endpoint._sources import AsyncSource, Source, total_length
 from langchain_hf_endpoint.errors import HFEndpointError
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 RowT = TypeVar("RowT")
 
-_REJECTED_BATCHES_ARE_ENOUGH = 3  # by a server that never took an input
+# Batches of nothing but rejected inputs, one after another, after which no more are sent. More than
+# a look-ahead from a server that works: the longest inputs come first, and may all be too long.
+_REJECTED_BY_A_NEW_SERVER = 3
+_REJECTED_BY_A_WORKING_SERVER = 20
 _WORTH_A_THREAD = 50_000  # characters whose chunking would be felt on an event loop
 
 
@@ -75,12 +78,7 @@ class Job(Generic[RowT]):
         """
         if self.call.learned.asked_for_info:
             return False
-        if self.insists_on_info:
-            return True
-        service = self.call.service
-        if service.dialect == "auto":
-            return candidates(service.url)[0].dialect.name != "openai"
-        return service.dialect == "tei"
+        return self.insists_on_info or is_asked_unbidden(self.call.service)
 
     def open_plan(self) -> None:
         """Begin the books. The prompt may depend on what the server said of itself."""
@@ -140,11 +138,13 @@ class Job(Generic[RowT]):
         for error in errors:
             if stops_the_call(error, has_worked=worked):
                 return error
-        if worked or inputs == 1 or len(errors) < len(outcomes):
+        if len(errors) < len(outcomes):
+            self.batches_rejected = 0
+        if inputs == 1 or len(errors) < len(outcomes):
             return None
         self.batches_rejected += 1
-        enough = self.batches_rejected >= _REJECTED_BATCHES_ARE_ENOUGH
-        return rejects_everything(errors[0]) if enough else None
+        enough = _REJECTED_BY_A_WORKING_SERVER if worked else _REJECTED_BY_A_NEW_SERVER
+        return rejects_everything(errors[0]) if self.batches_rejected >= enough else None
 
     def is_over(self, source: Source | AsyncSource) -> bool:
         """Whether nothing is left to be sent, when nothing is under way."""

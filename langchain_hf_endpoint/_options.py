@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from langchain_hf_endpoint._dialects import candidates
 from langchain_hf_endpoint._wire import InputOptions
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint._dialects import Dialect
     from langchain_hf_endpoint._sections import Problem
     from langchain_hf_endpoint.limiter import Lane
-    from langchain_hf_endpoint.settings import TaskSettings
+    from langchain_hf_endpoint.settings import ServiceSettings, TaskSettings
 
 
 def options_of(task: TaskSettings, lane: Lane, model: str | None = None) -> InputOptions:
@@ -25,6 +26,17 @@ def options_of(task: TaskSettings, lane: Lane, model: str | None = None) -> Inpu
         dimensions=task.dimensions,
         model=model,
     )
+
+
+def is_asked_unbidden(service: ServiceSettings) -> bool:
+    """Whether the server is one that may say what it is, and is asked before the first input.
+
+    Only then may a model's own prompts depend on the answer. Elsewhere a `describe` in one process
+    would change vectors there, and not in another process.
+    """
+    if service.dialect == "auto":
+        return candidates(service.url)[0].dialect.name != "openai"
+    return service.dialect == "tei"
 
 
 def unsupported_settings(dialect: Dialect, task: TaskSettings, lane: Lane) -> list[Problem]:

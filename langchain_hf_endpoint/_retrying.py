@@ -22,7 +22,7 @@ class RetryPolicy:
     """Exponential back-off with jitter, within a budget of seconds.
 
     Attributes:
-        max_wait: Seconds that one batch may spend from its first attempt to the start of its last.
+        max_wait: Seconds that one batch may spend from its first failure to the start of its last attempt.
         first_delay: The bound of the first delay, in seconds; each later one is twice as long.
         longest_delay: The bound never exceeds this, so that a server that came back is noticed.
         chance: A source of numbers from 0 to 1.
@@ -39,7 +39,7 @@ class RetryPolicy:
         Args:
             failure: How the last attempt ended.
             attempt: How many attempts were made, 1 or more.
-            elapsed: Seconds since the first one began.
+            elapsed: Seconds since the first one failed.
 
         Returns:
             Seconds, or None where another try would not help or does not fit into `max_wait`. A

@@ -191,7 +191,7 @@ def _too_much() -> Failure:
 
 
 def _timed_out(timeout: float) -> Failure:
-    return Failure(Cause.TRANSPORT, f"no complete reply within {timeout:g} s")
+    return Failure(Cause.TRANSPORT, f"no complete reply within {timeout:g} s", timed_out=True)
 
 
 def _failure(error: Exception, timeout: float) -> Failure:
@@ -203,8 +203,9 @@ def _failure(error: Exception, timeout: float) -> Failure:
         (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol),
     )
     if isinstance(error, httpx.TimeoutException):
-        what = "no connection" if not connected else "no complete reply"
-        return Failure(Cause.TRANSPORT, f"{what} within {timeout:g} s", connected=connected)
+        if connected:
+            return _timed_out(timeout)
+        return Failure(Cause.TRANSPORT, f"no connection within {timeout:g} s", connected=False)
     root = _root(error)
     if isinstance(root, ssl.SSLCertVerificationError):
         text = f"the server's certificate is not accepted: {root.verify_message}"

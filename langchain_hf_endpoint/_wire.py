@@ -100,6 +100,7 @@ class Failure:
         status: The HTTP status, None where there was no reply.
         retry_after: Seconds that the server asks to wait, from whichever header or field said so.
         batch_limit: Inputs per request that the server takes, where it said so.
+        timed_out: Whether it was ended for taking longer than it may.
         connected: Whether a connection stood, so that the server may have seen the request.
     """
 
@@ -108,6 +109,7 @@ class Failure:
     status: int | None = None
     retry_after: float | None = None
     batch_limit: int | None = None
+    timed_out: bool = False
     connected: bool = True
 
 

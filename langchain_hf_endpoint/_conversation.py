@@ -7,6 +7,8 @@ gives back the place and the permit it holds.
 
 from __future__ import annotations
 
+import logging
+import math
 from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -24,11 +26,15 @@ from langchain_hf_endpoint._dialects import (
 )
 from langchain_hf_endpoint._options import unsupported_settings
 from langchain_hf_endpoint._steps import Stopped
+from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint._wire import Cause, Failure, Reply
 from langchain_hf_endpoint.errors import HFEndpointError, RateLimitedError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from langchain_hf_endpoint._attempts import Conversation
     from langchain_hf_endpoint._call import Call
@@ -37,6 +43,9 @@ if TYPE_CHECKING:
 
 RowT = TypeVar("RowT")
 
+_logger = logging.getLogger("langchain_hf_endpoint")
+
+_NORM_TOLERANCE = 0.02
 _TOO_SLOW = 2  # time-outs of one batch after which a smaller one is tried
 
 
@@ -202,6 +211,21 @@ def _read(reply: Reply | Failure, count: int, route: Route, call: Call) -> Rows 
         return result
     if problem := call.learned.problem_with_width(call.task.dimensions, len(result[0])):
         return Failure(Cause.PROTOCOL, problem, reply.status)
+    if call.task.normalize and not call.learned.norm_checked:
+        _check_norm(result[0], call)
     if call.learned.route is None:
         call.learned.route = recognise(route, reply)
     return result
+
+
+def _check_norm(row: Sequence[float] | NDArray[np.float32], call: Call) -> None:
+    """Say once that a server pays no heed to `normalize` (the inference toolkit does not)."""
+    call.learned.norm_checked = True
+    length = math.hypot(*row)
+    if abs(length - 1) > _NORM_TOLERANCE:
+        _logger.warning(
+            "%s does not normalize: a vector has length %.3g. Texts of several chunks are brought "
+            "to length 1 all the same; with task_settings.normalize=False all stay as they are",
+            host_of(call.service.url),
+            length,
+        )

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import os
 import queue
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from langchain_hf_endpoint._steps import AcquireFrom, Enter, Pause, Send, Stopped
+from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,6 +134,7 @@ class Crew(Generic[TagT, T]):
         self._jobs: queue.SimpleQueue[tuple[TagT, Conversation[T]] | None] = queue.SimpleQueue()
         self._results: queue.SimpleQueue[tuple[TagT, T | BaseException]] = queue.SimpleQueue()
         self._threads = 0
+        self._process = os.getpid()
         self.running = 0
 
     def __enter__(self) -> Self:
@@ -170,7 +173,17 @@ class Crew(Generic[TagT, T]):
         self._jobs.put((tag, conversation))
 
     def next_result(self) -> tuple[TagT, T | BaseException]:
-        """Wait for whichever conversation ends next: its result, or the error that ended it."""
+        """Wait for whichever conversation ends next: its result, or the error that ended it.
+
+        Raises:
+            HFEndpointError: The process was forked meanwhile; its threads are the parent's.
+        """
+        if os.getpid() != self._process:
+            self.running = 0
+            raise HFEndpointError(
+                "a call that was begun before a fork cannot go on in the child",
+                advice="Begin a new one there.",
+            )
         tag, result = self._results.get()
         self.running -= 1
         return tag, result

@@ -150,11 +150,15 @@ class Job(Generic[RowT]):
         """Whether nothing is left to be sent, when nothing is under way."""
         return self.fatal is not None or (source.is_exhausted and self.plan.is_all_cut)
 
-    def next_batch(self, source: Source | AsyncSource) -> Batch[RowT] | None:
-        """The next batch, if there is one that is full or must go as it is."""
+    def next_batch(self, source: Source | AsyncSource, *, is_idle: bool) -> Batch[RowT] | None:
+        """The next batch, if there is one that is full or must go as it is.
+
+        With nothing under way, what a slow source has given so far goes at once.
+        """
         if self.fatal:
             return None
-        more = not source.is_exhausted and not self.plan.is_far_behind
+        waits = source.is_slow and is_idle
+        more = not (source.is_exhausted or self.plan.is_far_behind or waits)
         return self.plan.next_batch(more_to_come=more)
 
     def wants_text(self, source: Source | AsyncSource) -> bool:
@@ -199,9 +203,8 @@ def finished_texts(texts: Iterable[str], job: Job[RowT]) -> Iterator[PlannedText
     with crew:
         while True:
             while crew.running < job.capacity:
-                while job.wants_text(source):
-                    job.add(source.take(job.plan.room))
-                batch = job.next_batch(source)
+                _fill(source, job)
+                batch = job.next_batch(source, is_idle=not crew.running)
                 if batch is None:
                     break
                 alone = crew.running == 0 and job.plan.is_all_cut and source.is_exhausted
@@ -231,9 +234,8 @@ async def afinished_texts(
     async with crew:
         while True:
             while crew.running < job.capacity:
-                while job.wants_text(source):
-                    await _aadd(source, job)
-                batch = job.next_batch(source)
+                await _afill(source, job)
+                batch = job.next_batch(source, is_idle=not crew.running)
                 if batch is None:
                     break
                 crew.start(batch, job.converse(batch))
@@ -250,16 +252,27 @@ async def afinished_texts(
     job.close(source)
 
 
-async def _aadd(source: Source | AsyncSource, job: Job[RowT]) -> None:
-    """Take texts into the plan; chunking goes to a thread where a loop would feel it."""
-    if isinstance(source, Source):
-        texts = source.take(job.plan.room)
-    else:
-        texts = await source.take(job.plan.room)
-    if total_length(texts) > _WORTH_A_THREAD:
-        await asyncio.to_thread(job.add, texts)
-    else:
-        job.add(texts)
+def _fill(source: Source, job: Job[RowT]) -> None:
+    """Take texts into the plan until its look-ahead is full, or the source is slow."""
+    while job.wants_text(source):
+        job.add(source.take(job.plan.room))
+        if source.is_slow:
+            break
+
+
+async def _afill(source: Source | AsyncSource, job: Job[RowT]) -> None:
+    """The async twin of `_fill`; chunking goes to a thread where a loop would feel it."""
+    while job.wants_text(source):
+        if isinstance(source, Source):
+            texts = source.take(job.plan.room)
+        else:
+            texts = await source.take(job.plan.room)
+        if total_length(texts) > _WORTH_A_THREAD:
+            await asyncio.to_thread(job.add, texts)
+        else:
+            job.add(texts)
+        if source.is_slow:
+            break
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -28,6 +28,7 @@ class Failures:
 
     def __init__(self) -> None:
         self.of_text: dict[int, HFEndpointError] = {}
+        self._passed = 0
         self.fatal: HFEndpointError | None = None
 
     def take(self, text: PlannedText[RowT]) -> bool:
@@ -35,12 +36,14 @@ class Failures:
         error = text.failure()
         if error is not None:
             self.of_text[text.index] = named(error, text.index)
+        else:
+            self._passed += 1
         return error is not None
 
     def raise_any(self) -> None:
         """Raise what there is to raise about a stream, whose results are all out."""
         if self.of_text:
-            raise EmbeddingError.of({}, self.of_text)
+            raise EmbeddingError.of({}, self.of_text, yielded=self._passed)
         if self.fatal is not None:
             raise self.fatal
 

@@ -31,6 +31,7 @@ class Learned:
         model: The name that an OpenAI-style server insists on.
         is_waking: Whether its last reply said that it is starting.
         e5_logged: Whether it was logged that E5's prompts are in use.
+        norm_checked: Whether it was looked at whether its vectors have length 1.
         latency_seconds: How long the last good reply took.
     """
 
@@ -40,6 +41,7 @@ class Learned:
     model: str | None = None
     is_waking: bool = False
     e5_logged: bool = False
+    norm_checked: bool = False
     latency_seconds: float = 0.0
     _batch_size: int | None = None
     _body_bytes: int = _DEFAULT_BODY_BYTES
@@ -88,5 +90,9 @@ class Learned:
         with self._lock:
             before = self._widths.setdefault(asked, width)
         if width != before:
-            return f"the vectors have {width} dimensions, those before had {before}"
+            return (
+                f"the vectors have {width} dimensions, those before had {before}: the endpoint "
+                "serves another model now, whose vectors cannot stand beside the old ones; start "
+                "anew with a new process"
+            )
         return None

@@ -140,10 +140,11 @@ async def achunks(target: Target, texts: Iterable[str]) -> list[list[EmbeddedChu
 def chunk_stream(target: Target, texts: Iterable[str]) -> Generator[EmbeddedChunk, None, None]:
     """Embedded chunks in order, within bounded memory."""
     _refuse_a_string(texts)
-    return _chunk_stream(texts, target.documents(ARRAYS, is_stream=True))
+    return _chunk_stream(texts, target)
 
 
-def _chunk_stream(texts: Iterable[str], job: Job[Array]) -> Generator[EmbeddedChunk, None, None]:
+def _chunk_stream(texts: Iterable[str], target: Target) -> Generator[EmbeddedChunk, None, None]:
+    job = target.documents(ARRAYS, is_stream=True)
     failures = Failures()
     try:
         for text in finished_texts(texts, job):
@@ -162,12 +163,13 @@ def achunk_stream(
     """The async twin of `chunk_stream`."""
     if not isinstance(texts, AsyncIterable):
         _refuse_a_string(texts)
-    return _achunk_stream(texts, target.documents(ARRAYS, is_stream=True))
+    return _achunk_stream(texts, target)
 
 
 async def _achunk_stream(
-    texts: Iterable[str] | AsyncIterable[str], job: Job[Array]
+    texts: Iterable[str] | AsyncIterable[str], target: Target
 ) -> AsyncGenerator[EmbeddedChunk, None]:
+    job = target.documents(ARRAYS, is_stream=True)
     failures = Failures()
     try:
         async with aclosing(afinished_texts(texts, job)) as finished:
@@ -183,7 +185,7 @@ async def _achunk_stream(
 
 
 class _Filling:
-    """A matrix that is filled row by row, so that no second copy of all vectors is needed."""
+    """A matrix that is filled row by row."""
 
     def __init__(self, rows: int, job: Job[Array]) -> None:
         self._rows = rows

@@ -22,7 +22,7 @@ class RetryPolicy:
     """Exponential back-off with jitter, within a budget of seconds.
 
     Attributes:
-        max_wait: Seconds that one batch may spend from its first failure to the start of its last attempt.
+        max_wait: Seconds that one batch may spend between its first failure and its last attempt.
         first_delay: The bound of the first delay, in seconds; each later one is twice as long.
         longest_delay: The bound never exceeds this, so that a server that came back is noticed.
         chance: A source of numbers from 0 to 1.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pydantic_core import ErrorDetails
+    from typing_extensions import Self
 
 Problem: TypeAlias = "tuple[str, str]"
 """A field's dotted name, and what is wrong with it and what is allowed."""
@@ -106,6 +107,15 @@ class Section(BaseModel):
             value = None  # a traceback may show it
             raise SettingsError((name, "cannot be changed: settings are frozen; make new ones"))
         super().__setattr__(name, value)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy; with `update` it is checked as a new object is."""
+        if not update:
+            return super().model_copy(deep=deep)
+        update = hidden("", update)
+        return type(self)(
+            **{**{name: getattr(self, name) for name in self.model_fields_set}, **update}
+        )
 
     @classmethod
     def _prepared(cls, fields: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:

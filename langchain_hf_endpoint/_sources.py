@@ -5,12 +5,14 @@ It knows how much is taken at once. It must not know what the texts are for.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
 
 _MOST_CHARACTERS = 1_000_000  # at once, so that a look-ahead of books stays small
+_MOST_SECONDS = 0.05  # at once, so that a slow source's first texts do not wait for its later ones
 
 
 class _Ending:
@@ -18,11 +20,13 @@ class _Ending:
 
     Attributes:
         is_exhausted: Whether it has no more texts.
+        is_slow: Whether the last handful was ended for taking long.
         error: What it raised; kept, since what came before it is to be embedded first.
     """
 
     def __init__(self) -> None:
         self.is_exhausted = False
+        self.is_slow = False
         self.error: Exception | None = None
 
     def _end(self, error: Exception) -> None:
@@ -41,11 +45,12 @@ class Source(_Ending):
     def take(self, most: float) -> list[str]:
         """Up to so many texts; fewer where they are long, or where there are no more."""
         taken: list[str] = []
-        characters = 0
+        characters, begun, self.is_slow = 0, time.monotonic(), False
         try:
-            while len(taken) < most and characters < _MOST_CHARACTERS:
+            while len(taken) < most and characters < _MOST_CHARACTERS and not self.is_slow:
                 taken.append(next(self._texts))
                 characters += total_length(taken[-1:])
+                self.is_slow = time.monotonic() - begun > _MOST_SECONDS
         except Exception as error:  # noqa: BLE001 - raised when what came before it is done
             self._end(error)
         return taken
@@ -61,11 +66,12 @@ class AsyncSource(_Ending):
     async def take(self, most: float) -> list[str]:
         """Up to so many texts; fewer where they are long, or where there are no more."""
         taken: list[str] = []
-        characters = 0
+        characters, begun, self.is_slow = 0, time.monotonic(), False
         try:
-            while len(taken) < most and characters < _MOST_CHARACTERS:
+            while len(taken) < most and characters < _MOST_CHARACTERS and not self.is_slow:
                 taken.append(await anext(self._texts))
                 characters += total_length(taken[-1:])
+                self.is_slow = time.monotonic() - begun > _MOST_SECONDS
         except Exception as error:  # noqa: BLE001 - raised when what came before it is done
             self._end(error)
         return taken

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import anyio
 import httpx
 
+from langchain_hf_endpoint._deadline import limit_waits, time_limit
 from langchain_hf_endpoint._urls import is_loopback
 from langchain_hf_endpoint._version import __version__
 from langchain_hf_endpoint._wire import Cause, Failure, Reply
@@ -40,6 +41,10 @@ _CONNECTIONS_PER_CLIENT = 8
 _KEPT_ALIVE_SECONDS = 30.0
 _LARGEST_REPLY = 256 * 1024 * 1024
 _USER_AGENT = f"langchain-hf-endpoint/{__version__} httpx/{httpx.__version__}"
+
+
+class _NoClientError(httpx.TransportError):
+    """The environment's proxy or certificates cannot be used."""
 
 
 class _BearerAuth(httpx.Auth):
@@ -96,7 +101,7 @@ class _Clients(Generic[ClientT]):
             )
             place = next(spare, len(self._clients))
             if place == len(self._clients):
-                self._clients.append(self._make())
+                self._clients.append(self._made())
                 self._in_flight.append(0)
             self._in_flight[place] += 1
             client = self._clients[place]
@@ -106,6 +111,13 @@ class _Clients(Generic[ClientT]):
             with self._lock:
                 self._in_flight[place] -= 1
 
+    def _made(self) -> ClientT:
+        try:
+            return self._make()
+        except (ImportError, OSError, ValueError) as error:
+            reason = f"{type(error).__name__}: {error}"
+        raise _NoClientError(f"the environment's proxy or certificates cannot be used: {reason}")
+
     def all(self) -> list[ClientT]:
         return list(self._clients)
 
@@ -114,8 +126,12 @@ class SyncTransport:
     """Sends from any number of threads of one process."""
 
     def __init__(self, url: str, key: SecretStr | None) -> None:
-        options = _client_options(url, key)
-        self._clients = _Clients(lambda: httpx.Client(**options))  # type: ignore[arg-type]
+        def make() -> httpx.Client:
+            client = httpx.Client(**_client_options(url, key))  # type: ignore[arg-type]
+            limit_waits(client)
+            return client
+
+        self._clients = _Clients(make)
 
     def send(self, request: Request, timeout: float) -> Reply | Failure:
         """Send one request and read the whole reply within `timeout` seconds."""
@@ -124,6 +140,7 @@ class SyncTransport:
         try:
             with (
                 self._clients.lease() as client,
+                time_limit(timeout),
                 client.stream(**_stream_arguments(request, timeout)) as response,  # type: ignore[arg-type]
             ):
                 for part in response.iter_bytes():
@@ -146,8 +163,10 @@ class AsyncTransport:
     """Sends from the tasks of one event loop."""
 
     def __init__(self, url: str, key: SecretStr | None) -> None:
-        options = _client_options(url, key)
-        self._clients = _Clients(lambda: httpx.AsyncClient(**options))  # type: ignore[arg-type]
+        def make() -> httpx.AsyncClient:
+            return httpx.AsyncClient(**_client_options(url, key))  # type: ignore[arg-type]
+
+        self._clients = _Clients(make)
 
     async def send(self, request: Request, timeout: float) -> Reply | Failure:  # noqa: ASYNC109
         """Send one request and read the whole reply within `timeout` seconds."""
@@ -196,6 +215,8 @@ def _timed_out(timeout: float) -> Failure:
 
 def _failure(error: Exception, timeout: float) -> Failure:
     """Say what went wrong on the way, and whether another try may help."""
+    if isinstance(error, _NoClientError):
+        return Failure(Cause.UNREACHABLE, str(error)[:300], connected=False)
     if isinstance(error, httpx.DecodingError):
         return Failure(Cause.PROTOCOL, "the reply's content encoding is broken")
     connected = not isinstance(

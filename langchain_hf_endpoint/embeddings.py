@@ -6,6 +6,7 @@ anything about requests.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.embeddings import Embeddings
@@ -70,7 +71,7 @@ class HFEndpointEmbeddings(BaseModel, Embeddings):
     def __init__(
         self,
         *,
-        endpoint: InferenceEndpoint | None = None,
+        endpoint: InferenceEndpoint | Mapping[str, Any] | None = None,
         rate_limiter: BaseRateLimiter | None = None,
         show_progress_bar: bool = False,
         **short: Any,
@@ -78,7 +79,7 @@ class HFEndpointEmbeddings(BaseModel, Embeddings):
         """Wrap an endpoint, or make one.
 
         Args:
-            endpoint: Where and how to embed.
+            endpoint: Where and how to embed, or a dump of that (which holds no key).
             rate_limiter: Instead of the endpoint's own.
             show_progress_bar: Show how far a call is.
             **short: What `InferenceEndpoint` takes (``url``, ``api_key``, …), instead of
@@ -88,6 +89,8 @@ class HFEndpointEmbeddings(BaseModel, Embeddings):
             SettingsError: Names every wrong field.
         """
         short = hidden("", short)
+        if isinstance(endpoint, Mapping):  # of a dump
+            endpoint = InferenceEndpoint(**hidden("", endpoint))
         if endpoint is None:
             endpoint = InferenceEndpoint(**short)
         elif short:
@@ -147,7 +150,7 @@ class HFEndpointEmbeddings(BaseModel, Embeddings):
         return await _results.aquery_vector(self._target, text)
 
     def embed_array(self, texts: list[str]) -> NDArray[np.float32]:
-        """Embed texts as `embed_documents` does, into one array: a ninth of the memory.
+        """Embed texts as `embed_documents` does, into one array: a tenth of the memory.
 
         Returns:
             Float32, shape ``(len(texts), dimensions)``.

@@ -154,12 +154,14 @@ class EmbeddingError(HFEndpointError):
 
     Attributes:
         completed: Text index -> its result, of the type that the call would have returned for it.
-        failures: Text index -> the error that befell it. Together they name every text.
+        failures: Text index -> the error that befell it. Together they name every text of a list;
+            of a stream, every one that was taken and did not come out.
     """
 
     completed: Mapping[int, Any] = MappingProxyType({})
     failures: Mapping[int, HFEndpointError] = MappingProxyType({})
     index: int | None = None
+    _yielded: int | None = None
 
     def __new__(cls, *_args: object, **_details: object) -> EmbeddingError:  # noqa: PYI034 - a factory gives subclasses
         """Make the bare object; the constructors of a second base class must not interfere."""
@@ -167,33 +169,49 @@ class EmbeddingError(HFEndpointError):
 
     @classmethod
     def of(
-        cls, completed: Mapping[int, Any], failures: Mapping[int, HFEndpointError]
+        cls,
+        completed: Mapping[int, Any],
+        failures: Mapping[int, HFEndpointError],
+        *,
+        yielded: int | None = None,
     ) -> EmbeddingError:
-        """Build the error from the results so far and the causes, by text index."""
+        """Build the error from the results so far and the causes, by text index.
+
+        Args:
+            completed: The results that are nowhere else.
+            failures: The causes.
+            yielded: How many texts of a stream have come out before.
+        """
         causes = {type(cause) for cause in failures.values()}
         first = min(failures)
         cause = failures[first]
         error_type = _also(type(cause)) if len(causes) == 1 else cls
         error = error_type.__new__(error_type)
-        total = len(completed) + len(failures)
+        total = len(completed) + len(failures) + (yielded or 0)
         HFEndpointError.__init__(
             error,
             f"{len(failures)} of {total} texts could not be embedded "
             f"(texts {_ranges(sorted(failures))}). The first: {cause}",
-            advice="The vectors of the others are in .completed, every cause is in .failures.",
+            advice=(
+                "The vectors of the others are in .completed, every cause is in .failures."
+                if yielded is None
+                else "The others have come out of the stream, every cause is in .failures."
+            ),
         )
         for name in vars(cause).keys() - {"problem", "advice"}:  # what its class promises
             setattr(error, name, getattr(cause, name))
         error.index = first
         error.completed = completed
         error.failures = failures
+        error._yielded = yielded  # noqa: SLF001 - this class makes it
         error.__cause__ = cause
         return error
 
     def __reduce__(self) -> tuple[Callable[..., HFEndpointError], tuple[object, ...]]:
         if not self.failures:  # made by hand
             return super().__reduce__()
-        return EmbeddingError.of, (dict(self.completed), dict(self.failures))
+        state = (dict(self.completed), dict(self.failures), self._yielded)
+        return _embedding_error, state
 
 
 class EndpointExistsError(HFEndpointError):
@@ -217,6 +235,12 @@ class ModelChangedError(HFEndpointError):
 
 class RegistryError(HFEndpointError):
     """A registry's file cannot be used: its mode, its format, a lock, a full disk, or closed."""
+
+
+def _embedding_error(
+    completed: Mapping[int, Any], failures: Mapping[int, HFEndpointError], yielded: int | None
+) -> EmbeddingError:
+    return EmbeddingError.of(completed, failures, yielded=yielded)
 
 
 _also_caught_as: dict[type[HFEndpointError], type[EmbeddingError]] = {}

@@ -41,6 +41,9 @@ VariableName: TypeAlias = Annotated[
 ]
 
 
+_LONGEST = 1_000_000  # seconds, eleven days; far larger ones overflow the system's clocks
+
+
 class RateLimit(Section):
     """How many requests may be sent.
 
@@ -77,10 +80,14 @@ class ServiceSettings(Section):
     max_batch_size: PositiveInteger | None = None
     max_concurrent_requests: PositiveInteger | None = None
     timeout: Annotated[
-        float, Field(strict=True, gt=0, allow_inf_nan=False), Allowed("seconds, more than 0")
+        float,
+        Field(strict=True, gt=0, le=_LONGEST, allow_inf_nan=False),
+        Allowed(f"seconds, more than 0, at most {_LONGEST:,}"),
     ] = 60.0
     max_wait: Annotated[
-        float, Field(strict=True, ge=0, allow_inf_nan=False), Allowed("seconds, 0 or more")
+        float,
+        Field(strict=True, ge=0, le=_LONGEST, allow_inf_nan=False),
+        Allowed(f"seconds, 0 or more, at most {_LONGEST:,}"),
     ] = 600.0
     allow_insecure_http: Flag = False
 
@@ -285,6 +292,13 @@ class TaskSettings(Section):
     dimensions: PositiveInteger | None = None
 
     _sides: ClassVar[tuple[str, str]] = ("query", "document")
+
+    @field_validator("query_prompt", "document_prompt", "query_prompt_name", "document_prompt_name")
+    @classmethod
+    def _check_prompt(cls, prompt: str | None) -> str | None:
+        if prompt is not None and any("\ud800" <= letter <= "\udfff" for letter in prompt):
+            raise ValueError("holds a lone surrogate, which no UTF-8 can carry")
+        return prompt
 
     @model_validator(mode="after")
     def _one_prompt_a_side(self) -> Self:

@@ -172,8 +172,11 @@ class Crew(Generic[TagT, T]):
         self.running += 1
         self._jobs.put((tag, conversation))
 
-    def next_result(self) -> tuple[TagT, T | BaseException]:
-        """Wait for whichever conversation ends next: its result, or the error that ended it.
+    def next_result(self, *, wait: bool = True) -> tuple[TagT, T | BaseException] | None:
+        """The result of whichever conversation ends next, or the error that ended it.
+
+        Args:
+            wait: Until there is one; else None comes where there is none yet.
 
         Raises:
             HFEndpointError: The process was forked meanwhile; its threads are the parent's.
@@ -184,7 +187,10 @@ class Crew(Generic[TagT, T]):
                 "a call that was begun before a fork cannot go on in the child",
                 advice="Begin a new one there.",
             )
-        tag, result = self._results.get()
+        try:
+            tag, result = self._results.get(block=wait)
+        except queue.Empty:
+            return None
         self.running -= 1
         return tag, result
 
@@ -284,11 +290,14 @@ class TaskCrew(Generic[TagT, T]):
         """Begin a conversation; `tag` comes back with its result."""
         self._tags[asyncio.create_task(self._driver.run(conversation))] = tag
 
-    async def next_result(self) -> tuple[TagT, T | BaseException]:
-        """Wait for whichever conversation ends next: its result, or the error that ended it."""
+    async def next_result(self, *, wait: bool = True) -> tuple[TagT, T | BaseException] | None:
+        """The async twin of `Crew.next_result`."""
         if not self._done:
-            done, _ = await asyncio.wait(self._tags, return_when=asyncio.FIRST_COMPLETED)
+            first, patience = asyncio.FIRST_COMPLETED, None if wait else 0
+            done, _ = await asyncio.wait(self._tags, return_when=first, timeout=patience)
             self._done.extend(done)
+        if not self._done:
+            return None
         task = self._done.pop()
         tag = self._tags.pop(task)
         if task.cancelled():

@@ -166,6 +166,10 @@ class Job(Generic[RowT]):
         wanted = self.plan.room > 0 and not self.plan.is_far_behind and not self.fatal
         return wanted and not source.is_exhausted
 
+    def may_take_more(self, source: Source | AsyncSource, running: int) -> bool:
+        """Whether a slow source is worth asking again before the next result is waited for."""
+        return source.is_slow and running < self.capacity and self.wants_text(source)
+
     def give_up(self) -> None:
         """After an error that the other batches would meet too: nothing more is sent."""
         if self.fatal:
@@ -214,7 +218,10 @@ def finished_texts(texts: Iterable[str], job: Job[RowT]) -> Iterator[PlannedText
                 if job.is_over(source):
                     break
                 continue  # a stream that had to wait for its oldest texts goes on
-            job.settle(*crew.next_result())
+            ended = crew.next_result(wait=not job.may_take_more(source, crew.running))
+            if ended is None:
+                continue
+            job.settle(*ended)
             if job.fatal and not driver.stop.is_set():
                 driver.stop.set()
                 job.give_up()
@@ -245,7 +252,10 @@ async def afinished_texts(
                 if job.is_over(source):
                     break
                 continue  # a stream that had to wait for its oldest texts goes on
-            job.settle(*await crew.next_result())
+            ended = await crew.next_result(wait=not job.may_take_more(source, crew.running))
+            if ended is None:
+                continue
+            job.settle(*ended)
             if job.fatal and not driver.stop.is_set():
                 driver.stop.set()
                 job.give_up()

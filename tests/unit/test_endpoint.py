@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from langchain_hf_endpoint import (
     ChunkingSettings,
     EndpointDescription,
+    HFEndpointEmbeddings,
     InferenceEndpoint,
     ServiceSettings,
     SettingsError,
@@ -381,3 +382,21 @@ def test_a_description_is_a_frozen_value():
     assert all(getattr(description, name) is None for name in unknown)
     with pytest.raises(dataclasses.FrozenInstanceError):
         description.dimensions = 768
+
+
+def test_a_copy_with_changes_is_checked_as_a_new_endpoint_is():
+    endpoint = InferenceEndpoint(url="https://embed.example.org", api_key="hf_canary")
+    service = endpoint.service_settings
+    slower = service.model_copy(update={"timeout": 5.0})
+    assert (slower.timeout, slower.url, slower.find_key()) == (5.0, service.url, service.find_key())
+    assert "hf_other" not in repr(service.model_copy(update={"api_key": "hf_other"}))
+    with pytest.raises(SettingsError, match="timeout"):
+        service.model_copy(update={"timeout": -5})
+    with pytest.raises(SettingsError, match="url"):
+        service.model_copy(update={"url": "http://embed.example.org"})
+    assert endpoint.model_copy() == endpoint
+
+
+def test_embeddings_can_be_made_of_a_dump_of_theirs():
+    embeddings = HFEndpointEmbeddings(url="https://embed.example.org", show_progress_bar=True)
+    assert HFEndpointEmbeddings.model_validate(embeddings.model_dump()) == embeddings

@@ -100,3 +100,22 @@ def test_a_hiccup_at_the_question_does_not_change_the_vectors(drive, server, mak
 
 def _info_else_vectors(request):
     return (answer(200, E5) if request.method == "GET" else vectors)(request)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"dialect": "hugging_face"}, {"url": URL + "/v1/embeddings", "dialect": "auto"}],
+    ids=str,
+)
+def test_a_description_does_not_change_the_vectors_where_no_other_process_would_ask(
+    drive, server, make, caplog, settings
+):
+    """Where `/info` is not asked before the first input, what `describe` learns must not matter."""
+    info = answer(200, {"model_id": "intfloat/e5-small-v2", "max_client_batch_size": 32})
+    server.script(vectors, info)
+    server.behave(vectors)
+    embeddings = make(**settings)
+    before = drive.query(embeddings, "one text")
+    assert drive.describe(embeddings.endpoint).model_id == "intfloat/e5-small-v2"
+    assert drive.query(embeddings, "one text") == before
+    assert "query_prompt" in caplog.text

@@ -1,0 +1,82 @@
+"""One attempt, step by step, as a driver sees it."""
+
+from contextlib import closing
+
+import pytest
+
+from langchain_hf_endpoint._attempts import send
+from langchain_hf_endpoint._call import Call
+from langchain_hf_endpoint._learned import Learned
+from langchain_hf_endpoint._retrying import RetryPolicy
+from langchain_hf_endpoint._steps import Enter, Pause, Send
+from langchain_hf_endpoint._window import Window
+from langchain_hf_endpoint._wire import Reply, Request
+from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
+from langchain_hf_endpoint.settings import ServiceSettings, TaskSettings
+
+REQUEST = Request("POST", "https://embed.example.org")
+
+
+class Bench:
+    """A window of one place, a limiter of one permit a second, and a clock that is set by hand."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.window = Window(lambda: self.now)
+        self.window.bound(requests=1)
+        self.limiter = RequestsPerMinuteLimiter(60, clock=lambda: self.now)
+
+    def attempt(self, lane="document"):
+        call = Call(
+            service=ServiceSettings(url=REQUEST.url),
+            task=TaskSettings(),
+            lane=lane,
+            learned=Learned(),
+            window=self.window,
+            limiter=self.limiter,
+            policy=RetryPolicy(600),
+            sends_key=False,
+            redact=str,
+            clock=lambda: self.now,
+        )
+        return closing(send(REQUEST, 1, 60.0, call))
+
+    @staticmethod
+    def enters(step):
+        return isinstance(step, Enter) and step.place.enter(lambda: None)
+
+
+def test_a_document_that_waits_for_its_permit_lets_a_query_have_the_place():
+    bench = Bench()
+    assert bench.limiter.acquire(blocking=False)
+    with bench.attempt() as document, bench.attempt("query") as query:
+        assert bench.enters(next(document))
+        assert isinstance(document.send(None), Pause)
+        assert bench.enters(next(query))
+        pause = query.send(None)
+        assert isinstance(pause, Pause)
+        bench.now += pause.seconds
+        assert bench.enters(query.send(None))
+        assert isinstance(query.send(None), Send)
+
+
+def test_an_attempt_that_is_closed_while_it_waits_leaves_nothing_taken():
+    bench = Bench()
+    assert bench.limiter.acquire(blocking=False)
+    with bench.attempt() as document:
+        assert bench.enters(next(document))
+        assert isinstance(document.send(None), Pause)
+    assert "0 in flight" in repr(bench.window)
+    assert repr(bench.limiter).endswith("query 0, document 0>")
+
+
+def test_an_attempt_ends_with_the_reply_and_leaves_its_place():
+    bench = Bench()
+    with bench.attempt() as document:
+        assert bench.enters(next(document))
+        assert isinstance(document.send(None), Send)
+        reply = Reply(200, {}, b"[]")
+        with pytest.raises(StopIteration) as end:
+            document.send(reply)
+        assert end.value.value is reply
+    assert "0 in flight" in repr(bench.window)

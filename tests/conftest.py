@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,11 @@ def _keep_on_loopback(event: str, args: tuple[object, ...]) -> None:
 
 
 sys.addaudithook(_keep_on_loopback)
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what it puts into the background so, and our children would inherit it: those
+    # that are to be interrupted would not be.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -172,11 +172,12 @@ class Crew(Generic[TagT, T]):
         self.running += 1
         self._jobs.put((tag, conversation))
 
-    def next_result(self, *, wait: bool = True) -> tuple[TagT, T | BaseException] | None:
+    def next_result(self, patience: float | None) -> tuple[TagT, T | BaseException] | None:
         """The result of whichever conversation ends next, or the error that ended it.
 
         Args:
-            wait: Until there is one; else None comes where there is none yet.
+            patience: Seconds to wait for one; None comes where there is none by then. Without a
+                limit where it is None.
 
         Raises:
             HFEndpointError: The process was forked meanwhile; its threads are the parent's.
@@ -188,7 +189,7 @@ class Crew(Generic[TagT, T]):
                 advice="Begin a new one there.",
             )
         try:
-            tag, result = self._results.get(block=wait)
+            tag, result = self._results.get(timeout=patience)
         except queue.Empty:
             return None
         self.running -= 1
@@ -290,10 +291,10 @@ class TaskCrew(Generic[TagT, T]):
         """Begin a conversation; `tag` comes back with its result."""
         self._tags[asyncio.create_task(self._driver.run(conversation))] = tag
 
-    async def next_result(self, *, wait: bool = True) -> tuple[TagT, T | BaseException] | None:
+    async def next_result(self, patience: float | None) -> tuple[TagT, T | BaseException] | None:
         """The async twin of `Crew.next_result`."""
         if not self._done:
-            first, patience = asyncio.FIRST_COMPLETED, None if wait else 0
+            first = asyncio.FIRST_COMPLETED
             done, _ = await asyncio.wait(self._tags, return_when=first, timeout=patience)
             self._done.extend(done)
         if not self._done:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -37,6 +38,7 @@ RowT = TypeVar("RowT")
 # a look-ahead from a server that works: the longest inputs come first, and may all be too long.
 _REJECTED_BY_A_NEW_SERVER = 3
 _REJECTED_BY_A_WORKING_SERVER = 20
+_A_MOMENT = 0.05  # seconds: most servers have answered by then
 _WORTH_A_THREAD = 50_000  # characters whose chunking would be felt on an event loop
 
 
@@ -166,9 +168,10 @@ class Job(Generic[RowT]):
         wanted = self.plan.room > 0 and not self.plan.is_far_behind and not self.fatal
         return wanted and not source.is_exhausted
 
-    def may_take_more(self, source: Source | AsyncSource, running: int) -> bool:
-        """Whether a slow source is worth asking again before the next result is waited for."""
-        return source.is_slow and running < self.capacity and self.wants_text(source)
+    def patience(self, source: Source | AsyncSource, running: int) -> float | None:
+        """How long to wait for a result before a slow source is asked again; None: for any time."""
+        asks_on = source.is_slow and running < self.capacity and self.wants_text(source)
+        return _A_MOMENT if asks_on else None
 
     def give_up(self) -> None:
         """After an error that the other batches would meet too: nothing more is sent."""
@@ -218,7 +221,7 @@ def finished_texts(texts: Iterable[str], job: Job[RowT]) -> Iterator[PlannedText
                 if job.is_over(source):
                     break
                 continue  # a stream that had to wait for its oldest texts goes on
-            ended = crew.next_result(wait=not job.may_take_more(source, crew.running))
+            ended = crew.next_result(job.patience(source, crew.running))
             if ended is None:
                 continue
             job.settle(*ended)
@@ -238,7 +241,7 @@ async def afinished_texts(
     job.open_plan()
     source = AsyncSource(texts) if isinstance(texts, AsyncIterable) else Source(texts)
     crew: TaskCrew[Batch[RowT], list[Outcome[RowT]]] = TaskCrew(driver)
-    async with crew:
+    async with crew, source if isinstance(source, AsyncSource) else nullcontext():
         while True:
             while crew.running < job.capacity:
                 await _afill(source, job)
@@ -252,7 +255,7 @@ async def afinished_texts(
                 if job.is_over(source):
                     break
                 continue  # a stream that had to wait for its oldest texts goes on
-            ended = await crew.next_result(wait=not job.may_take_more(source, crew.running))
+            ended = await crew.next_result(job.patience(source, crew.running))
             if ended is None:
                 continue
             job.settle(*ended)

@@ -5,11 +5,14 @@ It knows how much is taken at once. It must not know what the texts are for.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
+
+    from typing_extensions import Self
 
 _MOST_CHARACTERS = 1_000_000  # at once, so that a look-ahead of books stays small
 _MOST_SECONDS = 0.05  # at once, so that a slow source's first texts do not wait for its later ones
@@ -57,21 +60,40 @@ class Source(_Ending):
 
 
 class AsyncSource(_Ending):
-    """Texts of an async iterable."""
+    """Texts of an async iterable, which is asked for one text at a time and never waited for long.
+
+    To be left as a context manager: the question that is open then is taken back.
+    """
 
     def __init__(self, texts: AsyncIterable[str]) -> None:
         super().__init__()
         self._texts = aiter(texts)
+        self._asked: asyncio.Future[str] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._asked is not None:
+            self._asked.cancel()
+            await asyncio.wait({self._asked})
 
     async def take(self, most: float) -> list[str]:
-        """Up to so many texts; fewer where they are long, or where there are no more."""
+        """Up to so many texts; fewer where they are long, keep us waiting, or are at an end."""
         taken: list[str] = []
         characters, begun, self.is_slow = 0, time.monotonic(), False
         try:
-            while len(taken) < most and characters < _MOST_CHARACTERS and not self.is_slow:
-                taken.append(await anext(self._texts))
+            while len(taken) < most and characters < _MOST_CHARACTERS:
+                if self._asked is None:
+                    self._asked = asyncio.ensure_future(anext(self._texts))
+                left = max(0.0, begun + _MOST_SECONDS - time.monotonic())
+                done, _ = await asyncio.wait({self._asked}, timeout=left)
+                if not done:
+                    self.is_slow = True  # the answer, when it comes, is the first of the next take
+                    break
+                answered, self._asked = self._asked, None
+                taken.append(answered.result())
                 characters += total_length(taken[-1:])
-                self.is_slow = time.monotonic() - begun > _MOST_SECONDS
         except Exception as error:  # noqa: BLE001 - raised when what came before it is done
             self._end(error)
         return taken

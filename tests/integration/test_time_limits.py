@@ -4,7 +4,7 @@ import asyncio
 import os
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 
 import pytest
 from tei_double import expected_vector
@@ -81,6 +81,38 @@ def test_the_first_texts_of_a_slow_source_do_not_wait_for_its_later_ones(drive, 
     chunks = drive.stream(connect(), texts(), each=lambda _chunk: taken_when_out.append(len(taken)))
     assert [chunk.text for chunk in chunks] == [f"text {number}" for number in range(40)]
     assert taken_when_out[0] < 20  # it was all of them
+
+
+async def test_a_text_of_an_async_source_comes_out_before_the_next_one_is_there(connect):
+    embeddings, out = connect(), asyncio.Event()
+
+    async def texts():
+        for number in range(3):
+            yield f"text {number}"
+            await asyncio.wait_for(out.wait(), 20)
+            out.clear()
+
+    seen = []
+    async for chunk in embeddings.astream_chunks(texts()):
+        seen.append(chunk.text)
+        out.set()
+    assert seen == ["text 0", "text 1", "text 2"]
+
+
+async def test_a_stream_that_is_left_takes_its_question_to_the_source_back(connect):
+    ended = asyncio.Event()
+
+    async def texts():
+        try:
+            yield "the only one"
+            await asyncio.sleep(3600)
+        finally:
+            ended.set()
+
+    async with aclosing(connect().astream_chunks(texts())) as stream:
+        assert (await anext(stream)).text == "the only one"
+    await asyncio.wait_for(ended.wait(), 20)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

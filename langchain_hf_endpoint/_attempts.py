@@ -57,7 +57,7 @@ class Attempts:
         """How long the next attempt may wait for its permit; None for the first: any time."""
         if self._failing_since is None:
             return None
-        return max(0.0, self._call.policy.max_wait - (self._call.clock() - self._failing_since))
+        return max(0.0, self._call.policy.max_wait - self._elapsed(self._failing_since))
 
     def after(self, failure: Failure) -> Pause | None:
         """Count a failed attempt and say how to go on; None where there is to be no other.
@@ -65,12 +65,12 @@ class Attempts:
         Tells those who share the endpoint what a refusal means for them. The budget begins with
         the first failure: a long wait for the first permit must not use it up.
         """
-        call, now = self._call, self._call.clock()
+        call = self._call
         self.count += 1
         self.time_outs += failure.timed_out
         if self._failing_since is None:
-            self._failing_since = now
-        elapsed = now - self._failing_since
+            self._failing_since = call.clock()
+        elapsed = self._elapsed(self._failing_since)
         delay = call.policy.delay(failure, self.count, elapsed)
         _slow_down(failure, delay, call)
         if delay is None:
@@ -86,6 +86,9 @@ class Attempts:
             call.policy.max_wait,
         )
         return Pause(delay, _WHY.get(failure.cause, Waiting.RETRY))
+
+    def _elapsed(self, since: float) -> float:
+        return self._call.clock() - since
 
     def _is_worth_saying(self, elapsed: float) -> bool:
         """Once for each call that takes long: ten silent minutes are a mystery."""

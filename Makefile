@@ -13,7 +13,7 @@ demo: $(VENV)/demo.stamp  ## embed a book on the embedded default and ask it fiv
 	$(BIN)/python examples/quickstart.py
 
 test: $(VENV)/dev.stamp  ## run the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 lint: $(VENV)/dev.stamp  ## check style, types and layers
 	$(BIN)/ruff format --check .

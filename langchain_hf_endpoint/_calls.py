@@ -52,15 +52,20 @@ def document_job(
     job.chunking = settings.chunking_settings
     job.keep = not is_stream
     job.progress = progress
-    job.plan_first = progress is not None and not is_stream
     return job
 
 
 def query_job(
-    settings: Settings, keeper: Keeper[RowT], *, limiter: BaseRateLimiter | None = None
+    settings: Settings,
+    keeper: Keeper[RowT],
+    *,
+    limiter: BaseRateLimiter | None = None,
+    progress: Progress | None = None,
 ) -> Job[RowT]:
     """A call that embeds a query: it is left whole, and travels before documents."""
-    return _job(settings, "query", keeper, limiter)
+    job = _job(settings, "query", keeper, limiter)
+    job.progress = progress
+    return job
 
 
 def _job(

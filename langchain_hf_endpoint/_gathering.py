@@ -5,7 +5,7 @@ It knows which texts failed and which results are there. It must not know what a
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from langchain_hf_endpoint._engine import afinished_texts, finished_texts
@@ -13,7 +13,7 @@ from langchain_hf_endpoint._failing import named
 from langchain_hf_endpoint.errors import EmbeddingError, HFEndpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from langchain_hf_endpoint._engine import Job
     from langchain_hf_endpoint._plan import PlannedText
@@ -57,14 +57,13 @@ def gather(
         EmbeddingError: Some failed; the results of the others are in it.
     """
     gathered = _Gathered(len(texts), make)
-    try:
-        for text in finished_texts(texts, job):
-            gathered.take(text)
-    except HFEndpointError as error:
-        gathered.failures.fatal = error
-    finally:
-        close(job.progress)
-    return gathered.all()
+    with reported(job.progress):
+        try:
+            for text in finished_texts(texts, job):
+                gathered.take(text)
+        except HFEndpointError as error:
+            gathered.failures.fatal = error
+        return gathered.all()
 
 
 async def agather(
@@ -72,15 +71,14 @@ async def agather(
 ) -> list[ResultT]:
     """The async twin of `gather`."""
     gathered = _Gathered(len(texts), make)
-    try:
-        async with aclosing(afinished_texts(texts, job)) as finished:
-            async for text in finished:
-                gathered.take(text)
-    except HFEndpointError as error:
-        gathered.failures.fatal = error
-    finally:
-        close(job.progress)
-    return gathered.all()
+    with reported(job.progress):
+        try:
+            async with aclosing(afinished_texts(texts, job)) as finished:
+                async for text in finished:
+                    gathered.take(text)
+        except HFEndpointError as error:
+            gathered.failures.fatal = error
+        return gathered.all()
 
 
 class _Gathered(Generic[RowT, ResultT]):
@@ -108,7 +106,17 @@ class _Gathered(Generic[RowT, ResultT]):
         return list(self._results.values())
 
 
-def close(progress: Progress | None) -> None:
-    """Take the progress bar away, if there is one."""
-    if progress is not None:
-        progress.close()
+@contextmanager
+def reported(progress: Progress | None) -> Iterator[None]:
+    """Tell whoever follows the call when it is over, and what it failed with."""
+    error: BaseException | None = None
+    try:
+        yield
+    except GeneratorExit:  # a stream that its user has enough of did not fail
+        raise
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        if progress is not None:
+            progress.close(error)

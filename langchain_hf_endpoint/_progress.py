@@ -47,7 +47,7 @@ class ProgressBar:
             self._said_until = time.monotonic() + seconds
             self._bar.set_postfix_str(f"{why.value}, {seconds:.0f} s")
 
-    def close(self) -> None:
+    def close(self, error: BaseException | None = None) -> None:  # noqa: ARG002 - the caller sees it
         """The call is over."""
         with self._lock:
             self._bar.close()

@@ -15,7 +15,8 @@ import numpy as np
 
 from langchain_hf_endpoint._calls import document_job, query_job
 from langchain_hf_endpoint._engine import afinished_texts, finished_texts
-from langchain_hf_endpoint._gathering import Failures, agather, close, gather
+from langchain_hf_endpoint._following import followers
+from langchain_hf_endpoint._gathering import Failures, agather, gather, reported
 from langchain_hf_endpoint._plan import check_text
 from langchain_hf_endpoint._pooling import ARRAYS, LISTS
 from langchain_hf_endpoint._runtime import runtime_of
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._engine import Job
     from langchain_hf_endpoint._plan import PlannedText
     from langchain_hf_endpoint._pooling import Keeper
-    from langchain_hf_endpoint._steps import Progress
 
     Vector = list[float]
     Array = NDArray[np.float32]
@@ -54,16 +54,24 @@ class Target:
     limiter: BaseRateLimiter | None = None
     show_progress_bar: bool = False
 
-    def documents(self, keeper: Keeper[RowT], *, is_stream: bool = False) -> Job[RowT]:
-        """A call that embeds documents."""
-        progress = _progress_bar() if self.show_progress_bar else None
-        return document_job(
+    def documents(
+        self, operation: str, keeper: Keeper[RowT], *, is_stream: bool = False
+    ) -> Job[RowT]:
+        """A call that embeds documents; `operation` is the method, as tracing names it."""
+        url = self.settings.service_settings.url
+        bar = self.show_progress_bar
+        progress = followers(operation, url, show_bar=bar, is_current=not is_stream)
+        job = document_job(
             self.settings, keeper, limiter=self.limiter, progress=progress, is_stream=is_stream
         )
+        job.plan_first = bar and not is_stream
+        return job
 
     def query(self) -> Job[Vector]:
         """A call that embeds one query."""
-        return query_job(self.settings, LISTS, limiter=self.limiter)
+        url = self.settings.service_settings.url
+        span = followers("embed_query", url, show_bar=False, is_current=True)
+        return query_job(self.settings, LISTS, limiter=self.limiter, progress=span)
 
 
 def vectors(target: Target, texts: Iterable[str]) -> list[Vector]:
@@ -71,7 +79,7 @@ def vectors(target: Target, texts: Iterable[str]) -> list[Vector]:
     checked = _checked(texts)
     if not checked:
         return []
-    job = target.documents(LISTS)
+    job = target.documents("embed_documents", LISTS)
     return gather(checked, job, lambda text: _pooled(text, job))
 
 
@@ -80,7 +88,7 @@ async def avectors(target: Target, texts: Iterable[str]) -> list[Vector]:
     checked = _checked(texts)
     if not checked:
         return []
-    job = target.documents(LISTS)
+    job = target.documents("embed_documents", LISTS)
     return await agather(checked, job, lambda text: _pooled(text, job))
 
 
@@ -88,8 +96,9 @@ def query_vector(target: Target, text: str) -> Vector:
     """The vector of a query."""
     check_text(text, 0)
     job = target.query()
-    for finished in finished_texts([text], job):
-        return _only_vector(finished, job)
+    with reported(job.progress):
+        for finished in finished_texts([text], job):
+            return _only_vector(finished, job)
     raise AssertionError("a text went in and none came out")
 
 
@@ -97,9 +106,10 @@ async def aquery_vector(target: Target, text: str) -> Vector:
     """The async twin of `query_vector`."""
     check_text(text, 0)
     job = target.query()
-    async with aclosing(afinished_texts([text], job)) as finished_alone:
-        async for finished in finished_alone:
-            return _only_vector(finished, job)
+    with reported(job.progress):
+        async with aclosing(afinished_texts([text], job)) as finished_alone:
+            async for finished in finished_alone:
+                return _only_vector(finished, job)
     raise AssertionError("a text went in and none came out")
 
 
@@ -108,7 +118,7 @@ def matrix(target: Target, texts: Iterable[str]) -> Array:
     checked = _checked(texts)
     if not checked:
         return _no_rows(target)
-    job = target.documents(ARRAYS)
+    job = target.documents("embed_array", ARRAYS)
     filling = _Filling(len(checked), job)
     gather(checked, job, filling.put)
     return filling.matrix
@@ -119,7 +129,7 @@ async def amatrix(target: Target, texts: Iterable[str]) -> Array:
     checked = _checked(texts)
     if not checked:
         return _no_rows(target)
-    job = target.documents(ARRAYS)
+    job = target.documents("embed_array", ARRAYS)
     filling = _Filling(len(checked), job)
     await agather(checked, job, filling.put)
     return filling.matrix
@@ -128,13 +138,17 @@ async def amatrix(target: Target, texts: Iterable[str]) -> Array:
 def chunks(target: Target, texts: Iterable[str]) -> list[list[EmbeddedChunk]]:
     """The embedded chunks of each text."""
     checked = _checked(texts)
-    return gather(checked, target.documents(ARRAYS), _embedded) if checked else []
+    return gather(checked, target.documents("embed_chunks", ARRAYS), _embedded) if checked else []
 
 
 async def achunks(target: Target, texts: Iterable[str]) -> list[list[EmbeddedChunk]]:
     """The async twin of `chunks`."""
     checked = _checked(texts)
-    return await agather(checked, target.documents(ARRAYS), _embedded) if checked else []
+    return (
+        await agather(checked, target.documents("embed_chunks", ARRAYS), _embedded)
+        if checked
+        else []
+    )
 
 
 def chunk_stream(target: Target, texts: Iterable[str]) -> Generator[EmbeddedChunk, None, None]:
@@ -144,17 +158,16 @@ def chunk_stream(target: Target, texts: Iterable[str]) -> Generator[EmbeddedChun
 
 
 def _chunk_stream(texts: Iterable[str], target: Target) -> Generator[EmbeddedChunk, None, None]:
-    job = target.documents(ARRAYS, is_stream=True)
+    job = target.documents("stream_chunks", ARRAYS, is_stream=True)
     failures = Failures()
-    try:
-        for text in finished_texts(texts, job):
-            if not failures.take(text):
-                yield from _embedded(text)
-    except HFEndpointError as error:
-        failures.fatal = error
-    finally:
-        close(job.progress)
-    failures.raise_any()
+    with reported(job.progress):
+        try:
+            for text in finished_texts(texts, job):
+                if not failures.take(text):
+                    yield from _embedded(text)
+        except HFEndpointError as error:
+            failures.fatal = error
+        failures.raise_any()
 
 
 def achunk_stream(
@@ -169,19 +182,18 @@ def achunk_stream(
 async def _achunk_stream(
     texts: Iterable[str] | AsyncIterable[str], target: Target
 ) -> AsyncGenerator[EmbeddedChunk, None]:
-    job = target.documents(ARRAYS, is_stream=True)
+    job = target.documents("stream_chunks", ARRAYS, is_stream=True)
     failures = Failures()
-    try:
-        async with aclosing(afinished_texts(texts, job)) as finished:
-            async for text in finished:
-                if not failures.take(text):
-                    for embedded in _embedded(text):
-                        yield embedded
-    except HFEndpointError as error:
-        failures.fatal = error
-    finally:
-        close(job.progress)
-    failures.raise_any()
+    with reported(job.progress):
+        try:
+            async with aclosing(afinished_texts(texts, job)) as finished:
+                async for text in finished:
+                    if not failures.take(text):
+                        for embedded in _embedded(text):
+                            yield embedded
+        except HFEndpointError as error:
+            failures.fatal = error
+        failures.raise_any()
 
 
 class _Filling:
@@ -253,9 +265,3 @@ def _refuse_a_string(texts: object) -> None:
             f"texts must be several strings, such as a list, not one {kind}",
             advice="Put a single text into a list.",
         )
-
-
-def _progress_bar() -> Progress:
-    from langchain_hf_endpoint._progress import ProgressBar  # noqa: PLC0415 - tqdm loads late
-
-    return ProgressBar("embedding")

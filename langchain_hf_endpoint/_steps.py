@@ -76,5 +76,5 @@ class Progress(Protocol):
     def waits(self, why: Waiting, seconds: float) -> None:
         """A request waits."""
 
-    def close(self) -> None:
-        """The call is over."""
+    def close(self, error: BaseException | None = None) -> None:
+        """The call is over; `error` is what it ended with, if it failed."""

@@ -114,7 +114,7 @@ class EndpointFigures:
     def done(self, chunks: int) -> None:
         """Nothing is counted."""
 
-    def close(self) -> None:
+    def close(self, error: BaseException | None = None) -> None:
         """Nothing is kept open."""
 
     def sent(self, inputs: int) -> None:

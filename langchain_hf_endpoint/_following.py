@@ -1,0 +1,59 @@
+"""Who follows a call: a progress bar, a span, both or nobody.
+
+It knows who may be told. It must not know what they make of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from langchain_hf_endpoint._tracing import call_span
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from langchain_hf_endpoint._steps import Progress, Waiting
+
+
+def followers(operation: str, url: str, *, show_bar: bool, is_current: bool) -> Progress | None:
+    """Whoever is to be told how a call goes; None where nobody is.
+
+    Args:
+        operation: The method that was called.
+        url: The endpoint's.
+        show_bar: Whether the user wants a progress bar.
+        is_current: Whether the call runs to its end without giving way to its caller's other work.
+    """
+    span = call_span(operation, url, is_current=is_current)
+    if span is None or not show_bar:
+        return span or (_progress_bar() if show_bar else None)
+    return _Several((span, _progress_bar()))
+
+
+def _progress_bar() -> Progress:
+    from langchain_hf_endpoint._progress import ProgressBar  # noqa: PLC0415 - tqdm loads late
+
+    return ProgressBar("embedding")
+
+
+class _Several:
+    """Passes everything on to each."""
+
+    def __init__(self, several: Sequence[Progress]) -> None:
+        self._several = several
+
+    def planned(self, chunks: int) -> None:
+        for one in self._several:
+            one.planned(chunks)
+
+    def done(self, chunks: int) -> None:
+        for one in self._several:
+            one.done(chunks)
+
+    def waits(self, why: Waiting, seconds: float) -> None:
+        for one in self._several:
+            one.waits(why, seconds)
+
+    def close(self, error: BaseException | None = None) -> None:
+        for one in self._several:
+            one.close(error)

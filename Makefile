@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint docs bench clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -21,13 +21,17 @@ lint: $(VENV)/dev.stamp  ## check style, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(VENV)-docs/stamp  ## build the documentation site into site/, every warning an error
+	$(VENV)-docs/bin/python docs/figures/draw_grants.py
+	$(VENV)-docs/bin/zensical build --clean --strict
+
 bench: $(VENV)/dev.stamp  ## measure against a bare client, LangChain's limiter and NLTK
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/limiter.py
 	$(BIN)/python benchmarks/chunking.py
 
 clean:  ## remove what was built
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-* dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -39,4 +43,10 @@ $(VENV)/demo.stamp: $(BIN)/python pyproject.toml
 
 $(VENV)/dev.stamp: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[local]' --group dev
+	@touch $@
+
+$(VENV)-docs/stamp: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(VENV)-docs/bin/python -m pip install --quiet --editable . --group docs
 	@touch $@

@@ -45,13 +45,13 @@ class HFEndpointEmbeddings(BaseModel, Embeddings):
     be called from many threads and inside a running event loop, async ones from several loops.
 
     Example:
-        .. code-block:: python
+        ```python
+        from langchain_hf_endpoint import HFEndpointEmbeddings
 
-            from langchain_hf_endpoint import HFEndpointEmbeddings
-
-            embeddings = HFEndpointEmbeddings(url="https://…", api_key="hf_…")
-            vectors = embeddings.embed_documents(["A text.", "Another."])
-            vector = embeddings.embed_query("Which text?")
+        embeddings = HFEndpointEmbeddings(url="https://…", api_key="hf_…")
+        vectors = embeddings.embed_documents(["A text.", "Another."])
+        vector = embeddings.embed_query("Which text?")
+        ```
 
     Attributes:
         endpoint: Where and how to embed.

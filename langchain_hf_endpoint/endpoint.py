@@ -68,9 +68,9 @@ class InferenceEndpoint(Section):
     used.
 
     Example:
-        .. code-block:: python
-
-            endpoint = InferenceEndpoint(url="https://…", api_key="hf_…")
+        ```python
+        endpoint = InferenceEndpoint(url="https://…", api_key="hf_…")
+        ```
 
     Attributes:
         inference_id: Lower-case letters, digits, ``_``, ``-`` and ``.``, at most 100 characters.

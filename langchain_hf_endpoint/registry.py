@@ -43,19 +43,19 @@ class InferenceEndpoints:
     ``[]``, ``in``, ``len``, iteration, `keys`. Nothing else gives a key out.
 
     Example:
-        .. code-block:: python
+        ```python
+        from langchain_hf_endpoint import HFEndpointEmbeddings, InferenceEndpoints
 
-            from langchain_hf_endpoint import HFEndpointEmbeddings, InferenceEndpoints
-
-            with InferenceEndpoints("endpoints.db") as endpoints:
-                endpoints.put(
-                    inference_id="hugging-face-embeddings",
-                    inference_config={
-                        "service": "hugging_face",
-                        "service_settings": {"api_key": "hf_…", "url": "https://…"},
-                    },
-                )
-                embeddings = HFEndpointEmbeddings(endpoint=endpoints["hugging-face-embeddings"])
+        with InferenceEndpoints("endpoints.db") as endpoints:
+            endpoints.put(
+                inference_id="hugging-face-embeddings",
+                inference_config={
+                    "service": "hugging_face",
+                    "service_settings": {"api_key": "hf_…", "url": "https://…"},
+                },
+            )
+            embeddings = HFEndpointEmbeddings(endpoint=endpoints["hugging-face-embeddings"])
+        ```
 
     Args:
         path: An SQLite file. It is made, with mode 0600, where there is none. Default: in memory.

@@ -24,6 +24,16 @@ class LocalTurn(Protocol):
         """Leave the line, if still in it."""
 
 
+class LocalLimiter(Protocol):
+    """A limiter of this process."""
+
+    def reserve(self, lane: Lane = "document", max_wait: float | None = None) -> LocalTurn:
+        """Line up for a permit without waiting for it."""
+
+    def penalize(self, seconds: float) -> None:
+        """Let nobody start for so long."""
+
+
 @runtime_checkable
 class DistantTurn(Protocol):
     """A place in a line that is kept elsewhere: asking takes a journey."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         UnknownEndpointError,
     )
     from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
+    from langchain_hf_endpoint.redis import RedisRequestsPerMinuteLimiter
     from langchain_hf_endpoint.registry import InferenceEndpoints
     from langchain_hf_endpoint.settings import (
         ChunkingSettings,
@@ -71,6 +72,7 @@ _ROOMS = {
         "UnknownEndpointError",
     ),
     "limiter": ("RequestsPerMinuteLimiter",),
+    "redis": ("RedisRequestsPerMinuteLimiter",),
     "registry": ("InferenceEndpoints",),
     "settings": ("ChunkingSettings", "RateLimit", "ServiceSettings", "TaskSettings"),
     "splitter": ("HFEndpointTextSplitter",),
@@ -100,6 +102,7 @@ __all__ = [
     "ProtocolError",
     "RateLimit",
     "RateLimitedError",
+    "RedisRequestsPerMinuteLimiter",
     "RegistryError",
     "RequestsPerMinuteLimiter",
     "ServerError",

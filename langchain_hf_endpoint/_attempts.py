@@ -10,18 +10,18 @@ import dataclasses
 import logging
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from langchain_hf_endpoint._steps import AcquireFrom, Enter, Pause, Send, Waiting
+from langchain_hf_endpoint._limiting.reserving import DistantTurn, ReservingLimiter
+from langchain_hf_endpoint._steps import AcquireFrom, Ask, Enter, Pause, Send, Waiting
 from langchain_hf_endpoint._urls import host_of, is_dedicated_endpoint
-from langchain_hf_endpoint._wire import Cause, Reply
-from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
+from langchain_hf_endpoint._wire import Cause, Failure, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from langchain_hf_endpoint._call import Call
+    from langchain_hf_endpoint._limiting.reserving import LocalTurn
     from langchain_hf_endpoint._steps import Answer, Step
-    from langchain_hf_endpoint._wire import Failure, Request
-    from langchain_hf_endpoint.limiter import Turn
+    from langchain_hf_endpoint._wire import Request
 
     T = TypeVar("T")
     Conversation: TypeAlias = Generator[Step, Answer, T]
@@ -103,8 +103,8 @@ def _slow_down(failure: Failure, delay: float | None, call: Call) -> None:
         return
     call.window.refused(is_waking=call.learned.is_waking)
     stated = failure.retry_after
-    if stated and delay is not None and isinstance(call.limiter, RequestsPerMinuteLimiter):
-        call.limiter.penalize(stated)
+    if stated and delay is not None and isinstance(call.limiter, ReservingLimiter):
+        call.limiter.penalize_soon(stated)
 
 
 def send(
@@ -114,16 +114,17 @@ def send(
 
     Raises:
         RateLimitedError: The permit is more than `patience` seconds away.
+        HFEndpointError: A limiter that is kept elsewhere does not answer.
     """
     place = call.window.place(inputs, call.lane)
-    turn: Turn | None = None
+    turn: LocalTurn | DistantTurn | None = None
     try:
         yield Enter(place)
-        if not isinstance(call.limiter, RequestsPerMinuteLimiter):
+        if not isinstance(call.limiter, ReservingLimiter):
             yield AcquireFrom(call.limiter)
         else:
             turn = call.limiter.reserve(call.lane, max_wait=patience)
-            while (seconds := turn.wait()) > 0:
+            while (seconds := (yield from _asked(turn))) > 0:
                 # The place is for others meanwhile: a query may pass a document that waits.
                 place.leave()
                 yield Pause(seconds, Waiting.LIMITER)
@@ -131,7 +132,7 @@ def send(
                 yield Enter(place)
         started = call.clock()
         reply = yield Send(_held_by_proxy(request, timeout, call), timeout)
-        assert reply is not None  # noqa: S101 - the driver's promise for Send
+        assert isinstance(reply, (Reply, Failure))  # noqa: S101 - the driver's promise for Send
         if isinstance(reply, Reply) and reply.status < 300:  # noqa: PLR2004 - a success
             seconds = call.clock() - started
             call.learned.latency_seconds = seconds
@@ -141,6 +142,15 @@ def send(
         place.leave()
         if turn is not None:
             turn.give_back()  # of no effect once the permit is taken
+
+
+def _asked(turn: LocalTurn | DistantTurn) -> Conversation[float]:
+    """How long to sleep before asking again; 0.0: the permit is taken."""
+    if not isinstance(turn, DistantTurn):
+        return turn.wait()
+    seconds = yield Ask(turn)
+    assert isinstance(seconds, float)  # noqa: S101 - the driver's promise for Ask
+    return seconds
 
 
 def _held_by_proxy(request: Request, timeout: float, call: Call) -> Request:

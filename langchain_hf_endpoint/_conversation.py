@@ -85,6 +85,9 @@ def converse(
             result = yield from _vectors(inputs[start:stop], call, attempts)
         except Stopped:
             break  # what was answered is kept
+        except HFEndpointError as no_permit:
+            outcomes.extend(Outcome(*run, no_permit) for run in ((start, stop), *open_runs))
+            break
         if not isinstance(result, _GivenUp):
             outcomes.append(Outcome(start, stop, keeper.rows(result)))
         elif stop - start > 1 and _may_split(result.failure, inputs[start:stop], call):

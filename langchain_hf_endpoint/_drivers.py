@@ -14,7 +14,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from langchain_hf_endpoint._steps import AcquireFrom, Enter, Pause, Send, Stopped
+from langchain_hf_endpoint._steps import AcquireFrom, Ask, Enter, Pause, Send, Stopped
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ class _Talk(Generic[T]):
         """The step was performed."""
         self._go_on = partial(self._conversation.send, answer)
 
-    def stop(self, stopped: Stopped) -> None:
-        """The step is not performed, and no other will be."""
-        self._go_on = partial(self._conversation.throw, stopped)
+    def fail(self, why: Stopped | HFEndpointError) -> None:
+        """The step is not performed. After `Stopped` no other will be."""
+        self._go_on = partial(self._conversation.throw, why)
 
 
 class ThreadDriver:
@@ -90,8 +90,8 @@ class ThreadDriver:
             while (step := talk.next_step()) is not None:
                 try:
                     talk.answer(self._perform(step))
-                except Stopped as stopped:
-                    talk.stop(stopped)
+                except (Stopped, HFEndpointError) as error:
+                    talk.fail(error)
             return talk.result
 
     def _perform(self, step: Step) -> Answer:
@@ -106,6 +106,10 @@ class ThreadDriver:
                 raise Stopped
         elif isinstance(step, Enter):
             self._enter(step.place)
+        elif isinstance(step, Ask):
+            if self.stop.is_set():
+                raise Stopped
+            return step.turn.wait()
         elif isinstance(step, AcquireFrom):
             step.limiter.acquire(blocking=True)
         return None
@@ -222,8 +226,8 @@ class TaskDriver:
             while (step := talk.next_step()) is not None:
                 try:
                     talk.answer(await self._perform(step))
-                except Stopped as stopped:
-                    talk.stop(stopped)
+                except (Stopped, HFEndpointError) as error:
+                    talk.fail(error)
             return talk.result
 
     async def _perform(self, step: Step) -> Answer:
@@ -237,6 +241,10 @@ class TaskDriver:
             await self._pause(step.seconds)
         elif isinstance(step, Enter):
             await self._enter(step.place)
+        elif isinstance(step, Ask):
+            if self.stop.is_set():
+                raise Stopped
+            return await step.turn.await_()
         elif isinstance(step, AcquireFrom):
             await step.limiter.aacquire(blocking=True)
         return None

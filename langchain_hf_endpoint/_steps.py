@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     from langchain_core.rate_limiters import BaseRateLimiter
 
+    from langchain_hf_endpoint._limiting.reserving import DistantTurn
     from langchain_hf_endpoint._window import Place
     from langchain_hf_endpoint._wire import Failure, Reply, Request
 
@@ -44,6 +45,16 @@ class AcquireFrom:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask how long this turn has to wait, at a limiter that is kept elsewhere.
+
+    An error of the package is thrown into the conversation.
+    """
+
+    turn: DistantTurn
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Let this many seconds pass."""
 
@@ -59,9 +70,9 @@ class Send:
     timeout: float
 
 
-Step: TypeAlias = "Enter | AcquireFrom | Pause | Send"
-Answer: TypeAlias = "Reply | Failure | None"
-"""What comes back: a reply or a failure to get one for `Send`, None for the rest."""
+Step: TypeAlias = "Enter | AcquireFrom | Ask | Pause | Send"
+Answer: TypeAlias = "Reply | Failure | float | None"
+"""What comes back: a reply or a failure to get one for `Send`, seconds for `Ask`, else None."""
 
 
 class Progress(Protocol):

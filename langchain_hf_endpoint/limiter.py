@@ -13,10 +13,9 @@ import time
 import uuid
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
-from langchain_core.rate_limiters import BaseRateLimiter
-
 from langchain_hf_endpoint._limiting.copies import PerProcess
 from langchain_hf_endpoint._limiting.limits import burst_of, check_limits
+from langchain_hf_endpoint._limiting.reserving import ReservingLimiter
 from langchain_hf_endpoint._limiting.schedule import Lane, Schedule
 from langchain_hf_endpoint._limiting.turns import Desk, Turn
 from langchain_hf_endpoint.errors import RateLimitedError, SettingsError
@@ -40,7 +39,7 @@ class _Settings(NamedTuple):
     async_sleep: Callable[[float], Awaitable[object]]
 
 
-class RequestsPerMinuteLimiter(BaseRateLimiter):
+class RequestsPerMinuteLimiter(ReservingLimiter):
     """At most so many requests in any 60 seconds, from all threads and event loops together.
 
     One permit is one HTTP request, retries included, whatever it carries.
@@ -207,6 +206,8 @@ class RequestsPerMinuteLimiter(BaseRateLimiter):
         if seconds > 0:
             with self._desk.lock:
                 self._desk.schedule.hold_until(self._desk.now() + seconds)
+
+    penalize_soon = penalize
 
     def slow_to(self, requests_per_minute: int) -> None:
         """Let the lower of two limits hold; a higher one changes nothing.

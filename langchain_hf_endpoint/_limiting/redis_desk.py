@@ -1,0 +1,244 @@
+"""Taking turns in a line in Redis, and on this machine while Redis is away.
+
+It knows one process's share in one limit: its clients, its local limit, whether Redis is there. It
+must not know how anybody waits.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+
+from langchain_hf_endpoint._limiting.errands import errands
+from langchain_hf_endpoint._limiting.redis_line import AWAY, Line, RedisClients, error_of
+from langchain_hf_endpoint.errors import RateLimitedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import SecretStr
+
+    from langchain_hf_endpoint._limiting.redis_line import Answer
+    from langchain_hf_endpoint._limiting.reserving import LocalLimiter, LocalTurn
+    from langchain_hf_endpoint._limiting.schedule import Lane
+
+logger = logging.getLogger("langchain_hf_endpoint")
+
+OnFailure: TypeAlias = Literal["raise", "local"]
+
+_TRY_AGAIN = 1.0  # seconds for which a Redis that was away is not asked
+
+
+class Place(NamedTuple):
+    """Where the limit is kept, and what happens while it cannot be reached.
+
+    Attributes:
+        url: It may hold a password.
+        shown: The URL without it.
+        timeout: Seconds for connecting, and for an answer.
+        on_failure: What happens while Redis is away.
+        local_limit: The share of the limit that holds then.
+    """
+
+    url: SecretStr
+    shown: str
+    timeout: float
+    on_failure: OnFailure
+    local_limit: int
+
+
+class RedisDesk:
+    """What one process shares of one limit.
+
+    Args:
+        line: The limit.
+        place: Where it is kept.
+        make_local: Makes the limiter that holds while Redis is away.
+    """
+
+    def __init__(self, line: Line, place: Place, make_local: Callable[[], LocalLimiter]) -> None:
+        self.line = line
+        self.place = place
+        self.local = make_local()
+        self._clients = RedisClients(place.url, place.timeout)
+        self._lock = threading.Lock()
+        self._away_until = 0.0
+        self._said_lower: int | None = None
+
+    def run(self, args: list[str]) -> Answer | None:
+        """Run the script; None: Redis is away, and this process is to go on by itself.
+
+        Raises:
+            HFEndpointError: Redis is away, and nobody is to go on.
+        """
+        if self._is_away():
+            return None
+        try:
+            answer = self._clients.run(self.line, args)
+        except AWAY as error:
+            self._failed(error)
+            return None
+        return self._answered(answer)
+
+    async def arun(self, args: list[str]) -> Answer | None:
+        """The async twin of `run`."""
+        if self._is_away():
+            return None
+        try:
+            answer = await self._clients.arun(self.line, args)
+        except AWAY as error:
+            self._failed(error)
+            return None
+        return self._answered(answer)
+
+    def _is_away(self) -> bool:
+        """Whether to do without Redis; one in a while tries it, for all."""
+        if not self._away_until:
+            return False
+        with self._lock:
+            now = time.monotonic()
+            if now < self._away_until:
+                return True
+            if self._away_until:
+                self._away_until = now + self.place.timeout + _TRY_AGAIN
+        return False
+
+    def _failed(self, error: Exception) -> None:
+        if self.place.on_failure == "raise":
+            raise error_of(error, self.place.shown) from error
+        with self._lock:
+            is_news = not self._away_until
+            self._away_until = time.monotonic() + _TRY_AGAIN
+        if is_news:
+            logger.warning(
+                "%s keeps the rate limit %r and does not answer (%s): this process goes on with "
+                "%d requests a minute until it does",
+                self.place.shown,
+                self.line.key,
+                type(error).__name__,
+                self.place.local_limit,
+            )
+
+    def _answered(self, answer: Answer) -> Answer:
+        if self._away_until:
+            with self._lock:
+                is_news = bool(self._away_until)
+                self._away_until = 0.0
+            if is_news:
+                logger.warning("%s is back: the shared rate limit holds", self.place.shown)
+        if answer.limit and answer.limit not in (self.line.limit, self._said_lower):
+            self._said_lower = answer.limit
+            logger.warning(
+                "the rate limit %r in Redis is used with %d and with %d requests a minute: the "
+                "lower holds for all",
+                self.line.key,
+                self.line.limit,
+                answer.limit,
+            )
+        return answer
+
+
+class RedisTurn:
+    """A place in a line in Redis, made by ``RedisRequestsPerMinuteLimiter.reserve``.
+
+    It lines up when it is first asked, and may be asked from any thread or loop, by one at a time.
+    One that is forgotten frees its place when it is collected; one whose process is killed, a tenth
+    of a minute after its start was due.
+
+    Attributes:
+        lane: The lane it waits in.
+        started_at: When the permit was taken, by the clock of Redis (of this process, while Redis
+            is away), in seconds; None before that.
+    """
+
+    __slots__ = ("__weakref__", "_desk", "_in_line", "_local", "_max_wait", "_ticket", "lane",
+                 "started_at")  # fmt: skip
+
+    def __init__(self, desk: RedisDesk, lane: Lane, max_wait: float | None) -> None:
+        self.lane: Lane = lane
+        self.started_at: float | None = None
+        self._desk = desk
+        self._max_wait = max_wait
+        self._ticket = uuid.uuid4().hex  # empty once given back
+        self._in_line = False  # whether Redis may know the ticket
+        self._local: LocalTurn | None = None
+
+    def wait(self) -> float:
+        """How long to sleep before asking again, in seconds; blocks for the journey to Redis.
+
+        0.0 means that the permit is taken, by this very call: send now. One sleep is enough unless
+        queries went before this document meanwhile, or the server asked for a pause.
+
+        Raises:
+            RateLimitedError: The wait is longer than `max_wait`; the line is as it was.
+            TransportError: Redis does not answer (with ``on_failure="raise"``).
+            HFEndpointError: It refuses the user, or cannot run the script.
+            RuntimeError: The turn was given back before it started.
+        """
+        if self._is_settled():
+            return self._wait_here()
+        return self._read(self._desk.run(self._question()))
+
+    async def await_(self) -> float:
+        """The async twin of `wait`."""
+        if self._is_settled():
+            return self._wait_here()
+        return self._read(await self._desk.arun(self._question()))
+
+    def give_back(self) -> None:
+        """Leave the line, if still in it; the next who asks takes the place. Does not wait."""
+        self._ticket, ticket = "", self._ticket
+        if self._local is not None:
+            self._local.give_back()
+        if ticket and self._in_line and (self.started_at is None or self._local is not None):
+            desk, args = self._desk, self._desk.line.leave(ticket)
+            errands.soon(lambda: desk.run(args))
+
+    def _is_settled(self) -> bool:
+        return self.started_at is not None or self._local is not None
+
+    def _question(self) -> list[str]:
+        if not self._ticket:
+            raise RuntimeError("This turn was given back: reserve another one.")
+        self._in_line = True
+        return self._desk.line.ask(self._ticket, self.lane, self._max_wait)
+
+    def _read(self, answer: Answer | None) -> float:
+        if answer is None:
+            return self._wait_here()
+        if answer.started:
+            self.started_at = answer.now
+            return 0.0
+        if answer.is_waiting:
+            return max(answer.seconds, 1e-6)
+        self._in_line = False
+        raise RateLimitedError(
+            f"The next free start is {answer.seconds:.3g} s away, more than the "
+            f"{self._max_wait or 0:g} s that this request may wait: {answer.limit} requests a "
+            f"minute are allowed to all that share the limit {self._desk.line.key!r} in Redis",
+            advice="Raise max_wait, send fewer requests at once, or raise requests_per_minute "
+            "if the server allows more.",
+        )
+
+    def _wait_here(self) -> float:
+        """Wait in this process's own line: Redis was away when we asked."""
+        if self.started_at is not None:
+            return 0.0
+        if self._local is None:
+            self._local = self._desk.local.reserve(self.lane, self._max_wait)
+        seconds = self._local.wait()
+        if not seconds:
+            self.started_at = time.time()
+        return seconds
+
+    def __del__(self) -> None:
+        if self._ticket:
+            self.give_back()
+
+    def __repr__(self) -> str:
+        if self.started_at is not None:
+            return f"<Turn of a {self.lane}: started at {self.started_at:.3f}>"
+        return f"<Turn of a {self.lane}: {'waiting' if self._ticket else 'given back'}>"

@@ -1,0 +1,179 @@
+-- One limit on requests per period, kept in Redis: who may start when, decided in one atomic step.
+--
+-- It knows the starts of the last period and who waits in which order. Its clock is the server's.
+-- Times are microseconds. Whoever waits has a rank, counted over both lanes, queries first; the
+-- earliest start of a rank is a formula over what has happened, so nothing is moved when someone
+-- starts, leaves or pushes in:
+--
+--   slot(rank) = max(ready + rank * interval,             the pace
+--                    start `limit` ranks earlier + span)  the log
+--
+-- A start is written into the log only by the call that makes it, if the start `limit` places
+-- earlier is a whole span back: late, lost and disordered callers cannot break the limit.
+--
+-- ARGV: "ask", ticket, lane, limit, burst, period, longest wait (-1: any)
+--       "leave", ticket | "hold", microseconds, period
+-- Answers: {kind, microseconds to wait, limit that holds, now}; kind 0: started, 1: waits in the
+--       line, 2: not in the line, since it would have to wait too long.
+
+local state_key, starts, queries, documents, told = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+
+local MARGIN = 0.005    -- of a period, by which starts are kept further apart: journeys vary
+local GRAIN = 2e-6      -- of a period, by which a start may be early: nobody asks twice for that
+local GRACE = 0.1       -- of a period, after which one who does not come for his start is dead
+local MOST_SWEPT = 100  -- that is cleared away by one call
+
+local time = redis.call('TIME')
+local state = {}
+local fields = redis.call('HGETALL', state_key)
+for i = 1, #fields, 2 do state[fields[i]] = tonumber(fields[i + 1]) end
+
+-- A clock that steps back counts as time standing still.
+local now = time[1] * 1000000 + time[2] + (state.stepped_back or 0)
+if state.latest and now < state.latest then
+  state.stepped_back = (state.stepped_back or 0) + state.latest - now
+  now = state.latest
+end
+state.latest = now
+
+local function exact(number) return string.format('%.17g', number) end
+
+local function save(period)
+  local flat = {}
+  for name, value in pairs(state) do
+    flat[#flat + 1] = name
+    flat[#flat + 1] = exact(value)
+  end
+  redis.call('HSET', state_key, unpack(flat))
+  -- Everything is forgotten once it says nothing any more.
+  local ends = math.max(now, state.ready or now)
+  local last = redis.call('ZRANGE', told, -1, -1, 'WITHSCORES')
+  if last[2] then ends = math.max(ends, tonumber(last[2])) end
+  local rest = math.ceil((ends - now + 3 * period) / 1000)
+  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, rest) end
+end
+
+local function leave(ticket)
+  redis.call('ZREM', queries, ticket)
+  redis.call('ZREM', documents, ticket)
+  redis.call('ZREM', told, ticket)
+end
+
+if ARGV[1] == 'leave' then
+  leave(ARGV[2])
+  return {0, 0, 0, now}
+end
+
+if ARGV[1] == 'hold' then
+  local seconds, period = tonumber(ARGV[2]), tonumber(ARGV[3])
+  state.ready = math.max(state.ready or 0, now + seconds)
+  save(period)
+  return {0, 0, 0, now}
+end
+
+local ticket, lane = ARGV[2], ARGV[3]
+local limit, burst, period = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local longest = tonumber(ARGV[7])
+
+-- Of several limits under one key the lowest holds, for as long as someone asks with it.
+if state.limit and state.limit < limit and now - state.limit_seen < 2 * period then
+  limit = state.limit
+else
+  state.limit, state.limit_seen = limit, now
+end
+
+local interval, span, grain = period / limit, period * (1 + MARGIN), period * GRAIN
+local tolerance = (math.min(burst, limit) - 1) * interval
+
+-- What is out of the period, and who is out of time.
+for _ = 1, MOST_SWEPT do
+  local oldest = redis.call('LINDEX', starts, 0)
+  if not oldest or now - oldest < span then break end
+  redis.call('LPOP', starts)
+end
+local dead = redis.call('ZRANGEBYSCORE', told, '-inf', exact(now - GRACE * period),
+  'LIMIT', 0, MOST_SWEPT)
+for _, one in ipairs(dead) do
+  if one ~= ticket then leave(one) end
+end
+if redis.call('ZCARD', queries) + redis.call('ZCARD', documents) > redis.call('ZCARD', told) then
+  -- A server that is short of memory has evicted what keeps them alive.
+  redis.call('DEL', queries, documents)
+end
+
+-- What the pace allowed while nobody wanted it is lost, but for a burst. Those who are late keep
+-- theirs: slots follow from slots, not from wake-ups, so lateness costs no rate.
+local late = redis.call('ZCOUNT', told, '-inf', exact(now + grain))
+state.ready = math.max(state.ready or 0, now - tolerance - late * interval)
+
+local function log_slot(rank)  -- when the log allows the start `rank` places from now
+  local start = redis.call('LINDEX', starts, rank - limit)
+  return start and tonumber(start) + span or 0
+end
+
+local function slot(rank)
+  local rounds = math.floor(rank / limit)
+  rank = rank - rounds * limit
+  local begin = math.max(state.ready + rank * interval, log_slot(rank))
+  if rounds > 0 then begin = math.max(begin, now) + rounds * span end
+  return begin
+end
+
+local line = lane == 'query' and queries or documents
+local before = lane == 'query' and 0 or redis.call('ZCARD', queries)
+
+local function start()
+  state.ready = math.max(state.ready, log_slot(0) - tolerance) + interval
+  redis.call('RPUSH', starts, string.format('%.0f', now))
+  leave(ticket)
+  save(period)
+  return {0, 0, limit, now}
+end
+
+local function wait_until(moment)
+  redis.call('ZADD', told, exact(moment), ticket)
+  save(period)
+  return {1, math.ceil(moment - now), limit, now}
+end
+
+local rank = redis.call('ZRANK', line, ticket)
+if rank then
+  local moment = slot(before + rank)
+  if moment - now <= grain then return start() end
+  return wait_until(moment)
+end
+
+-- Someone new. Where a place was given back, those behind it sleep towards later slots than they
+-- could have by now: the first slot that nobody sleeps towards goes to who comes now.
+local place, order = redis.call('ZCARD', line), nil
+if place > 0 then
+  local function has_gap(index, holder)
+    return tonumber(redis.call('ZSCORE', told, holder)) > slot(before + index) + interval / 2
+  end
+  if has_gap(place - 1, redis.call('ZRANGE', line, -1, -1)[1]) then
+    local waiting = redis.call('ZRANGE', line, 0, -1)
+    for index, holder in ipairs(waiting) do
+      if has_gap(index - 1, holder) then
+        local behind = tonumber(redis.call('ZSCORE', line, holder))
+        local ahead = index > 1 and tonumber(redis.call('ZSCORE', line, waiting[index - 1]))
+          or behind - 1
+        local between = (ahead + behind) / 2
+        if ahead < between and between < behind then place, order = index - 1, between end
+        break
+      end
+    end
+  end
+end
+
+local moment = slot(before + place)
+if longest >= 0 and moment - now > longest + grain then
+  save(period)
+  return {2, math.ceil(moment - now), limit, now}
+end
+if moment - now <= grain then return start() end
+if not order then
+  state.joined = (state.joined or 0) + 1
+  order = state.joined
+end
+redis.call('ZADD', line, exact(order), ticket)
+return wait_until(moment)

@@ -1,0 +1,174 @@
+"""A line that is kept in Redis: one script, clients per process and per loop, errors in words.
+
+It knows redis-py and what the script takes and answers. It must not know who waits, nor what is
+done when Redis is away.
+"""
+
+from __future__ import annotations
+
+import functools
+from importlib import resources
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from langchain_hf_endpoint._limiting.per_loop import PerLoop
+from langchain_hf_endpoint.errors import (
+    AuthenticationError,
+    HFEndpointError,
+    ServerError,
+    TransportError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic import SecretStr
+
+    from langchain_hf_endpoint._limiting.schedule import Lane
+
+AWAY = (redis.RedisError, OSError)
+"""What redis-py raises when there is no answer, or none that is of use."""
+
+_PARTS = ("state", "starts", "queries", "documents", "told")
+_MICRO = 1_000_000
+
+
+class Answer(NamedTuple):
+    """What the script says.
+
+    Attributes:
+        started: Whether the permit is taken.
+        is_waiting: Whether the ticket stands in the line.
+        seconds: How long it has to wait.
+        limit: The limit that holds, per period.
+        now: The server's clock, seconds.
+    """
+
+    started: bool
+    is_waiting: bool
+    seconds: float
+    limit: int
+    now: float
+
+
+class Line(NamedTuple):
+    """What all that use one key ought to agree on."""
+
+    key: str
+    limit: int
+    burst: int
+    period: float
+
+    def keys(self) -> list[str]:
+        """Where it is kept; the braces keep it on one shard of a cluster."""
+        return [f"hf-endpoint:{{{self.key}}}:{part}" for part in _PARTS]
+
+    def ask(self, ticket: str, lane: Lane, max_wait: float | None) -> list[str]:
+        """The arguments for asking, which lines up who is not in the line."""
+        longest = -1 if max_wait is None else max(0, round(max_wait * _MICRO))
+        period = round(self.period * _MICRO)
+        return ["ask", ticket, lane, *map(str, (self.limit, self.burst, period, longest))]
+
+    def leave(self, ticket: str) -> list[str]:
+        """The arguments for leaving the line."""
+        return ["leave", ticket]
+
+    def hold(self, seconds: float) -> list[str]:
+        """The arguments for letting nobody start for so long."""
+        return ["hold", str(round(seconds * _MICRO)), str(round(self.period * _MICRO))]
+
+
+@functools.cache
+def _script() -> str:
+    here = resources.files("langchain_hf_endpoint._limiting")
+    return (here / "redis_limit.lua").read_text(encoding="utf-8")
+
+
+class RedisClients:
+    """Asks one Redis, from threads and from event loops. Belongs to one process.
+
+    Args:
+        url: May hold a password.
+        timeout: Seconds for connecting, and for an answer.
+    """
+
+    def __init__(self, url: SecretStr, timeout: float) -> None:
+        self._url = url
+        self._timeout = timeout
+        self._sync: redis.Redis | None = None
+        self._of_loop = PerLoop(self._async_client)
+
+    def run(self, line: Line, args: Sequence[str]) -> Answer:
+        """Run the script; blocks for the journey."""
+        if self._sync is None:
+            # Two threads may each make one: it opens no connection by itself.
+            self._sync = redis.Redis.from_url(
+                self._url.get_secret_value(),
+                socket_timeout=self._timeout,
+                socket_connect_timeout=self._timeout,
+                # Once: the connections of before a restart are broken, those after it are not.
+                retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+            )
+        return _answer(self._sync.register_script(_script())(line.keys(), args))
+
+    async def arun(self, line: Line, args: Sequence[str]) -> Answer:
+        """The async twin of `run`."""
+        client = await self._of_loop.get()
+        return _answer(await client.register_script(_script())(line.keys(), args))
+
+    def _async_client(self) -> redis.asyncio.Redis:
+        return redis.asyncio.Redis.from_url(
+            self._url.get_secret_value(),
+            socket_timeout=self._timeout,
+            socket_connect_timeout=self._timeout,
+            retry=AsyncRetry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+        )
+
+
+def _answer(raw: Sequence[int]) -> Answer:
+    kind, wait, limit, now = raw
+    return Answer(kind == 0, kind == 1, wait / _MICRO, limit, now / _MICRO)
+
+
+def place_of(url: str) -> str:
+    """The URL without user, password and options: for people."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{host}{port}{parts.path}"
+
+
+def problem_with_url(url: str) -> str | None:
+    """What is wrong with a URL; the words do not repeat it."""
+    try:
+        redis.ConnectionPool.from_url(url)
+    except (ValueError, TypeError, redis.RedisError):
+        return (
+            "must be a URL of Redis, such as redis://host:6379/0, rediss://user:password@host or "
+            "unix:///path, with options that redis-py knows"
+        )
+    return None
+
+
+def error_of(error: Exception, place: str) -> HFEndpointError:
+    """An error of redis-py in the words of this package."""
+    advice = (
+        'on_failure="local" goes on with a share of the limit while Redis is away; what was '
+        "embedded so far is kept either way."
+    )
+    kind: type[HFEndpointError] = TransportError
+    what = "the Redis that keeps the rate limit does not answer"
+    if isinstance(error, (redis.AuthenticationError, redis.exceptions.NoPermissionError)):
+        kind, what = AuthenticationError, "the Redis that keeps the rate limit refuses the user"
+        advice = "Check user and password in the limiter's URL, and what the user may do."
+    elif isinstance(error, redis.ResponseError):
+        kind, what = ServerError, "the Redis that keeps the rate limit cannot run its script"
+        advice = f"It must be Redis 7 or later that can be written to. {advice}"
+    return kind(f"{what}: {type(error).__name__}: {str(error)[:300]}", advice=advice, host=place)

@@ -1,0 +1,362 @@
+"""A limit on requests per minute that processes and machines share through a Redis.
+
+``pip install "langchain-hf-endpoint[redis]"`` brings redis-py. A Redis 7 or later keeps the count.
+
+It knows what users may ask for, and that processes fork and objects are pickled; the line is in
+``_limiting.redis_desk``, what is decided in Redis in ``_limiting/redis_limit.lua``. It must not
+know what a request carries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, NamedTuple, get_args
+
+from pydantic import SecretStr
+
+from langchain_hf_endpoint._limiting.errands import errands
+from langchain_hf_endpoint._limiting.limits import burst_of, check_limits
+from langchain_hf_endpoint._limiting.reserving import ReservingLimiter
+from langchain_hf_endpoint.errors import HFEndpointError, RateLimitedError, SettingsError
+from langchain_hf_endpoint.limiter import Lane, RequestsPerMinuteLimiter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from langchain_hf_endpoint._limiting.redis_desk import OnFailure, RedisDesk, RedisTurn
+
+__all__ = ["MissingExtraError", "RedisRequestsPerMinuteLimiter"]
+
+_LANES = get_args(Lane)
+_POLICIES = ("raise", "local")
+
+
+class MissingExtraError(HFEndpointError, ImportError):
+    """A package of the extra ``[redis]`` is not installed."""
+
+
+class _Settings(NamedTuple):
+    """The constructor's arguments: all that a limiter holds, and what a pickle carries."""
+
+    requests_per_minute: int
+    url: SecretStr | None
+    url_env: str | None
+    key: str
+    burst: int | None
+    on_failure: OnFailure
+    expected_workers: int | None
+    timeout: float
+    period: float
+
+
+class RedisRequestsPerMinuteLimiter(ReservingLimiter):
+    """At most so many requests in any 60 seconds, from all processes and machines together.
+
+    It keeps the promises of `RequestsPerMinuteLimiter` among all that use one Redis and one `key`:
+    one permit is one HTTP request; at most `requests_per_minute` of them start in any 60 seconds of
+    Redis' own clock, which a single atomic script decides; one who waits sleeps exactly until it is
+    due; first come first served within a lane, queries before documents; one who gives up gives its
+    place back, and the place of a process that was killed lapses a tenth of a minute after its
+    start was due. Under constant demand 99 % of the limit is used.
+
+    **When Redis is away**, ``on_failure="raise"`` raises a `TransportError` within `timeout`
+    seconds; ``"local"`` goes on with ``requests_per_minute / expected_workers`` in each process,
+    looks for Redis once a second, and goes back to the shared limit when it answers. Neither ever
+    lets requests through without a limit. At a change-over, and when a Redis that stores nothing is
+    restarted, the starts of the last minute are forgotten: at most the burst and the even pace of
+    a minute may come on top of them.
+
+    **Different limits under one key**: the lowest holds for as long as somebody asks with it, and
+    two minutes longer.
+
+    **Copies and pickles** are cheap: an object holds its arguments only. Connections are made in
+    the process, and on the event loop, where they are used. Pickles go to workers, and hold the
+    URL in clear, with the password if there is one in it: `url_env` avoids that.
+
+    Example:
+        .. code-block:: python
+
+            limiter = RedisRequestsPerMinuteLimiter(3000, url="redis://host:6379/0", key="e5")
+            embeddings = HFEndpointEmbeddings(url="https://…", rate_limiter=limiter)
+
+    Args:
+        requests_per_minute: The limit, at least 1. Default 3000.
+        url: Of the Redis: ``redis://``, ``rediss://`` or ``unix://``, with options of redis-py.
+        url_env: Instead of `url`: the environment variable that holds it where it is used.
+        key: Who uses the same one shares the limit: one key for each endpoint and account.
+        burst: Permits that can be had at once, 1 to `requests_per_minute`. Default: one second's
+            worth, at least 1.
+        on_failure: ``"raise"`` or ``"local"``, see above.
+        expected_workers: For ``"local"``: how many processes share the limit. Required there.
+        timeout: Seconds for connecting to Redis, and for its answer.
+        period: Seconds that the limit counts over, 60. Tests shorten it to see minutes pass.
+
+    Raises:
+        SettingsError: An argument is out of its range.
+        MissingExtraError: redis-py is not installed.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a user may decide
+        self,
+        requests_per_minute: int = 3000,
+        *,
+        url: SecretStr | str | None = None,
+        url_env: str | None = None,
+        key: str,
+        burst: int | None = None,
+        on_failure: OnFailure = "raise",
+        expected_workers: int | None = None,
+        timeout: float = 5.0,
+        period: float = 60.0,
+    ) -> None:
+        check_limits(requests_per_minute, burst, period)
+        secret = SecretStr(url) if isinstance(url, str) else url
+        self._settings = _Settings(
+            requests_per_minute,
+            secret,
+            url_env,
+            key,
+            burst,
+            on_failure,
+            expected_workers,
+            timeout,
+            period,
+        )
+        _check(self._settings)
+
+    @property
+    def requests_per_minute(self) -> int:
+        """The limit that was asked for."""
+        return self._settings.requests_per_minute
+
+    @property
+    def burst(self) -> int:
+        """How many permits can be had at once after idling."""
+        return burst_of(self._settings.requests_per_minute, self._settings.burst)
+
+    @property
+    def key(self) -> str:
+        """What tells this limit apart in its Redis."""
+        return self._settings.key
+
+    def acquire(
+        self,
+        num_tokens: int = 0,  # noqa: ARG002 - LlamaIndex passes it
+        *,
+        blocking: bool = True,
+        lane: Lane = "document",
+    ) -> bool:
+        """Take one permit, sleeping in this thread until it is due.
+
+        Args:
+            num_tokens: Ignored: a request is one permit. LlamaIndex passes it.
+            blocking: False takes a permit only if it can be had now.
+            lane: ``"query"`` goes before ``"document"``.
+
+        Returns:
+            True if the permit is taken; False only if not `blocking`.
+
+        Raises:
+            HFEndpointError: Redis is away (with ``on_failure="raise"``) or refuses.
+            SettingsError: There is no such lane.
+        """
+        turn = self.reserve(lane, max_wait=None if blocking else 0.0)
+        try:
+            while seconds := turn.wait():
+                if not blocking:
+                    return False
+                time.sleep(seconds)
+        except RateLimitedError:
+            return False
+        finally:
+            turn.give_back()
+        return True
+
+    async def aacquire(
+        self,
+        num_tokens: int = 0,  # noqa: ARG002 - LlamaIndex passes it
+        *,
+        blocking: bool = True,
+        lane: Lane = "document",
+    ) -> bool:
+        """Take one permit, sleeping in this task until it is due; otherwise like `acquire`."""
+        turn = self.reserve(lane, max_wait=None if blocking else 0.0)
+        try:
+            while seconds := await turn.await_():
+                if not blocking:
+                    return False
+                await asyncio.sleep(seconds)
+        except RateLimitedError:
+            return False
+        finally:
+            turn.give_back()
+        return True
+
+    async_acquire = aacquire
+
+    def reserve(self, lane: Lane = "document", max_wait: float | None = None) -> RedisTurn:
+        """Make a turn, which lines up when it is first asked. Nothing is sent yet.
+
+        Args:
+            lane: ``"query"`` goes before ``"document"``.
+            max_wait: Seconds that the wait may take, as far as it is known when the turn is first
+                asked, which raises a `RateLimitedError` where it takes longer. None: any.
+
+        Returns:
+            The turn: ask `wait` (or await `await_`) until it is 0.0, or `give_back`.
+
+        Raises:
+            SettingsError: There is no such lane, or `url_env` names no variable that holds a URL.
+        """
+        from langchain_hf_endpoint._limiting.redis_desk import RedisTurn  # noqa: PLC0415
+
+        if lane not in _LANES:
+            raise SettingsError(("lane", f"must be 'query' or 'document', not {lane!r}"))
+        return RedisTurn(self._desk(), lane, max_wait)
+
+    def penalize(self, seconds: float) -> None:
+        """Let nobody, in any process, start for so long, because the server said so.
+
+        Those who wait keep their order and go on at the even pace afterwards, without a burst. Of
+        several penalties at once, the one that ends last holds.
+
+        Args:
+            seconds: Zero or less does nothing.
+
+        Raises:
+            SettingsError: `seconds` is infinite or not a number.
+            HFEndpointError: Redis is away (with ``on_failure="raise"``) or refuses.
+        """
+        if not math.isfinite(seconds):
+            raise SettingsError(("seconds", f"must be finite, not {seconds}"))
+        if seconds > 0:
+            desk = self._desk()
+            if desk.run(desk.line.hold(seconds)) is None:
+                desk.local.penalize(seconds)
+
+    def penalize_soon(self, seconds: float) -> None:
+        """Like `penalize`, without waiting for Redis, nor for an error of it."""
+        errands.soon(lambda: self.penalize(seconds))
+
+    def _desk(self) -> RedisDesk:
+        return _desks.find(self._settings)
+
+    def __repr__(self) -> str:
+        settings = self._settings
+        where = f"${settings.url_env}"
+        if settings.url is not None:
+            from langchain_hf_endpoint._limiting.redis_line import place_of  # noqa: PLC0415
+
+            where = place_of(settings.url.get_secret_value())
+        return (
+            f"<{type(self).__name__}: {settings.requests_per_minute} per minute, burst "
+            f"{self.burst}, key {settings.key!r} at {where}>"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RedisRequestsPerMinuteLimiter):
+            return NotImplemented
+        return self._settings == other._settings
+
+    def __hash__(self) -> int:
+        return hash(self._settings)
+
+
+def _check(settings: _Settings) -> None:
+    try:
+        from langchain_hf_endpoint._limiting.redis_line import problem_with_url  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f"The shared rate limit needs a package that is not here: {error.name}",
+            advice='Install it with pip install "langchain-hf-endpoint[redis]".',
+        ) from error
+    problems = []
+    if (settings.url is None) == (settings.url_env is None):
+        problems.append(("url", "give either url or url_env"))
+    elif settings.url and (problem := problem_with_url(settings.url.get_secret_value())):
+        problems.append(("url", problem))
+    if not isinstance(settings.key, str) or not settings.key or set("{}") & set(settings.key):
+        problems.append(("key", "must be a text of at least one character, without braces"))
+    if settings.on_failure not in _POLICIES:
+        problems.append(("on_failure", f"must be 'raise' or 'local', not {settings.on_failure!r}"))
+    workers = settings.expected_workers
+    if workers is not None and (not isinstance(workers, int) or workers < 1):
+        problems.append(("expected_workers", f"must be an integer of at least 1, not {workers!r}"))
+    elif workers is None and settings.on_failure == "local":
+        allowed = (
+            "is required with on_failure='local': the number of processes that share the limit"
+        )
+        problems.append(("expected_workers", allowed))
+    if not 0 < settings.timeout < math.inf:
+        allowed = "must be a positive number of seconds"
+        problems.append(("timeout", f"{allowed}, not {settings.timeout!r}"))
+    if problems:
+        raise SettingsError(*problems)
+
+
+class _Desks:
+    """The desks of this process: one for all limiters of the same settings."""
+
+    def __init__(self) -> None:
+        self._left_to_parent: list[object] = []
+        self._begin()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._after_fork)
+
+    def _begin(self) -> None:
+        self._known: dict[_Settings, RedisDesk] = {}
+        self._lock = threading.Lock()
+
+    def _after_fork(self) -> None:
+        # Kept, not freed: freeing would run clean-up code of the parent's connections.
+        self._left_to_parent.append(self._known)
+        self._begin()
+
+    def find(self, settings: _Settings) -> RedisDesk:
+        desk = self._known.get(settings)
+        if desk is None:
+            with self._lock:
+                desk = self._known.get(settings)
+                if desk is None:
+                    desk = self._known[settings] = _make_desk(settings)
+        return desk
+
+
+def _make_desk(settings: _Settings) -> RedisDesk:
+    from langchain_hf_endpoint._limiting.redis_desk import Place, RedisDesk  # noqa: PLC0415
+    from langchain_hf_endpoint._limiting.redis_line import Line, place_of  # noqa: PLC0415
+
+    limit, period = settings.requests_per_minute, settings.period
+    url = settings.url or _from_environment(settings.url_env or "")
+    share = max(1, limit // (settings.expected_workers or limit))
+    shown = place_of(url.get_secret_value())
+    return RedisDesk(
+        Line(settings.key, limit, burst_of(limit, settings.burst), period),
+        Place(url, shown, settings.timeout, settings.on_failure, share),
+        _local_limiter(share, settings.burst, period),
+    )
+
+
+def _local_limiter(
+    share: int, burst: int | None, period: float
+) -> Callable[[], RequestsPerMinuteLimiter]:
+    asked = None if burst is None else min(burst, share)
+    return lambda: RequestsPerMinuteLimiter(share, burst=asked, period=period)
+
+
+def _from_environment(name: str) -> SecretStr:
+    from langchain_hf_endpoint._limiting.redis_line import problem_with_url  # noqa: PLC0415
+
+    url = os.environ.get(name, "").strip()
+    if not url:
+        raise SettingsError(("url_env", f"{name} is not set in the environment of this process"))
+    if problem := problem_with_url(url):
+        raise SettingsError(("url_env", f"{name} {problem}"))
+    return SecretStr(url)
+
+
+_desks = _Desks()

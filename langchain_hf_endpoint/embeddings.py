@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.embeddings import Embeddings
+from langchain_core.load.serializable import Serializable
 from langchain_core.rate_limiters import BaseRateLimiter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from langchain_hf_endpoint import _serialized
 from langchain_hf_endpoint._lazy import LazyModule
 from langchain_hf_endpoint._sections import hidden
 from langchain_hf_endpoint.endpoint import InferenceEndpoint
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable
 
     import numpy as np
+    from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
     from numpy.typing import NDArray
 
     from langchain_hf_endpoint import _results
@@ -37,7 +40,7 @@ def _check_type(field: str, value: object, wanted: type) -> None:
         raise SettingsError((field, problem))
 
 
-class HFEndpointEmbeddings(BaseModel, Embeddings):
+class HFEndpointEmbeddings(Serializable, Embeddings):
     """Embed texts through a Hugging Face inference endpoint.
 
     Long texts are chunked, equal ones embedded once, batches filled and sent concurrently within
@@ -199,6 +202,33 @@ class HFEndpointEmbeddings(BaseModel, Embeddings):
     ) -> AsyncGenerator[EmbeddedChunk, None]:
         """The async twin of `stream_chunks`; takes async iterables too."""
         return _results.achunk_stream(self._target, texts)
+
+    # LangChain's dump
+
+    @classmethod
+    def is_lc_serializable(cls) -> bool:
+        """LangChain's `dumps` and `loads` take it; a `rate_limiter` is left out."""
+        return True
+
+    @property
+    def lc_secrets(self) -> dict[str, str]:
+        """The name that stands for the key in a dump, to be given to `loads` with its value.
+
+        ``HF_TOKEN`` for Hugging Face's own hosts over https, else ``HF_ENDPOINT_API_KEY``.
+        """
+        return {"api_key": _serialized.secret_name(self.endpoint)}
+
+    @property
+    def lc_attributes(self) -> dict[str, Any]:
+        """The endpoint as the constructor takes it in short."""
+        return _serialized.short_form(self.endpoint)
+
+    def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
+        """What `dumps` writes: the constructor's arguments, with the key's name in its place."""
+        dump = super().to_json()
+        if dump["type"] == "constructor":
+            del dump["kwargs"]["endpoint"]
+        return dump
 
     @property
     def _target(self) -> Target:

@@ -76,7 +76,11 @@ class Section(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, validate_default=True
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        validate_default=True,
+        protected_namespaces=(),  # `model_id` is a field: pydantic before 2.10 warns of the name
     )
     _never_shown: ClassVar[frozenset[str]] = frozenset(
         {"api_key", "api_key_env", "service_settings", "url"}

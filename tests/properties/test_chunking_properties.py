@@ -8,7 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
-from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
+from laws import assert_chunks_hold_every_word, stock_punkt, stock_starts
+from nltk.tokenize.punkt import PunktSentenceTokenizer
 
 from langchain_hf_endpoint.chunking import PUNKT_LANGUAGES, chunk
 from langchain_hf_endpoint.chunking.punkt import _finders, sentence_starts
@@ -34,24 +35,6 @@ LINES = st.lists(
     st.one_of(WORDS, WORDS.map("{}.".format), WORDS.map('"{}!"'.format), MARKS), max_size=120
 )
 TEXTS = st.builds(lambda pieces, blank: blank.join(pieces), LINES, st.sampled_from([" ", " \n"]))
-
-
-def stock_punkt(language):
-    """NLTK's own tokenizer with the trained tables and everything else as it comes."""
-    tables = load_tables(language, [])
-    parameters = PunktParameters()
-    parameters.abbrev_types = set(tables.abbreviations)
-    parameters.collocations = set(tables.collocations)
-    parameters.sent_starters = set(tables.sentence_starters)
-    parameters.ortho_context.update(tables.contexts)
-    return PunktSentenceTokenizer(parameters)
-
-
-ENGLISH = stock_punkt("english")
-
-
-def stock_starts(text, punkt=ENGLISH):
-    return [start for start, _ in punkt.span_tokenize(text)][1:]
 
 
 # References: slow, and word for word what the rules say.
@@ -187,14 +170,7 @@ def test_chunks_are_those_of_the_rules(text, settings):
 @given(st.one_of(TEXTS, SNIPPETS, st.text()), CHUNKING)
 @profile(deadline=None)
 def test_chunks_are_pieces_that_together_hold_every_word(text, settings):
-    reached = 0
-    for piece in chunk(text, settings):
-        assert piece.text == text[piece.start : piece.end] == piece.text.strip() != ""
-        assert len(piece.text.split()) <= settings["max_chunking_size"]
-        assert not text[reached : piece.start].strip()
-        assert piece.end > reached
-        reached = piece.end
-    assert not text[reached:].strip()
+    assert_chunks_hold_every_word(text, settings)
 
 
 @given(SNIPPETS)

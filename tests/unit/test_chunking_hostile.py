@@ -6,6 +6,7 @@ The sizes are such that anything slower would be noticed without a clock.
 from __future__ import annotations
 
 import pytest
+from laws import assert_chunks_hold_every_word
 
 from langchain_hf_endpoint.chunking import chunk
 
@@ -15,23 +16,10 @@ WORD = {"strategy": "word"}
 BOTH = pytest.mark.parametrize("settings", [SENTENCE, WORD], ids=["sentence", "word"])
 
 
-def assert_whole(text, settings, size=250):
-    """Every word is in a chunk, no chunk is too long, every chunk is a piece of the text."""
-    chunks = chunk(text, settings)
-    reached = 0
-    for piece in chunks:
-        assert piece.text == text[piece.start : piece.end]
-        assert len(piece.text.split()) <= size
-        assert not text[reached : piece.start].strip()
-        reached = max(reached, piece.end)
-    assert not text[reached:].strip()
-    return chunks
-
-
 @BOTH
 @pytest.mark.parametrize("unit", [". ", "J. ", "!!!!! ", "a. "])
 def test_a_megabyte_at_which_nltk_gives_up(unit, settings):
-    assert_whole(unit * (MILLION // len(unit)), settings)
+    assert_chunks_hold_every_word(unit * (MILLION // len(unit)), settings)
 
 
 @BOTH
@@ -39,7 +27,7 @@ def test_a_megabyte_at_which_nltk_gives_up(unit, settings):
     "unit", ["? ! . ", '." ', "1. ", "[. ", "Hi.\xa0", ".\xa0", ".\x1c", "x\n\n", "-- ", "' "]
 )
 def test_much_of_one_mark(unit, settings):
-    assert_whole(unit * (MILLION // 20), settings)
+    assert_chunks_hold_every_word(unit * (MILLION // 20), settings)
 
 
 @BOTH
@@ -53,19 +41,19 @@ def test_five_megabytes_without_a_blank(unit, settings):
 @BOTH
 def test_long_words_between_short_ones(settings):
     text = ("a " * 300 + "b" * MILLION + ". ") * 2
-    assert_whole(text, settings)
+    assert_chunks_hold_every_word(text, settings)
 
 
 @BOTH
 def test_a_megabyte_of_blanks(settings):
     assert chunk(" " * MILLION, settings) == []
-    chunks = assert_whole("One. Two." + " " * MILLION + "three. " * 300, settings)
+    chunks = assert_chunks_hold_every_word("One. Two." + " " * MILLION + "three. " * 300, settings)
     assert chunks[0].text.startswith("One.")
 
 
 @BOTH
 def test_a_million_words(settings):
-    assert_whole("word " * MILLION, settings)
+    assert_chunks_hold_every_word("word " * MILLION, settings)
 
 
 @BOTH
@@ -75,7 +63,7 @@ def test_a_million_words(settings):
     ids=lambda blank: f"U+{ord(blank):04X}",
 )
 def test_every_blank_parts_words_and_sentences(blank, settings):
-    chunks = assert_whole(f"Word.{blank}" * 300, settings)
+    chunks = assert_chunks_hold_every_word(f"Word.{blank}" * 300, settings)
     assert len(chunks) == 2
 
 
@@ -95,4 +83,4 @@ def test_every_blank_parts_words_and_sentences(blank, settings):
     ids=ascii,
 )
 def test_strange_words(word, settings):
-    assert_whole(f"{word} " * 1000, settings)
+    assert_chunks_hold_every_word(f"{word} " * 1000, settings)

@@ -194,7 +194,9 @@ def test_making_embeddings_loads_nothing_heavy(dialect):
         f"embeddings = HFEndpointEmbeddings(url={URL!r}, dialect={dialect!r})\n"
         "repr(embeddings), embeddings.model_dump(), embeddings.endpoint.public_config()"
     )
-    assert loaded_after(statements, *HEAVY) == "[]"
+    # Earlier releases of LangChain load some by themselves.
+    bases = "from langchain_core.embeddings import Embeddings"
+    assert loaded_after(statements, *HEAVY) == loaded_after(bases, *HEAVY)
 
 
 def test_cutting_a_text_that_fits_into_one_chunk_loads_no_tokenizer():

@@ -1,162 +1,84 @@
-"""Texts per second and CPU time per 1,000 texts, next to a bare ``httpx.AsyncClient``.
-
-    make bench        or        python benchmarks/throughput.py [--texts 10000] [--runs 5]
-
-Every client runs in a process of its own against one TEI double (20 ms a batch + 0.2 ms an input,
-32 inputs a batch, 64 batches at once), in turn, several times over; medians are printed, with the
-ratio to the best bare client. The texts have about 200 words, the vectors 384 dimensions.
-"""
+"""Texts a second and processor time per 1,000 texts, side by side, at three widths."""
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import json
-import random
-import statistics
-import subprocess
-import sys
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.children import Cost, children
+from benchmarks.clients import CLIENTS, client
+from benchmarks.records import Topic, say
+from benchmarks.serving import Server
+from benchmarks.tei_server import Behaviour
+from benchmarks.texts import make_texts
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from benchmarks.children import Child, Record
+    from benchmarks.clients import Client
+    from benchmarks.records import Scale
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "server"))
-
-BATCH = 32
-WORDS = "the of and a to in he that was it his is with as I for had you not be her on at by"
-
-
-def make_texts(count: int) -> list[str]:
-    chance = random.Random(7)
-    return [
-        f"{n} " + " ".join(chance.choices(WORDS.split(), k=chance.randint(150, 245)))
-        for n in range(count)
-    ]
+NAME = "throughput"
+WIDTHS = (384, 1024, 4096)
+_ENOUGH_SECONDS = 60.0
 
 
-def ours_sync(url: str, texts: list[str]) -> int:
-    return len(_embeddings(url).embed_documents(texts))
+def texts_at(width: int, scale: Scale) -> int:
+    """Fewer of the wide ones: a vector of 4,096 floats takes ten times as long as one of 384."""
+    full = {384: 3200, 1024: 1600, 4096: 640}[width]
+    return scale.of(full, full // 4)
 
 
-def ours_async(url: str, texts: list[str]) -> int:
-    return len(asyncio.run(_embeddings(url).aembed_documents(texts)))
+def run(client_name: str, url: str, count: int, width: int) -> Record:
+    """In the child: embed so many texts once."""
+    embed, texts = client(client_name).load(), make_texts(count)
+    with Cost() as cost:
+        vectors = embed(url, texts)
+    assert len(vectors) == count, f"{len(vectors)} vectors for {count} texts"
+    assert len(vectors[0]) == width, f"vectors of {len(vectors[0])} dimensions"
+    rates = {"texts_per_s": count / cost.seconds, "cpu_ms_per_1000": 1e6 * cost.cpu_seconds / count}
+    return rates | cost.record()
 
 
-def ours_array(url: str, texts: list[str]) -> int:
-    return len(_embeddings(url).embed_array(texts))
+def measure(scale: Scale) -> Topic:
+    """All clients in turn, round by round."""
+    topic = Topic(NAME, {"texts": {width: texts_at(width, scale) for width in WIDTHS}})
+    held = {one.name: "benchmarks.throughput:run" for one in CLIENTS}
+    with Server() as server, children(held) as crew:
+        for width in WIDTHS:
+            # As an endpoint with a good GPU, too wide for anyone here to fill.
+            behaviour = Behaviour(
+                dimensions=width, seconds_per_batch=0.02, seconds_per_input=0.0002, slots=64
+            )
+            topic.conditions["server"] = "20 ms a batch + 0.2 ms an input, 64 batches at once"
+            count = texts_at(width, scale)
+            for number in range(scale.runs + 1):
+                say(f"throughput, {width} dimensions, {f'round {number}' if number else 'warm-up'}")
+                for one in CLIENTS:
+                    if not _is_measured(one, width, topic):
+                        continue
+                    server.behave(behaviour)
+                    record = _turn(one, crew[one.name], server, (width, count if number else 128))
+                    if number or "error" in record:
+                        topic.row(one.name, str(width)).add(record)
+    return topic
 
 
-def ours_base64_array(url: str, texts: list[str]) -> int:
-    return len(_embeddings(url + "/v1/embeddings").embed_array(texts))
-
-
-def _embeddings(url: str):  # noqa: ANN202 - imported here, so that the bare clients do not pay for it
-    from langchain_hf_endpoint import HFEndpointEmbeddings  # noqa: PLC0415
-
-    # The limiter is there and far above what the server can do.
-    return HFEndpointEmbeddings(url=url, rate_limit={"requests_per_minute": 1_000_000})
-
-
-def bare_serial(url: str, texts: list[str]) -> int:
-    return asyncio.run(_bare(url, texts, at_once=1))
-
-
-def bare_8(url: str, texts: list[str]) -> int:
-    return asyncio.run(_bare(url, texts, at_once=8))
-
-
-def bare_64(url: str, texts: list[str]) -> int:
-    return asyncio.run(_bare(url, texts, at_once=64))
-
-
-async def _bare(url: str, texts: list[str], at_once: int) -> int:
-    """What a user writes by hand: no retries, no limit, no checks."""
-    import httpx  # noqa: PLC0415
-
-    gate = asyncio.Semaphore(at_once)
-    limits = httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once)
-    async with httpx.AsyncClient(limits=limits, timeout=60) as client:
-
-        async def embed(batch: list[str]) -> list[list[float]]:
-            async with gate:
-                body = {"inputs": batch, "truncate": True}
-                return (await client.post(url + "/embed", json=body)).json()
-
-        batches = [texts[start : start + BATCH] for start in range(0, len(texts), BATCH)]
-        return sum(map(len, await asyncio.gather(*map(embed, batches))))
-
-
-CLIENTS: dict[str, Callable[[str, list[str]], int]] = {
-    client.__name__: client
-    for client in (
-        bare_serial,
-        bare_8,
-        bare_64,
-        ours_sync,
-        ours_async,
-        ours_array,
-        ours_base64_array,
+def _is_measured(one: Client, width: int, topic: Topic) -> bool:
+    """Whether it has its turn: not after a failure; peers as they come at the first width only."""
+    as_it_comes = one.kind == "peer, defaults" and width != WIDTHS[0]
+    return not as_it_comes and not any(
+        row.error for row in topic.rows if row.subject == one.name and row.setting == str(width)
     )
-}
 
 
-def run_client(name: str, url: str, count: int) -> None:
-    """In the child process: one warm-up, then one measured run."""
-    client, texts = CLIENTS[name], make_texts(count)
-    client(url, texts[: 4 * BATCH])
-    cpu, wall = time.process_time(), time.perf_counter()
-    assert client(url, texts) == count
-    print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]))
-
-
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--texts", type=int, default=10_000)
-    options.add_argument("--runs", type=int, default=5)
-    options.add_argument("--client", nargs=2, metavar=("NAME", "URL"), help="used by itself")
-    chosen = options.parse_args()
-    if chosen.client:
-        run_client(*chosen.client, chosen.texts)
-        return
-
-    from tei_double import TeiDouble  # noqa: PLC0415
-
-    server = {"seconds_per_batch": 0.02, "seconds_per_input": 0.0002, "batches_at_once": 64}
-    # So many permits that the bare clients, which take no notice of a 429, get none.
-    server["max_concurrent_requests"] = 64 * BATCH
-    measured: dict[str, list[tuple[float, float]]] = {name: [] for name in CLIENTS}
-    with TeiDouble() as double:
-        for _ in range(chosen.runs):
-            for name in CLIENTS:
-                double.reset(**server)
-                command = [sys.executable, __file__, "--texts", str(chosen.texts)]
-                command += ["--client", name, double.url]
-                output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-                measured[name].append(tuple(json.loads(output)))
-    report(measured, chosen.texts)
-
-
-def report(measured: dict[str, list[tuple[float, float]]], count: int) -> None:
-    rates = {
-        name: statistics.median(count / wall for wall, _ in runs) for name, runs in measured.items()
-    }
-    costs = {
-        name: statistics.median(1e6 * cpu / count for _, cpu in runs)
-        for name, runs in measured.items()
-    }
-    best = max(rate for name, rate in rates.items() if name.startswith("bare"))
-    cheapest = min(cost for name, cost in costs.items() if name.startswith("bare"))
-    print(f"{count:,} texts, medians of {len(next(iter(measured.values())))} interleaved runs\n")
-    heads = ("texts/s", "of best bare", "CPU ms/1,000", "of cheapest bare")
-    print(f"{'client':20}" + "".join(f"{head:>18}" for head in heads))
-    for name, rate in rates.items():
-        cost = costs[name]
-        cells = (f"{rate:,.0f}", f"{rate / best:.2f}x", f"{cost:.1f}", f"{cost / cheapest:.2f}x")
-        print(f"{name:20}" + "".join(f"{cell:>18}" for cell in cells))
-
-
-if __name__ == "__main__":
-    main()
+def _turn(one: Client, child: Child, server: Server, job: tuple[int, int]) -> Record:
+    width, count = job
+    count = max(64, int(count * one.part))
+    before = server.report()["cpu"]
+    record = child.call(
+        limit=_ENOUGH_SECONDS, client_name=one.name, url=server.url, count=count, width=width
+    )
+    if "error" not in record:
+        after = server.report()
+        record["connections"] = after["connections"] - 2  # those that configured and asked
+        record["server_cpu_share"] = (after["cpu"] - before) / record["seconds"]
+    return record

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         TaskSettings,
     )
     from langchain_hf_endpoint.splitter import HFEndpointTextSplitter
+    from langchain_hf_endpoint.tls_settings import TlsSettings
 
 _ROOMS = {
     "chunking": ("Chunk", "chunk"),
@@ -74,6 +75,7 @@ _ROOMS = {
     "registry": ("InferenceEndpoints",),
     "settings": ("ChunkingSettings", "RateLimit", "ServiceSettings", "TaskSettings"),
     "splitter": ("HFEndpointTextSplitter",),
+    "tls_settings": ("TlsSettings",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -106,6 +108,7 @@ __all__ = [
     "ServiceSettings",
     "SettingsError",
     "TaskSettings",
+    "TlsSettings",
     "TransportError",
     "UnknownEndpointError",
     "__version__",

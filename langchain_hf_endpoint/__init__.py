@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         TaskSettings,
     )
     from langchain_hf_endpoint.splitter import HFEndpointTextSplitter
+    from langchain_hf_endpoint.tls_settings import TlsSettings
 
 _ROOMS = {
     "chunking": ("Chunk", "chunk"),
@@ -76,6 +77,7 @@ _ROOMS = {
     "registry": ("InferenceEndpoints",),
     "settings": ("ChunkingSettings", "RateLimit", "ServiceSettings", "TaskSettings"),
     "splitter": ("HFEndpointTextSplitter",),
+    "tls_settings": ("TlsSettings",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -109,6 +111,7 @@ __all__ = [
     "ServiceSettings",
     "SettingsError",
     "TaskSettings",
+    "TlsSettings",
     "TransportError",
     "UnknownEndpointError",
     "__version__",

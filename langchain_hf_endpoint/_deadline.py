@@ -14,12 +14,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import httpcore
+import httpx
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable, Iterator
-
-    import httpx
 
 _thread = threading.local()
 
@@ -34,13 +33,16 @@ def time_limit(seconds: float) -> Iterator[None]:
         del _thread.deadline
 
 
-def limit_waits(client: httpx.Client) -> None:
-    """Make a client heed `time_limit`.
+def limit_waits(sender: httpx.Client | httpx.HTTPTransport) -> None:
+    """Make a client or a transport heed `time_limit`.
 
     httpx has no public way to give its transports a network backend. Where a later version names
     these parts otherwise, its own time-outs remain, and a test fails.
     """
-    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001
+    transports: list[object] = [sender]
+    if isinstance(sender, httpx.Client):
+        transports = [sender._transport, *sender._mounts.values()]  # noqa: SLF001
+    for transport in transports:
         pool = getattr(transport, "_pool", None)
         backend = getattr(pool, "_network_backend", None)
         if isinstance(backend, httpcore.NetworkBackend):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._attempts import Conversation
     from langchain_hf_endpoint._steps import Answer, Progress, Step
-    from langchain_hf_endpoint._transport import AsyncTransport, SyncTransport
+    from langchain_hf_endpoint._transport import AnyAsyncTransport, SyncTransport
     from langchain_hf_endpoint._window import Place
 
 T = TypeVar("T")
@@ -214,7 +214,7 @@ class Crew(Generic[TagT, T]):
 class TaskDriver:
     """Performs the steps of conversations by awaiting, on the loop it runs on."""
 
-    def __init__(self, transport: AsyncTransport, progress: Progress | None) -> None:
+    def __init__(self, transport: AnyAsyncTransport, progress: Progress | None) -> None:
         self._transport = transport
         self._progress = progress
         self.stop = asyncio.Event()

@@ -18,6 +18,7 @@ from langchain_hf_endpoint._drivers import Crew, TaskCrew, TaskDriver, ThreadDri
 from langchain_hf_endpoint._failing import rejects_everything, stops_the_call
 from langchain_hf_endpoint._options import is_asked_unbidden
 from langchain_hf_endpoint._plan import BatchBounds, Plan
+from langchain_hf_endpoint._runtime import Clients
 from langchain_hf_endpoint._sources import AsyncSource, Source, total_length
 from langchain_hf_endpoint.errors import HFEndpointError
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._pooling import Keeper
     from langchain_hf_endpoint._runtime import Runtime
     from langchain_hf_endpoint._steps import Progress
+    from langchain_hf_endpoint._transport import AnyAsyncTransport, SyncTransport
     from langchain_hf_endpoint.settings import ChunkingSettings
 
 RowT = TypeVar("RowT")
@@ -57,6 +59,7 @@ class Job(Generic[RowT]):
             chunks is known from the start.
         insists_on_info: Whether the server is asked what it is even where it is unlikely to say.
         progress: Is told how far the call is.
+        clients: The user's own HTTP clients.
     """
 
     runtime: Runtime
@@ -67,9 +70,18 @@ class Job(Generic[RowT]):
     plan_first: bool = False
     insists_on_info: bool = False
     progress: Progress | None = None
+    clients: Clients = field(default_factory=Clients)
     fatal: HFEndpointError | None = None
     batches_rejected: int = 0
     plan: Plan[RowT] = field(init=False)
+
+    def sync_transport(self) -> SyncTransport:
+        """What sends from threads."""
+        return self.runtime.sync_transport(self.call.service, self.clients.sync)
+
+    async def async_transport(self) -> AnyAsyncTransport:
+        """What sends from tasks of the running loop."""
+        return await self.runtime.async_transport(self.call.service, self.clients.asynchronous)
 
     @property
     def asks_for_info(self) -> bool:
@@ -201,7 +213,7 @@ def finished_texts(texts: Iterable[str], job: Job[RowT]) -> Iterator[PlannedText
             way has come out.
         BaseException: What the iterable raised, at the same late moment.
     """
-    driver = ThreadDriver(job.runtime.sync_transport(), job.progress, caller_loop=_running_loop())
+    driver = ThreadDriver(job.sync_transport(), job.progress, caller_loop=_running_loop())
     if job.asks_for_info:
         driver.run(acquaint(job.call))
     job.open_plan()
@@ -235,7 +247,7 @@ async def afinished_texts(
     texts: Iterable[str] | AsyncIterable[str], job: Job[RowT]
 ) -> AsyncGenerator[PlannedText[RowT], None]:
     """Embed texts with tasks of the running loop; otherwise as `finished_texts`."""
-    driver = TaskDriver(await job.runtime.async_transport(), job.progress)
+    driver = TaskDriver(await job.async_transport(), job.progress)
     if job.asks_for_info:
         await driver.run(acquaint(job.call))
     job.open_plan()

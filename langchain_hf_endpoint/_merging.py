@@ -230,7 +230,7 @@ class Merger:
             self._has_left(batch)
 
     async def _converse(self, batch: MergedBatch, job: Job[Vector]) -> list[Outcome[Vector]]:
-        driver = TaskDriver(await job.runtime.async_transport(), self._watcher)
+        driver = TaskDriver(await job.async_transport(), self._watcher)
         if job.asks_for_info:
             await driver.run(acquaint(job.call))
         inputs = [job.call.prompt + text for text in batch.texts]

@@ -14,7 +14,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from langchain_hf_endpoint._learned import Learned
-from langchain_hf_endpoint._transport import AsyncTransport, SyncTransport
+from langchain_hf_endpoint._transport import AsyncTransport, SyncTransport, fast_transport
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint._window import Window
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
@@ -22,17 +22,34 @@ from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    import httpx
     from pydantic import SecretStr
 
+    from langchain_hf_endpoint._transport import AnyAsyncTransport
     from langchain_hf_endpoint.settings import ServiceSettings
+    from langchain_hf_endpoint.tls_settings import TlsSettings
 
 _logger = logging.getLogger("langchain_hf_endpoint")
 
 
-class _HeldTransport(NamedTuple):
-    """The clients of one loop, and the suspended generator that closes them with it."""
+class Clients(NamedTuple):
+    """The HTTP clients that a user brings, each None for our own."""
 
-    transport: AsyncTransport
+    sync: httpx.Client | None = None
+    asynchronous: httpx.AsyncClient | None = None
+
+
+class _Way(NamedTuple):
+    """What tells the connections of one loop apart."""
+
+    transport: str
+    tls: TlsSettings | None
+
+
+class _HeldTransports(NamedTuple):
+    """The transports of one loop, and the suspended generator that closes them with it."""
+
+    of_way: dict[_Way, AnyAsyncTransport]
     closer: AsyncGenerator[None, None]
 
 
@@ -52,8 +69,8 @@ class Runtime:
         self.window = Window()
         self._key = key
         self._lock = threading.Lock()
-        self._sync: SyncTransport | None = None
-        self._of_loop: dict[asyncio.AbstractEventLoop, _HeldTransport] = {}
+        self._sync: dict[TlsSettings | None, SyncTransport] = {}
+        self._of_loop: dict[asyncio.AbstractEventLoop, _HeldTransports] = {}
         self._agreed: set[int] = {requests_per_minute}
 
     def __repr__(self) -> str:
@@ -93,44 +110,68 @@ class Runtime:
             self._agreed.add(requests_per_minute)  # endpoints made before do not object
         self.limiter.change_to(requests_per_minute)
 
-    def sync_transport(self) -> SyncTransport:
-        """The clients for threads."""
-        with self._lock:
-            if self._sync is None:
-                self._sync = SyncTransport(self.url, self._key)
-            return self._sync
+    def sync_transport(
+        self, service: ServiceSettings, client: httpx.Client | None = None
+    ) -> SyncTransport:
+        """The connections for threads; over the user's client, where there is one.
 
-    async def async_transport(self) -> AsyncTransport:
-        """The clients of the running loop; they are closed when the loop shuts down."""
+        Raises:
+            SettingsError: A file of the TLS settings cannot be used.
+        """
+        if client is not None:
+            return SyncTransport(self.url, self._key, None, client)
+        with self._lock:
+            if service.tls not in self._sync:
+                self._sync[service.tls] = SyncTransport(self.url, self._key, service.tls)
+            return self._sync[service.tls]
+
+    async def async_transport(
+        self, service: ServiceSettings, client: httpx.AsyncClient | None = None
+    ) -> AnyAsyncTransport:
+        """The connections of the running loop; they are closed when the loop shuts down.
+
+        Raises:
+            SettingsError: A file of the TLS settings cannot be used, or an extra is not installed.
+        """
+        if client is not None:
+            return AsyncTransport(self.url, self._key, None, client)
         loop = asyncio.get_running_loop()
+        way = _Way(service.transport, service.tls)
         with self._lock:
             for old in [old for old in self._of_loop if old.is_closed()]:
                 del self._of_loop[old]
             held = self._of_loop.get(loop)
+            if held is not None and way in held.of_way:
+                return held.of_way[way]
+            transport = self._made(way)
             if held is not None:
-                return held.transport
-            transport = AsyncTransport(self.url, self._key)
+                held.of_way[way] = transport
+                return transport
             # `asyncio.run` finishes open async generators before it closes the loop.
-            closer = self._close_with_loop(loop, transport)
-            self._of_loop[loop] = _HeldTransport(transport, closer)
-        await anext(closer)
+            held = _HeldTransports({way: transport}, self._close_with_loop(loop))
+            self._of_loop[loop] = held
+        await anext(held.closer)
         return transport
 
-    async def _close_with_loop(
-        self, loop: asyncio.AbstractEventLoop, transport: AsyncTransport
-    ) -> AsyncGenerator[None, None]:
+    def _made(self, way: _Way) -> AnyAsyncTransport:
+        if way.transport == "httpx":
+            return AsyncTransport(self.url, self._key, way.tls)
+        return fast_transport(self.url, self._key, way.tls)
+
+    async def _close_with_loop(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
             with self._lock:
-                self._of_loop.pop(loop, None)
-            await transport.close()
+                held = self._of_loop.pop(loop, None)
+            for transport in held.of_way.values() if held else ():
+                await transport.close()
 
     def close(self) -> None:
         """Close the clients for threads; those of loops go with their loops."""
         with self._lock:
-            transport, self._sync = self._sync, None
-        if transport is not None:
+            transports, self._sync = self._sync, {}
+        for transport in transports.values():
             transport.close()
 
 

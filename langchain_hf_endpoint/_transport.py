@@ -1,32 +1,47 @@
-"""Requests over httpx, for threads and for tasks: the only module that knows httpx.
+"""Requests over httpx, for threads and for tasks.
 
 It knows connections, time-outs and the one header that holds the key. It must not know what a
 request is about, nor try one twice.
 
 httpx scans all connections of a client at each request, and above twenty closes idle ones at once
-(https://github.com/encode/httpcore/issues/1035). So no client here has more than eight; when more
-requests are in flight there are more clients.
+(https://github.com/encode/httpcore/issues/1035). So no transport for threads has more than eight;
+when more requests are in flight there are more transports.
+
+Requests go to httpx's transports rather than to its clients, which do for each request what is
+never needed here: cookies, redirects, defaults to be merged. Whoever replaces the transports, as
+pytest-httpx does, sees every request.
 """
 
 from __future__ import annotations
 
-import os
-import socket
-import ssl
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import aclosing, closing, contextmanager
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from urllib.request import getproxies
 
 import anyio
 import httpx
 
 from langchain_hf_endpoint._deadline import limit_waits, time_limit
+from langchain_hf_endpoint._http11 import use_own_connections
+from langchain_hf_endpoint._mishaps import (
+    LARGEST_REPLY,
+    NoClientError,
+    broken_encoding,
+    mishap,
+    not_connected,
+    timed_out,
+    too_much,
+    unusable_url,
+)
+from langchain_hf_endpoint._tls import tls_context
 from langchain_hf_endpoint._urls import is_loopback
 from langchain_hf_endpoint._version import __version__
-from langchain_hf_endpoint._wire import Cause, Failure, Reply
+from langchain_hf_endpoint._wire import Failure, Reply
+from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -34,17 +49,27 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from langchain_hf_endpoint._wire import Request
+    from langchain_hf_endpoint.tls_settings import TlsSettings
 
-ClientT = TypeVar("ClientT", httpx.Client, httpx.AsyncClient)
+_CONNECTIONS_PER_SENDER = 8
+_LIMITS = httpx.Limits(
+    max_connections=_CONNECTIONS_PER_SENDER,
+    max_keepalive_connections=_CONNECTIONS_PER_SENDER,
+    keepalive_expiry=30.0,
+)
+_HEADERS = {
+    "User-Agent": f"langchain-hf-endpoint/{__version__} httpx/{httpx.__version__}",
+    "Connection": "keep-alive",
+}
+_NEVER_CONNECTED = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+_MISHAPS = (httpx.HTTPError, httpx.InvalidURL, OSError, NoClientError)
 
-_CONNECTIONS_PER_CLIENT = 8
-_KEPT_ALIVE_SECONDS = 30.0
-_LARGEST_REPLY = 256 * 1024 * 1024
-_USER_AGENT = f"langchain-hf-endpoint/{__version__} httpx/{httpx.__version__}"
-
-
-class _NoClientError(httpx.TransportError):
-    """The environment's proxy or certificates cannot be used."""
+SenderT = TypeVar("SenderT")
 
 
 class _BearerAuth(httpx.Auth):
@@ -58,191 +83,270 @@ class _BearerAuth(httpx.Auth):
         yield request
 
 
-@lru_cache(maxsize=4)
-def _ssl_context(_certificates: tuple[str | None, str | None]) -> ssl.SSLContext:
-    """The context that all clients share: making one costs forty times what a client costs."""
-    return httpx.create_ssl_context()
-
-
-def _client_options(url: str, key: SecretStr | None) -> dict[str, object]:
-    certificates = (os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+def _client_options(tls: TlsSettings | None) -> dict[str, Any]:
+    """For the clients through which httpx sends by the environment's proxies."""
     return {
-        "auth": _BearerAuth(key) if key else None,
         # Nothing a server sets comes back to it: no request depends on the one before.
         "cookies": CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-        "follow_redirects": False,
-        "headers": {"User-Agent": _USER_AGENT},
-        "limits": httpx.Limits(
-            max_connections=_CONNECTIONS_PER_CLIENT,
-            max_keepalive_connections=_CONNECTIONS_PER_CLIENT,
-            keepalive_expiry=_KEPT_ALIVE_SECONDS,
-        ),
-        # A proxy is for other machines; what is meant for this one does not leave it.
-        "trust_env": not is_loopback(url),
-        "verify": _ssl_context(certificates),
+        "headers": _HEADERS,
+        "limits": _LIMITS,
+        "verify": tls_context(tls),
     }
 
 
-class _Clients(Generic[ClientT]):
-    """As many clients as the requests in flight need, each with few connections."""
+def _has_proxy(url: str) -> bool:
+    """Whether the environment may name a proxy; one is for other machines, never for this one."""
+    return not is_loopback(url) and not getproxies().keys().isdisjoint({"http", "https", "all"})
 
-    def __init__(self, make: Callable[[], ClientT]) -> None:
-        self._make: Callable[[], ClientT] = make
+
+class _Senders(Generic[SenderT]):
+    """As many clients or transports as the requests in flight need, each with few connections."""
+
+    def __init__(self, make: Callable[[], SenderT]) -> None:
+        self._make: Callable[[], SenderT] = make
         self._lock = threading.Lock()
-        self._clients: list[ClientT] = []
+        self._senders: list[SenderT] = []
         self._in_flight: list[int] = []
 
     @contextmanager
-    def lease(self) -> Iterator[ClientT]:
-        """The first client with a connection to spare, so that the others' may go idle."""
+    def lease(self) -> Iterator[SenderT]:
+        """The first with a connection to spare, so that the others' may go idle."""
         with self._lock:
             spare = (
-                n for n, count in enumerate(self._in_flight) if count < _CONNECTIONS_PER_CLIENT
+                n for n, count in enumerate(self._in_flight) if count < _CONNECTIONS_PER_SENDER
             )
-            place = next(spare, len(self._clients))
-            if place == len(self._clients):
-                self._clients.append(self._made())
+            place = next(spare, len(self._senders))
+            if place == len(self._senders):
+                self._senders.append(self._made())
                 self._in_flight.append(0)
             self._in_flight[place] += 1
-            client = self._clients[place]
+            sender = self._senders[place]
         try:
-            yield client
+            yield sender
         finally:
             with self._lock:
                 self._in_flight[place] -= 1
 
-    def _made(self) -> ClientT:
+    def _made(self) -> SenderT:
         try:
             return self._make()
         except (ImportError, OSError, ValueError) as error:
             reason = f"{type(error).__name__}: {error}"
-        raise _NoClientError(f"the environment's proxy or certificates cannot be used: {reason}")
+        raise NoClientError(f"the environment's proxy or certificates cannot be used: {reason}")
 
-    def all(self) -> list[ClientT]:
-        return list(self._clients)
+    def all(self) -> list[SenderT]:
+        return list(self._senders)
+
+
+class AnyAsyncTransport(Protocol):
+    """Sends from the tasks of one event loop."""
+
+    async def send(self, request: Request, timeout: float) -> Reply | Failure:  # noqa: ASYNC109
+        """Send one request and read the whole reply within `timeout` seconds."""
+
+    async def close(self) -> None:
+        """Close all connections."""
 
 
 class SyncTransport:
-    """Sends from any number of threads of one process."""
+    """Sends from any number of threads of one process.
 
-    def __init__(self, url: str, key: SecretStr | None) -> None:
-        def make() -> httpx.Client:
-            client = httpx.Client(**_client_options(url, key))  # type: ignore[arg-type]
-            limit_waits(client)
-            return client
+    Args:
+        url: Where all requests go.
+        key: For the Authorization header.
+        tls: Certificates.
+        client: The user's own, to be used as it is and not to be closed.
 
-        self._clients = _Clients(make)
+    Raises:
+        SettingsError: A file of `tls` cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: SecretStr | None,
+        tls: TlsSettings | None = None,
+        client: httpx.Client | None = None,
+    ) -> None:
+        def make() -> httpx.Client | httpx.HTTPTransport:
+            if client is not None:
+                return client
+            sender: httpx.Client | httpx.HTTPTransport
+            if _has_proxy(url):
+                sender = httpx.Client(**_client_options(tls))
+            else:
+                sender = httpx.HTTPTransport(verify=tls_context(tls), limits=_LIMITS)
+            limit_waits(sender)
+            return sender
+
+        if tls is not None:
+            tls_context(tls)
+        self._key = key
+        self._is_ours = client is None
+        self._senders = _Senders(make)
 
     def send(self, request: Request, timeout: float) -> Reply | Failure:
         """Send one request and read the whole reply within `timeout` seconds."""
         deadline = time.monotonic() + timeout
-        body = bytearray()
+        body: list[bytes] = []
+        size = 0
         try:
-            with (
-                self._clients.lease() as client,
-                time_limit(timeout),
-                client.stream(**_stream_arguments(request, timeout)) as response,  # type: ignore[arg-type]
-            ):
-                for part in response.iter_bytes():
-                    body += part
-                    if len(body) > _LARGEST_REPLY:
-                        return _too_much()
-                    if time.monotonic() > deadline:
-                        return _timed_out(timeout)
-                return _reply(response, bytes(body))
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            with self._senders.lease() as sender, time_limit(timeout):
+                if isinstance(sender, httpx.HTTPTransport):
+                    response = sender.handle_request(_request(request, timeout, self._key))
+                else:
+                    response = sender.send(
+                        _built(sender, request, timeout), **_send_options(self._key)
+                    )
+                with closing(response):
+                    for part in response.iter_bytes():
+                        body.append(part)
+                        size += len(part)
+                        if size > LARGEST_REPLY:
+                            return too_much()
+                        if time.monotonic() > deadline:
+                            return timed_out(timeout)
+                return _reply(response, body)
+        except _MISHAPS as error:
             return _failure(error, timeout)
+        except BaseException as error:  # noqa: BLE001 - raised again
+            # An interrupt. The frames of the libraries below, which hold the key, are not shown.
+            raise error.with_traceback(None) from None
 
     def close(self) -> None:
-        """Close all connections."""
-        for client in self._clients.all():
-            client.close()
+        """Close all connections of ours."""
+        for sender in self._senders.all() if self._is_ours else ():
+            sender.close()
 
 
 class AsyncTransport:
-    """Sends from the tasks of one event loop."""
+    """Sends from the tasks of one event loop. Arguments and errors: as those of `SyncTransport`."""
 
-    def __init__(self, url: str, key: SecretStr | None) -> None:
-        def make() -> httpx.AsyncClient:
-            return httpx.AsyncClient(**_client_options(url, key))  # type: ignore[arg-type]
+    def __init__(
+        self,
+        url: str,
+        key: SecretStr | None,
+        tls: TlsSettings | None = None,
+        client: httpx.AsyncClient | None = None,
+    ) -> None:
+        def make() -> httpx.AsyncClient | httpx.AsyncHTTPTransport:
+            if client is not None:
+                return client
+            if _has_proxy(url):
+                return httpx.AsyncClient(**_client_options(tls))
+            context = tls_context(tls)
+            sender = httpx.AsyncHTTPTransport(verify=context, limits=_LIMITS)
+            use_own_connections(sender, context)
+            return sender
 
-        self._clients = _Clients(make)
+        if tls is not None:
+            tls_context(tls)
+        self._key = key
+        self._is_ours = client is None
+        self._senders = _Senders(make)
 
     async def send(self, request: Request, timeout: float) -> Reply | Failure:  # noqa: ASYNC109
         """Send one request and read the whole reply within `timeout` seconds."""
-        body = bytearray()
+        body: list[bytes] = []
+        size = 0
         try:
-            with anyio.fail_after(timeout), self._clients.lease() as client:
-                async with client.stream(**_stream_arguments(request, timeout)) as response:  # type: ignore[arg-type]
+            with anyio.fail_after(timeout), self._senders.lease() as sender:
+                if isinstance(sender, httpx.AsyncHTTPTransport):
+                    sent = _request(request, timeout, self._key)
+                    response = await sender.handle_async_request(sent)
+                else:
+                    response = await sender.send(
+                        _built(sender, request, timeout), **_send_options(self._key)
+                    )
+                async with aclosing(response):
                     async for part in response.aiter_bytes():
-                        body += part
-                        if len(body) > _LARGEST_REPLY:
-                            return _too_much()
-                    return _reply(response, bytes(body))
+                        body.append(part)
+                        size += len(part)
+                        if size > LARGEST_REPLY:
+                            return too_much()
+                return _reply(response, body)
         except TimeoutError:
-            return _timed_out(timeout)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            return timed_out(timeout)
+        except _MISHAPS as error:
             return _failure(error, timeout)
+        except BaseException as error:  # noqa: BLE001 - raised again
+            # A cancellation. As in `SyncTransport.send`.
+            raise error.with_traceback(None) from None
 
     async def close(self) -> None:
-        """Close all connections."""
-        for client in self._clients.all():
-            await client.aclose()
+        """Close all connections of ours."""
+        for sender in self._senders.all() if self._is_ours else ():
+            await sender.aclose()
 
 
-def _stream_arguments(request: Request, timeout: float) -> dict[str, object]:
-    return {
-        "method": request.method,
-        "url": request.url,
-        "content": request.body or None,
-        "headers": dict(request.headers),
-        "timeout": timeout,
-    }
+def fast_transport(url: str, key: SecretStr | None, tls: TlsSettings | None) -> AnyAsyncTransport:
+    """The transport over aiohttp.
+
+    Raises:
+        SettingsError: aiohttp is not installed, or a file of `tls` cannot be used.
+    """
+    try:
+        from langchain_hf_endpoint._fast import AiohttpTransport  # noqa: PLC0415 - of an extra
+    except ImportError:
+        problem = 'needs aiohttp: pip install "langchain-hf-endpoint[fast]"'
+    else:
+        return AiohttpTransport(url, key, tls)
+    raise SettingsError(("service_settings.transport", problem))
 
 
-def _reply(response: httpx.Response, body: bytes) -> Reply:
+@lru_cache(maxsize=64)
+def _parsed(url: str) -> httpx.URL:
+    return httpx.URL(url)
+
+
+def _request(request: Request, timeout: float, key: SecretStr | None) -> httpx.Request:
+    """The request as a transport takes it: complete."""
+    built = httpx.Request(
+        request.method,
+        _parsed(request.url),
+        headers={**_HEADERS, **request.headers},
+        content=request.body or None,
+        extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout)},
+    )
+    if key is not None:
+        built.headers["Authorization"] = f"Bearer {key.get_secret_value()}"
+    return built
+
+
+def _built(
+    client: httpx.Client | httpx.AsyncClient, request: Request, timeout: float
+) -> httpx.Request:
+    """The request with what a client puts on each of its own."""
+    return client.build_request(
+        request.method,
+        request.url,
+        content=request.body or None,
+        headers=request.headers,
+        timeout=timeout,
+    )
+
+
+def _send_options(key: SecretStr | None) -> dict[str, Any]:
+    """A redirect is never followed: with the key it must not be, and where to is not ours to say.
+
+    Without a key the client's own way to authenticate is left to it.
+    """
+    options: dict[str, Any] = {"stream": True, "follow_redirects": False}
+    return options if key is None else {**options, "auth": _BearerAuth(key)}
+
+
+def _reply(response: httpx.Response, body: list[bytes]) -> Reply:
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return Reply(response.status_code, headers, body)
-
-
-def _too_much() -> Failure:
-    return Failure(Cause.PROTOCOL, f"the reply has more than {_LARGEST_REPLY} bytes")
-
-
-def _timed_out(timeout: float) -> Failure:
-    return Failure(Cause.TRANSPORT, f"no complete reply within {timeout:g} s", timed_out=True)
+    return Reply(response.status_code, headers, b"".join(body))
 
 
 def _failure(error: Exception, timeout: float) -> Failure:
     """Say what went wrong on the way, and whether another try may help."""
-    if isinstance(error, _NoClientError):
-        return Failure(Cause.UNREACHABLE, str(error)[:300], connected=False)
     if isinstance(error, httpx.DecodingError):
-        return Failure(Cause.PROTOCOL, "the reply's content encoding is broken")
-    connected = not isinstance(
-        error,
-        (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError, httpx.UnsupportedProtocol),
-    )
-    if isinstance(error, httpx.TimeoutException):
-        if connected:
-            return _timed_out(timeout)
-        return Failure(Cause.TRANSPORT, f"no connection within {timeout:g} s", connected=False)
-    root = _root(error)
-    if isinstance(root, ssl.SSLCertVerificationError):
-        text = f"the server's certificate is not accepted: {root.verify_message}"
-        return Failure(Cause.UNREACHABLE, text, connected=False)
-    if isinstance(root, socket.gaierror) and root.errno == socket.EAI_NONAME:
-        return Failure(Cause.UNREACHABLE, "the host is unknown", connected=False)
+        return broken_encoding()
     if isinstance(error, (httpx.UnsupportedProtocol, httpx.InvalidURL)):
-        return Failure(Cause.UNREACHABLE, "the URL cannot be used", connected=False)
-    kind = type(error).__name__
-    return Failure(Cause.TRANSPORT, f"{kind}: {error}"[:300], connected=connected)
-
-
-def _root(error: BaseException) -> BaseException:
-    """The error at the bottom of a chain; httpx wraps httpcore, which wraps the socket's."""
-    seen = {id(error)}
-    while (deeper := error.__cause__ or error.__context__) is not None and id(deeper) not in seen:
-        seen.add(id(deeper))
-        error = deeper
-    return error
+        return unusable_url()
+    connected = not isinstance(error, _NEVER_CONNECTED)
+    if isinstance(error, httpx.TimeoutException):
+        return timed_out(timeout) if connected else not_connected(timeout)
+    return mishap(error, connected=connected)

@@ -23,6 +23,7 @@ from langchain_hf_endpoint._sections import (
 )
 from langchain_hf_endpoint._urls import is_hugging_face, is_loopback, url_problem
 from langchain_hf_endpoint.errors import SettingsError
+from langchain_hf_endpoint.tls_settings import TlsSettings  # noqa: TC001 - pydantic reads it
 
 PUNKT_LANGUAGES = (
     "czech", "danish", "dutch", "english", "estonian", "finnish", "french", "german", "greek",
@@ -70,6 +71,8 @@ class ServiceSettings(Section):
         timeout: Seconds for one attempt. Default 60.
         max_wait: Seconds that one batch may spend on retries, a cold start included. Default 600.
         allow_insecure_http: Send a key over plain http to a host that is not this machine.
+        tls: Certificates other than the usual ones.
+        transport: What sends async calls: ``httpx``, or the faster ``aiohttp`` (extra ``[fast]``).
     """
 
     url: Annotated[str, Field(strict=True), Allowed("an http:// or https:// URL")]
@@ -90,6 +93,8 @@ class ServiceSettings(Section):
         Allowed(f"seconds, 0 or more, at most {_LONGEST:,}"),
     ] = 600.0
     allow_insecure_http: Flag = False
+    tls: TlsSettings | None = None
+    transport: Literal["httpx", "aiohttp"] = "httpx"
 
     @field_validator("url")
     @classmethod
@@ -112,6 +117,12 @@ class ServiceSettings(Section):
         if has_key and plain and not self.allow_insecure_http:
             advice = "use https://, or set allow_insecure_http=True"
             raise SettingsError(("url", f"a key is not sent over http to other machines; {advice}"))
+        return self
+
+    @model_validator(mode="after")
+    def _tls_is_for_https(self) -> Self:
+        if self.tls is not None and not self.url.lower().startswith("https:"):
+            raise SettingsError(("tls", "is of no use with an http:// URL; use https://"))
         return self
 
     def find_key(self) -> SecretStr | None:

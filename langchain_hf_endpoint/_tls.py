@@ -1,0 +1,85 @@
+"""From the settings' names of files to what makes TLS connections.
+
+It knows certificates. It must not know requests. What it makes always checks the server's
+certificate and its host name.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+
+from langchain_hf_endpoint.errors import SettingsError
+
+if TYPE_CHECKING:
+    from langchain_hf_endpoint.tls_settings import TlsSettings
+
+
+def tls_context(tls: TlsSettings | None) -> ssl.SSLContext:
+    """The context for these settings, shared: making one costs forty times what a client costs.
+
+    Raises:
+        SettingsError: A file of the settings cannot be used.
+        OSError: One that the environment names cannot.
+    """
+    if tls is None:
+        return _of_environment(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+    ours = tuple(_stamp(name) for name in (tls.ca_file, tls.certificate_file, tls.key_file))
+    return _of_files(tls, ours)
+
+
+@lru_cache(maxsize=4)
+def _of_environment(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
+@lru_cache(maxsize=8)
+def _of_files(tls: TlsSettings, _stamps: tuple[object, ...]) -> ssl.SSLContext:
+    """Anew where a file changed: certificates are renewed under a process that goes on."""
+    if tls.ca_file is None:
+        context = httpx.create_ssl_context()
+    else:
+        try:
+            context = ssl.create_default_context(cafile=tls.ca_file)
+        except (OSError, ValueError) as error:
+            reason = _reason(error)
+        else:
+            reason = ""
+        if reason:
+            raise SettingsError(("service_settings.tls.ca_file", reason))
+    if tls.certificate_file is not None:
+        try:
+            # With no password given, OpenSSL would ask for one at the terminal.
+            context.load_cert_chain(tls.certificate_file, tls.key_file, password="")
+        except (OSError, ValueError) as error:
+            reason = _reason(error)
+        else:
+            return context
+        field = "certificate_file" if tls.key_file is None else "certificate_file and key_file"
+        raise SettingsError((f"service_settings.tls.{field}", reason))
+    return context
+
+
+def _stamp(name: str | None) -> object:
+    """What changes when a file does."""
+    try:
+        state = Path(name).stat() if name is not None else None
+    except (OSError, ValueError):
+        return None
+    return (state.st_mtime_ns, state.st_size) if state else None
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a file, without its content."""
+    if isinstance(error, ssl.SSLError):
+        if error.reason == "KEY_VALUES_MISMATCH":
+            return "the key is not that of the certificate"
+        if error.reason in ("BAD_DECRYPT", "BAD_PASSWORD_READ"):
+            return "the key is encrypted: give one that is not"
+        return f"holds no certificate or key in PEM ({error.reason or 'unreadable'})"
+    return f"cannot be read: {getattr(error, 'strerror', None) or type(error).__name__}"

@@ -69,14 +69,19 @@ class FastPunkt:
 
     def sentence_starts(self, text: str) -> list[int]:
         """The offsets at which the sentences of a text start, ascending, the first excepted."""
-        breaks = list(self._breaks(text))
-        stops = [*(stop for stop, _ in breaks), len(text.rstrip())][1:]
-        begins = [
-            self._after_closing(text, start, stop)
-            for (_, start), stop in zip(breaks, stops, strict=True)
-        ]
-        # Of the last one there may be nothing left; each other has at least the mark at its end.
-        return begins[:-1] if begins and begins[-1] == stops[-1] else begins
+        begins: list[int] = []
+        start = -1
+        for stop, following in self._breaks(text):
+            if start >= 0:
+                begins.append(self._after_closing(text, start, stop))
+            start = following
+        if start >= 0:
+            stop = len(text.rstrip())
+            begin = self._after_closing(text, start, stop)
+            # Of the last one there may be nothing left; each other has the mark at its end.
+            if begin < stop:
+                begins.append(begin)
+        return begins
 
     def _after_closing(self, text: str, start: int, stop: int) -> int:
         """Where a sentence starts if the closing marks at its start belong to the one before."""

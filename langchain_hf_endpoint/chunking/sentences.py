@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     from langchain_hf_endpoint.chunking.words import Words
 
@@ -32,4 +34,6 @@ def sentence_ends(text: str, words: Words, language: str) -> list[int]:
     from langchain_hf_endpoint.chunking.punkt import sentence_starts  # noqa: PLC0415
 
     begun = words.begun_before(sentence_starts(text, language))
-    return sorted({*begun, len(words)} - {0})
+    bounds = np.append(begun, len(words))  # ascending already
+    ends: list[int] = bounds[np.diff(bounds, prepend=0) > 0].tolist()
+    return ends

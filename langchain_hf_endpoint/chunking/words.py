@@ -58,10 +58,9 @@ class Words:
     def __len__(self) -> int:
         return len(self.starts)
 
-    def begun_before(self, offsets: Sequence[int]) -> list[int]:
+    def begun_before(self, offsets: Sequence[int]) -> NDArray[np.intp]:
         """For each offset, how many words start before it."""
-        begun: list[int] = np.searchsorted(self.starts, offsets).tolist()
-        return begun
+        return np.searchsorted(self.starts, np.array(offsets, np.intp))
 
     def spans(self, windows: Iterable[Window]) -> Iterator[tuple[int, int]]:
         """Windows of words -> offsets of the first character and after the last one."""

@@ -54,7 +54,7 @@ def test_words_and_blanks_across_the_border_of_a_block(letter, shift):
 
 def test_words_begun_before_an_offset():
     words = Words.of("  one two\nthree")
-    assert words.begun_before([0, 2, 3, 6, 7, 10, 11, 99]) == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert words.begun_before([0, 2, 3, 6, 7, 10, 11, 99]).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
 def test_spans_of_windows():

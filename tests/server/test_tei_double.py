@@ -398,7 +398,7 @@ def test_a_request_that_hangs_ends_with_its_client(tei_double):
 def test_every_change_spoils_the_genuine_reply(tei_double, path, change):
     body = {"inputs": TEXTS, "input": TEXTS}
     genuine = post(tei_double, path, body)
-    openai_only = change in ("reversed_data", "repeated_index")
+    openai_only = change in ("reversed_data", "permuted_data", "repeated_index")
     if openai_only and path == "/embed":
         return
     tei_double.script(Scripted(change=change))

@@ -9,12 +9,14 @@
         double.log("/embed")                       # what arrived, when, how it was answered
         double.reset()                             # defaults, empty log, empty script
 
-It runs in its own process, so that neither its work nor its event loop is the test's.
+It runs in its own process, so that neither its work nor its event loop is the test's. The
+vectors, TEI's words and the ways to spoil a reply are those of `langchain_hf_endpoint.testing`.
 """
 
-from .changes import CHANGES
+from langchain_hf_endpoint.testing.changes import CHANGES
+from langchain_hf_endpoint.testing.vectors import RAW_LENGTH, expected_vector
+
 from .client import TeiDouble
 from .settings import Entry, Scripted, Settings
-from .vectors import RAW_LENGTH, expected_vector
 
 __all__ = ["CHANGES", "RAW_LENGTH", "Entry", "Scripted", "Settings", "TeiDouble", "expected_vector"]

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from .changes import change
+from langchain_hf_endpoint.testing.changes import change
+from langchain_hf_endpoint.testing.replies import Reply
+
 from .engine import ClientGone, never, unless_gone
 from .proxy import Proxy
 from .settings import Entry, Scripted, Settings
 from .tei import Tei
-from .wire import Refusal, Reply, Request
+from .wire import Refusal, Request
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NoReturn
 
-from .wire import overloaded
+from langchain_hf_endpoint.testing import wording
+from langchain_hf_endpoint.testing.permits import Permits
+
+from .wire import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,37 +22,6 @@ if TYPE_CHECKING:
 
 class ClientGone(Exception):  # noqa: N818 - no error of the double's
     """The client left; TEI drops what it has queued for it."""
-
-
-class Permits:
-    """`max_concurrent_requests`: one for each input, whatever the name says."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.taken = 0
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-
-    def take_now(self, count: int) -> bool:
-        """Take all or nothing."""
-        if self.taken + count > self.total:
-            return False
-        self.taken += count
-        return True
-
-    async def take(self, count: int) -> None:
-        """Take them when it is our turn, first come first served."""
-        if not self._waiting and self.take_now(count):
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((count, turn))
-        await turn
-
-    def give(self, count: int) -> None:
-        """Give them back and let those in that fit now."""
-        self.taken -= count
-        while self._waiting and self.take_now(self._waiting[0][0]):
-            _, turn = self._waiting.popleft()
-            turn.set_result(None)
 
 
 class Engine:
@@ -68,7 +39,7 @@ class Engine:
             count = min(count, self.permits.total)
             await self.permits.take(count)
         elif not self.permits.take_now(count):
-            raise overloaded(path)
+            raise Refusal(wording.overloaded(path))
         try:
             yield
         finally:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .wire import Refusal, empty, not_deserialized, option, tei_error, validation
+from langchain_hf_endpoint.testing import wording
+
+from .wire import Refusal, not_deserialized, option
 
 if TYPE_CHECKING:
     from .settings import Settings
@@ -51,11 +53,10 @@ def _of_ids(ids: object, name: str) -> str:
 
 
 def check_batch_size(inputs: Inputs, settings: Settings, path: str) -> None:
-    """Refuse more inputs than `max_client_batch_size`. No prefix, unlike other refusals."""
-    most = settings.max_client_batch_size
-    if len(inputs.texts) > most:
-        message = f"batch size {len(inputs.texts)} > maximum allowed batch size {most}"
-        raise validation(settings, path, message)
+    """Refuse more inputs than `max_client_batch_size`."""
+    given, most = len(inputs.texts), settings.max_client_batch_size
+    if given > most:
+        raise Refusal(wording.batch_too_large(settings.release, path, given, most))
 
 
 @dataclass(slots=True)
@@ -84,10 +85,10 @@ class Tokenization:
         result = []
         for given in inputs.texts:
             if not given:
-                raise empty(settings, path)
+                raise Refusal(wording.empty(settings.release, path))
             text = prompt + given if prompt else given
             if marker and marker in text:
-                raise Refusal(tei_error(path, 422, "Tokenizer", "tokenizer error"))
+                raise Refusal(wording.tokenizer_error(path))
             if tokens_of(text) > most or len(text) > most * _CHARACTERS_PER_TOKEN:
                 text = self._shortened(text, settings, path)
             result.append(text)
@@ -98,16 +99,13 @@ class Tokenization:
         characters = most * _CHARACTERS_PER_TOKEN
         if len(text) > characters:
             if not self.truncate:
-                message = (
-                    f"`inputs` must have less than {characters} characters. Given: {len(text)}"
-                )
-                raise validation(settings, path, f"Input validation error: {message}")
+                release, given = settings.release, len(text)
+                raise Refusal(wording.too_long(release, path, given, characters, "characters"))
             text = text[-characters:] if self.keep_end else text[:characters]
         if tokens_of(text) <= most:
             return text
         if not self.truncate:
-            message = f"`inputs` must have less than {most} tokens. Given: {tokens_of(text)}"
-            raise validation(settings, path, f"Input validation error: {message}")
+            raise Refusal(wording.too_long(settings.release, path, tokens_of(text), most))
         words = text.split(" ")
         return " ".join(words[-(most - 2) :] if self.keep_end else words[: most - 2])
 
@@ -135,13 +133,7 @@ def _prompt(body: dict[str, Any], settings: Settings, path: str) -> str:
     prompts = settings.prompts
     if prompts is not None and name in prompts:
         return prompts[name]
-    if prompts is None:
-        why = "no prompts were found in the Sentence Transformers configuration"
-    else:
-        names = ", ".join(f'"{each}"' for each in prompts)
-        why = f"it was not found in the Sentence Transformers prompts. Available prompts: [{names}]"
-    message = f"Input validation error: `default-prompt-name` is set to `{name}` but {why}"
-    raise validation(settings, path, message)
+    raise Refusal(wording.unknown_prompt(settings.release, path, name, prompts))
 
 
 def dimensions_of(body: dict[str, Any], settings: Settings, path: str) -> int:
@@ -152,12 +144,7 @@ def dimensions_of(body: dict[str, Any], settings: Settings, path: str) -> int:
     if given < 0:
         raise not_deserialized(f"dimensions: invalid value: integer `{given}`, expected usize")
     if not given:
-        message = "Input validation error: `dimensions` should be positive"
-        raise validation(settings, path, message)
+        raise Refusal(wording.no_dimensions(settings.release, path))
     if given > settings.dimensions:
-        message = (
-            "Input validation error: "
-            "`dimensions` should be smaller than the maximum embedding dimension."
-        )
-        raise validation(settings, path, message)
+        raise Refusal(wording.too_many_dimensions(settings.release, path))
     return given

@@ -5,21 +5,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import orjson
+from langchain_hf_endpoint.testing import wording
 
 from .engine import unless_gone
-from .wire import Refusal, Reply
+from .wire import Refusal
 
 if TYPE_CHECKING:
     from .engine import Left
     from .settings import Settings
     from .wire import Request
-
-PAUSED = "Bad Request: The endpoint is paused, ask a maintainer to restart it"
-
-
-def _said(status: int, error: str, code: str) -> Refusal:
-    return Refusal(Reply(status, orjson.dumps({"error": error, "code": code})))
 
 
 class Proxy:
@@ -33,9 +27,9 @@ class Proxy:
         """Return when the request may pass to the server behind."""
         settings = self._settings
         if settings.api_key and request.key != settings.api_key:
-            raise _said(401, "401 Unauthorized", "UNAUTHORIZED")
+            raise Refusal(wording.unauthorized())
         if settings.paused:
-            raise _said(400, PAUSED, "BAD_REQUEST")
+            raise Refusal(wording.paused())
         if settings.cold_start_seconds is None:
             return
         if self._ready_at is None:
@@ -47,4 +41,4 @@ class Proxy:
         if held:
             await unless_gone(min(held, missing), left)
         if held < missing:
-            raise _said(503, "503 Service Unavailable", "SERVICE_UNAVAILABLE")
+            raise Refusal(wording.asleep())

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from langchain_hf_endpoint.testing import wording
+from langchain_hf_endpoint.testing.replies import OPENAI_PATHS, Reply
+from langchain_hf_endpoint.testing.vectors import base64_row, json_row
+
 from . import inputs as reading
 from .engine import Engine
-from .vectors import base64_row, json_row
-from .wire import OPENAI_PATHS, TEXT, Reply, not_deserialized, option, parsed
+from .wire import not_deserialized, option, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,8 +50,7 @@ class Tei:
         if request.method != "POST":
             return Reply(405, headers={"allow": "POST"})
         if len(request.body) > settings.payload_limit:
-            words = b"Failed to buffer the request body: length limit exceeded"
-            return Reply(413, words, TEXT)
+            return wording.body_too_large()
         if request.path == "/tokenize":
             return self._tokenize(request, note)
         return await self._embed(request, left, note)

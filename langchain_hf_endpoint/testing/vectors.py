@@ -1,6 +1,6 @@
 """Made-up vectors: each depends on the text alone, so that a swapped or shifted reply shows.
 
-A vector is put together from segments of 16 values, picked by a hash of the text from 256 that are
+A vector is put together from segments of 16 values, picked by a hash of the text from 4096 that are
 formatted in advance; so a row costs about a microsecond, as numbers, JSON or base64, with nothing
 cached per text. Any two texts are nearly orthogonal. It knows no protocol.
 """
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _WIDTH = 16
+_SEGMENTS = 4096
 RAW_LENGTH = 2.0
 """The length of every vector that was asked for with ``normalize: false``."""
 
@@ -31,9 +32,10 @@ class _Pool(NamedTuple):
 
 @cache
 def _segments() -> NDArray[np.float64]:
-    """256 segments of length 1."""
-    segments = np.random.default_rng(384).standard_normal((256, _WIDTH))
-    return segments / np.linalg.norm(segments, axis=1, keepdims=True)
+    """Segments of length 1."""
+    segments = np.random.default_rng(384).standard_normal((_SEGMENTS, _WIDTH))
+    scaled: NDArray[np.float64] = segments / np.linalg.norm(segments, axis=1, keepdims=True)
+    return scaled
 
 
 @cache
@@ -47,28 +49,38 @@ def _pool(dimensions: int, length: float) -> _Pool:
     )
 
 
-def _picks(text: str, dimensions: int) -> bytes:
-    """One byte a segment. Fewer for a narrower vector, the same ones: as with MRL models."""
+def _picks(text: str, dimensions: int) -> list[int]:
+    """One number a segment. Fewer for a narrower vector, the same ones: as with MRL models."""
     count = -(-dimensions // _WIDTH)
-    return hashlib.shake_128(text.encode("utf-8", "surrogatepass")).digest(count)
+    digest = hashlib.shake_128(text.encode("utf-8", "surrogatepass")).digest(2 * count)
+    picks: list[int] = (np.frombuffer(digest, "<u2") % _SEGMENTS).tolist()
+    return picks
 
 
 def _odd_width(text: str, dimensions: int, length: float) -> NDArray[np.float32]:
-    whole = _segments()[list(_picks(text, dimensions))].reshape(-1)[:dimensions]
-    return (whole * (length / np.linalg.norm(whole))).astype(np.float32)
+    whole = _segments()[_picks(text, dimensions)].reshape(-1)[:dimensions]
+    row: NDArray[np.float32] = (whole * (length / np.linalg.norm(whole))).astype(np.float32)
+    return row
 
 
 def expected_vector(
     text: str, dimensions: int = 384, *, normalize: bool = True
 ) -> NDArray[np.float32]:
-    """The vector that the double answers for ``text``, prompt included.
+    """The vector that the endpoint answers for a text, prompt included.
 
-    A vector of fewer dimensions is the front of the full one, brought back to the same length.
+    A vector of fewer dimensions is the front of the full one, brought back to the same length. Two
+    given texts share a vector with a chance of 1 in 4096 for each 16 dimensions: so use 32 or more
+    where a swap has to show.
+
+    Args:
+        text: The text, as it is sent.
+        dimensions: The width of the vector.
+        normalize: Whether it has length 1; else it has `RAW_LENGTH`.
     """
     length = 1.0 if normalize else RAW_LENGTH
     if dimensions % _WIDTH:
         return _odd_width(text, dimensions, length)
-    return _pool(dimensions, length).values[list(_picks(text, dimensions))].reshape(-1)
+    return _pool(dimensions, length).values[_picks(text, dimensions)].reshape(-1)
 
 
 def json_row(text: str, dimensions: int, *, normalize: bool = True) -> bytes:

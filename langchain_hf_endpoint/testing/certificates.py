@@ -1,0 +1,44 @@
+"""A certificate for any host name, made on the spot, and the authority that vouches for it.
+
+It knows trustme, of the extra ``[testing]``. It must not know who connects.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+from langchain_hf_endpoint.errors import HFEndpointError
+
+if TYPE_CHECKING:
+    import trustme
+
+
+class MissingExtraError(HFEndpointError, ImportError):
+    """The package of the extra ``[testing]`` is not installed."""
+
+
+def issue(host: str) -> tuple[ssl.SSLContext, bytes]:
+    """Make a server's TLS settings with a certificate for this host, and its authority's.
+
+    Returns:
+        The settings, and the authority's certificate as PEM.
+
+    Raises:
+        MissingExtraError: `trustme` is not installed.
+    """
+    authority = _authority()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(host).configure_cert(context)
+    return context, authority.cert_pem.bytes()
+
+
+def _authority() -> trustme.CA:
+    try:
+        import trustme  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise MissingExtraError(
+            "An endpoint with a certificate needs the package trustme",
+            advice='Install it with: pip install "langchain-hf-endpoint[testing]"',
+        ) from error
+    return trustme.CA()

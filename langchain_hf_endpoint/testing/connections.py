@@ -1,0 +1,206 @@
+"""One connection of a client: requests are read from it, bytes and faults are sent.
+
+It knows HTTP/1.1 as far as a server of JSON needs it, and how to end a connection in every way. It
+must not know what is asked or answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NamedTuple
+
+from .arrivals import Headers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .fault import Fault
+    from .replies import Reply
+
+HEAD_LIMIT = 1 << 20
+_PIECE = 1 << 16
+_OPENING, _CLOSING = b"[[[", b"0.5]]]"
+_NUMBERS = b"0.5," * (_PIECE // 4)
+
+
+class ClientGone(Exception):  # noqa: N818 - no error of the endpoint's
+    """The client closed the connection, or the endpoint is stopped."""
+
+
+class Ended(Exception):  # noqa: N818 - what a fault asked for
+    """The connection was ended on purpose."""
+
+
+class Request(NamedTuple):
+    """One request, whole."""
+
+    method: str
+    path: str
+    headers: Headers
+    body: bytes
+
+
+class Connection:
+    """A client's connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._ahead = b""
+
+    async def request(self) -> Request | None:
+        """The next request; None where the client has no more.
+
+        Raises:
+            ClientGone: It left in the middle of one, or says what is no HTTP.
+        """
+        try:
+            head = self._ahead + await self._reader.readuntil(b"\r\n\r\n")
+            self._ahead = b""
+            method, path, headers = _parsed(head)
+            if headers.get("expect", "").lower() == "100-continue":
+                self._writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            body = await self._reader.readexactly(int(headers.get("content-length", 0)))
+        except asyncio.IncompleteReadError as error:
+            if not error.partial and not self._ahead:
+                return None
+            raise ClientGone from error
+        except (OSError, ValueError, asyncio.LimitOverrunError) as error:
+            raise ClientGone from error
+        return Request(method, path, headers, body)
+
+    async def wait(self, seconds: float | None) -> None:
+        """Let so many seconds pass (None: all), unless the client leaves.
+
+        Raises:
+            ClientGone: It left.
+        """
+        reading = asyncio.ensure_future(self._reader.read(1))
+        try:
+            await asyncio.wait({reading}, timeout=seconds)
+            if not reading.done():
+                return
+            try:
+                self._ahead += reading.result()
+            except OSError as error:
+                raise ClientGone from error
+            if not self._ahead:
+                raise ClientGone
+        finally:
+            if not reading.done():
+                reading.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await reading
+        # A client that sends its next request ahead has not left.
+        await asyncio.sleep(float("inf") if seconds is None else seconds)
+
+    async def send(self, reply: Reply, fault: Fault | None) -> None:
+        """Send a reply, or as much of it as the fault lets through.
+
+        Raises:
+            ClientGone: The client left before its end.
+            Ended: The fault ended the connection.
+        """
+        size = fault.size if fault else 0
+        head = _head(reply, fault, size or len(reply.body))
+        try:
+            if fault is None:
+                await self._write(head + reply.body)
+                return
+            if fault.cut in ("before", "head", "body"):
+                whole = head + reply.body
+                middle = {"before": 0, "head": len(head) // 2}
+                await self._write(whole[: middle.get(fault.cut, len(head) + len(reply.body) // 2)])
+                await self._end(fault)
+            elif size:
+                await self._write(head)
+                for piece in _filler(size):
+                    await self._write(piece)
+            elif fault.drip:
+                await self._drip(head + reply.body, fault)
+            else:
+                await self._write(head + reply.body)
+            if fault.cut == "after":
+                await self._end(fault)
+        except OSError as error:
+            raise ClientGone from error
+
+    async def _write(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def _drip(self, data: bytes, fault: Fault) -> None:
+        step = max(1, -(-len(data) // fault.pieces))
+        for start in range(0, len(data), step):
+            await self.wait(fault.drip)
+            await self._write(data[start : start + step])
+
+    async def _end(self, fault: Fault) -> None:
+        if fault.then == "hang":
+            await self.wait(None)
+        if fault.then == "reset":
+            # For what was written to leave before it: a reset takes unsent bytes with it.
+            await asyncio.sleep(0)
+            self.reset()
+        raise Ended
+
+    def reset(self) -> None:
+        """Reset the connection: a linger of zero seconds makes a close an RST."""
+        plug = self._writer.get_extra_info("socket")
+        with contextlib.suppress(OSError):
+            plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
+
+    def close(self) -> None:
+        """Close the connection, once what was written has left."""
+        self._writer.close()
+
+
+def _parsed(head: bytes) -> tuple[str, str, Headers]:
+    """Read a request's head.
+
+    Raises:
+        ValueError: It is none.
+    """
+    first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
+    method, path, _version = first.split(" ")
+    pairs = [line.partition(":") for line in lines]
+    return method, path, Headers([(name.strip(), value.strip()) for name, _, value in pairs])
+
+
+def _head(reply: Reply, fault: Fault | None, length: int) -> bytes:
+    headers = {
+        "Date": formatdate(usegmt=True),
+        "Content-Length": str(length),
+        **({"Content-Type": reply.content_type} if length else {}),
+        **reply.headers,
+    }
+    if fault is not None:
+        headers |= fault.headers
+        if fault.content_type:
+            headers["Content-Type"] = fault.content_type
+    try:
+        phrase = HTTPStatus(reply.status).phrase
+    except ValueError:
+        phrase = "Unknown"
+    lines = [f"HTTP/1.1 {reply.status} {phrase}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join((*lines, "", "")).encode("latin-1")
+
+
+def _filler(size: int) -> Iterator[bytes]:
+    """JSON of so many bytes, made piece by piece: lists of lists of lists of numbers."""
+    left = size - len(_OPENING) - len(_CLOSING)
+    yield _OPENING
+    while left > 0:
+        piece = _NUMBERS[: min(left, _PIECE)]
+        left -= len(piece)
+        if left == 0 and len(piece) % 4:
+            piece = piece[: -(len(piece) % 4)] + b" " * (len(piece) % 4)
+        yield piece
+    yield _CLOSING

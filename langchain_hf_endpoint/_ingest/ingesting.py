@@ -7,6 +7,7 @@ journal does not hold. It must not know how anything is read, kept or written.
 from __future__ import annotations
 
 from collections import deque
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from langchain_hf_endpoint.chunking import chunk
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -156,27 +157,30 @@ class _Run:
 
     def embed(self, sources: Sources) -> None:
         """Get every vector that is missing."""
-        for text in finished_texts(self._missing(sources), self._job):
-            key = self._asked.popleft()
-            self._pending.discard(key)
-            if (error := text.failure()) is not None:
-                self._journal.reject(key, error)
+        # Closed here: whatever ends the run, the file that is open is closed with it.
+        with closing(self._missing(sources)) as missing:
+            for text in finished_texts(missing, self._job):
+                key = self._asked.popleft()
+                self._pending.discard(key)
+                if (error := text.failure()) is not None:
+                    self._journal.reject(key, error)
 
     def _received(self, inputs: Sequence[str], vectors: Sequence[Array]) -> None:
         prompt = len(self._job.plan.prompt)
         self._journal.keep([key_of(text[prompt:]) for text in inputs], vectors)
         self._embedded += len(inputs)
 
-    def _missing(self, sources: Sources) -> Iterator[str]:
+    def _missing(self, sources: Sources) -> Generator[str, None, None]:
         """The chunks of all records that have no vector and were not asked for."""
         # By now the server has said what it is, on which the prompt depends.
         self._journal.begin(self._about())
-        for record in sources.records():
-            self._tally.read(sources.fraction)
-            whole = self._wanted.with_text
-            number = self._journal.add_record(record, with_text=whole)
-            if not isinstance(record, Unreadable):
-                yield from self._missing_of(record, number)
+        with closing(sources.records()) as records:
+            for record in records:
+                self._tally.read(sources.fraction)
+                whole = self._wanted.with_text
+                number = self._journal.add_record(record, with_text=whole)
+                if not isinstance(record, Unreadable):
+                    yield from self._missing_of(record, number)
 
     def _missing_of(self, record: Record, number: int) -> Iterator[str]:
         for place, piece in enumerate(chunk(record.text, self._wanted.endpoint.chunking_settings)):

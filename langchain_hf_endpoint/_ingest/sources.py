@@ -17,7 +17,7 @@ from langchain_hf_endpoint._ingest.records import Unreadable
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Generator, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from langchain_hf_endpoint._ingest.records import Found
@@ -103,7 +103,7 @@ class Sources:
             here = 0
         return min(1.0, (self._bytes_before + here) / self._bytes)
 
-    def records(self) -> Iterator[Found]:
+    def records(self) -> Generator[Found, None, None]:
         """Every record, file after file."""
         for file in self._files:
             try:

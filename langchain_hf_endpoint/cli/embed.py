@@ -6,7 +6,6 @@ It knows options and how an ingest is shown. It must not know how it is done.
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -26,6 +25,7 @@ from langchain_hf_endpoint.cli.options import (
     TextColumn,
     chunking_with,
 )
+from langchain_hf_endpoint.cli.printing import print_json
 from langchain_hf_endpoint.cli.targets import endpoint_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 EPILOG = "Exit status: 0 all, 1 wrong setting, 2 usage, 3 some failed, 4 endpoint failed."
 
-_Paths = Annotated[list[str], typer.Argument(metavar="SOURCES", hidden=True)]
+_Paths = Annotated[list[str], typer.Argument(hidden=True)]
 _Target = Annotated[
     str, typer.Option("--endpoint", "-e", metavar="NAME|URL", help="Which endpoint.")
 ]
@@ -108,7 +108,9 @@ def embed(  # noqa: PLR0913 - the options
 def _print_json(summary: Summary, tally: Tally) -> None:
     counts = tally.counts()
     more = {"seconds": round(tally.seconds, 3), "retries": counts.retries}
-    sys.stdout.write(json.dumps({**dataclasses.asdict(summary), **more}, default=str) + "\n")
+    files = {"output": summary.output, "failures": summary.failures}
+    named = {name: path and str(path) for name, path in files.items()}
+    print_json({**dataclasses.asdict(summary), **named, **more})
 
 
 def _print(summary: Summary, sources: Sources, tally: Tally) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import click
+from typing import Any
+
 import typer
 from typer.core import TyperCommand
 
@@ -16,11 +17,11 @@ from langchain_hf_endpoint.cli.serving import local, serve
 class _Command(TyperCommand):
     """A command whose arguments are named in the line of usage alone."""
 
-    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # click's context, or typer's own copy
         """``[OPTIONS] NAME FILES... [CONFIG]``, whichever version of click draws it."""
         pieces = ["[OPTIONS]"]
         for argument in self.get_params(ctx):
-            if isinstance(argument, click.Argument):
+            if argument.param_type_name == "argument":
                 name = (argument.name or "").upper() + ("..." if argument.nargs == -1 else "")
                 pieces.append(name if argument.required else f"[{name}]")
         return pieces

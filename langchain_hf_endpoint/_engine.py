@@ -23,7 +23,7 @@ from langchain_hf_endpoint._sources import AsyncSource, Source, total_length
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 
     from langchain_hf_endpoint._attempts import Conversation
     from langchain_hf_endpoint._call import Call
@@ -60,6 +60,8 @@ class Job(Generic[RowT]):
         insists_on_info: Whether the server is asked what it is even where it is unlikely to say.
         progress: Is told how far the call is.
         clients: The user's own HTTP clients.
+        received: Is given the inputs of each good reply and their vectors as soon as they are
+            there, in the order of the replies: for those who keep them safe.
     """
 
     runtime: Runtime
@@ -71,6 +73,7 @@ class Job(Generic[RowT]):
     insists_on_info: bool = False
     progress: Progress | None = None
     clients: Clients = field(default_factory=Clients)
+    received: Callable[[Sequence[str], Sequence[RowT]], None] | None = None
     fatal: HFEndpointError | None = None
     batches_rejected: int = 0
     plan: Plan[RowT] = field(init=False)
@@ -136,7 +139,10 @@ class Job(Generic[RowT]):
         if isinstance(result, BaseException):
             raise result
         for outcome in result:
-            self.plan.settle(batch.inputs[outcome.start : outcome.stop], outcome.result)
+            inputs = batch.inputs[outcome.start : outcome.stop]
+            self.plan.settle(inputs, outcome.result)
+            if self.received and not isinstance(outcome.result, HFEndpointError):
+                self.received([one.text for one in inputs], outcome.result)
         self.fatal = self.fatal or self._reason_to_stop(result, len(batch.inputs))
         if self.fatal:  # a conversation that was stopped has no outcome for what it did not send
             self.plan.settle_rest(batch.inputs, self.fatal)

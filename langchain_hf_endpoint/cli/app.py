@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
-import typer
+from typing import Any
 
+import typer
+from typer.core import TyperCommand
+
+from langchain_hf_endpoint.cli.chunk import chunk
+from langchain_hf_endpoint.cli.embed import EPILOG, embed
+from langchain_hf_endpoint.cli.put import put, update
+from langchain_hf_endpoint.cli.registered import delete, get, list_
 from langchain_hf_endpoint.cli.serving import local, serve
+
+
+class _Command(TyperCommand):
+    """A command whose arguments are named in the line of usage alone."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # click's context, or typer's own copy
+        """``[OPTIONS] NAME FILES... [CONFIG]``, whichever version of click draws it."""
+        pieces = ["[OPTIONS]"]
+        for argument in self.get_params(ctx):
+            if argument.param_type_name == "argument":
+                name = (argument.name or "").upper() + ("..." if argument.nargs == -1 else "")
+                pieces.append(name if argument.required else f"[{name}]")
+        return pieces
+
 
 app = typer.Typer(
     name="hf-endpoint",
     help="Embed text through Hugging Face inference endpoints.",
     no_args_is_help=True,
-    add_completion=False,
+    # Plain help: a command's options fit a screen.
+    rich_markup_mode=None,
     # A traceback with the values of variables could show a key.
     pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
-app.command()(serve)
-app.command()(local)
+app.command(cls=_Command)(put)
+app.command(cls=_Command)(get)
+app.command("list", cls=_Command)(list_)
+app.command(cls=_Command)(update)
+app.command(cls=_Command)(delete)
+app.command(cls=_Command)(chunk)
+app.command(cls=_Command, epilog=EPILOG)(embed)
+app.command(cls=_Command)(serve)
+app.command(cls=_Command)(local)

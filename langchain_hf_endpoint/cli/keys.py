@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import typer
 from pydantic import SecretStr
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def find_key(variable: str, given: str | None, file: Path | None, *, ask: bool) -> SecretStr | None:
@@ -29,14 +27,47 @@ def find_key(variable: str, given: str | None, file: Path | None, *, ask: bool) 
         )
         return SecretStr(given)
     if ask:
-        return SecretStr(typer.prompt("Key", hide_input=True).strip())
+        return _asked_for()
     if file is not None:
-        try:
-            key = SecretStr(file.read_text(encoding="utf-8").strip())
-        except (OSError, UnicodeDecodeError) as error:
-            raise typer.BadParameter(f"{file} cannot be read: {type(error).__name__}") from None
-        if not key.get_secret_value():
-            raise typer.BadParameter(f"{file} is empty")
-        return key
+        return _in_file(file)
     found = os.environ.get(variable, "").strip()
     return SecretStr(found) if found else None
+
+
+def key_settings(source: str | None) -> dict[str, Any]:
+    """The service settings of a key that is to be found at ``env:NAME``, ``file:PATH``, ``ask``.
+
+    A variable is read where a request is sent, so that nothing holds its value before.
+
+    Raises:
+        typer.BadParameter: There is none, or it is no such source; what was given is not repeated,
+            since it may be a key.
+    """
+    if source is None:
+        return {}
+    kind, _, where = source.partition(":")
+    if source == "ask":
+        return {"api_key": _asked_for()}
+    if kind == "file" and where:
+        return {"api_key": _in_file(Path(where))}
+    if kind == "env" and where:
+        return {"api_key_env": where}
+    raise typer.BadParameter(
+        "--key says where the key is: env:NAME, file:PATH or ask. A key itself does not belong on "
+        "the command line, where every user of this machine can read it; if you gave one, replace "
+        "it."
+    )
+
+
+def _asked_for() -> SecretStr:
+    return SecretStr(typer.prompt("Key", hide_input=True, err=True).strip())
+
+
+def _in_file(file: Path) -> SecretStr:
+    try:
+        key = SecretStr(file.read_text(encoding="utf-8").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{file} cannot be read: {type(error).__name__}") from None
+    if not key.get_secret_value():
+        raise typer.BadParameter(f"{file} is empty")
+    return key

@@ -1,0 +1,256 @@
+"""An ingest: records are cut, what has no vector yet is embedded, the output is written.
+
+It knows the order of things and what is to be done again after an interruption: only what the
+journal does not hold. It must not know how anything is read, kept or written.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from langchain_hf_endpoint._calls import document_job
+from langchain_hf_endpoint._engine import finished_texts
+from langchain_hf_endpoint._ingest.journal import Journal, key_of
+from langchain_hf_endpoint._ingest.outputs import check_output, ids_path, write_jsonl, write_rows
+from langchain_hf_endpoint._ingest.records import Unreadable
+from langchain_hf_endpoint._ingest.rows import (
+    Per,
+    count_rows,
+    failed_texts,
+    rows_per_chunk,
+    rows_per_text,
+)
+from langchain_hf_endpoint._pooling import ARRAYS
+from langchain_hf_endpoint._urls import host_of
+from langchain_hf_endpoint.chunking import chunk
+from langchain_hf_endpoint.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Sequence
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from langchain_hf_endpoint._engine import Job
+    from langchain_hf_endpoint._ingest.records import Record
+    from langchain_hf_endpoint._ingest.sources import Sources
+    from langchain_hf_endpoint._ingest.tally import Tally
+    from langchain_hf_endpoint.endpoint import InferenceEndpoint
+
+    Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Ingest:
+    """What is to be done.
+
+    Attributes:
+        endpoint: Where and how to embed.
+        output: The file to write; its ending says in which format.
+        per: A row for every chunk, or one for every text.
+        with_text: Whether rows hold the text.
+        resume: Whether what an earlier run left may be gone on with.
+    """
+
+    endpoint: InferenceEndpoint
+    output: Path
+    per: Per = "chunk"
+    with_text: bool = True
+    resume: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was done.
+
+    Attributes:
+        texts: Texts in the sources, those that failed included.
+        failed: Texts that are not in the output.
+        chunks: Chunks that they have.
+        embedded: Inputs that were embedded by this run.
+        rows: Rows of the output.
+        dimensions: Width of the vectors; None where there are none.
+        output: The file, None where no text has a vector.
+        failures: Where the failures are told, None where there are none.
+        was_complete: Whether an earlier run had left nothing to do.
+    """
+
+    texts: int
+    failed: int
+    chunks: int
+    embedded: int
+    rows: int
+    dimensions: int | None
+    output: Path | None
+    failures: Path | None
+    was_complete: bool = False
+
+
+def journal_path(output: Path) -> Path:
+    """Where the journal of an output is."""
+    return output.with_name(output.name + ".journal")
+
+
+def failures_path(output: Path) -> Path:
+    """Where the texts that are not in an output are told."""
+    return output.with_name(output.name + ".failures.jsonl")
+
+
+def files_of(output: Path) -> list[Path]:
+    """All files that an ingest writes."""
+    return [output, journal_path(output), failures_path(output), ids_path(output)]
+
+
+def ingest(wanted: Ingest, sources: Sources, tally: Tally) -> Summary:
+    """Embed all texts of the sources into the output.
+
+    After an error, Ctrl-C, a kill or a power cut the journal beside the output holds what was
+    received; with `resume` it is gone on with. It is deleted when every text is in the output.
+
+    Raises:
+        SettingsError: Something is wrong that can be known before anything is sent.
+        HFEndpointError: The endpoint refuses all texts, or the journal cannot be written.
+    """
+    check_output(wanted.output)
+    path = journal_path(wanted.output)
+    if wanted.output.exists() and not path.exists():
+        if wanted.resume:
+            return Summary(0, 0, 0, 0, 0, None, wanted.output, None, was_complete=True)
+        raise SettingsError(
+            ("--output", f"{wanted.output} exists"), advice="Delete it, or choose another name."
+        )
+    if path.exists() and not wanted.resume:
+        raise SettingsError(
+            ("--output", f"{path} was left by a run that did not end well"),
+            advice="Go on with --resume, or delete it to begin anew.",
+        )
+    with Journal(path) as journal:
+        run = _Run(wanted, journal, tally)
+        run.embed(sources)
+        summary = run.write()
+        journal_is_needed = summary.failed > 0
+    if not journal_is_needed:
+        Journal(path).delete()
+    return summary
+
+
+class _Run:
+    """One run over the journal."""
+
+    def __init__(self, wanted: Ingest, journal: Journal, tally: Tally) -> None:
+        self._wanted = wanted
+        self._journal = journal
+        self._tally = tally
+        self._asked: deque[bytes] = deque()
+        self._pending: set[bytes] = set()
+        self._embedded = 0
+        self._job: Job[Array] = document_job(
+            wanted.endpoint, ARRAYS, progress=tally, is_stream=True
+        )
+        # Chunks are cut here, so that a long text whose chunks are known in part costs the rest.
+        self._job.chunking = None
+        self._job.received = self._received
+
+    def embed(self, sources: Sources) -> None:
+        """Get every vector that is missing."""
+        # Closed here: whatever ends the run, the file that is open is closed with it.
+        with closing(self._missing(sources)) as missing:
+            for text in finished_texts(missing, self._job):
+                key = self._asked.popleft()
+                self._pending.discard(key)
+                if (error := text.failure()) is not None:
+                    self._journal.reject(key, error)
+
+    def _received(self, inputs: Sequence[str], vectors: Sequence[Array]) -> None:
+        prompt = len(self._job.plan.prompt)
+        self._journal.keep([key_of(text[prompt:]) for text in inputs], vectors)
+        self._embedded += len(inputs)
+
+    def _missing(self, sources: Sources) -> Generator[str, None, None]:
+        """The chunks of all records that have no vector and were not asked for."""
+        # By now the server has said what it is, on which the prompt depends.
+        self._journal.begin(self._about())
+        with closing(sources.records()) as records:
+            for record in records:
+                self._tally.read(sources.fraction)
+                whole = self._wanted.with_text
+                number = self._journal.add_record(record, with_text=whole)
+                if not isinstance(record, Unreadable):
+                    yield from self._missing_of(record, number)
+
+    def _missing_of(self, record: Record, number: int) -> Iterator[str]:
+        for place, piece in enumerate(chunk(record.text, self._wanted.endpoint.chunking_settings)):
+            key = key_of(piece.text)
+            self._journal.add_chunk(number, place, piece, key)
+            if key in self._pending or self._journal.has(key):
+                self._tally.found()
+                continue
+            self._pending.add(key)
+            self._asked.append(key)
+            yield piece.text
+
+    def _about(self) -> dict[str, object]:
+        """What the vectors depend on beside their texts."""
+        service, task = self._wanted.endpoint.service_settings, self._wanted.endpoint.task_settings
+        info = self._job.call.learned.info
+        return {
+            "host": host_of(service.url),
+            "model": info.model_id if info else None,
+            "prompt": self._job.plan.prompt,
+            "prompt_name": task.document_prompt_name,
+            "truncate": task.truncate,
+            "normalize": task.normalize,
+        }
+
+    def write(self) -> Summary:
+        """Write the output and the list of failures out of the journal."""
+        wanted, journal = self._wanted, self._journal
+        journal.commit(force=True)
+        count = count_rows(journal, wanted.per)
+        dimensions = journal.about("dimensions")
+        if count and isinstance(dimensions, int):
+            normalize = wanted.endpoint.task_settings.normalize
+            rows = (
+                rows_per_chunk(journal)
+                if wanted.per == "chunk"
+                else rows_per_text(journal, normalize=normalize)
+            )
+            chunking = wanted.endpoint.chunking_settings.public_config()
+            about = {**self._about(), "per": wanted.per, "chunking_settings": chunking}
+            write_rows(wanted.output, rows, count=count, dimensions=dimensions, about=about)
+        failed = self._write_failures()
+        return Summary(
+            texts=_only(journal, "SELECT count(*) FROM records"),
+            failed=failed,
+            chunks=_only(journal, "SELECT count(*) FROM chunks"),
+            embedded=self._embedded,
+            rows=count,
+            dimensions=dimensions if isinstance(dimensions, int) else None,
+            output=wanted.output if count else None,
+            failures=failures_path(wanted.output) if failed else None,
+        )
+
+    def _write_failures(self) -> int:
+        path = failures_path(self._wanted.output)
+        count = 0
+
+        def lines() -> Iterator[dict[str, object]]:
+            nonlocal count
+            for text in failed_texts(self._journal):
+                count += 1
+                yield {name: value for name, value in asdict(text).items() if value is not None}
+
+        write_jsonl(path, lines())
+        if not count:
+            path.unlink()
+        return count
+
+
+def _only(journal: Journal, query: str) -> int:
+    number = next(journal.rows(query))[0]
+    assert isinstance(number, int)  # noqa: S101 - a count is one
+    return number

@@ -1,0 +1,118 @@
+"""How far an ingest is, counted for whoever shows it.
+
+It knows counts, rates and waits. It must not know how they are shown.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from langchain_hf_endpoint._steps import Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_WORTH_SAYING = 0.5  # seconds; shorter waits are the limiter's ordinary pace
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The state of one moment.
+
+    Attributes:
+        texts: Read from the sources.
+        planned: Chunks that are to be embedded, as far as is known.
+        done: Those that are embedded, or failed.
+        known: Chunks whose vectors are there from before, or from an equal chunk.
+        fraction: How much of the input is read; None where that cannot be known.
+        retries: Requests that were to be tried again.
+        refusals: Those of them that the server refused to slow us down.
+        waits_for: What a request waits for at this moment, in words; else empty.
+        limited: Seconds in which at least one request waited for the rate limit.
+    """
+
+    texts: int = 0
+    planned: int = 0
+    done: int = 0
+    known: int = 0
+    fraction: float | None = None
+    retries: int = 0
+    refusals: int = 0
+    waits_for: str = ""
+    limited: float = 0.0
+
+
+class Tally:
+    """Counts what happens. Called from several threads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._counts = Counts()
+        self._begun = clock()
+        self._waits_until = self._limited_until = self._begun
+        self._why = ""
+
+    def planned(self, chunks: int) -> None:
+        """So many chunks are to be embedded, as far as is known."""
+        with self._lock:
+            self._counts = replace(self._counts, planned=chunks)
+
+    def done(self, chunks: int) -> None:
+        """So many more of them are."""
+        with self._lock:
+            self._counts = replace(self._counts, done=self._counts.done + chunks)
+
+    def waits(self, why: Waiting, seconds: float) -> None:
+        """A request waits."""
+        now = self._clock()
+        with self._lock:
+            counts, until = self._counts, now + seconds
+            if seconds >= _WORTH_SAYING and until > self._waits_until:
+                self._waits_until, self._why = until, why.value
+            if why is Waiting.LIMITER:
+                more = max(0.0, until - max(now, self._limited_until))
+                self._limited_until = max(until, self._limited_until)
+                self._counts = replace(counts, limited=counts.limited + more)
+            else:
+                refusals = counts.refusals + (why is Waiting.REFUSED)
+                self._counts = replace(counts, retries=counts.retries + 1, refusals=refusals)
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def read(self, fraction: float | None) -> None:
+        """One more text was read."""
+        with self._lock:
+            self._counts = replace(self._counts, texts=self._counts.texts + 1, fraction=fraction)
+
+    def found(self) -> None:
+        """The vector of one more chunk is there already."""
+        with self._lock:
+            self._counts = replace(self._counts, known=self._counts.known + 1)
+
+    @property
+    def seconds(self) -> float:
+        """How long it takes so far."""
+        return self._clock() - self._begun
+
+    def counts(self) -> Counts:
+        """The state at this moment."""
+        with self._lock:
+            left = self._waits_until - self._clock()
+            words = f"{self._why}, {left:.0f} s" if left > 0 and self._why else ""
+            return replace(self._counts, waits_for=words)
+
+    def rate(self) -> float:
+        """Chunks embedded per second."""
+        return self.counts().done / max(self.seconds, 1e-6)
+
+    def seconds_left(self) -> float | None:
+        """How long it will go on at the present rate; None where that cannot be told."""
+        counts, rate = self.counts(), self.rate()
+        if not counts.done or not counts.fraction:
+            return None
+        return max(0.0, counts.planned / counts.fraction - counts.done) / rate

@@ -1,0 +1,156 @@
+"""``hf-endpoint chunk``: how texts are cut, in colours, as a page, or for machines.
+
+It knows options and the terminal's colours. It must not know how anything is cut.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from langchain_hf_endpoint.cli.exits import WRONG, errors_in_words, say_error
+from langchain_hf_endpoint.cli.options import (
+    AsJson,
+    Language,
+    Overlap,
+    Size,
+    Strategy,
+    TextColumn,
+    chunking_with,
+)
+from langchain_hf_endpoint.cli.printing import print_json
+from langchain_hf_endpoint.settings import ChunkingSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import RenderableType
+    from rich.text import Text
+
+    from langchain_hf_endpoint._cuts import Bar, Cuts
+
+_COLOURS = ("blue", "yellow", "green", "magenta", "cyan", "red")
+
+_Files = Annotated[list[str], typer.Argument(hidden=True)]
+_Page = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Write a page to look at instead.")
+]
+_Summary = Annotated[bool, typer.Option("--summary", help="Only the sizes, not the texts.")]
+
+
+def chunk(  # noqa: PLR0913 - the options
+    files: _Files,
+    *,
+    strategy: Strategy = None,
+    size: Size = None,
+    overlap: Overlap = None,
+    language: Language = None,
+    text_column: TextColumn = None,
+    summary: _Summary = False,
+    html: _Page = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how files, or standard input (-), are cut; nothing is sent anywhere.
+
+    hf-endpoint chunk book.txt --size 100 --overlap 0 --html book.html
+    """
+    from langchain_hf_endpoint import _cuts  # noqa: PLC0415 - numpy loads late
+
+    with errors_in_words():
+        settings = chunking_with(ChunkingSettings(), strategy, size, overlap, language)
+        texts = _cut(files, text_column, settings)
+        if as_json:
+            public = settings.public_config()
+            print_json({"chunking_settings": public, "texts": [one.as_json() for one in texts]})
+        elif html is not None:
+            html.write_text(_cuts.page(texts, settings.public_config()), encoding="utf-8")
+            say_error(f"{html}: {sum(len(one.chunks) for one in texts):,} chunks")
+        else:
+            _print(texts, with_text=not summary)
+
+
+def _cut(files: list[str], text_column: str | None, settings: ChunkingSettings) -> list[Cuts]:
+    from langchain_hf_endpoint._cuts import Cuts  # noqa: PLC0415
+    from langchain_hf_endpoint._ingest import Columns, Record, Sources  # noqa: PLC0415
+    from langchain_hf_endpoint.chunking import chunk as cut  # noqa: PLC0415
+
+    texts = []
+    for found in Sources(files, Columns(text_column)).records():
+        if isinstance(found, Record):
+            texts.append(Cuts(found.id, found.text, cut(found.text, settings)))
+        else:
+            say_error(f"{found.id}: {found.problem}")
+    if not texts:
+        raise typer.Exit(WRONG)
+    return texts
+
+
+def _print(texts: Sequence[Cuts], *, with_text: bool) -> None:
+    from rich.console import Console  # noqa: PLC0415 - slow to load
+
+    console = Console(highlight=False)
+    for cuts in texts:
+        if with_text:
+            for number in range(len(cuts.chunks)):
+                console.print(_heading(cuts, number))
+                console.print(_text(cuts, number))
+                console.print()
+        console.print(_summary(cuts))
+        console.print(_histogram(cuts))
+
+
+def _heading(cuts: Cuts, number: int) -> RenderableType:
+    from rich.rule import Rule  # noqa: PLC0415
+
+    one, colour = cuts.chunks[number], _COLOURS[number % len(_COLOURS)]
+    words = len(one.text.split())
+    title = f"[bold]{number}[/]  {words} words  [dim]{one.start}\N{EN DASH}{one.end}[/]"
+    return Rule(title, style=colour, align="left")
+
+
+def _text(cuts: Cuts, number: int) -> Text:
+    """A chunk in its colour; what it shares with another is underlined, in that one's colour."""
+    from rich.text import Text  # noqa: PLC0415
+
+    text = Text()
+    for span in cuts.spans_of(number):
+        others = [other for other in span.chunks if other != number]
+        colour = _COLOURS[(others[0] if others else number) % len(_COLOURS)]
+        part = cuts.text[span.start : span.end]
+        text.append(part, f"underline {colour}" if others else colour)
+    return text
+
+
+def _summary(cuts: Cuts) -> Text:
+    from rich.text import Text  # noqa: PLC0415
+
+    figures = cuts.figures()
+    return Text.assemble(
+        (cuts.name, "bold"),
+        f"  {figures['chunks']:,} chunks of {figures['shortest']:,} to {figures['longest']:,} "
+        f"words, median {figures['median']:,.0f}; {figures['shared']:.1%} of the text is in two",
+    )
+
+
+def _histogram(cuts: Cuts) -> RenderableType:
+    from rich.table import Table  # noqa: PLC0415
+
+    from langchain_hf_endpoint._cuts import bars  # noqa: PLC0415
+
+    drawn = bars(cuts.sizes())
+    table = Table.grid(padding=(0, 1))
+    table.add_column(justify="right", style="dim")
+    table.add_column()
+    table.add_column(justify="right")
+    for bar in drawn:
+        table.add_row(f"{bar.low}\N{EN DASH}{bar.high}", _bar(bar, drawn), f"{bar.count}")
+    return table
+
+
+def _bar(bar: Bar, drawn: Sequence[Bar]) -> str:
+    """A bar of at most 40 characters, eighths of one included."""
+    eighths = round(bar.count / max(one.count for one in drawn) * 320)
+    full, rest = divmod(eighths, 8)
+    return "█" * full + ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")[rest]

@@ -1,0 +1,87 @@
+"""How far an ingest is, on standard error: two live lines in a terminal, a line now and then else.
+
+It knows rich. It must not count anything.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from langchain_hf_endpoint._ingest import Tally
+
+_EVERY = 10.0  # seconds between lines where there is no terminal
+
+
+@contextmanager
+def shown(tally: Tally, console: Console | None = None) -> Iterator[None]:
+    """Show the tally while the block runs."""
+    console = console or Console(stderr=True)
+    if console.is_terminal:
+        with Live(
+            get_renderable=lambda: picture(tally),
+            console=console,
+            refresh_per_second=5,
+            transient=True,
+        ):
+            yield
+        return
+    over = threading.Event()
+
+    def say() -> None:
+        while not over.wait(_EVERY):
+            sys.stderr.write(f"{words(tally)}\n")
+
+    speaker = threading.Thread(target=say, daemon=True)
+    speaker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        speaker.join()
+
+
+def picture(tally: Tally) -> Group:
+    """A bar, and under it a line of words."""
+    counts = tally.counts()
+    total = counts.planned / counts.fraction if counts.fraction else None
+    share = f"{min(1.0, counts.done / total):.0%}" if total else ""
+    bar = Table.grid(padding=(0, 1), expand=True)
+    bar.add_column(ratio=1)
+    bar.add_column(justify="right")
+    bar.add_row(
+        ProgressBar(total=total, completed=counts.done, pulse=total is None), Text(share, "bold")
+    )
+    return Group(bar, Text(words(tally), "dim", overflow="ellipsis", no_wrap=True))
+
+
+def words(tally: Tally) -> str:
+    """All that is known, shortest first; what is nothing is not said."""
+    counts, left = tally.counts(), tally.seconds_left()
+    parts = [
+        f"{counts.done:,} of {counts.planned:,} chunks",
+        f"{tally.rate():,.0f}/s",
+        f"{_clock(left)} left" if left is not None else "",
+        f"{counts.known:,} known" if counts.known else "",
+        f"{counts.retries:,} retries" if counts.retries else "",
+        counts.waits_for
+        or (f"{counts.limited:.0f} s at the rate limit" if counts.limited >= 1 else ""),
+    ]
+    return " · ".join(filter(None, parts))
+
+
+def _clock(seconds: float) -> str:
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

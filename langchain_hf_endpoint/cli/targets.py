@@ -1,0 +1,53 @@
+"""Which endpoint a command is about: a name in the registry, or a URL.
+
+It knows where the registry is. It must not know what is done with an endpoint.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from langchain_hf_endpoint.cli.keys import key_settings
+from langchain_hf_endpoint.errors import SettingsError
+
+if TYPE_CHECKING:
+    from langchain_hf_endpoint import InferenceEndpoint, InferenceEndpoints
+
+
+def registry_path(given: Path | None) -> Path:
+    """Where the registry is: as given, else the user's own."""
+    return given or Path(typer.get_app_dir("hf-endpoint")) / "endpoints.db"
+
+
+def open_registry(given: Path | None, *, to_write: bool = False) -> InferenceEndpoints:
+    """Open the registry; one that is only to be read is not made where there is none."""
+    from langchain_hf_endpoint import InferenceEndpoints  # noqa: PLC0415 - other commands do without
+
+    path = registry_path(given)
+    if not os.path.lexists(path):
+        if not to_write:
+            return InferenceEndpoints()
+        if given is None:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return InferenceEndpoints(path)
+
+
+def endpoint_of(target: str, database: Path | None, key: str | None) -> InferenceEndpoint:
+    """The endpoint of a URL, or of a name in the registry.
+
+    Raises:
+        SettingsError: The URL, or the key's place, is wrong.
+        UnknownEndpointError: The registry has none of this name.
+    """
+    if "://" in target:
+        from langchain_hf_endpoint import InferenceEndpoint  # noqa: PLC0415
+
+        return InferenceEndpoint(target, **key_settings(key))
+    if key is not None:
+        raise SettingsError(("--key", "goes with a URL; the registry holds the key of its own"))
+    with open_registry(database) as endpoints:
+        return endpoints[target]

@@ -1,0 +1,24 @@
+"""Each command runs as for a user who has nothing yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from langchain_hf_endpoint._runtime import forget_runtimes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """The path of a registry that is not there."""
+    path = tmp_path / "of-the-user" / "endpoints.db"
+    path.parent.mkdir()
+    monkeypatch.setenv("HF_ENDPOINT_REGISTRY", str(path))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    yield path
+    forget_runtimes()

@@ -1,0 +1,195 @@
+"""`hf-endpoint embed` that is killed, interrupted or refused, and goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from arrivals import wait_for_posts
+from commands import embed, run, vectors_of
+from tei_double import Scripted, expected_vector
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COUNT = 600
+TEXTS = [f"Text number {number}." for number in range(COUNT)]
+
+
+@pytest.fixture
+def texts(tmp_path) -> Path:
+    path = tmp_path / "texts.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
+    return path
+
+
+def start(double, texts, output) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "langchain_hf_endpoint.cli", "embed", str(texts)]
+    return subprocess.Popen(
+        [*command, "-e", double.url, "-o", str(output)],
+        env={**os.environ, "HF_TOKEN": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def sent(double) -> list[str]:
+    return [text for entry in double.log(method="POST") for text in entry.texts]
+
+
+def journalled(output) -> int:
+    with closing(sqlite3.connect(f"{output}.journal")) as journal:
+        return journal.execute("SELECT count(*) FROM vectors").fetchone()[0]
+
+
+def assert_complete(output) -> None:
+    assert np.array_equal(vectors_of(output), np.stack([expected_vector(text) for text in TEXTS]))
+    assert not list(output.parent.glob(f"{output.name}.*"))
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_what_was_received_before_the_end_is_not_sent_again(tei_double, texts, tmp_path, how):
+    tei_double.configure(seconds_per_batch=0.1, batches_at_once=2, log_texts=True)
+    output = tmp_path / "out.jsonl"
+    with start(tei_double, texts, output) as process:
+        wait_for_posts(tei_double, 8)
+        process.send_signal(how)
+        _, said = process.communicate(timeout=30)
+    assert not output.exists()
+    if how is signal.SIGINT:
+        assert process.returncode == 130
+        assert "--resume" in said
+    kept, before = journalled(output), tei_double.log(method="POST")
+    answered = sum(entry.inputs for entry in before if entry.status == 200)
+    in_flight = sum(entry.inputs for entry in before[-4:])
+    assert 0 < kept < COUNT
+    assert answered - kept <= in_flight
+    tei_double.reset(log_texts=True)
+    summary = embed(texts, tei_double, output, "--resume")
+    assert len(sent(tei_double)) == COUNT - kept == summary["embedded"]
+    assert_complete(output)
+
+
+def test_a_journal_whose_end_was_torn_off_costs_no_more_than_that_end(tei_double, texts, tmp_path):
+    tei_double.configure(seconds_per_batch=0.1, batches_at_once=2)
+    output = tmp_path / "out.jsonl"
+    with start(tei_double, texts, output) as process:
+        wait_for_posts(tei_double, 8)
+        process.kill()
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for ending in ("", "-wal"):
+        shutil.copy(f"{output}.journal{ending}", copy)
+    log = tmp_path / "out.jsonl.journal-wal"
+    torn = log.read_bytes()[:-20_000]  # a power cut: more than a page of the last entry is lost
+    log.write_bytes(torn + b"garbage" * 1000)
+    whole, kept = journalled(copy / "out.jsonl"), journalled(output)
+    assert 0 < kept < whole
+    tei_double.reset(log_texts=True)
+    embed(texts, tei_double, output, "--resume")
+    assert len(sent(tei_double)) == COUNT - kept
+    assert_complete(output)
+
+
+def test_an_endpoint_that_refuses_leaves_what_it_gave(tei_double, texts, tmp_path):
+    output = tmp_path / "out.jsonl"
+    tei_double.script(
+        Scripted(times=1), Scripted(status=402, body={"error": "no credit"}, times=99)
+    )
+    refused = run("embed", texts, "-e", tei_double.url, "-o", output)
+    assert refused.exit_code == 4
+    assert "credit" in refused.stderr
+    assert journalled(output) == 32
+    tei_double.reset(log_texts=True)
+    embed(texts, tei_double, output, "--resume")
+    assert len(sent(tei_double)) == COUNT - 32
+    assert_complete(output)
+
+
+def test_without_resume_an_unfinished_run_is_not_touched(tei_double, texts, tmp_path):
+    output = tmp_path / "out.jsonl"
+    tei_double.script(Scripted(), Scripted(status=401, body={"error": "no"}, times=99))
+    embed(texts, tei_double, output, status=4)
+    tei_double.reset()
+    again = run("embed", texts, "-e", tei_double.url, "-o", output)
+    assert again.exit_code == 1
+    assert "--resume" in again.stderr
+    assert journalled(output) == 32
+    assert tei_double.log(method="POST") == []
+
+
+def test_other_settings_than_those_of_the_journal_are_refused(tei_double, texts, tmp_path):
+    output = tmp_path / "out.jsonl"
+    tei_double.script(Scripted(), Scripted(status=401, body={"error": "no"}, times=99))
+    embed(texts, tei_double, output, status=4)
+    tei_double.reset(model_id="another/model")
+    again = run("embed", texts, "-e", tei_double.url, "-o", output, "--resume")
+    assert again.exit_code == 1
+    assert "double/expected-vectors" in again.stderr
+    assert "another/model" in again.stderr
+    assert tei_double.log(method="POST") == []
+
+
+def test_other_chunks_are_no_other_settings(tei_double, tmp_path):
+    source = tmp_path / "long.txt"
+    source.write_text(" ".join(f"This is sentence {number}." for number in range(200)))
+    output = tmp_path / "out.jsonl"
+    tei_double.script(Scripted(status=401, body={"error": "no"}, times=99))
+    embed(source, tei_double, output, status=4)
+    tei_double.reset()
+    assert embed(source, tei_double, output, "--resume", "--size", "50")["chunks"] > 10
+
+
+def test_a_complete_output_is_left_alone(tei_double, texts, tmp_path):
+    output = tmp_path / "out.jsonl"
+    embed(texts, tei_double, output)
+    before = output.stat().st_mtime_ns
+    tei_double.reset()
+    assert embed(texts, tei_double, output, "--resume")["was_complete"]
+    refused = run("embed", texts, "-e", tei_double.url, "-o", output)
+    assert refused.exit_code == 1
+    assert "exists" in refused.stderr
+    assert output.stat().st_mtime_ns == before
+    assert tei_double.log(method="POST") == []
+
+
+def test_failed_texts_are_tried_again_alone(tei_double, texts, tmp_path):
+    output = tmp_path / "out.jsonl"
+    tei_double.configure(reject_marker="number 77.")
+    first = embed(texts, tei_double, output, status=3)
+    assert (first["failed"], first["rows"]) == (1, COUNT - 1)
+    tei_double.reset(log_texts=True)
+    second = embed(texts, tei_double, output, "--resume")
+    assert sent(tei_double) == ["Text number 77."]
+    assert (second["failed"], second["rows"]) == (0, COUNT)
+    assert_complete(output)
+    assert not (tmp_path / "out.jsonl.failures.jsonl").exists()
+
+
+def test_two_at_once_on_one_output_do_not_mix(tei_double, texts, tmp_path):
+    tei_double.configure(seconds_per_batch=0.2, batches_at_once=1)
+    output = tmp_path / "out.jsonl"
+    with start(tei_double, texts, output) as process:
+        wait_for_posts(tei_double, 2)
+        second = run("embed", texts, "-e", tei_double.url, "-o", output, "--resume")
+        process.kill()
+    assert second.exit_code == 1
+    assert "in use" in second.stderr
+
+
+def test_a_file_that_is_no_journal_is_not_overwritten(tei_double, texts, tmp_path):
+    other = tmp_path / "out.jsonl.journal"
+    other.write_text("My notes.")
+    refused = run("embed", texts, "-e", tei_double.url, "-o", tmp_path / "out.jsonl", "--resume")
+    assert refused.exit_code == 1
+    assert other.read_text() == "My notes."

@@ -70,7 +70,9 @@ class Kind:
 
     def capacity(self, begin: float, end: float) -> float:
         """Inputs that it can serve between two ages."""
-        moments = sorted({begin, end, *(at for at, _ in self.behaviour.slots_at if begin < at < end)})
+        moments = sorted(
+            {begin, end, *(at for at, _ in self.behaviour.slots_at if begin < at < end)}
+        )
         spans = zip(moments, moments[1:], strict=False)
         lane_seconds = sum((late - early) * self.lanes(early) for early, late in spans)
         return lane_seconds * self.behaviour.max_batch / self.service
@@ -147,9 +149,7 @@ def _shortened(kind: Kind) -> Kind:
     """A job of a third of the time, its changes too."""
     behaviour = kind.behaviour
     earlier = tuple((at / 3, slots) for at, slots in behaviour.slots_at)
-    return replace(
-        kind, seconds=kind.seconds / 3, behaviour=replace(behaviour, slots_at=earlier)
-    )
+    return replace(kind, seconds=kind.seconds / 3, behaviour=replace(behaviour, slots_at=earlier))
 
 
 def _inputs(kind: Kind) -> int:

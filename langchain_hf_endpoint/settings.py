@@ -215,6 +215,19 @@ class ChunkingSettings(Section):
         fields = {**_chunking_defaults(strategy, fields), **fields}
         return fields, [*problems, *_out_of_range(strategy, fields)]
 
+    def smaller_by(self, words: int) -> Self:
+        """The same settings for chunks of fewer words, but not of fewer than are allowed.
+
+        An overlap that is over half of the new size becomes that half.
+        """
+        if self.max_chunking_size is None:
+            return self
+        size = max(_SMALLEST_CHUNK[self.strategy], self.max_chunking_size - words)
+        if self.overlap is None:
+            return self.model_copy(update={"max_chunking_size": size})
+        overlap = min(self.overlap, size // 2)
+        return self.model_copy(update={"max_chunking_size": size, "overlap": overlap})
+
     def public_config(self) -> dict[str, Any]:
         """The settings as JSON: those that apply, `language` only where it is not the default."""
         config = self.model_dump(mode="json", exclude_none=True)

@@ -1,4 +1,4 @@
-"""How much of a server is used by a client that was told nothing about it, for many kinds of server.
+"""How much of a server is used by a client that was told nothing about it: many kinds of server.
 
 What a server can do follows from its settings: its slots times the inputs of a full batch, through
 the time that one takes. Where nobody can have it, since it is more than Python asks for or since no
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from benchmarks.children import Child, Cost
@@ -70,8 +71,10 @@ class Kind:
 
     def capacity(self, begin: float, end: float) -> float:
         """Inputs that it can serve between two ages."""
-        moments = sorted({begin, end, *(at for at, _ in self.behaviour.slots_at if begin < at < end)})
-        spans = zip(moments, moments[1:], strict=False)
+        moments = sorted(
+            {begin, end, *(at for at, _ in self.behaviour.slots_at if begin < at < end)}
+        )
+        spans = pairwise(moments)
         lane_seconds = sum((late - early) * self.lanes(early) for early, late in spans)
         return lane_seconds * self.behaviour.max_batch / self.service
 
@@ -81,7 +84,7 @@ def _kind(name: str, slots: int, milliseconds: float, **more: object) -> Kind:
     behaviour = Behaviour(
         dimensions=_WIDTH, slots=slots, seconds_per_batch=milliseconds / 1000, **more
     )
-    return Kind(name, behaviour, **about)  # type: ignore[arg-type]
+    return Kind(name, behaviour, **about)
 
 
 KINDS = (
@@ -147,9 +150,7 @@ def _shortened(kind: Kind) -> Kind:
     """A job of a third of the time, its changes too."""
     behaviour = kind.behaviour
     earlier = tuple((at / 3, slots) for at, slots in behaviour.slots_at)
-    return replace(
-        kind, seconds=kind.seconds / 3, behaviour=replace(behaviour, slots_at=earlier)
-    )
+    return replace(kind, seconds=kind.seconds / 3, behaviour=replace(behaviour, slots_at=earlier))
 
 
 def _inputs(kind: Kind) -> int:

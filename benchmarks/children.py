@@ -139,8 +139,7 @@ def children(functions: dict[str, str]) -> Iterator[dict[str, Child]]:
     """A child for each name, with the function it holds; all are ended at the end."""
     with contextlib.ExitStack() as stack:
         yield {
-            name: stack.enter_context(Child(function, name))
-            for name, function in functions.items()
+            name: stack.enter_context(Child(function, name)) for name, function in functions.items()
         }
 
 

@@ -1,7 +1,7 @@
 """How fast text is cut, and whether the time grows with the text and no faster: 1 kB to 50 MB.
 
-A MB is a million characters; the text is a novel, over and over. Rates are of processor time. A size
-is left out for a contender that would need too long for it.
+A MB is a million characters; the text is a novel, over and over. Rates are of processor time. A
+size is left out for a contender that would need too long for it.
 """
 
 from __future__ import annotations
@@ -60,9 +60,7 @@ def measure(scale: Scale) -> Topic:
     """The usual text in rounds, then each contender on growing ones."""
     topic = Topic(NAME, {"usual characters": USUAL})
     environment = {"NLTK_DATA": str(nltk_data())}
-    crew = {
-        one.name: Child("benchmarks.chunking:run", one.name, environment) for one in SPLITTERS
-    }
+    crew = {one.name: Child("benchmarks.chunking:run", one.name, environment) for one in SPLITTERS}
     try:
         for number in range(scale.runs + 1):
             say(f"chunking, {f'round {number}' if number else 'warm-up'}")

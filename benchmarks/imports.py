@@ -37,12 +37,12 @@ STATEMENTS = (
 HEAVY = ("nltk", "numpy", "httpx", "aiohttp", "starlette", "onnxruntime", "typer", "rich", "tqdm")
 _SCRIPT = """
 import json, sys, time
-import langchain_core.embeddings
-held, begin = set(sys.modules), time.perf_counter()
+from langchain_core.embeddings import Embeddings
+held, begin, cpu = set(sys.modules), time.perf_counter(), time.process_time()
 {statement}
-taken = time.perf_counter() - begin
+taken, cpu = time.perf_counter() - begin, time.process_time() - cpu
 new = sorted({{name.partition(".")[0] for name in set(sys.modules) - held}})
-print(json.dumps([1e3 * taken, new]))
+print(json.dumps([{{"ms": 1e3 * taken, "cpu_ms": 1e3 * cpu}}, new]))
 """
 
 
@@ -55,7 +55,7 @@ def is_there(statement: str) -> bool:
         return False
 
 
-def run(statement: str) -> tuple[float, list[str]]:
+def run(statement: str) -> tuple[Record, list[str]]:
     """Milliseconds of a statement in a fresh interpreter, and what it loaded."""
     done = subprocess.run(
         [sys.executable, "-c", _SCRIPT.format(statement=statement)],
@@ -67,8 +67,8 @@ def run(statement: str) -> tuple[float, list[str]]:
     )
     if done.returncode:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
-    milliseconds, loaded = json.loads(done.stdout.splitlines()[-1])
-    return milliseconds, loaded
+    taken, loaded = json.loads(done.stdout.splitlines()[-1])
+    return taken, loaded
 
 
 def measure(scale: Scale) -> Topic:
@@ -79,12 +79,11 @@ def measure(scale: Scale) -> Topic:
         for statement in filter(is_there, STATEMENTS):
             row = topic.row(statement)
             try:
-                milliseconds, loaded = run(statement)
+                taken, loaded = run(statement)
             except RuntimeError as error:
                 row.error = str(error)
                 continue
             row.note = ", ".join(name for name in HEAVY if name in loaded)
-            record: Record = {"ms": milliseconds}
             if number:
-                row.add(record)
+                row.add(taken)
     return topic

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+    from typing_extensions import Self
 
     from benchmarks.children import Record
     from benchmarks.records import Scale
@@ -44,7 +45,7 @@ def _resident_mb() -> float:
 class _Highest:
     """The most that the process had in memory while the block ran, looked at each 20 ms."""
 
-    def __enter__(self) -> _Highest:
+    def __enter__(self) -> Self:
         gc.collect()
         self.start_mb = self.peak_mb = _resident_mb()
         self._over = threading.Event()
@@ -97,7 +98,7 @@ def _stream(url: str, count: int) -> Record:
 def _bytes(result: Sequence[Sequence[float]] | NDArray[np.float32]) -> int:
     """What a result takes by itself."""
     if not isinstance(result, list):
-        return int(result.nbytes)  # type: ignore[union-attr]
+        return int(result.nbytes)
     row = result[0]
     floats = len(row) * sys.getsizeof(row[0])
     return sys.getsizeof(result) + sum(sys.getsizeof(one) + floats for one in result)

@@ -95,7 +95,7 @@ def _semchunk() -> Split:
     import semchunk
 
     chunker = semchunk.chunkerify(lambda text: len(text.split()), WORDS)
-    return lambda text: chunker(text, offsets=True)[0]  # type: ignore[no-any-return]
+    return lambda text: chunker(text, offsets=True)[0]
 
 
 def _chonkie_sentence() -> Split:
@@ -144,9 +144,7 @@ SPLITTERS = (
         "whole sentences of NLTK's, at most 250 words, one shared; offsets",
         _own(strategy="sentence"),
     ),
-    Splitter(
-        "ours, word chunks", "250 words, 100 of them shared; offsets", _own(strategy="word")
-    ),
+    Splitter("ours, word chunks", "250 words, 100 of them shared; offsets", _own(strategy="word")),
     Splitter(
         "ours, word chunks, no overlap",
         "250 words; offsets",
@@ -175,7 +173,7 @@ SPLITTERS = (
     ),
     Splitter(
         "chonkie SentenceChunker",
-        "sentences at '. ', '! ', '? ' and line ends, no abbreviations known; blanks count as words",
+        "ends at '. ', '! ', '? ' and lines, knows no abbreviations; blanks count as words",
         _chonkie_sentence,
     ),
     Splitter(

@@ -1,1 +1,38 @@
-import sys
+"""Measure all topics, or those named, then write RESULTS.md and the plots."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from importlib import import_module
+
+from benchmarks import plots, report
+from benchmarks.records import Scale, saved, say
+
+TOPICS = ("imports", "chunking", "limiting", "queries", "memory", "capacity", "throughput")
+
+
+def main() -> None:
+    """The command line."""
+    options = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    options.add_argument("topics", nargs="*", metavar="TOPIC", help=", ".join(TOPICS))
+    options.add_argument("--quick", action="store_true", help="a minute or two; says little")
+    options.add_argument("--runs", type=int, help="rounds (5, or 1 with --quick)")
+    options.add_argument("--report", action="store_true", help="only write what was measured")
+    chosen = options.parse_args()
+    if unknown := set(chosen.topics) - set(TOPICS):
+        options.error(f"no topic: {', '.join(sorted(unknown))}; there are {', '.join(TOPICS)}")
+    scale = Scale(chosen.quick, chosen.runs or (1 if chosen.quick else 5))
+    for name in () if chosen.report else chosen.topics or TOPICS:
+        begin = time.monotonic()
+        topic = import_module(f"benchmarks.{name}").measure(scale)
+        topic.seconds = time.monotonic() - begin
+        topic.save()
+        say(f"{name}: {topic.seconds:.0f} s")
+    topics = {name: topic for name in TOPICS if (topic := saved(name))}
+    plots.draw(topics)
+    say(f"written: {report.write(topics, scale.runs)}")
+
+
+if __name__ == "__main__":
+    main()

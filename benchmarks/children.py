@@ -92,16 +92,16 @@ class Child:
         """The process's number."""
         return self._process.pid
 
-    def call(self, *, limit: float = 120.0, **arguments: object) -> Record:
+    def call(self, *, patience: float = 120.0, **arguments: object) -> Record:
         """Call the function; its record, or one whose ``error`` says what became of it.
 
         Args:
-            limit: Seconds after which the process is ended.
+            patience: Seconds after which the process is ended.
             **arguments: The function's.
         """
         assert self._process.stdin
         assert self._process.stdout
-        watch = threading.Timer(limit, self._process.kill)
+        watch = threading.Timer(patience, self._process.kill)
         watch.start()
         try:
             with contextlib.suppress(BrokenPipeError):
@@ -113,7 +113,7 @@ class Child:
         if line:
             record: Record = json.loads(line)
             return record
-        return {"error": f"no result within {limit:g} s, or the process died"}
+        return {"error": f"no result within {patience:g} s, or the process died"}
 
     def close(self) -> None:
         """End the process."""

@@ -1,102 +1,95 @@
-"""How fast texts are cut: against NLTK's own sentences, and as texts grow.
+"""How fast text is cut, and whether the time grows with the text and no faster: 1 kB to 50 MB.
 
-Run it with ``python benchmarks/chunking.py``; add ``--large`` for 16 MB of every hostile text. All
-figures are processor time; a MB is a million characters.
+A MB is a million characters; the text is a novel, over and over. Rates are of processor time. A
+size is left out for a contender that would need too long for it.
 """
 
 from __future__ import annotations
 
-import argparse
-import time
-from functools import partial
-from pathlib import Path
+import gc
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
-
-from langchain_hf_endpoint.chunking import chunk
-from langchain_hf_endpoint.chunking.punkt import sentence_starts
-from langchain_hf_endpoint.chunking.punkt_tables import load_tables
+from benchmarks.children import Child, Cost
+from benchmarks.records import Topic, say
+from benchmarks.splitters import SPLITTERS, nltk_data, splitter
+from benchmarks.texts import book
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from benchmarks.children import Record
+    from benchmarks.records import Scale
+    from benchmarks.splitters import Split
 
-BOOK = Path(__file__).parents[1] / "examples/data/alice_in_wonderland.txt"
-SENTENCE = {"strategy": "sentence"}
-WORD = {"strategy": "word"}
-HOSTILE = {
-    "words": "word ",
-    "blanks": " ",
-    "one word": "a",
-    "full stops": ". ",
-    "initials": "J. ",
-    "marks": "!!!!! ",
-    "no-break": "Hi.\xa0",
-}
+NAME = "chunking"
+USUAL = 300_000
+"""Characters of the text that all contenders cut in every round."""
+SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 50_000_000)
+_AT_LEAST = 100_000  # characters in a measurement: small texts are cut many times
+_ONE_NAME = "ours, sentence boundaries"
 
 
-def seconds(work: Callable[[], object], repeat: int = 3) -> float:
-    """The least processor time of a few runs."""
-    best = float("inf")
-    for _ in range(repeat):
-        start = time.process_time()
-        work()
-        best = min(best, time.process_time() - start)
-    return best
+@lru_cache(maxsize=1)
+def _loaded(name: str) -> Split:
+    return splitter(name).make()
 
 
-def nltk_itself() -> PunktSentenceTokenizer:
-    """What ``sent_tokenize`` uses, with the same tables."""
-    tables = load_tables("english", [])
-    parameters = PunktParameters()
-    parameters.abbrev_types = set(tables.abbreviations)
-    parameters.collocations = set(tables.collocations)
-    parameters.sent_starters = set(tables.sentence_starters)
-    parameters.ortho_context.update(tables.contexts)
-    return PunktSentenceTokenizer(parameters)
+def run(name: str, size: int) -> Record:
+    """In the child: cut a text of so many characters, often enough to be measured."""
+    split, text = _loaded(name), book(size)
+    split(text[:2_000])
+    times = max(1, _AT_LEAST // size)
+    pieces = 0
+    with Cost() as cost:
+        for _ in range(times):
+            pieces = len(split(text))
+    cost.cpu_seconds = max(cost.cpu_seconds, 1e-6)
+    return {"mb_per_s": size * times / 1e6 / cost.cpu_seconds, "pieces": pieces} | cost.record()
 
 
-def throughput() -> None:
-    """A book, many times over."""
-    book = BOOK.read_text("utf-8")
-    tokenizer = nltk_itself()
-    long = book * 30
-    short = [line for line in book.split("\n\n") if line.strip()] * 30
-    total, books = sum(map(len, short)), len(long) / 1e6
-    reference = len(book) / 1e6 / seconds(lambda: tokenizer.tokenize(book))
-    rows = {
-        "NLTK's sent_tokenize": reference,
-        "sentences alone": books / seconds(lambda: sentence_starts(long, "english")),
-        "chunk, sentence": books / seconds(lambda: chunk(long, SENTENCE)),
-        "chunk, word": books / seconds(lambda: chunk(long, WORD)),
-        "chunk, word, no overlap": books / seconds(lambda: chunk(long, {**WORD, "overlap": 0})),
-        "chunk, paragraphs": total / 1e6 / seconds(lambda: [chunk(text) for text in short]),
-        "str.split()": books / seconds(long.split),
-    }
-    print(f"{'a book':24}{'MB/s':>8}{'of NLTK':>10}")
-    for name, rate in rows.items():
-        print(f"{name:24}{rate:8.1f}{rate / reference:9.1f}x")
+def compare(size: int) -> Record:
+    """In a child: whether our boundaries are NLTK's, on the text that is measured."""
+    from nltk.tokenize.punkt import PunktTokenizer
+
+    text, ours = book(size), _loaded(_ONE_NAME)
+    gc.collect()
+    theirs = [start for start, _ in PunktTokenizer("english").span_tokenize(text)]
+    return {"sentences": len(theirs), "identical": float(list(ours(text)) == theirs[1:])}
 
 
-def growth(sizes: tuple[int, ...]) -> None:
-    """The time of each size, and of each MB of the largest as a multiple of one of the smallest."""
-    for settings in (SENTENCE, WORD):
-        heads = "".join(f"{size:>7} MB" for size in sizes)
-        print(f"\n{settings['strategy']:14}{heads}   per MB, last / first")
-        for name, unit in HOSTILE.items():
-            texts = (unit * (size * 1_000_000 // len(unit)) for size in sizes)
-            times = [seconds(partial(chunk, text, settings), 1) for text in texts]
-            ratio = times[-1] / sizes[-1] / (times[0] / sizes[0])
-            print(f"{name:14}{''.join(f'{taken:9.3f}s' for taken in times)}   {ratio:.2f}")
+def measure(scale: Scale) -> Topic:
+    """The usual text in rounds, then each contender on growing ones."""
+    topic = Topic(NAME, {"usual characters": USUAL})
+    environment = {"NLTK_DATA": str(nltk_data())}
+    crew = {one.name: Child("benchmarks.chunking:run", one.name, environment) for one in SPLITTERS}
+    try:
+        for number in range(scale.runs + 1):
+            say(f"chunking, {f'round {number}' if number else 'warm-up'}")
+            for one in SPLITTERS:
+                record = crew[one.name].call(name=one.name, size=USUAL)
+                row = topic.row(one.name, "usual")
+                row.note = one.does
+                if number or "error" in record:
+                    row.add(record)
+        for one in SPLITTERS:
+            say(f"chunking, growing texts: {one.name}")
+            _grow(topic, one.name, crew[one.name], scale.of(5, 1))
+    finally:
+        for child in crew.values():
+            child.close()
+    with Child("benchmarks.chunking:compare", "compare", environment) as child:
+        topic.row(_ONE_NAME, "identity").add(child.call(size=scale.of(5_000_000, 500_000)))
+    return topic
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--large", action="store_true", help="up to 16 MB, not 4")
-    arguments = parser.parse_args()
-    throughput()
-    growth((1, 4, 16) if arguments.large else (1, 4))
-
-
-if __name__ == "__main__":
-    main()
+def _grow(topic: Topic, name: str, child: Child, patience: float) -> None:
+    """Ever longer texts, as long as the next will not take more seconds than there is patience."""
+    ahead = 0.0
+    for size in SIZES:
+        if ahead > patience:
+            return
+        record = child.call(name=name, size=size, patience=60)
+        topic.row(name, str(size)).add(record)
+        if "error" in record:
+            return
+        following = next((later for later in SIZES if later > size), size)
+        ahead = record["cpu_seconds"] * following / max(size, _AT_LEAST)

@@ -10,10 +10,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks.children import ROOT, child_environment
-from benchmarks.tei_server import Behaviour
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from benchmarks.tei_server import Behaviour
 
 
 class Served(NamedTuple):

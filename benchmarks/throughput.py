@@ -75,7 +75,7 @@ def _turn(one: Client, child: Child, server: Server, job: tuple[int, int]) -> Re
     count = max(64, int(count * one.part))
     before = server.report()["cpu"]
     record = child.call(
-        limit=_ENOUGH_SECONDS, client_name=one.name, url=server.url, count=count, width=width
+        patience=_ENOUGH_SECONDS, client_name=one.name, url=server.url, count=count, width=width
     )
     if "error" not in record:
         after = server.report()

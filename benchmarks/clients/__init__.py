@@ -1,7 +1,7 @@
 """Those that embed texts, each as a function from a URL and texts to vectors.
 
-A client builds its object, connects and embeds anew at every call, as a script does. Each is imported
-only in the child process that measures it.
+A client builds its object, connects and embeds anew at every call, as a script does. Each is
+imported only in the child process that measures it.
 """
 
 from __future__ import annotations
@@ -96,9 +96,20 @@ CLIENTS = (
     Client("ours, sync", "ours", "ours", "documents", mode="sync"),
     Client("ours, async", "ours", "ours", "adocuments"),
     Client("ours, async, base64", "ours", "ours", "adocuments_base64", wire="base64"),
+    Client("ours, async, fast", "ours", "ours", "fast_documents"),
+    Client("ours, async, fast, base64", "ours", "ours", "fast_documents_base64", wire="base64"),
     Client("ours, sync, arrays", "ours", "ours", "array", "arrays", "sync"),
     Client("ours, async, arrays", "ours", "ours", "aarray", "arrays"),
     Client("ours, async, base64, arrays", "ours", "ours", "aarray_base64", "arrays", wire="base64"),
+    Client("ours, async, fast, arrays", "ours", "ours", "fast_array", "arrays"),
+    Client(
+        "ours, async, fast, base64, arrays",
+        "ours",
+        "ours",
+        "fast_array_base64",
+        "arrays",
+        wire="base64",
+    ),
 )
 """In the order of the tables."""
 

@@ -20,17 +20,22 @@ NO_LIMIT = {"requests_per_minute": 10_000_000}
 _calls = count()
 
 
-def embeddings(url: str) -> HFEndpointEmbeddings:
+FAST = {"transport": "aiohttp"}
+"""What the extra ``[fast]`` is for."""
+
+
+def embeddings(url: str, **settings: object) -> HFEndpointEmbeddings:
     """A client that knows nothing yet."""
-    return HFEndpointEmbeddings(url=url, api_key=f"call-{next(_calls)}", rate_limit=NO_LIMIT)
+    key = f"call-{next(_calls)}"
+    return HFEndpointEmbeddings(url=url, api_key=key, rate_limit=NO_LIMIT, **settings)
 
 
 def documents(url: str, texts: list[str]) -> list[list[float]]:
     return embeddings(url).embed_documents(texts)
 
 
-def adocuments(url: str, texts: list[str]) -> list[list[float]]:
-    return asyncio.run(embeddings(url).aembed_documents(texts))
+def adocuments(url: str, texts: list[str], **settings: object) -> list[list[float]]:
+    return asyncio.run(embeddings(url, **settings).aembed_documents(texts))
 
 
 def adocuments_base64(url: str, texts: list[str]) -> list[list[float]]:
@@ -41,9 +46,25 @@ def array(url: str, texts: list[str]) -> NDArray[np.float32]:
     return embeddings(url).embed_array(texts)
 
 
-def aarray(url: str, texts: list[str]) -> NDArray[np.float32]:
-    return asyncio.run(embeddings(url).aembed_array(texts))
+def aarray(url: str, texts: list[str], **settings: object) -> NDArray[np.float32]:
+    return asyncio.run(embeddings(url, **settings).aembed_array(texts))
 
 
 def aarray_base64(url: str, texts: list[str]) -> NDArray[np.float32]:
     return aarray(url + "/v1/embeddings", texts)
+
+
+def fast_documents(url: str, texts: list[str]) -> list[list[float]]:
+    return adocuments(url, texts, **FAST)
+
+
+def fast_documents_base64(url: str, texts: list[str]) -> list[list[float]]:
+    return adocuments(url + "/v1/embeddings", texts, **FAST)
+
+
+def fast_array(url: str, texts: list[str]) -> NDArray[np.float32]:
+    return aarray(url, texts, **FAST)
+
+
+def fast_array_base64(url: str, texts: list[str]) -> NDArray[np.float32]:
+    return aarray(url + "/v1/embeddings", texts, **FAST)

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import numpy as np
+    from numpy import float32
     from numpy.typing import NDArray
 
 BATCH = 32
@@ -92,23 +92,23 @@ def haystack_best(url: str, texts: list[str]) -> list[list[float]]:
     return haystack_async(url, texts, concurrency_limit=64)
 
 
-def hub_gather(url: str, texts: list[str]) -> NDArray[np.float32]:
+def hub_gather(url: str, texts: list[str]) -> NDArray[float32]:
     return asyncio.run(_hub(url, texts, 64))
 
 
-async def _hub(url: str, texts: list[str], at_once: int) -> NDArray[np.float32]:
-    import numpy
+async def _hub(url: str, texts: list[str], at_once: int) -> NDArray[float32]:
+    import numpy as np
     from huggingface_hub import AsyncInferenceClient
 
     gate = asyncio.Semaphore(at_once)
     async with AsyncInferenceClient(model=url, timeout=60) as client:
 
-        async def embed(batch: list[str]) -> NDArray[np.float32]:
+        async def embed(batch: list[str]) -> NDArray[float32]:
             async with gate:
                 # A list is taken, though only a text is promised.
-                rows: Any = await client.feature_extraction(batch, truncate=True)  # type: ignore[arg-type]
+                rows: Any = await client.feature_extraction(batch, truncate=True)
                 return rows
 
         starts = range(0, len(texts), BATCH)
         parts = await asyncio.gather(*(embed(texts[at : at + BATCH]) for at in starts))
-        return numpy.concatenate(parts)
+        return np.concatenate(parts)

@@ -1,0 +1,247 @@
+"""What was to be reached, and whether it was: computed from the topics' records each time.
+
+Every goal is a ratio within one run, or a bound; a goal over several settings is held against the
+worst of them, which is named.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+from benchmarks import capacity, chunking, imports, limiting, memory, queries, throughput
+from benchmarks.clients import CLIENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from benchmarks.records import Topic
+
+_ROOT = "ours, async"
+# Each of ours beside the bare client that decodes the same.
+_SAME_WORK = {
+    "ours, async{}": "aiohttp, 16 at once",
+    "ours, async{}, base64": "aiohttp, 16 at once, base64",
+    "ours, async{}, arrays": "aiohttp, 16 at once, arrays",
+    "ours, async{}, base64, arrays": "aiohttp, 16 at once, base64, arrays",
+}
+_FLAT_MB = 10.0
+_LINEAR = 1.25
+_HEAVY_ON_IMPORT = ("nltk", "numpy", "httpx")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One row of the table.
+
+    Attributes:
+        what: What was to be reached.
+        bound: How much, in words.
+        value: What came out, in words.
+        met: Whether it was; None where it was not measured.
+    """
+
+    what: str
+    bound: str
+    value: str
+    met: bool | None
+
+
+@dataclass(frozen=True)
+class _Worst:
+    """The worst of several values, and where it was found."""
+
+    value: float
+    where: str
+    count: int
+
+
+def _worst(values: Iterable[tuple[str, float]], *, most: bool) -> _Worst | None:
+    """The greatest of the values (the least, unless `most`), NaN left out."""
+    known = [(value, where) for where, value in values if not math.isnan(value)]
+    if not known:
+        return None
+    value, where = max(known) if most else min(known)
+    return _Worst(value, where, len(known))
+
+
+def _at_most(what: str, bound: float, worst: _Worst | None, unit: str = "") -> Goal:
+    return _bounded(what, f"<= {bound:g}{unit}", worst, unit, lambda value: value <= bound)
+
+
+def _at_least(what: str, bound: float, worst: _Worst | None, unit: str = "") -> Goal:
+    return _bounded(what, f">= {bound:g}{unit}", worst, unit, lambda value: value >= bound)
+
+
+def _bounded(
+    what: str, bound: str, worst: _Worst | None, unit: str, holds: Callable[[float], bool]
+) -> Goal:
+    if worst is None:
+        return Goal(what, bound, "not measured", None)
+    of = f" (worst of {worst.count}: {worst.where})" if worst.count > 1 else ""
+    return Goal(what, bound, f"{worst.value:.3g}{unit}{of}", holds(worst.value))
+
+
+def all_goals(topics: Mapping[str, Topic]) -> list[Goal]:
+    """The whole table, of whatever was measured."""
+    makers: dict[str, Callable[[Topic], list[Goal]]] = {
+        capacity.NAME: _of_capacity,
+        throughput.NAME: _of_throughput,
+        chunking.NAME: _of_chunking,
+        limiting.NAME: _of_limiting,
+        queries.NAME: _of_queries,
+        memory.NAME: _of_memory,
+        imports.NAME: _of_imports,
+    }
+    return [goal for name, make in makers.items() if name in topics for goal in make(topics[name])]
+
+
+def _of_capacity(topic: Topic) -> list[Goal]:
+    changing = {kind.name for kind in capacity.KINDS if kind.changes}
+    steady = [(r.setting, r.median("middle")) for r in topic.rows if r.setting not in changing]
+    varied = [(r.setting, r.median("middle")) for r in topic.rows if r.setting in changing]
+    what = "share of the server's capacity, untuned"
+    return [
+        _at_least(f"{what}, each kind of server", 0.95, _worst(steady, most=False)),
+        _at_least(f"{what}, where it changes in mid-run", 0.9, _worst(varied, most=False)),
+    ]
+
+
+def _of_throughput(topic: Topic) -> list[Goal]:
+    what = "CPU per 1,000 texts, async, against bare aiohttp + orjson decoding the same"
+    goals = [
+        _at_most(f"{what}, {words}", bound, _worst(_against_bare(topic, mark), most=True))
+        for words, mark, bound in (
+            ("default transport", "", 1.3),
+            ("fast transport", ", fast", 1.15),
+        )
+    ]
+    for wire in ("", ", base64"):
+        arrays = _ratios(topic, f"{_ROOT}{wire}, arrays", f"{_ROOT}{wire}", "cpu_ms_per_1000")
+        words = f"CPU of `embed_array` against `embed_documents`{wire or ', JSON'}"
+        goals.append(_at_most(words, 0.5, _worst(arrays, most=True)))
+    for kind, bound in (("peer, best settings", 0.8), ("peer, defaults", 0.25)):
+        for own in (_ROOT, f"{_ROOT}, fast"):
+            words = f"wall time of `{own}` against every {kind.replace(', ', ' with its ')}"
+            goals.append(_at_most(words, bound, _worst(_walls(topic, own, kind), most=True)))
+    return goals
+
+
+def _walls(topic: Topic, own: str, kind: str) -> list[tuple[str, float]]:
+    """Our wall time through each such peer's, at each width."""
+    peers = [one.name for one in CLIENTS if one.kind == kind]
+    return [
+        (f"{peer}, {where}", value)
+        for peer in peers
+        for where, value in _ratios(topic, peer, own, "texts_per_s")
+    ]
+
+
+def _against_bare(topic: Topic, mark: str) -> list[tuple[str, float]]:
+    return [
+        (f"{ours.format(mark)}, {where}", value)
+        for ours, bare in _SAME_WORK.items()
+        for where, value in _ratios(topic, ours.format(mark), bare, "cpu_ms_per_1000")
+    ]
+
+
+def _ratios(topic: Topic, one: str, other: str, figure: str) -> list[tuple[str, float]]:
+    """One contender's figure through another's, round by round: the median, at each width."""
+    ratios = []
+    for width in topic.settings():
+        pairs = [topic.row(name, width).figures.get(figure, []) for name in (one, other)]
+        rounds = [upper / lower for upper, lower in zip(*pairs, strict=False)]
+        if rounds:
+            ratios.append((f"{width} dimensions", median(rounds)))
+    return ratios
+
+
+def _of_chunking(topic: Topic) -> list[Goal]:
+    def rate(name: str, setting: str) -> float:
+        return topic.row(name, setting).median("mb_per_s")
+
+    sentence, million, largest = "ours, sentence chunks", "1000000", str(chunking.SIZES[-1])
+    own = ("ours, sentence boundaries", sentence)
+    faster = [(name, rate(name, "usual") / rate("nltk sent_tokenize", "usual")) for name in own]
+    same = [("", topic.row("ours, sentence boundaries", "identity").median("identical"))]
+    growth = [(name, rate(name, million) / rate(name, largest)) for name in own]
+    words = [(n, rate(n, "usual")) for n in ("ours, word chunks", "ours, word chunks, no overlap")]
+    cpython = rate("str.split()", "usual")
+    return [
+        _at_least("sentences against NLTK's speed", 10, _worst(faster, most=False), " x"),
+        _at_least("sentence boundaries identical to NLTK's (1 = yes)", 1, _worst(same, most=False)),
+        _at_most(
+            "sentences: time per MB at 50 MB against 1 MB", _LINEAR, _worst(growth, most=True), " x"
+        ),
+        _at_least(
+            f"word chunks (`str.split()`, without offsets: {cpython:.0f} MB/s)",
+            100,
+            _worst(words, most=False),
+            " MB/s",
+        ),
+    ]
+
+
+def _of_limiting(topic: Topic) -> list[Goal]:
+    def own(figure: str) -> list[tuple[str, float]]:
+        return [
+            (f"{row.setting} {figure}".strip(), row.median(figure))
+            for row in topic.rows
+            if row.subject == "ours"
+        ]
+
+    microseconds = [
+        (name, topic.row("ours", "cost").median(figure) / 1e3)
+        for name, figure in (("sync", "sync_ns"), ("async", "async_ns"))
+    ]
+    used, fullest = _worst(own("used"), most=False), _worst(own("fullest"), most=True)
+    return [
+        _at_least("limiter: permits used in steady state", 0.99, used),
+        _at_most("limiter: fullest window, of what is allowed", 1, fullest),
+        _at_most("limiter: p99 lateness", 5, _worst(own("late_p99_ms"), most=True), " ms"),
+        _at_most("limiter: uncontended acquire", 3, _worst(microseconds, most=True), " µs"),
+    ]
+
+
+def _of_queries(topic: Topic) -> list[Goal]:
+    over = [
+        (
+            f"{row.subject}, {row.setting} a minute",
+            (row.median("busy_p99_ms") - row.median("idle_p50_ms")) / row.median("interval_ms"),
+        )
+        for row in topic.rows
+    ]
+    what = "query p99 during ingestion, above the idle p50"
+    return [_at_most(what, 1.5, _worst(over, most=True), " intervals")]
+
+
+def _of_memory(topic: Topic) -> list[Goal]:
+    def own(figure: str) -> _Worst | None:
+        return _worst([(r.setting, r.median(figure)) for r in topic.rows], most=True)
+
+    stream = [row for row in topic.rows if row.subject == "stream"]
+    above = [(row.setting, row.median("above_mb")) for row in stream]
+    count = stream[0].setting if stream else "1,000,000 texts"
+    return [
+        _at_most(f"stream of {count}, above the start", 150, _worst(above, most=True), " MB"),
+        _at_most(
+            "the same, last quarter above the first (flat)", _FLAT_MB, own("growth_mb"), " MB"
+        ),
+    ]
+
+
+def _of_imports(topic: Topic) -> list[Goal]:
+    row = topic.row(imports.PACKAGE)
+    heavy = [name for name in _HEAVY_ON_IMPORT if name in row.note.split(", ")]
+    taken = _worst([("", row.median("ms"))], most=True)
+    return [
+        _at_most("import of the package above `langchain_core.embeddings`", 50, taken, " ms"),
+        Goal(
+            "nltk, numpy, httpx only when used",
+            "none loaded",
+            ", ".join(heavy) or "none loaded",
+            None if taken is None else not heavy,
+        ),
+    ]

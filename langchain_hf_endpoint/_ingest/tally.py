@@ -81,7 +81,7 @@ class Tally:
                 refusals = counts.refusals + (why is Waiting.REFUSED)
                 self._counts = replace(counts, retries=counts.retries + 1, refusals=refusals)
 
-    def close(self) -> None:
+    def close(self, error: BaseException | None = None) -> None:
         """Nothing is kept open."""
 
     def read(self, fraction: float | None) -> None:

@@ -29,6 +29,9 @@ LARGEST = 3.4028235677973366e38
 """From here on a number becomes infinite as a float32. The greatest float32 itself, written in
 decimal digits and read as a double, may be a little above its exact value."""
 
+_DIGITS_BEFORE_TOO_LARGE = 38
+"""A number with so many digits before its dot, or fewer, fits into a float32."""
+
 _DOT, _QUOTE, _MINUS, _BEFORE_LETTERS, _EXPONENT = b'."-@e'
 
 
@@ -65,14 +68,17 @@ def _plainly_numbers(source: bytes, rows: int, width: int) -> bool:
     With one opening bracket more than there are rows, none of the values is a list; without
     letters (but for exponents) and further braces, none is null, true or an object. So all are
     numbers, a number has at most one dot, and if there are as many dots as numbers, each is a
-    float. Without a positive exponent none comes near the end of float32: no server writes 39
-    digits before the dot.
+    float. Without a positive exponent, and with dots too close together for the 39 digits that it
+    takes, none comes near the end of float32.
 
     False means no more than that it needs a closer look.
     """
     start = source.find(b"[")
     octets = np.frombuffer(source, np.uint8, offset=max(start, 0))
-    if np.count_nonzero(octets == _DOT) != rows * width or source.find(_QUOTE, start) >= 0:
+    dots = np.flatnonzero(octets == _DOT)
+    if len(dots) != rows * width or source.find(_QUOTE, start) >= 0:
+        return False
+    if np.diff(dots, prepend=0).max() > _DIGITS_BEFORE_TOO_LARGE:
         return False
     where = np.flatnonzero(octets > _BEFORE_LETTERS)
     found = octets[where]

@@ -124,6 +124,7 @@ class ThreadDriver:
                 raise Stopped
             if self._caller_loop and place.enter_past(self._caller_loop):
                 return
+            place.free_orphaned()
 
 
 class Crew(Generic[TagT, T]):
@@ -256,7 +257,7 @@ class TaskDriver:
 
     async def _enter(self, place: Place) -> None:
         loop = asyncio.get_running_loop()
-        place.holder = loop
+        place.holder, place.is_orphaned = loop, loop.is_closed
         granted = asyncio.Event()
 
         def wake() -> None:

@@ -34,7 +34,17 @@ _ROUND_TRIPS_TO_PROBE = 60.0
 class Place:
     """One request's place in the window: waited for, held, left."""
 
-    __slots__ = ("_granted", "_left", "_passed", "_wake", "_window", "holder", "inputs", "lane")
+    __slots__ = (
+        "_granted",
+        "_left",
+        "_passed",
+        "_wake",
+        "_window",
+        "holder",
+        "inputs",
+        "is_orphaned",
+        "lane",
+    )
 
     def __init__(self, window: Window, inputs: int, lane: Lane) -> None:
         self._window = window
@@ -46,6 +56,8 @@ class Place:
         self._passed: object = None
         self.holder: object = None
         """The event loop whose task it is; None for a thread's."""
+        self.is_orphaned: Callable[[], bool] = bool
+        """Whether its holder can never leave it: a task whose loop was closed under way."""
 
     @property
     def granted(self) -> bool:
@@ -63,6 +75,10 @@ class Place:
         their places, before the call returns. There is one such place for each that they hold.
         """
         return self._window._enter_past(self, loop)  # noqa: SLF001
+
+    def free_orphaned(self) -> None:
+        """Free the places that nobody else will: for who has been waiting for long."""
+        self._window._free_orphaned()  # noqa: SLF001
 
     def _call_wake(self) -> None:
         try:
@@ -92,6 +108,7 @@ class Window:
         self._max_inputs: int | None = None
         self._requests: dict[Lane, int] = {"query": 0, "document": 0}
         self._inputs = 0
+        self._inside: set[Place] = set()
         self._queues: dict[Lane, deque[Place]] = {"query": deque(), "document": deque()}
         self._mean: dict[int, float] = {}
         self._held_by: Counter[int] = Counter()
@@ -196,10 +213,17 @@ class Window:
         with self._lock:
             if not self._queues[place.lane] and self._fits(place):
                 self._take(place)
-            else:
-                place._wake = wake  # noqa: SLF001
-                self._queues[place.lane].append(place)
-            return place.granted
+                return True
+            place._wake = wake  # noqa: SLF001
+            self._queues[place.lane].append(place)
+        self._free_orphaned()
+        return place.granted
+
+    def _free_orphaned(self) -> None:
+        with self._lock:
+            orphaned = [place for place in self._inside if place.is_orphaned()]
+        for place in orphaned:
+            place.leave()
 
     def _enter_past(self, place: Place, loop: object) -> bool:
         with self._lock:
@@ -212,6 +236,7 @@ class Window:
 
     def _take(self, place: Place) -> None:
         place._granted = True  # noqa: SLF001
+        self._inside.add(place)
         self._requests[place.lane] += 1
         self._inputs += place.inputs
         self._held_by[id(place.holder)] += 1
@@ -222,6 +247,7 @@ class Window:
                 return
             place._left = True  # noqa: SLF001
             if place.granted:
+                self._inside.remove(place)
                 self._requests[place.lane] -= 1
                 self._inputs -= place.inputs
                 self._held_by[id(place.holder)] -= 1

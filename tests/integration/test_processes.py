@@ -316,7 +316,7 @@ def start(tei_double):
         head = f"""
             import asyncio, os, sys, threading
             from langchain_hf_endpoint import HFEndpointEmbeddings
-            from langchain_hf_endpoint._runtime import forget_runtimes
+            from langchain_hf_endpoint._runtime import forget_runtimes, runtime_of
             embeddings = HFEndpointEmbeddings(
                 url={tei_double.url!r}, max_batch_size=4, **{settings!r}
             )
@@ -468,3 +468,61 @@ def test_the_interpreter_exits_although_another_thread_waits_for_a_hanging_serve
     wait_for_posts(tei_double)
     _, said = child.communicate("end\n", timeout=QUICKLY)
     assert (child.returncode, said) == (0, "")
+
+
+# A loop that is closed while its tasks send
+
+
+HUNG_IN_A_CLOSED_LOOP = """
+    embeddings.embed_query("who are you?")
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(embeddings.aembed_documents(texts))
+    while "4 in flight" not in repr(runtime_of(embeddings.endpoint.service_settings)):
+        loop.run_until_complete(asyncio.wait([task], timeout=0.05))
+    {before}
+    loop.close()
+    print("closed", flush=True)
+    sys.stdin.readline()
+    {after}
+    os._exit(0)   # what the interpreter says of tasks that were left behind is not our concern
+    """
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        'embeddings.embed_documents(["one", "two"])',
+        'asyncio.run(embeddings.aembed_documents(["one", "two"]))',
+    ],
+    ids=["sync", "async"],
+)
+def test_the_places_of_a_loop_that_was_closed_under_way_are_free_again(tei_double, start, call):
+    tei_double.script(Scripted(hang=True, times=100, containing="text "))
+    child = start(
+        HUNG_IN_A_CLOSED_LOOP.format(
+            before="", after=f'print(len({call}) == 2 and "right", flush=True)'
+        ),
+        max_concurrent_requests=4,
+    )
+    assert _next_line(child) == "closed\n"
+    child.stdin.write("go on\n")
+    child.stdin.flush()
+    assert _next_line(child) == "right\n"
+
+
+def test_a_thread_that_waits_for_a_place_gets_that_of_a_loop_that_is_closed(tei_double, start):
+    tei_double.script(Scripted(hang=True, times=100, containing="text "))
+    child = start(
+        HUNG_IN_A_CLOSED_LOOP.format(
+            before="""waiter = threading.Thread(target=embeddings.embed_documents, args=[["one"]])
+    waiter.start()
+    while "2 waiting" not in repr(runtime_of(embeddings.endpoint.service_settings)):
+        waiter.join(0.01)  # one is of the loop's own""",
+            after='waiter.join(); print("right", flush=True)',
+        ),
+        max_concurrent_requests=4,
+    )
+    assert _next_line(child) == "closed\n"
+    child.stdin.write("go on\n")
+    child.stdin.flush()
+    assert _next_line(child) == "right\n"

@@ -87,6 +87,17 @@ class AnyHistory(RuleBasedStateMachine):
         self.clock -= seconds
         self.stepped_back += seconds
 
+    @rule(hours=st.integers(1, 12))
+    def close_the_laptop(self, hours):
+        """The clock is hours ahead all at once, and everybody wakes up in the same moment."""
+        self.clock += 3600 * hours
+        before = len(self.starts)
+        for turn in list(self.sleeping):
+            self.ask(turn)
+        while self.limiter.acquire(blocking=False):
+            self.started()
+        assert len(self.starts) - before <= self.limiter.requests_per_minute
+
     @precondition(lambda self: self.sleeping)
     @rule(late=st.just(0.0) | SECONDS)
     def wake(self, late):

@@ -123,7 +123,8 @@ class Serving:
             if reply is None:
                 reply = await self._right_answer(request, path, question, connection)
                 if fault is not None and fault.change:
-                    change(reply, fault.change)
+                    fault = _spoil(reply, fault)
+                    arrival.fault = fault.kind if fault else ""
             if fault is None or fault.cut not in ("before", "head"):
                 arrival.status = reply.status
             await connection.send(reply, fault)
@@ -174,3 +175,11 @@ class Serving:
             return vectors(path, question, traits)
         finally:
             self._permits.give(min(texts, self._permits.total))
+
+
+def _spoil(reply: Reply, fault: Fault) -> Fault | None:
+    """Change a right answer; a refusal stays what it is, and the fault does not happen."""
+    if reply.status != 200:  # noqa: PLR2004 - a success
+        return None
+    change(reply, fault.change)
+    return fault

@@ -127,11 +127,7 @@ class Serving:
                     arrival.fault = fault.kind if fault else ""
             if fault is None or fault.cut not in ("before", "head"):
                 arrival.status = reply.status
-            await connection.send(reply, fault)
-            arrival.finished = time.monotonic()
-        except Ended:
-            arrival.finished = time.monotonic()
-            raise
+            await connection.send(reply, fault, arrival.finish)
         finally:
             self._in_flight -= len(question.texts)
 

@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from langchain_hf_endpoint._limiting.reserving import DistantTurn, ReservingLimiter
+from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._steps import AcquireFrom, Ask, Enter, Pause, Send, Waiting
 from langchain_hf_endpoint._urls import host_of, is_dedicated_endpoint
 from langchain_hf_endpoint._wire import Cause, Failure, Reply
@@ -73,6 +74,9 @@ class Attempts:
         elapsed = self._elapsed(self._failing_since)
         delay = call.policy.delay(failure, self.count, elapsed)
         _slow_down(failure, delay, call)
+        if failure.cause not in WORTH_ANOTHER_TRY:
+            # The server has answered. What is sent next, smaller or elsewhere, is no retry.
+            self._failing_since = None
         if delay is None:
             return None
         _logger.log(

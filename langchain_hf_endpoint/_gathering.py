@@ -6,7 +6,7 @@ It knows which texts failed and which results are there. It must not know what a
 from __future__ import annotations
 
 from contextlib import aclosing, contextmanager
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from langchain_hf_endpoint._engine import afinished_texts, finished_texts
 from langchain_hf_endpoint._failing import named
@@ -46,6 +46,20 @@ class Failures:
             raise EmbeddingError.of({}, self.of_text, yielded=self._passed)
         if self.fatal is not None:
             raise self.fatal
+
+    def raise_after(self, error: Exception) -> NoReturn:
+        """Raise what ended a stream from outside: its own error, in the context of the failures.
+
+        Their texts are named nowhere else.
+        """
+        if not self.of_text:
+            raise error
+        failed = EmbeddingError.of({}, self.of_text, yielded=self._passed)
+        failed.__context__ = error.__context__
+        try:
+            raise failed
+        except EmbeddingError:
+            raise error  # noqa: B904 - the failures are not why the source broke
 
 
 def gather(

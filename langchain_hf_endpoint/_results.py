@@ -167,6 +167,8 @@ def _chunk_stream(texts: Iterable[str], target: Target) -> Generator[EmbeddedChu
                     yield from _embedded(text)
         except HFEndpointError as error:
             failures.fatal = error
+        except Exception as error:  # noqa: BLE001 - what the iterable raised
+            failures.raise_after(error)
         failures.raise_any()
 
 
@@ -193,6 +195,8 @@ async def _achunk_stream(
                             yield embedded
         except HFEndpointError as error:
             failures.fatal = error
+        except Exception as error:  # noqa: BLE001 - what the iterable raised
+            failures.raise_after(error)
         failures.raise_any()
 
 

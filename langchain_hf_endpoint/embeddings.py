@@ -193,7 +193,8 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
             The chunks of the first text, then those of the second, and so on.
 
         Raises:
-            EmbeddingError: When all else is out: the texts that failed, in `failures`.
+            EmbeddingError: When all else is out: the texts that failed, in `failures`. Where the
+                iterable raises, that is raised instead, with this error as its context.
         """
         return _results.chunk_stream(self._target, texts)
 

@@ -5,6 +5,7 @@ It knows that a key may be asserted on, but not printed. It must not know how re
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -56,7 +57,8 @@ class Arrival:
         texts_in_flight: Texts being answered when it arrived, its own included.
         fault: The kind of fault that it met; empty for none.
         status: The status that it was answered with; 0 for none (so far).
-        finished: When its answer was sent to the end, on `time.monotonic`; 0 while it was not.
+        finished: When the last of its answer was about to be sent, on `time.monotonic`; 0 while it
+            was not.
     """
 
     time: float
@@ -71,3 +73,7 @@ class Arrival:
     fault: str = ""
     status: int = 0
     finished: float = 0.0
+
+    def finish(self) -> None:
+        """Note that the answer is complete. For the endpoint."""
+        self.finished = time.monotonic()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .arrivals import Headers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from .fault import Fault
     from .replies import Reply
@@ -99,8 +99,13 @@ class Connection:
         # A client that sends its next request ahead has not left.
         await asyncio.sleep(float("inf") if seconds is None else seconds)
 
-    async def send(self, reply: Reply, fault: Fault | None) -> None:
+    async def send(self, reply: Reply, fault: Fault | None, finish: Callable[[], None]) -> None:
         """Send a reply, or as much of it as the fault lets through.
+
+        Args:
+            reply: The reply.
+            fault: What happens to it on the way.
+            finish: Called before the last bytes leave; not, where silence takes their place.
 
         Raises:
             ClientGone: The client left before its end.
@@ -110,39 +115,54 @@ class Connection:
         head = _head(reply, fault, size or len(reply.body))
         try:
             if fault is None:
+                finish()
                 await self._write(head + reply.body)
-                return
-            if fault.cut in ("before", "head", "body"):
-                whole = head + reply.body
+            elif fault.cut in ("before", "head", "body"):
                 middle = {"before": 0, "head": len(head) // 2}
-                await self._write(whole[: middle.get(fault.cut, len(head) + len(reply.body) // 2)])
-                await self._end(fault)
-            elif size:
-                await self._write(head)
-                for piece in _filler(size):
-                    await self._write(piece)
-            elif fault.drip:
-                await self._drip(head + reply.body, fault)
+                stop = middle.get(fault.cut, len(head) + len(reply.body) // 2)
+                await self._write((head + reply.body)[:stop])
+                await self._end(fault, finish)
             else:
-                await self._write(head + reply.body)
-            if fault.cut == "after":
-                await self._end(fault)
+                await self._send_all(head, reply.body, fault, finish)
         except OSError as error:
             raise ClientGone from error
+
+    async def _send_all(
+        self, head: bytes, body: bytes, fault: Fault, finish: Callable[[], None]
+    ) -> None:
+        if fault.size:
+            await self._write(head)
+            for piece in _filler(fault.size):
+                await self._write(piece)
+            rest = _CLOSING
+        elif fault.drip:
+            rest = await self._drip(head + body, fault)
+        else:
+            rest = head + body
+        if fault.cut is None or fault.then != "hang":
+            finish()
+        await self._write(rest)
+        if fault.cut == "after":
+            await self._end(fault, finish)
 
     async def _write(self, data: bytes) -> None:
         self._writer.write(data)
         await self._writer.drain()
 
-    async def _drip(self, data: bytes, fault: Fault) -> None:
+    async def _drip(self, data: bytes, fault: Fault) -> bytes:
+        """Send all but the last piece, which is returned."""
         step = max(1, -(-len(data) // fault.pieces))
-        for start in range(0, len(data), step):
+        last = (len(data) - 1) // step * step
+        for start in range(0, last, step):
             await self.wait(fault.drip)
             await self._write(data[start : start + step])
+        await self.wait(fault.drip)
+        return data[last:]
 
-    async def _end(self, fault: Fault) -> None:
+    async def _end(self, fault: Fault, finish: Callable[[], None]) -> None:
         if fault.then == "hang":
             await self.wait(None)
+        finish()
         if fault.then == "reset":
             # For what was written to leave before it: a reset takes unsent bytes with it.
             await asyncio.sleep(0)
@@ -194,7 +214,7 @@ def _head(reply: Reply, fault: Fault | None, length: int) -> bytes:
 
 
 def _filler(size: int) -> Iterator[bytes]:
-    """JSON of so many bytes, made piece by piece: lists of lists of lists of numbers."""
+    """JSON of so many bytes but for its `_CLOSING`: lists of lists of lists of numbers."""
     left = size - len(_OPENING) - len(_CLOSING)
     yield _OPENING
     while left > 0:
@@ -203,4 +223,3 @@ def _filler(size: int) -> Iterator[bytes]:
         if left == 0 and len(piece) % 4:
             piece = piece[: -(len(piece) % 4)] + b" " * (len(piece) % 4)
         yield piece
-    yield _CLOSING

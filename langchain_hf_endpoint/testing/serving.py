@@ -123,14 +123,11 @@ class Serving:
             if reply is None:
                 reply = await self._right_answer(request, path, question, connection)
                 if fault is not None and fault.change:
-                    change(reply, fault.change)
+                    fault = _spoil(reply, fault)
+                    arrival.fault = fault.kind if fault else ""
             if fault is None or fault.cut not in ("before", "head"):
                 arrival.status = reply.status
-            await connection.send(reply, fault)
-            arrival.finished = time.monotonic()
-        except Ended:
-            arrival.finished = time.monotonic()
-            raise
+            await connection.send(reply, fault, arrival.finish)
         finally:
             self._in_flight -= len(question.texts)
 
@@ -174,3 +171,11 @@ class Serving:
             return vectors(path, question, traits)
         finally:
             self._permits.give(min(texts, self._permits.total))
+
+
+def _spoil(reply: Reply, fault: Fault) -> Fault | None:
+    """Change a right answer; a refusal stays what it is, and the fault does not happen."""
+    if reply.status != 200:  # noqa: PLR2004 - a success
+        return None
+    change(reply, fault.change)
+    return fault

@@ -239,3 +239,17 @@ def test_what_was_paid_for_before_a_batch_was_refused_in_parts_is_kept(drive, se
         drive.documents(make(), texts)
     assert len(caught.value.completed) == 16
     assert all(caught.value.completed[n] == vector(texts[n]) for n in caught.value.completed)
+
+
+@pytest.mark.parametrize("words", ["batch size 4 > maximum allowed batch size 2", "bad text"])
+def test_the_parts_of_a_refused_batch_are_no_retries_and_may_wait_for_their_permits(
+    drive, server, make, clock, words
+):
+    server.script(answer(422, tei(words)))
+    server.behave(vectors)
+    texts = numbered(4)
+    # Each permit is ten seconds after the one before: more than retries may take, of which none is.
+    embeddings = make(max_wait=0.0, rate_limit={"requests_per_minute": 6})
+    assert _right(drive.documents(embeddings, texts), texts)
+    assert [len(batch) for batch in server.batches] == [4, 2, 2]
+    assert clock.waited > 15

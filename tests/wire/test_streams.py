@@ -7,7 +7,9 @@ from itertools import chain, count
 
 import pytest
 from driving import DRIVES
-from scripted_server import inputs_of, numbered, vector, vectors
+from scripted_server import answer, inputs_of, numbered, rejects, vector, vectors
+
+from langchain_hf_endpoint import EmbeddingError
 
 SLOW = "the slow one, which is the longest"
 
@@ -70,3 +72,21 @@ def test_a_stream_of_any_length_is_complete(drive, server, make, length):
     embeddings = make(max_batch_size=4, rate_limit={"requests_per_minute": 100_000})
     chunks = drive.stream(embeddings, map(partial("{} {}".format, "text"), range(length)))
     assert [chunk.text for chunk in chunks] == numbered(length)
+
+
+def test_where_the_source_breaks_the_texts_that_failed_before_are_named_by_the_context(
+    drive, server, make
+):
+    server.behave(rejects("bad", answer(422, {"error": "no", "error_type": "Tokenizer"})))
+
+    def texts():
+        yield from ("good", "bad", "better")
+        raise KeyError("the next one")
+
+    out = []
+    with pytest.raises(KeyError, match="the next one") as caught:
+        drive.stream(make(), texts(), each=out.append)
+    assert [chunk.text for chunk in out] == ["good", "better"]
+    failed = caught.value.__context__
+    assert isinstance(failed, EmbeddingError)
+    assert list(failed.failures) == [1]

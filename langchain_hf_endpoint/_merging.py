@@ -32,6 +32,8 @@ from langchain_hf_endpoint.errors import EndpointNotReadyError, HFEndpointError,
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from langchain_core.rate_limiters import BaseRateLimiter
+
     from langchain_hf_endpoint._attempts import Conversation
     from langchain_hf_endpoint._calls import Settings
     from langchain_hf_endpoint._conversation import Outcome
@@ -67,14 +69,21 @@ class Merger:
         settings: The endpoint.
         max_queue: Requests that may wait with inputs that were not sent. Default 2000.
         watcher: Is told of requests and waits.
+        limiter: Instead of the one that all users of this URL and key share in the process.
     """
 
     def __init__(
-        self, settings: Settings, *, max_queue: int = 2000, watcher: Watcher | None = None
+        self,
+        settings: Settings,
+        *,
+        max_queue: int = 2000,
+        watcher: Watcher | None = None,
+        limiter: BaseRateLimiter | None = None,
     ) -> None:
         self._settings = settings
         self._max_queue = max_queue
         self._watcher = watcher
+        self._limiter = limiter
         self._queues: dict[Lane, deque[Asked]] = {lane: deque() for lane in _LANES}
         self._running: dict[Lane, set[MergedBatch]] = {lane: set() for lane in _LANES}
         self._unsent: dict[Lane, MergedBatch | None] = dict.fromkeys(_LANES)
@@ -150,7 +159,8 @@ class Merger:
     def _job(self, lane: Lane, task: TaskSettings) -> Job[Vector]:
         own = self._settings
         sections = Sections(own.service_settings, own.chunking_settings, task)
-        return query_job(sections, LISTS) if lane == "query" else document_job(sections, LISTS)
+        make = query_job if lane == "query" else document_job
+        return make(sections, LISTS, limiter=self._limiter)
 
     def _pump_soon(self) -> None:
         """Cut batches when this turn of the loop is over: those who come together go together."""

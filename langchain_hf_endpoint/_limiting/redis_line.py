@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pydantic import SecretStr
+    from redis.commands.core import AsyncScript, Script
 
     from langchain_hf_endpoint._limiting.schedule import Lane
 
@@ -101,34 +102,44 @@ class RedisClients:
     def __init__(self, url: SecretStr, timeout: float) -> None:
         self._url = url
         self._timeout = timeout
-        self._sync: redis.Redis | None = None
-        self._of_loop = PerLoop(self._async_client)
+        self._sync: Script | None = None
+        self._of_loop = PerLoop(self._async_script)
 
     def run(self, line: Line, args: Sequence[str]) -> Answer:
         """Run the script; blocks for the journey."""
         if self._sync is None:
             # Two threads may each make one: it opens no connection by itself.
-            self._sync = redis.Redis.from_url(
+            client = redis.Redis.from_url(
                 self._url.get_secret_value(),
                 socket_timeout=self._timeout,
                 socket_connect_timeout=self._timeout,
                 # Once: the connections of before a restart are broken, those after it are not.
                 retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
             )
-        return _answer(self._sync.register_script(_script())(line.keys(), args))
+            self._sync = client.register_script(_script())
+        return _answer(self._sync(line.keys(), args))
 
     async def arun(self, line: Line, args: Sequence[str]) -> Answer:
         """The async twin of `run`."""
-        client = await self._of_loop.get()
-        return _answer(await client.register_script(_script())(line.keys(), args))
+        held = await self._of_loop.get()
+        return _answer(await held.script(line.keys(), args))
 
-    def _async_client(self) -> redis.asyncio.Redis:
-        return redis.asyncio.Redis.from_url(
+    def _async_script(self) -> _AsyncScript:
+        client = redis.asyncio.Redis.from_url(
             self._url.get_secret_value(),
             socket_timeout=self._timeout,
             socket_connect_timeout=self._timeout,
             retry=AsyncRetry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
         )
+        return _AsyncScript(client, client.register_script(_script()))
+
+
+class _AsyncScript(NamedTuple):
+    client: redis.asyncio.Redis
+    script: AsyncScript
+
+    async def aclose(self) -> None:
+        await self.client.aclose()
 
 
 def _answer(raw: Sequence[int]) -> Answer:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KEY_VARIABLE = "HF_ENDPOINT_GATEWAY_KEY"
+REDIS_VARIABLE = "HF_ENDPOINT_REDIS_URL"
 
 
 Database = Annotated[
@@ -39,6 +40,15 @@ EnvironmentKeys = Annotated[
     ),
 ]
 
+Replicas = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help=f"With ${REDIS_VARIABLE}, where replicas share their limits: how many there are, so "
+        "that each goes on with its part while Redis is away. Else requests fail then.",
+    ),
+]
+
 
 def serve(  # noqa: PLR0913 - the options
     database: Database = None,
@@ -55,6 +65,7 @@ def serve(  # noqa: PLR0913 - the options
     ] = 2000,
     allow_url: AllowUrl = None,
     environment_keys: EnvironmentKeys = False,
+    replicas: Replicas = None,
     access_log: Annotated[bool, typer.Option(help="One line of JSON per request.")] = True,
 ) -> None:
     """Serve endpoints over HTTP: Elastic's inference API and OpenAI's embeddings API."""
@@ -74,6 +85,8 @@ def serve(  # noqa: PLR0913 - the options
                 max_queue=max_queue,
                 allow_urls=(*gateway.DEFAULT_ALLOWED_URLS, *(allow_url or ())),
                 environment_keys=environment_keys,
+                redis_url=find_key(REDIS_VARIABLE, None, None, ask=False),
+                replicas=replicas,
             )
 
 

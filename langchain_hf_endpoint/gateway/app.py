@@ -50,6 +50,8 @@ def create_app(  # noqa: PLR0913 - the operator's decisions
     environment_keys: bool = False,
     max_inputs: int = 2048,
     max_body_bytes: int = 20_000_000,
+    redis_url: SecretStr | str | None = None,
+    replicas: int | None = None,
 ) -> Starlette:
     """An ASGI application that serves a registry of endpoints.
 
@@ -68,11 +70,17 @@ def create_app(  # noqa: PLR0913 - the operator's decisions
             do that can have it sent to a host of his own among `allow_urls`.
         max_inputs: Texts of one request.
         max_body_bytes: Bytes of one request.
+        redis_url: Of a Redis where all replicas of the gateway count together, each endpoint's
+            requests by its URL and key. None: each counts for itself.
+        replicas: How many there are: while Redis is away, each goes on with that share of a
+            limit. None: requests fail then.
 
     Raises:
-        SettingsError: A pattern or the key cannot be used.
+        SettingsError: A pattern, the key or the Redis cannot be used.
     """
-    options = Options(max_queue, allow_urls, environment_keys, max_inputs, max_body_bytes)
+    options = Options(
+        max_queue, allow_urls, environment_keys, max_inputs, max_body_bytes, redis_url, replicas
+    )
     service = Service(endpoints, options, Destinations(allow_urls))
     access = Access(api_key)
 

@@ -13,6 +13,8 @@ from langchain_hf_endpoint.errors import HFEndpointError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pydantic import SecretStr
+
 DEFAULT_ALLOWED_URLS = (
     "https://*.endpoints.huggingface.cloud",
     "https://*.huggingface.co",
@@ -37,3 +39,5 @@ class Options:
     environment_keys: bool = False
     max_inputs: int = 2048
     max_body_bytes: int = 20_000_000
+    redis_url: SecretStr | str | None = None
+    replicas: int | None = None

@@ -19,6 +19,7 @@ from langchain_hf_endpoint.errors import InputError, SettingsError, UnknownEndpo
 
 from .metrics import Metrics
 from .problems import Refusal, unknown_endpoint
+from .sharing import check_sharing, shared_limiter
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -62,6 +63,7 @@ class Service:
         self, endpoints: InferenceEndpoints, options: Options, destinations: Destinations
     ) -> None:
         self.endpoints = endpoints
+        check_sharing(options)
         self.options = options
         self.metrics = Metrics(self._waiting)
         self._destinations = destinations
@@ -212,7 +214,10 @@ class Service:
         if held is not None and held[0] == endpoint:
             return held[1]
         figures = self.metrics.of_endpoint(endpoint.inference_id)
-        merger = Merger(endpoint, max_queue=self.options.max_queue, watcher=figures)
+        limiter = shared_limiter(endpoint, self.options)
+        merger = Merger(
+            endpoint, max_queue=self.options.max_queue, watcher=figures, limiter=limiter
+        )
         self._mergers[endpoint.inference_id] = (endpoint, merger)
         return merger
 

@@ -116,3 +116,14 @@ def test_it_says_where_it_listens_and_ends_with_ctrl_c(tmp_path, command):
     assert "Traceback" not in errors
     assert KEY not in errors
     assert process.returncode in (0, 130, -signal.SIGINT)
+
+
+def test_replicas_share_their_limits_in_the_redis_that_the_environment_names(served, monkeypatch):
+    run("serve")
+    assert served["redis_url"] is None
+    url = "redis://:open-sesame@127.0.0.1/0"
+    monkeypatch.setenv("HF_ENDPOINT_REDIS_URL", url)
+    shown = run("serve", "--replicas", "3")
+    assert served["redis_url"].get_secret_value() == url
+    assert served["replicas"] == 3
+    assert "sesame" not in shown.output

@@ -1,4 +1,4 @@
-"""The vector stores that people use, each embedded and real: documents in, the right passage out."""
+"""The vector stores people use, each embedded and real: documents in, the right passage out."""
 
 import asyncio
 from contextlib import contextmanager

@@ -65,6 +65,8 @@ def test_every_field_of_the_json_arrives():
             "timeout": 5,
             "max_wait": 50,
             "allow_insecure_http": True,
+            "transport": "httpx",
+            "tls": {"ca_file": "ca.pem", "certificate_file": None, "key_file": None},
         },
         "chunking_settings": {"strategy": "word", "max_chunk_size": 40, "overlap": 20},
         "task_settings": {

@@ -1,0 +1,48 @@
+"""What Ray's actors do with a batch: the classes alone, over the TEI double."""
+
+import pickle
+
+import numpy as np
+import pytest
+from arrivals import are_right, numbered
+from tei_double import expected_vector
+
+from langchain_hf_endpoint import HFEndpointEmbeddings, SettingsError
+from langchain_hf_endpoint.ray import EmbedChunks, EmbedTexts
+
+
+@pytest.fixture
+def embeddings(tei_double):
+    return HFEndpointEmbeddings(
+        url=tei_double.url,
+        chunking_settings={"strategy": "word", "max_chunking_size": 10, "overlap": 0},
+    )
+
+
+def test_each_text_gets_a_vector_beside_the_other_columns(embeddings):
+    texts = numbered(5)
+    batch = {"id": np.arange(5), "body": np.array(texts, dtype=object)}
+    embed = EmbedTexts(embeddings, text_column="body", vector_column="vector")
+    columns = embed(batch)
+    assert list(columns) == ["id", "body", "vector"]
+    assert columns["vector"].dtype == np.float32
+    assert are_right(columns["vector"], texts)
+    assert are_right(pickle.loads(pickle.dumps(embed))(batch)["vector"], texts)
+
+
+def test_each_chunk_becomes_a_row_with_the_columns_of_its_text(embeddings):
+    long = " ".join(f"word{number}" for number in range(25))
+    batch = {"id": np.array(["a", "b"]), "text": np.array(["short", long])}
+    columns = EmbedChunks(embeddings)(batch)
+    assert columns["id"].tolist() == ["a", "b", "b", "b"]
+    for text, start, end, vector in zip(
+        *(columns[name] for name in ("text", "start", "end", "embedding")), strict=True
+    ):
+        assert text in ("short", long[start:end])
+        assert np.array_equal(vector, expected_vector(text))
+    assert columns["start"].tolist()[:2] == [0, 0]
+
+
+def test_a_column_that_is_not_there_is_named_along_with_those_that_are(embeddings):
+    with pytest.raises(SettingsError, match=r"no column 'text'; these are: id, body"):
+        EmbedTexts(embeddings)({"id": np.arange(1), "body": np.array(["x"])})

@@ -1,0 +1,415 @@
+"""One limit for many processes, on a real Redis. Starts are read off the clock of Redis itself."""
+
+import asyncio
+import functools
+import itertools
+import logging
+import multiprocessing
+import os
+import pickle
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import redis
+from redis_workers import astart_once, line_up_and_stay, start_once, take
+
+from langchain_hf_endpoint import (
+    RateLimitedError,
+    RedisRequestsPerMinuteLimiter,
+    SettingsError,
+    TransportError,
+)
+
+ENOUGH = 60.0
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+
+
+def most_in(period, starts):
+    """The most starts in any stretch of so many seconds, both ends counted."""
+    starts = sorted(starts)
+    first = most = 0
+    for last, start in enumerate(starts):
+        while starts[first] < start - period:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+async def in_order(*turns):
+    """Wait for all turns at once; their positions in the arguments by when they started."""
+
+    async def wait(turn):
+        while seconds := await turn.await_():  # noqa: ASYNC110 - as its docstring says
+            await asyncio.sleep(seconds)
+
+    await asyncio.wait_for(asyncio.gather(*map(wait, turns)), ENOUGH)
+    return sorted(range(len(turns)), key=lambda number: turns[number].started_at)
+
+
+# The promise
+
+
+def test_eight_processes_keep_to_one_limit_and_use_it_up_and_share_it(limiter):
+    period, limit, processes, each = 2.0, 300, 8, 12
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["redis_workers", "redis.asyncio", "langchain_hf_endpoint.redis"]
+    )
+    shared = limiter(limit, burst=4)
+    with context.Manager() as manager:
+        barrier = manager.Barrier(processes)
+        with context.Pool(processes) as pool:
+            work = [(shared, barrier, each)] * processes
+            lists = pool.starmap_async(take, work, chunksize=1).get(ENOUGH)
+    starts = sorted(itertools.chain(*lists))
+    assert len(starts) == processes * 4 * each
+    assert most_in(period, starts) <= limit
+    allowed = 4 + (starts[-1] - starts[0]) * limit / period
+    assert len(starts) >= 0.9 * allowed
+    # Nobody starves: at half time each process had a good part of an even share.
+    owners = {start: number for number, starts in enumerate(lists) for start in starts}
+    early = Counter(owners[start] for start in starts[: len(starts) // 2])
+    assert min(early[number] for number in range(processes)) >= len(starts) / 2 / processes / 3
+
+
+def test_a_burst_starts_at_once_and_the_rest_at_the_pace(limiter):
+    shared = limiter(100, burst=10)
+    starts = [start_once(shared) for _ in range(20)]
+    pace = 2.0 / 100
+    assert starts[19] - starts[0] >= 10 * pace - 0.001
+
+
+def test_a_whole_minute_at_once_is_followed_by_none_for_a_minute(limiter):
+    shared = limiter(20, burst=20)
+    starts = [start_once(shared) for _ in range(21)]
+    assert starts[20] - starts[0] >= 2.0
+
+
+# The order
+
+
+async def test_waiters_start_in_the_order_in_which_they_came(limiter):
+    shared = limiter()
+    start_once(shared)
+    turns = [shared.reserve() for _ in range(5)]
+    for turn in turns:
+        assert turn.wait() > 0
+    assert await in_order(*turns) == [0, 1, 2, 3, 4]
+
+
+async def test_queries_go_before_documents_that_came_earlier(limiter):
+    shared = limiter()
+    start_once(shared)
+    turns = [shared.reserve(lane) for lane in ("document", "document", "query", "query")]
+    for turn in turns:
+        assert turn.wait() > 0
+    assert await in_order(*turns) == [2, 3, 0, 1]
+
+
+async def test_waiters_are_due_one_pace_apart(limiter):
+    shared = limiter()
+    first = start_once(shared)
+    turns = [shared.reserve() for _ in range(5)]
+    waits = [turn.wait() for turn in turns]
+    assert waits == sorted(waits)
+    await in_order(*turns)
+    for number, turn in enumerate(turns, 1):
+        assert turn.started_at >= first + number * 0.1 - 0.001
+
+
+# Leaving the line
+
+
+async def test_who_comes_next_gets_a_place_that_was_given_back(limiter, wait_until_waiting):
+    shared = limiter()
+    start_once(shared)
+    first, second, third = (shared.reserve() for _ in range(3))
+    for turn in (first, second, third):
+        assert turn.wait() > 0
+    second.give_back()
+    wait_until_waiting(shared, 2)
+    newcomer = shared.reserve()
+    assert newcomer.wait() > 0
+    assert await in_order(first, newcomer, third) == [0, 1, 2]
+
+
+async def test_a_cancelled_task_leaves_the_line(limiter, wait_until_waiting):
+    shared = limiter(1)
+    start_once(shared)
+    task = asyncio.create_task(shared.aacquire())
+    await asyncio.to_thread(wait_until_waiting, shared, 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.to_thread(wait_until_waiting, shared, 0)
+
+
+def test_a_turn_that_is_forgotten_leaves_the_line(limiter, wait_until_waiting):
+    shared = limiter(1)
+    start_once(shared)
+    assert shared.reserve().wait() > 0
+    wait_until_waiting(shared, 0)
+
+
+def test_a_turn_that_was_given_back_cannot_be_asked(limiter):
+    turn = limiter().reserve()
+    turn.give_back()
+    with pytest.raises(RuntimeError, match="given back"):
+        turn.wait()
+
+
+async def test_half_of_the_waiters_leave_and_nothing_is_lost(limiter, wait_until_waiting):
+    shared = limiter(100)
+    begun = start_once(shared)
+    leaving, staying = ([shared.reserve() for _ in range(20)] for _ in range(2))
+    for turn in itertools.chain(*zip(leaving, staying, strict=True)):
+        assert turn.wait() > 0
+    for turn in leaving:
+        turn.give_back()
+    await asyncio.to_thread(wait_until_waiting, shared, 20)
+    coming = [shared.reserve() for _ in range(20)]
+    for turn in coming:
+        turn.wait()
+    await in_order(*staying, *coming)
+    ended = max(turn.started_at for turn in (*staying, *coming))
+    assert ended - begun < 60 * 0.02  # the forty would have had to follow the twenty
+
+
+def test_places_of_a_process_that_was_killed_lapse(limiter, wait_until_waiting):
+    shared = limiter(20)
+    start_once(shared)
+    code = "import sys, pickle; pickle.load(sys.stdin.buffer)()"
+    stay = functools.partial(line_up_and_stay, shared, 3)
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as child:
+        try:
+            child.stdin.write(pickle.dumps(stay))
+            child.stdin.close()
+            assert child.stdout.readline() == b"3\n"
+        finally:
+            child.kill()
+    wait_until_waiting(shared, 3)
+    starts = [start_once(shared) for _ in range(8)]
+    wait_until_waiting(shared, 0)
+    assert starts[-1] - starts[0] >= 0.1  # at the pace
+
+
+# Asking
+
+
+def test_not_blocking_takes_a_permit_only_if_it_can_be_had_now(limiter):
+    shared = limiter(burst=2)
+    answers = [shared.acquire(blocking=False) for _ in range(3)]
+    assert answers == [True, True, False]
+
+
+async def test_not_blocking_in_a_task(limiter):
+    shared = limiter(1)
+    assert await shared.aacquire(blocking=False)
+    assert not await shared.async_acquire(blocking=False)
+
+
+def test_a_wait_that_is_too_long_is_refused_at_once_and_leaves_no_trace(
+    limiter, wait_until_waiting
+):
+    shared = limiter(2)
+    start_once(shared)
+    with pytest.raises(RateLimitedError, match=r"more than the 0\.5 s .* 2 requests a minute"):
+        shared.reserve(max_wait=0.5).wait()
+    wait_until_waiting(shared, 0)
+    assert shared.reserve(max_wait=1.5).wait() > 0.5
+
+
+def test_a_penalty_holds_for_all_and_ends_without_a_burst(limiter):
+    shared, elsewhere = limiter(burst=10), limiter(burst=10)
+    first = start_once(shared)
+    elsewhere.penalize(0.4)
+    assert not shared.acquire(blocking=False)
+    second, third = start_once(shared), start_once(shared)
+    assert second - first >= 0.4
+    assert third - first >= 0.5 - 0.001
+
+
+def test_of_two_limits_under_one_key_the_lower_holds(limiter, caplog):
+    assert limiter(10, burst=10).acquire()
+    higher = limiter(1000, burst=1000)
+    with caplog.at_level(logging.WARNING):
+        answers = [higher.acquire(blocking=False) for _ in range(20)]
+    assert sum(answers) == 9
+    assert "with 1000 and with 10 requests a minute" in caplog.text
+
+
+# Where and in what form
+
+
+def test_threads_and_loops_one_after_another_use_one_object(limiter):
+    shared = limiter(2000, burst=100)
+
+    async def take_five():
+        return await asyncio.gather(*(astart_once(shared) for _ in range(5)))
+
+    with ThreadPoolExecutor(8) as pool:
+        threads = list(pool.map(lambda _: start_once(shared), range(20)))
+    loops = [asyncio.run(take_five()) for _ in range(3)]
+    assert len({*threads, *itertools.chain(*loops)}) == 35
+
+
+@needs_fork
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_forked_child_shares_the_limit_over_connections_of_its_own(limiter):
+    shared = limiter(4, burst=4)
+    assert shared.acquire()
+    assert asyncio.run(shared.aacquire())
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = not (shared.acquire() and asyncio.run(shared.aacquire()))
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    assert not shared.acquire(blocking=False)
+
+
+def test_copies_and_pickles_are_equal_and_connect_nowhere():
+    made = RedisRequestsPerMinuteLimiter(url="redis://127.0.0.1:1", key="nowhere")
+    assert pickle.loads(pickle.dumps(made)) == made
+    assert hash(made) == hash(pickle.loads(pickle.dumps(made)))
+    assert made != RedisRequestsPerMinuteLimiter(url="redis://127.0.0.1:1", key="elsewhere")
+
+
+def test_the_password_is_not_shown_and_stays_out_of_pickles_with_url_env(monkeypatch):
+    url = "redis://user:open-sesame@127.0.0.1:1/3?socket_keepalive=yes"
+    monkeypatch.setenv("OUR_REDIS", url)
+    plain = RedisRequestsPerMinuteLimiter(url=url, key="k", timeout=0.5)
+    from_env = RedisRequestsPerMinuteLimiter(url_env="OUR_REDIS", key="k", timeout=0.5)
+    assert repr(plain).endswith("key 'k' at redis://127.0.0.1:1/3>")
+    assert repr(from_env).endswith("key 'k' at $OUR_REDIS>")
+    assert b"sesame" not in pickle.dumps(from_env)
+    for limiter in (plain, from_env):
+        with pytest.raises(TransportError) as raised:
+            limiter.acquire()
+        error = raised.value
+        chain = [error, error.__cause__, error.__cause__.__context__]
+        assert not any("sesame" in f"{one!r} {one}" for one in chain)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"url": None}, r"\[url\] give either url or url_env"),
+        ({"url_env": "X"}, r"\[url\] give either url or url_env"),
+        ({"url": "http://host"}, r"\[url\] must be a URL of Redis"),
+        ({"key": ""}, r"\[key\] must be a text"),
+        ({"key": "a{b}"}, r"\[key\] must be a text"),
+        ({"on_failure": "open"}, r"\[on_failure\] must be 'raise' or 'local', not 'open'"),
+        ({"on_failure": "local"}, r"\[expected_workers\] is required"),
+        ({"expected_workers": 0}, r"\[expected_workers\] must be an integer of at least 1"),
+        ({"timeout": 0}, r"\[timeout\] must be a positive number"),
+        ({"burst": 9999}, r"\[burst\] must be an integer from 1 to"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused(wrong, said):
+    with pytest.raises(SettingsError, match=said):
+        RedisRequestsPerMinuteLimiter(**{"url": "redis://127.0.0.1", "key": "k", **wrong})
+
+
+def test_a_variable_that_is_not_set_and_a_lane_that_is_not_there_are_named(monkeypatch):
+    monkeypatch.delenv("OUR_REDIS", raising=False)
+    with pytest.raises(SettingsError, match="OUR_REDIS is not set"):
+        RedisRequestsPerMinuteLimiter(url_env="OUR_REDIS", key="k").acquire()
+    with pytest.raises(SettingsError, match="lane"):
+        RedisRequestsPerMinuteLimiter(url="redis://127.0.0.1", key="k").acquire(lane="express")
+
+
+# A Redis that forgets, freezes and dies
+
+
+def test_a_redis_that_forgot_the_script_gets_it_again(own_redis, limiter):
+    shared = limiter(1000, burst=1000, url=own_redis.url)
+    with redis.Redis(port=own_redis.port) as client:
+        for take_one in (shared.acquire, lambda: asyncio.run(shared.aacquire())):
+            assert take_one()
+            client.script_flush()
+            assert take_one()
+
+
+def test_without_redis_an_error_says_so_and_after_its_restart_all_is_well(own_redis, limiter):
+    shared = limiter(1000, burst=1000, url=own_redis.url)
+
+    async def both():
+        assert shared.acquire()
+        assert await shared.aacquire()
+        own_redis.kill()
+        with pytest.raises(TransportError, match=r"does not answer.*on_failure=") as raised:
+            shared.acquire()
+        assert raised.value.host == own_redis.url
+        with pytest.raises(TransportError):
+            await shared.aacquire()
+        assert own_redis.start()
+        assert shared.acquire()
+        assert await shared.aacquire()
+
+    asyncio.run(both())
+
+
+def test_a_frozen_redis_is_given_up_in_time(own_redis, limiter):
+    shared = limiter(1000, burst=1000, url=own_redis.url, timeout=0.2)
+
+    async def both():
+        assert shared.acquire()
+        assert await shared.aacquire()
+        own_redis.freeze()
+        with pytest.raises(TransportError):
+            shared.acquire()
+        with pytest.raises(TransportError):
+            await shared.aacquire()
+        own_redis.thaw()
+        assert shared.acquire()
+        assert await shared.aacquire()
+
+    asyncio.run(asyncio.wait_for(both(), ENOUGH))
+
+
+def test_on_failure_local_goes_on_with_a_share_and_comes_back(own_redis, limiter, caplog):
+    settings = {"on_failure": "local", "expected_workers": 4, "url": own_redis.url, "timeout": 0.2}
+    shared = limiter(40, burst=40, **settings)
+    assert shared.acquire()
+    own_redis.freeze()
+    # A quarter of forty, and no more.
+    assert sum(shared.acquire(blocking=False) for _ in range(30)) == 10
+    assert not asyncio.run(shared.aacquire(blocking=False))
+    assert "goes on with 10 requests a minute" in caplog.text
+    own_redis.thaw()
+    deadline = time.monotonic() + ENOUGH
+    while "is back" not in caplog.text:
+        shared.acquire(blocking=False)
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert sum(shared.acquire(blocking=False) for _ in range(60)) > 10
+
+
+def test_a_waiter_whose_redis_dies_goes_on_in_the_local_line(own_redis, limiter):
+    settings = {"on_failure": "local", "expected_workers": 1, "url": own_redis.url, "timeout": 0.2}
+    shared = limiter(10, **settings)
+    assert shared.acquire()
+    turn = shared.reserve()
+    assert turn.wait() > 0
+    own_redis.kill()
+    assert turn.wait() == 0.0
+
+
+def test_a_penalty_without_redis_holds_here(own_redis, limiter):
+    settings = {"on_failure": "local", "expected_workers": 1, "url": own_redis.url, "timeout": 0.2}
+    shared = limiter(10, **settings)
+    own_redis.kill()
+    shared.penalize(60)
+    assert not shared.acquire(blocking=False)

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from typing import TYPE_CHECKING
 
+import anyio
 import h11
 import httpcore
 
 from langchain_hf_endpoint._mishaps import LARGEST_REPLY, ReplyTooLargeError
+from langchain_hf_endpoint._sockets import connected_socket
 
 if TYPE_CHECKING:
     import ssl
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
     import httpx
 
 _KEPT_ALIVE_SECONDS = 30.0
-_SECOND_ADDRESS_AFTER = 0.25  # seconds, as RFC 8305 has it
 _FAREWELL_SECONDS = 1.0
 
 
@@ -83,24 +85,30 @@ class Connections:
         return None
 
     async def _connect(self, request: httpcore.Request) -> _Connection:
-        origin = request.url.origin
-        host = origin.host.decode("ascii")
-        loop = asyncio.get_running_loop()
         try:
-            _, connection = await asyncio.wait_for(
-                loop.create_connection(
-                    lambda: _Connection(origin, self._open),
-                    host,
-                    origin.port,
-                    ssl=self._context if origin.scheme == b"https" else None,
-                    happy_eyeballs_delay=_SECOND_ADDRESS_AFTER,
-                ),
-                request.extensions["timeout"]["connect"],
-            )
-        except (asyncio.TimeoutError, TimeoutError) as error:
+            with anyio.fail_after(request.extensions["timeout"]["connect"]):
+                return await self._connection_to(request.url.origin)
+        except TimeoutError as error:
             raise httpcore.ConnectTimeout("no connection in time") from error
         except OSError as error:
             raise httpcore.ConnectError(str(error)) from error
+
+    async def _connection_to(self, origin: httpcore.Origin) -> _Connection:
+        host = origin.host.decode("ascii")
+        connected = await connected_socket(host, origin.port)
+        is_https = origin.scheme == b"https"
+        try:
+            _, connection = await asyncio.get_running_loop().create_connection(
+                lambda: _Connection(origin, self._open),
+                sock=connected,
+                ssl=self._context if is_https else None,
+                server_hostname=host if is_https else None,
+            )
+        except BaseException:
+            # A handshake that is cancelled before it began would go on for a minute.
+            with contextlib.suppress(OSError):
+                connected.shutdown(socket.SHUT_RDWR)
+            raise
         return connection
 
     async def aclose(self) -> None:

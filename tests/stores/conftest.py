@@ -71,15 +71,19 @@ def embeddings(local_server):
 
 
 @pytest.fixture
-def passages():
+def sources():
+    """The documents, whole, by their names."""
+    return {name: Document(text, metadata={"source": name}) for name, text in SOURCES.items()}
+
+
+@pytest.fixture
+def passages(sources):
     """The sources, cut into their sentences or two."""
     splitter = HFEndpointTextSplitter(
         {"strategy": "sentence", "max_chunking_size": 20, "sentence_overlap": 0},
         add_start_index=True,
     )
-    passages = splitter.split_documents(
-        [Document(text, metadata={"source": name}) for name, text in SOURCES.items()]
-    )
+    passages = splitter.split_documents(list(sources.values()))
     assert len(passages) > len(SOURCES)
     return passages
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from langchain_hf_endpoint._call import Call
+from langchain_hf_endpoint._clients import OURS
 from langchain_hf_endpoint._engine import Job
 from langchain_hf_endpoint._retrying import RetryPolicy
 from langchain_hf_endpoint._runtime import runtime_of
@@ -15,6 +16,7 @@ from langchain_hf_endpoint._runtime import runtime_of
 if TYPE_CHECKING:
     from langchain_core.rate_limiters import BaseRateLimiter
 
+    from langchain_hf_endpoint._clients import Clients
     from langchain_hf_endpoint._pooling import Keeper
     from langchain_hf_endpoint._steps import Progress
     from langchain_hf_endpoint.limiter import Lane
@@ -39,16 +41,17 @@ class Settings(Protocol):
         """What happens to each input."""
 
 
-def document_job(
+def document_job(  # noqa: PLR0913 - all that a call is made of
     settings: Settings,
     keeper: Keeper[RowT],
     *,
     limiter: BaseRateLimiter | None = None,
+    clients: Clients = OURS,
     progress: Progress | None = None,
     is_stream: bool = False,
 ) -> Job[RowT]:
     """A call that embeds documents: they are chunked, and travel behind queries."""
-    job = _job(settings, "document", keeper, limiter)
+    job = _job(settings, "document", keeper, limiter, clients)
     job.chunking = settings.chunking_settings
     job.keep = not is_stream
     job.progress = progress
@@ -60,16 +63,21 @@ def query_job(
     keeper: Keeper[RowT],
     *,
     limiter: BaseRateLimiter | None = None,
+    clients: Clients = OURS,
     progress: Progress | None = None,
 ) -> Job[RowT]:
     """A call that embeds a query: it is left whole, and travels before documents."""
-    job = _job(settings, "query", keeper, limiter)
+    job = _job(settings, "query", keeper, limiter, clients)
     job.progress = progress
     return job
 
 
 def _job(
-    settings: Settings, lane: Lane, keeper: Keeper[RowT], limiter: BaseRateLimiter | None
+    settings: Settings,
+    lane: Lane,
+    keeper: Keeper[RowT],
+    limiter: BaseRateLimiter | None,
+    clients: Clients,
 ) -> Job[RowT]:
     service = settings.service_settings
     runtime = runtime_of(service)
@@ -84,4 +92,4 @@ def _job(
         sends_key=runtime.has_key,
         redact=runtime.redact,
     )
-    return Job(runtime, call, keeper, chunking=None)
+    return Job(runtime, call, keeper, chunking=None, clients=clients)

@@ -9,6 +9,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._calls import query_job
+from langchain_hf_endpoint._clients import Clients, check_clients
 from langchain_hf_endpoint._engine import afinished_texts, finished_texts
 from langchain_hf_endpoint._pooling import ARRAYS
 from langchain_hf_endpoint._prompts import e5_prompt, needs_e5_prompts
@@ -17,6 +18,7 @@ from langchain_hf_endpoint._wire import ServerInfo
 from langchain_hf_endpoint.endpoint import EndpointDescription
 
 if TYPE_CHECKING:
+    import httpx
     import numpy as np
     from numpy.typing import NDArray
 
@@ -29,22 +31,25 @@ _logger = logging.getLogger("langchain_hf_endpoint")
 _PROBE = "How long is a vector?"
 
 
-def describe(endpoint: InferenceEndpoint) -> EndpointDescription:
+def describe(endpoint: InferenceEndpoint, client: httpx.Client | None) -> EndpointDescription:
     """Ask and probe. See `InferenceEndpoint.describe`."""
-    job = _probe_job(endpoint)
+    job = _probe_job(endpoint, Clients(sync=client))
     widths = [_width(text) for text in finished_texts([_PROBE], job)]
     return _described(endpoint, job, widths[0])
 
 
-async def adescribe(endpoint: InferenceEndpoint) -> EndpointDescription:
+async def adescribe(
+    endpoint: InferenceEndpoint, client: httpx.AsyncClient | None
+) -> EndpointDescription:
     """Ask and probe. See `InferenceEndpoint.describe`."""
-    job = _probe_job(endpoint)
+    job = _probe_job(endpoint, Clients(asynchronous=client))
     widths = [_width(text) async for text in afinished_texts([_PROBE], job)]
     return _described(endpoint, job, widths[0])
 
 
-def _probe_job(endpoint: InferenceEndpoint) -> Job[NDArray[np.float32]]:
-    job = query_job(endpoint, ARRAYS)
+def _probe_job(endpoint: InferenceEndpoint, clients: Clients) -> Job[NDArray[np.float32]]:
+    check_clients(clients, endpoint.service_settings)
+    job = query_job(endpoint, ARRAYS, clients=clients)
     job.insists_on_info = True
     return job
 

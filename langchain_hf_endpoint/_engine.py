@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from langchain_hf_endpoint._acquaintance import acquaint
+from langchain_hf_endpoint._clients import OURS
 from langchain_hf_endpoint._conversation import Outcome, converse
 from langchain_hf_endpoint._drivers import Crew, TaskCrew, TaskDriver, ThreadDriver
 from langchain_hf_endpoint._failing import rejects_everything, stops_the_call
 from langchain_hf_endpoint._options import is_asked_unbidden
 from langchain_hf_endpoint._plan import BatchBounds, Plan
-from langchain_hf_endpoint._runtime import Clients
 from langchain_hf_endpoint._sources import AsyncSource, Source, total_length
 from langchain_hf_endpoint.errors import HFEndpointError
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._attempts import Conversation
     from langchain_hf_endpoint._call import Call
+    from langchain_hf_endpoint._clients import Clients
     from langchain_hf_endpoint._plan import Batch, PlannedText
     from langchain_hf_endpoint._pooling import Keeper
     from langchain_hf_endpoint._runtime import Runtime
@@ -72,7 +73,7 @@ class Job(Generic[RowT]):
     plan_first: bool = False
     insists_on_info: bool = False
     progress: Progress | None = None
-    clients: Clients = field(default_factory=Clients)
+    clients: Clients = OURS
     received: Callable[[Sequence[str], Sequence[RowT]], None] | None = None
     fatal: HFEndpointError | None = None
     batches_rejected: int = 0

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from langchain_hf_endpoint._calls import document_job, query_job
+from langchain_hf_endpoint._clients import OURS
 from langchain_hf_endpoint._engine import afinished_texts, finished_texts
 from langchain_hf_endpoint._following import followers
 from langchain_hf_endpoint._gathering import Failures, agather, gather, reported
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from langchain_hf_endpoint._calls import Settings
+    from langchain_hf_endpoint._clients import Clients
     from langchain_hf_endpoint._engine import Job
     from langchain_hf_endpoint._plan import PlannedText
     from langchain_hf_endpoint._pooling import Keeper
@@ -47,11 +49,13 @@ class Target:
     Attributes:
         settings: The endpoint's sections.
         limiter: Instead of the endpoint's own.
+        clients: Instead of our own connections.
         show_progress_bar: Whether document calls show how far they are.
     """
 
     settings: Settings
     limiter: BaseRateLimiter | None = None
+    clients: Clients = OURS
     show_progress_bar: bool = False
 
     def documents(
@@ -62,7 +66,12 @@ class Target:
         bar = self.show_progress_bar
         progress = followers(operation, url, show_bar=bar, is_current=not is_stream)
         job = document_job(
-            self.settings, keeper, limiter=self.limiter, progress=progress, is_stream=is_stream
+            self.settings,
+            keeper,
+            limiter=self.limiter,
+            clients=self.clients,
+            progress=progress,
+            is_stream=is_stream,
         )
         job.plan_first = bar and not is_stream
         return job
@@ -71,7 +80,9 @@ class Target:
         """A call that embeds one query."""
         url = self.settings.service_settings.url
         span = followers("embed_query", url, show_bar=False, is_current=True)
-        return query_job(self.settings, LISTS, limiter=self.limiter, progress=span)
+        return query_job(
+            self.settings, LISTS, limiter=self.limiter, clients=self.clients, progress=span
+        )
 
 
 def vectors(target: Target, texts: Iterable[str]) -> list[Vector]:

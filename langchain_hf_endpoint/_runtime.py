@@ -32,13 +32,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("langchain_hf_endpoint")
 
 
-class Clients(NamedTuple):
-    """The HTTP clients that a user brings, each None for our own."""
-
-    sync: httpx.Client | None = None
-    asynchronous: httpx.AsyncClient | None = None
-
-
 class _Way(NamedTuple):
     """What tells the connections of one loop apart."""
 

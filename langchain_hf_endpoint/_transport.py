@@ -70,6 +70,7 @@ _NEVER_CONNECTED = (
 _MISHAPS = (httpx.HTTPError, httpx.InvalidURL, OSError, NoClientError)
 
 SenderT = TypeVar("SenderT")
+ClientT = TypeVar("ClientT", httpx.Client, httpx.AsyncClient)
 
 
 class _BearerAuth(httpx.Auth):
@@ -92,6 +93,13 @@ def _client_options(tls: TlsSettings | None) -> dict[str, Any]:
         "limits": _LIMITS,
         "verify": tls_context(tls),
     }
+
+
+def _opened(client: ClientT, name: str) -> ClientT:
+    """The user's own client."""
+    if client.is_closed:
+        raise NoClientError(f"the {name} is closed")
+    return client
 
 
 def _has_proxy(url: str) -> bool:
@@ -170,7 +178,7 @@ class SyncTransport:
     ) -> None:
         def make() -> httpx.Client | httpx.HTTPTransport:
             if client is not None:
-                return client
+                return _opened(client, "http_client")
             sender: httpx.Client | httpx.HTTPTransport
             if _has_proxy(url):
                 sender = httpx.Client(**_client_options(tls))
@@ -231,7 +239,7 @@ class AsyncTransport:
     ) -> None:
         def make() -> httpx.AsyncClient | httpx.AsyncHTTPTransport:
             if client is not None:
-                return client
+                return _opened(client, "http_async_client")
             if _has_proxy(url):
                 return httpx.AsyncClient(**_client_options(tls))
             context = tls_context(tls)

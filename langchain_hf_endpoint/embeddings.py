@@ -23,14 +23,17 @@ from langchain_hf_endpoint.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable
 
+    import httpx
     import numpy as np
     from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
     from numpy.typing import NDArray
+    from typing_extensions import Self
 
-    from langchain_hf_endpoint import _results
+    from langchain_hf_endpoint import _clients, _results
     from langchain_hf_endpoint._results import Target
     from langchain_hf_endpoint.embedded_chunk import EmbeddedChunk
 else:
+    _clients = LazyModule("langchain_hf_endpoint._clients")
     _results = LazyModule("langchain_hf_endpoint._results")
 
 
@@ -61,6 +64,11 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
         rate_limiter: Any LangChain rate limiter, to be asked before each request instead of the
             one that all users of this URL and key share in the process.
         show_progress_bar: Show chunks done of all, rate, time left and what the call waits for.
+        http_client: An `httpx.Client` for the sync methods instead of our own connections, with
+            its proxies, certificates, headers and hooks. It is never closed, and neither pickled
+            nor dumped. Limiter and window are shared all the same. No redirect is followed.
+        http_async_client: An `httpx.AsyncClient` for the async methods. Like every one it belongs
+            to the event loop that uses it.
     """
 
     model_config = ConfigDict(
@@ -70,6 +78,9 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
     endpoint: InferenceEndpoint
     rate_limiter: BaseRateLimiter | None = Field(default=None, exclude=True)
     show_progress_bar: bool = False
+    # Any: their classes are httpx's, which is not loaded before it is used.
+    http_client: Any = Field(default=None, exclude=True, repr=False)
+    http_async_client: Any = Field(default=None, exclude=True, repr=False)
 
     def __init__(
         self,
@@ -77,6 +88,8 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
         endpoint: InferenceEndpoint | Mapping[str, Any] | None = None,
         rate_limiter: BaseRateLimiter | None = None,
         show_progress_bar: bool = False,
+        http_client: httpx.Client | None = None,
+        http_async_client: httpx.AsyncClient | None = None,
         **short: Any,
     ) -> None:
         """Wrap an endpoint, or make one.
@@ -85,6 +98,8 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
             endpoint: Where and how to embed, or a dump of that (which holds no key).
             rate_limiter: Instead of the endpoint's own.
             show_progress_bar: Show how far a call is.
+            http_client: For the sync methods, instead of our own connections.
+            http_async_client: For the async methods.
             **short: What `InferenceEndpoint` takes (``url``, ``api_key``, …), instead of
                 `endpoint`.
 
@@ -102,8 +117,15 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
         _check_type("endpoint", endpoint, InferenceEndpoint)
         if rate_limiter is not None:
             _check_type("rate_limiter", rate_limiter, BaseRateLimiter)
+        if http_client is not None or http_async_client is not None:
+            clients = _clients.Clients(http_client, http_async_client)
+            _clients.check_clients(clients, endpoint.service_settings)
         super().__init__(
-            endpoint=endpoint, rate_limiter=rate_limiter, show_progress_bar=show_progress_bar
+            endpoint=endpoint,
+            rate_limiter=rate_limiter,
+            show_progress_bar=show_progress_bar,
+            http_client=http_client,
+            http_async_client=http_async_client,
         )
 
     @property
@@ -208,7 +230,7 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
 
     @classmethod
     def is_lc_serializable(cls) -> bool:
-        """LangChain's `dumps` and `loads` take it; a `rate_limiter` is left out."""
+        """LangChain's `dumps` and `loads` take it; a `rate_limiter` and clients are left out."""
         return True
 
     @property
@@ -231,6 +253,29 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
             del dump["kwargs"]["endpoint"]
         return dump
 
+    # Copies
+
+    def __getstate__(self) -> dict[Any, Any]:
+        """For a pickle, to which the connections of a client do not go.
+
+        Raises:
+            TypeError: There is a client of the user's.
+        """
+        for field in ("http_client", "http_async_client"):
+            if getattr(self, field) is not None:
+                raise TypeError(
+                    f"cannot pickle embeddings that have an {field}: make the client, and the "
+                    "embeddings over it, in the process that uses them"
+                )
+        return super().__getstate__()
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """The copy uses the same clients."""
+        memo = {} if memo is None else memo
+        memo.update({id(one): one for one in (self.http_client, self.http_async_client)})
+        return super().__deepcopy__(memo)
+
     @property
     def _target(self) -> Target:
-        return _results.Target(self.endpoint, self.rate_limiter, self.show_progress_bar)
+        clients = _clients.Clients(self.http_client, self.http_async_client)
+        return _results.Target(self.endpoint, self.rate_limiter, clients, self.show_progress_bar)

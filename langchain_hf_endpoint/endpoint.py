@@ -20,6 +20,7 @@ from langchain_hf_endpoint.settings import ChunkingSettings, ServiceSettings, Ta
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import httpx
     from pydantic import SecretStr
     from typing_extensions import Self
 
@@ -228,21 +229,26 @@ class InferenceEndpoint(Section):
         task = self.task_settings.model_dump(mode="json", exclude_defaults=True)
         return {**config, "task_settings": task} if task else config
 
-    def describe(self) -> EndpointDescription:
+    def describe(self, *, http_client: httpx.Client | None = None) -> EndpointDescription:
         """Ask the server what it is: ``/info`` where there is one, and one probe embedding.
+
+        Args:
+            http_client: Instead of our own connections, as in `HFEndpointEmbeddings`.
 
         Raises:
             HFEndpointError: It cannot be reached, or does not embed.
         """
         from langchain_hf_endpoint._describing import describe  # noqa: PLC0415 - httpx loads late
 
-        return describe(self)
+        return describe(self, http_client)
 
-    async def adescribe(self) -> EndpointDescription:
+    async def adescribe(
+        self, *, http_async_client: httpx.AsyncClient | None = None
+    ) -> EndpointDescription:
         """The async twin of `describe`."""
         from langchain_hf_endpoint._describing import adescribe  # noqa: PLC0415 - httpx loads late
 
-        return await adescribe(self)
+        return await adescribe(self, http_async_client)
 
 
 def _id_of(service_settings: object) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
 from typing import Any
 
+import httpx
 import numpy as np
 from langchain_core.embeddings import Embeddings
 from langchain_core.rate_limiters import BaseRateLimiter, InMemoryRateLimiter
@@ -28,6 +29,8 @@ def constructors(endpoint: InferenceEndpoint) -> Embeddings:
     HFEndpointEmbeddings(url="https://x.hf.space", api_key=SecretStr("hf_x"), timeout=5)
     HFEndpointEmbeddings(endpoint=endpoint, show_progress_bar=True)
     HFEndpointEmbeddings(endpoint=endpoint, rate_limiter=RequestsPerMinuteLimiter(60))
+    HFEndpointEmbeddings(endpoint=endpoint, http_client=httpx.Client())
+    HFEndpointEmbeddings(endpoint=endpoint, http_async_client=httpx.AsyncClient())
     return HFEndpointEmbeddings(endpoint=endpoint, rate_limiter=InMemoryRateLimiter())
 
 
@@ -91,4 +94,5 @@ def mistakes(embeddings: HFEndpointEmbeddings) -> None:
     embeddings.embed_array([1])  # type: ignore[list-item]
     HFEndpointEmbeddings(endpoint="https://x.hf.space")  # type: ignore[arg-type]
     HFEndpointEmbeddings(url="https://x.hf.space", rate_limiter=60)  # type: ignore[arg-type]
+    HFEndpointEmbeddings(url="https://x.hf.space", http_client=httpx.AsyncClient())  # type: ignore[arg-type]
     embeddings.show_progress_bar = True  # type: ignore[misc]  # frozen

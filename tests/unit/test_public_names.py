@@ -126,8 +126,9 @@ def test_the_endpoint_has_its_constructors_and_its_methods():
         "inference_id",
         "inference_config",
     ]
-    for name in ("describe", "adescribe", "public_config"):
-        assert names_of(getattr(InferenceEndpoint, name)) == ["self"]
+    assert names_of(InferenceEndpoint.public_config) == ["self"]
+    assert names_of(InferenceEndpoint.describe) == ["self", "http_client"]
+    assert names_of(InferenceEndpoint.adescribe) == ["self", "http_async_client"]
     assert inspect.iscoroutinefunction(InferenceEndpoint.adescribe)
     facts = {"dimensions", "latency_seconds", "server", "version", "model_id"}
     facts |= {"max_input_tokens", "max_batch_size", "max_concurrent_inputs"}

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import anyio
 import h11
@@ -180,8 +180,8 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is open."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - of a stream
-        self._transport = transport
+        # Of a stream, so one that writes; uvloop's are no subclass of asyncio's.
+        self._transport = cast("asyncio.Transport", transport)
         self._register.add(self)
 
     def data_received(self, data: bytes) -> None:

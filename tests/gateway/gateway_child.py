@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 class GatewayChild:
-    """A gateway over a registry of its own; the options are those of `create_app`."""
+    """A gateway over a registry of its own; the options are those of `create_app`.
+
+    It runs on asyncio's loop, as without uvloop; with `uvloop` on that, where it is installed.
+    """
 
     def __init__(self, log: Path, *, database: str | None = None, **options: object) -> None:
         self.log = log
@@ -73,6 +76,8 @@ def _say(url: str) -> None:
 def _main() -> None:
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     options = json.loads(sys.argv[1])
+    if not options.pop("uvloop", False):
+        sys.modules["uvloop"] = None  # uvicorn takes it wherever it can be imported
     logging.basicConfig(filename=options.pop("log"), level=logging.DEBUG)
     with InferenceEndpoints(options.pop("database")) as endpoints:
         serve(endpoints, port=0, ready=_say, **options)

@@ -33,10 +33,10 @@ TEXTS = ["The quick brown fox.", "Ein ganz anderer Satz."]
 
 @pytest.fixture(scope="module")
 def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayChild]:
-    """A gateway with a key."""
+    """A gateway with a key, on uvloop."""
     folder = tmp_path_factory.mktemp("locked")
     database = str(folder / "endpoints.db")
-    with GatewayChild(folder / "log", database=database, api_key=KEY) as child:
+    with GatewayChild(folder / "log", database=database, api_key=KEY, uvloop=True) as child:
         yield child
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._engine import Job
     from langchain_hf_endpoint._plan import PlannedText
+    from langchain_hf_endpoint._steps import Progress
     from langchain_hf_endpoint.endpoint import InferenceEndpoint
 
 _logger = logging.getLogger("langchain_hf_endpoint")
@@ -31,9 +32,20 @@ _logger = logging.getLogger("langchain_hf_endpoint")
 _PROBE = "How long is a vector?"
 
 
-def describe(endpoint: InferenceEndpoint, client: httpx.Client | None) -> EndpointDescription:
-    """Ask and probe. See `InferenceEndpoint.describe`."""
+def describe(
+    endpoint: InferenceEndpoint,
+    client: httpx.Client | None = None,
+    progress: Progress | None = None,
+) -> EndpointDescription:
+    """Ask and probe. See `InferenceEndpoint.describe`.
+
+    Args:
+        endpoint: Which one.
+        client: The user's own, if there is one.
+        progress: Is told of waits, such as that for a cold start.
+    """
     job = _probe_job(endpoint, Clients(sync=client))
+    job.progress = progress
     widths = [_width(text) for text in finished_texts([_PROBE], job)]
     return _described(endpoint, job, widths[0])
 

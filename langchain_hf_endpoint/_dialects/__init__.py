@@ -19,11 +19,13 @@ from langchain_hf_endpoint._dialects.failures import explain
 from langchain_hf_endpoint._dialects.info import info_request, read_info
 from langchain_hf_endpoint._dialects.known import DIALECTS
 from langchain_hf_endpoint._dialects.openai import models_request, read_model, unknown_model
+from langchain_hf_endpoint._dialects.tokens import Tokens, read_tokens, tokenize_request
 
 __all__ = [
     "DIALECTS",
     "Dialect",
     "Route",
+    "Tokens",
     "candidates",
     "conclude",
     "declines",
@@ -32,6 +34,8 @@ __all__ = [
     "models_request",
     "read_info",
     "read_model",
+    "read_tokens",
     "recognise",
+    "tokenize_request",
     "unknown_model",
 ]

@@ -37,8 +37,8 @@ def _base_path(path: str) -> str:
     return path
 
 
-def info_request(url: str) -> Request | None:
-    """Ask the server behind an embeddings URL about itself; None where nobody would answer.
+def beside(url: str, route: str) -> str | None:
+    """Another route of the server behind an embeddings URL; None where nobody would answer.
 
     Behind a gateway's own path the server is taken to be mounted at that path. A query, which may
     be what the gateway knows its callers by, stays.
@@ -48,7 +48,13 @@ def info_request(url: str) -> Request | None:
         return None
     if "/pipeline/" in parts.path:
         return None
-    return get(parts._replace(path=_base_path(parts.path) + "/info", fragment="").geturl())
+    return parts._replace(path=_base_path(parts.path) + route, fragment="").geturl()
+
+
+def info_request(url: str) -> Request | None:
+    """Ask the server behind an embeddings URL about itself; None where nobody would answer."""
+    route = beside(url, "/info")
+    return None if route is None else get(route)
 
 
 def read_info(reply: Reply) -> ServerInfo | None:

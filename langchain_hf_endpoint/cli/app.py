@@ -7,6 +7,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from langchain_hf_endpoint.cli.check import EPILOG as CHECK_EPILOG
+from langchain_hf_endpoint.cli.check import check
 from langchain_hf_endpoint.cli.chunk import chunk
 from langchain_hf_endpoint.cli.embed import EPILOG, embed
 from langchain_hf_endpoint.cli.put import put, update
@@ -42,6 +44,7 @@ app.command(cls=_Command)(get)
 app.command("list", cls=_Command)(list_)
 app.command(cls=_Command)(update)
 app.command(cls=_Command)(delete)
+app.command(cls=_Command, epilog=CHECK_EPILOG)(check)
 app.command(cls=_Command)(chunk)
 app.command(cls=_Command, epilog=EPILOG)(embed)
 app.command(cls=_Command)(serve)

@@ -51,3 +51,12 @@ def endpoint_of(target: str, database: Path | None, key: str | None) -> Inferenc
         raise SettingsError(("--key", "goes with a URL; the registry holds the key of its own"))
     with open_registry(database) as endpoints:
         return endpoints[target]
+
+
+def registered_as(target: str, database: Path | None) -> tuple[str | None, int | None]:
+    """The model and the dimensions that the registry holds of a name; None for those of a URL."""
+    if "://" in target:
+        return None, None
+    with open_registry(database) as endpoints:
+        service = endpoints.get(inference_id=target)["service_settings"]
+    return service.get("model_id"), service.get("dimensions")

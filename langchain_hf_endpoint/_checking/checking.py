@@ -1,0 +1,216 @@
+"""A check from its beginning to its end: describe, probe, measure, warn.
+
+It knows the order of things and which of them wait. It must not print, nor judge.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from itertools import islice
+from statistics import median
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from langchain_hf_endpoint._calls import document_job, query_job
+from langchain_hf_endpoint._checking import findings
+from langchain_hf_endpoint._checking.checkup import (
+    Checkup,
+    Latency,
+    Limits,
+    Prompts,
+    Registered,
+)
+from langchain_hf_endpoint._checking.tokenizing import (
+    batches_of,
+    pieces_of,
+    seen_by_model,
+    tokenize,
+)
+from langchain_hf_endpoint._checking.window import Measure
+from langchain_hf_endpoint._describing import describe
+from langchain_hf_endpoint._drivers import ThreadDriver
+from langchain_hf_endpoint._engine import finished_texts
+from langchain_hf_endpoint._pooling import ARRAYS
+from langchain_hf_endpoint._steps import Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from langchain_hf_endpoint._checking.checkup import Finding, WindowUse
+    from langchain_hf_endpoint._steps import Progress
+    from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint
+
+_PROBES = 5
+_MOST_CHUNKS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be checked.
+
+    Attributes:
+        endpoint: Which endpoint.
+        texts: What will be embedded through it, or a part of that; None: nothing is measured.
+        registered: What a registry holds of its model.
+        most_chunks: Chunks that are measured; those after them are left out.
+        probes: Short texts that are embedded one after another to see how long they take.
+    """
+
+    endpoint: InferenceEndpoint
+    texts: Iterable[str] | None = None
+    registered: Registered = field(default_factory=Registered)
+    most_chunks: int = _MOST_CHUNKS
+    probes: int = _PROBES
+
+
+class _Start:
+    """Notes since when the endpoint is waited for because it starts; passes all on.
+
+    Args:
+        progress: Whoever else is told.
+        clock: In seconds.
+    """
+
+    def __init__(self, progress: Progress | None, clock: Callable[[], float]) -> None:
+        self._progress = progress
+        self._clock = clock
+        self._since: float | None = None
+
+    def planned(self, chunks: int) -> None:
+        if self._progress:
+            self._progress.planned(chunks)
+
+    def done(self, chunks: int) -> None:
+        if self._progress:
+            self._progress.done(chunks)
+
+    def waits(self, why: Waiting, seconds: float) -> None:
+        if why is Waiting.COLD_START and self._since is None:
+            self._since = self._clock()
+        if self._progress:
+            self._progress.waits(why, seconds)
+
+    def close(self, error: BaseException | None = None) -> None:
+        if self._progress:
+            self._progress.close(error)
+
+    def seconds(self) -> float | None:
+        """How long ago the first wait began; None where there was none."""
+        return None if self._since is None else self._clock() - self._since
+
+
+def check(
+    wanted: Wanted,
+    progress: Progress | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Checkup:
+    """Ask an endpoint what it is, see how it does, and say what is likely to go wrong.
+
+    A few short texts are embedded. Chunks are only tokenized, by TEI's ``/tokenize``.
+
+    Args:
+        wanted: What to check.
+        progress: Is told of waits.
+        clock: In seconds.
+
+    Raises:
+        HFEndpointError: It cannot be reached, or does not embed.
+    """
+    endpoint, start = wanted.endpoint, _Start(progress, clock)
+    description = describe(endpoint, progress=start)
+    starting_seconds = start.seconds()
+    latency, length = _probed(wanted, progress)
+    limits, prompts = _limits(endpoint, description), _prompts(endpoint)
+    use, not_measured = _measured(wanted, description, progress)
+    found: list[Finding | None] = [
+        findings.changed_model(wanted.registered, description.model_id, description.dimensions),
+        findings.over_window(
+            use,
+            endpoint.chunking_settings.strategy,
+            truncate=endpoint.task_settings.truncate,
+        )
+        if use
+        else None,
+        findings.missing_prompts(description.model_id, endpoint.service_settings.url, prompts),
+        *findings.over_permits(limits, latency),
+        findings.not_normalized(length) if endpoint.task_settings.normalize else None,
+    ]
+    return Checkup(
+        description,
+        starting_seconds,
+        latency,
+        limits,
+        prompts,
+        use,
+        not_measured,
+        tuple(one for one in found if one is not None),
+    )
+
+
+def _probed(wanted: Wanted, progress: Progress | None) -> tuple[Latency, float]:
+    """How long short texts take, and the length of the last one's vector."""
+    seconds, length = [], 0.0
+    for number in range(max(1, wanted.probes)):
+        job = query_job(wanted.endpoint, ARRAYS, progress=progress)
+        # Texts that differ: a cache between us and the model would tell of itself only.
+        for text in finished_texts([f"How long does probe number {number} take?"], job):
+            if (error := text.failure()) is not None:
+                raise error
+            length = float(np.linalg.norm(text.rows(ARRAYS)[0]))
+        seconds.append(job.call.learned.latency_seconds)
+    return Latency(len(seconds), min(seconds), median(seconds), max(seconds)), length
+
+
+def _limits(endpoint: InferenceEndpoint, description: EndpointDescription) -> Limits:
+    service = endpoint.service_settings
+    return Limits(
+        requests_per_minute=service.rate_limit.requests_per_minute,
+        batch_size=document_job(endpoint, ARRAYS).call.batch_size,
+        wanted_batch_size=service.max_batch_size,
+        wanted_requests=service.max_concurrent_requests,
+        server_batch_size=description.max_batch_size,
+        server_permits=description.max_concurrent_inputs,
+    )
+
+
+def _prompts(endpoint: InferenceEndpoint) -> Prompts:
+    query, document = query_job(endpoint, ARRAYS).call, document_job(endpoint, ARRAYS).call
+    task = endpoint.task_settings
+    return Prompts(
+        query=query.prompt,
+        document=document.prompt,
+        query_name=query.options.prompt_name,
+        document_name=document.options.prompt_name,
+        are_ours=(query.prompt, document.prompt)
+        != (task.query_prompt or "", task.document_prompt or ""),
+    )
+
+
+def _measured(
+    wanted: Wanted, description: EndpointDescription, progress: Progress | None
+) -> tuple[WindowUse | None, str | None]:
+    """How the texts fit, or why that is not known."""
+    if wanted.texts is None:
+        return None, "no file was named"
+    if description.max_input_tokens is None:
+        return None, "the server does not say how many tokens its model reads"
+    job = document_job(wanted.endpoint, ARRAYS)
+    call, prompt, window = job.call, job.call.prompt, description.max_input_tokens
+    driver = ThreadDriver(job.sync_transport(), progress)
+    pieces = pieces_of(wanted.texts, wanted.endpoint.chunking_settings)
+    first = islice(pieces, wanted.most_chunks)
+    measure = Measure(window)
+    for batch in batches_of(first, call.batch_size, call.learned.body_bytes):
+        seen = [seen_by_model(piece.chunk.text, prompt, window) for piece in batch]
+        tokens = driver.run(tokenize(seen, call))
+        if tokens is None:
+            return None, "the server has no /tokenize, which TEI has"
+        if progress:
+            progress.done(len(batch))
+        for piece, text, told in zip(batch, seen, tokens, strict=True):
+            measure.add(piece, told, prompt, text)
+    if not measure.chunks:
+        return None, "the files hold no text"
+    return measure.result(is_whole=next(pieces, None) is None), None

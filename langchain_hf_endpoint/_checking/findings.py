@@ -1,0 +1,143 @@
+"""What to warn of: rules over what is known of an endpoint, one function each.
+
+It knows what goes wrong in the field. It must not ask the server anything.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from langchain_hf_endpoint._checking.checkup import Finding
+from langchain_hf_endpoint._prompts import e5_prompt, needs_e5_prompts
+
+if TYPE_CHECKING:
+    from langchain_hf_endpoint._checking.checkup import (
+        Latency,
+        Limits,
+        Prompts,
+        Registered,
+        WindowUse,
+    )
+
+_E5_LIKE = re.compile(r"(?:^|[/_-])e5(?:$|[/_-])", re.IGNORECASE)
+
+
+def over_window(use: WindowUse, strategy: str, *, truncate: bool) -> Finding | None:
+    """Chunks that the model does not read to their end."""
+    if not use.over:
+        return None
+    said = (
+        f"{use.over:,} of {use.chunks:,} chunks are longer than the model's {use.window:,} tokens"
+    )
+    what = (
+        f"{use.lost_share:.1%} of the text would be in no vector"
+        if truncate
+        else "with truncate=false the server refuses them"
+    )
+    size = use.fitting_size
+    advice = f"Chunks of {size} words fit (max_chunking_size; --size {size} to see)."
+    if size is None:
+        advice = "Take smaller chunks (max_chunking_size), or a model with a wider window."
+    elif strategy == "none":
+        advice = f"Choose a strategy that cuts, with chunks of {size} words."
+    return Finding("chunks_over_window", f"{said}: {what}.", advice)
+
+
+def missing_prompts(model: str | None, url: str, prompts: Prompts) -> Finding | None:
+    """An E5 model whose inputs lack the words it was trained with."""
+    is_known = needs_e5_prompts(model) or needs_e5_prompts(url)
+    if not (is_known or _E5_LIKE.search(model or "")):
+        return None
+    lacking = [
+        lane
+        for lane, prompt, name in (
+            ("query", prompts.query, prompts.query_name),
+            ("document", prompts.document, prompts.document_name),
+        )
+        if not (prompt or name)
+    ]
+    if not lacking:
+        return None
+    which = " and ".join(f"{lane}_prompt" for lane in lacking)
+    served = "is" if is_known else "seems to be"
+    wanted = f"{e5_prompt('query')!r} before queries and {e5_prompt('document')!r} before documents"
+    return Finding(
+        "missing_prompts",
+        f"{model or 'the model'} {served} of the E5 family, which was trained with {wanted}: "
+        "without them it finds less.",
+        f"Set {which} in task_settings (put --query-prompt, --document-prompt), unless the server "
+        "puts them there itself; vectors that are stored need to be made anew.",
+    )
+
+
+def over_permits(limits: Limits, latency: Latency) -> list[Finding]:
+    """Limits of ours that the server will not have."""
+    found = []
+    wanted, allowed = limits.wanted_batch_size, limits.server_batch_size
+    if wanted and allowed and wanted > allowed:
+        found.append(
+            _over(
+                f"max_batch_size is {wanted:,}, the server takes {allowed:,} inputs in a request.",
+                f"{limits.batch_size:,} are sent; leave the setting out.",
+            )
+        )
+    permits = limits.server_permits
+    if permits is None:
+        return found
+    at_once = limits.wanted_requests
+    if at_once and at_once * limits.batch_size > permits:
+        found.append(
+            _over(
+                f"max_concurrent_requests is {at_once:,}: with {limits.batch_size:,} inputs each "
+                f"that is {at_once * limits.batch_size:,} in flight, the server takes {permits:,}.",
+                f"No more than that are sent; {max(1, permits // limits.batch_size):,} requests or "
+                "fewer can be in flight.",
+            )
+        )
+    # Full batches take at least as long as the quickest short text: the rest is Little's law.
+    rate = limits.requests_per_minute
+    needed = rate / 60 * latency.shortest * limits.batch_size
+    if needed > permits:
+        most = int(permits / limits.batch_size / latency.shortest * 60)
+        found.append(
+            _over(
+                f"the limit of {rate:,} requests per minute cannot be reached: at "
+                f"{latency.shortest:.2g} s or more for each, full requests would have "
+                f"{needed:,.0f} inputs in flight, the server takes {permits:,}.",
+                f"Expect {most:,} requests per minute at most, or have more replicas.",
+            )
+        )
+    return found
+
+
+def _over(problem: str, advice: str) -> Finding:
+    return Finding("limit_over_permits", problem, advice)
+
+
+def changed_model(before: Registered, model: str | None, dimensions: int) -> Finding | None:
+    """A name of the registry whose model is another by now."""
+    said = []
+    if before.dimensions and before.dimensions != dimensions:
+        said.append(f"{dimensions} dimensions, where the registry has {before.dimensions}")
+    if before.model_id and model and before.model_id != model:
+        said.append(f"the model {model}, where the registry has {before.model_id}")
+    if not said:
+        return None
+    return Finding(
+        "model_changed",
+        f"it serves {' and '.join(said)}.",
+        "Vectors that are stored cannot stand beside new ones: put the endpoint anew, under "
+        "another name, and embed all texts again.",
+    )
+
+
+def not_normalized(length: float) -> Finding | None:
+    """A server that pays no heed to `normalize`."""
+    if abs(length - 1) <= 0.02:  # noqa: PLR2004 - what half precision may be off
+        return None
+    return Finding(
+        "not_normalized",
+        f"the server does not normalize: a vector has length {length:.3g}.",
+        "Compare vectors by cosine, or set normalize to false.",
+    )

@@ -1,0 +1,215 @@
+"""``hf-endpoint check``: what an endpoint is and what is likely to go wrong, on one screen.
+
+It knows options and how a check is shown. It must not know how anything is found out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from langchain_hf_endpoint.cli.exits import PARTLY, errors_in_words, say_error
+from langchain_hf_endpoint.cli.options import (
+    AsJson,
+    Database,
+    Key,
+    Language,
+    Overlap,
+    Size,
+    Strategy,
+    TextColumn,
+    chunking_with,
+)
+from langchain_hf_endpoint.cli.printing import print_json
+from langchain_hf_endpoint.cli.targets import endpoint_of, registered_as
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from langchain_hf_endpoint._checking import Checkup, Limits, Prompts, WindowUse
+    from langchain_hf_endpoint._steps import Waiting
+
+EPILOG = "Exit status: 0 well, 1 wrong setting, 2 usage, 3 warned, 4 endpoint failed."
+
+_Target = Annotated[str, typer.Argument(hidden=True)]
+_Files = Annotated[list[str] | None, typer.Argument(hidden=True)]
+_Most = Annotated[
+    int,
+    typer.Option(
+        "--chunks", metavar="N", min=1, help="Measure so many at most (10000).", show_default=False
+    ),
+]
+_MaxWait = Annotated[
+    float | None, typer.Option(metavar="SECONDS", min=0, help="For it to start (600).")
+]
+
+
+def check(  # noqa: PLR0913 - the options
+    endpoint: _Target,
+    files: _Files = None,
+    *,
+    strategy: Strategy = None,
+    size: Size = None,
+    overlap: Overlap = None,
+    language: Language = None,
+    text_column: TextColumn = None,
+    most_chunks: _Most = 10_000,
+    max_wait: _MaxWait = None,
+    key: Key = None,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what an endpoint is, a name or a URL, and warn: do files fit its model?
+
+    hf-endpoint check my-endpoint book.txt --size 150
+    """
+    from langchain_hf_endpoint import _checking  # noqa: PLC0415 - numpy and httpx load late
+
+    # What the library would log of such things is among the findings.
+    logging.getLogger("langchain_hf_endpoint").setLevel(logging.ERROR)
+    with errors_in_words():
+        target = endpoint_of(endpoint, database, key)
+        chunking = chunking_with(target.chunking_settings, strategy, size, overlap, language)
+        changes: dict[str, object] = {"chunking_settings": chunking}
+        if max_wait is not None:
+            service = target.service_settings.model_copy(update={"max_wait": max_wait})
+            changes["service_settings"] = service
+        wanted = _checking.Wanted(
+            target.model_copy(update=changes),
+            _texts(files, text_column) if files else None,
+            _checking.Registered(*registered_as(endpoint, database)),
+            most_chunks,
+        )
+        found = _checking.check(wanted, _Waits())
+        if as_json:
+            print_json(dataclasses.asdict(found))
+        else:
+            _print(found)
+    if found.findings:
+        raise typer.Exit(PARTLY)
+
+
+def _texts(files: list[str], text_column: str | None) -> Iterator[str]:
+    from langchain_hf_endpoint._ingest import Columns, Record, Sources  # noqa: PLC0415
+
+    # The files are found at once: a wrong name is said before anything is sent.
+    records = Sources(files, Columns(text_column)).records()
+
+    def texts() -> Iterator[str]:
+        for found in records:
+            if isinstance(found, Record):
+                yield found.text
+            else:
+                say_error(f"{found.id}: {found.problem}")
+
+    return texts()
+
+
+class _Waits:
+    """Says on standard error what is waited for, but for the ordinary pace."""
+
+    def planned(self, chunks: int) -> None:
+        """Not shown."""
+
+    def done(self, chunks: int) -> None:
+        """Not shown."""
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Nothing is kept open."""
+
+    def waits(self, why: Waiting, seconds: float) -> None:
+        """A request waits."""
+        if seconds >= 1:
+            say_error(f"{why.value}, {seconds:.0f} s")
+
+
+def _print(found: Checkup) -> None:
+    from rich.console import Console  # noqa: PLC0415 - slow to load
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(style="dim", no_wrap=True)
+    rows.add_column(overflow="fold")
+    for name, value in _rows(found):
+        rows.add_row(name, Text(value))
+    console = Console(highlight=False)
+    console.print(rows)
+    for finding in found.findings:
+        console.print()
+        console.print(_warning(finding.problem, finding.advice))
+    if not found.findings:
+        console.print()
+        console.print(Text("Nothing to warn of.", "green"))
+
+
+def _warning(problem: str, advice: str) -> RenderableType:
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    told = Table.grid(padding=(0, 1))
+    told.add_column()
+    told.add_column(overflow="fold")
+    told.add_row(Text("!", "bold red"), Text(problem[0].upper() + problem[1:], "bold"))
+    told.add_row("", Text(advice))
+    return told
+
+
+def _rows(found: Checkup) -> Iterator[tuple[str, str]]:
+    about = found.description
+    server = " ".join(filter(None, [about.server or "does not say what it is", about.version]))
+    yield "Server", f"{server}, at {about.host}, spoken to as {about.dialect}"
+    yield "Model", about.model_id or "not said"
+    yield "Dimensions", f"{about.dimensions:,}"
+    window = about.max_input_tokens
+    yield "Window", f"{window:,} tokens" if window else "not said"
+    waited = found.starting_seconds
+    yield "State", "up" if waited is None else f"up, after {waited:.0f} s of starting"
+    times = [found.latency.median, found.latency.shortest, found.latency.longest]
+    middle, low, high = (f"{1000 * seconds:,.0f}" for seconds in times)
+    yield "Latency", f"{middle} ms for a short text ({low} to {high} in {found.latency.probes})"
+    yield "Limits", _limits(found.limits)
+    yield "Prompts", _prompts(found.prompts)
+    if found.window:
+        yield "Chunks", _window(found.window)
+    else:
+        yield "Chunks", f"not measured: {found.not_measured}"
+
+
+def _limits(limits: Limits) -> str:
+    said = [f"{limits.requests_per_minute:,} requests a minute of {limits.batch_size:,} inputs"]
+    if limits.wanted_requests:
+        said.append(f"{limits.wanted_requests:,} of them in flight")
+    if limits.server_batch_size or limits.server_permits:
+        takes = [
+            f"{limits.server_batch_size:,} inputs in a request" if limits.server_batch_size else "",
+            f"{limits.server_permits:,} in flight" if limits.server_permits else "",
+        ]
+        said.append("the server takes " + ", ".join(filter(None, takes)))
+    return "; ".join(said)
+
+
+def _prompts(prompts: Prompts) -> str:
+    query = f"{prompts.query_name} (the server's)" if prompts.query_name else repr(prompts.query)
+    document = repr(prompts.document)
+    if prompts.document_name:
+        document = f"{prompts.document_name} (the server's)"
+    if query == document == "''":
+        return "none"
+    ours = "; E5's own, put there without being set" if prompts.are_ours else ""
+    return f"{query} before queries, {document} before documents{ours}"
+
+
+def _window(use: WindowUse) -> str:
+    texts = "1 text" if use.texts == 1 else f"{use.texts:,} texts"
+    more = "" if use.is_whole else ", and more that were not measured"
+    return (
+        f"{use.chunks:,} in {texts}{more}; median {use.median:,.0f} tokens, longest "
+        f"{use.longest:,}; {use.over:,} over the window, {use.lost_share:.1%} of the text in no "
+        "vector"
+    )

@@ -7,6 +7,7 @@ environment's proxies, certificates, time-outs, redirects, sizes and words. It m
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -30,6 +31,8 @@ from langchain_hf_endpoint._version import __version__
 from langchain_hf_endpoint._wire import Failure, Reply
 
 if TYPE_CHECKING:
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
     from pydantic import SecretStr
 
     from langchain_hf_endpoint._wire import Request
@@ -55,10 +58,11 @@ class AiohttpTransport:
     def __init__(self, url: str, key: SecretStr | None, tls: TlsSettings | None) -> None:
         if tls is not None:
             tls_context(tls)
-        self._proxy = _proxy_to(url)
+        self._proxy, self._proxy_headers = _without_password(_proxy_to(url))
         self._key = key
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
+        self._connecting: set[asyncio.Task[object] | None] = set()
 
     async def send(self, request: Request, timeout: float) -> Reply | Failure:
         """Send one request and read the whole reply within `timeout` seconds."""
@@ -69,6 +73,7 @@ class AiohttpTransport:
                 data=request.body or None,
                 headers=self._headers(request),
                 proxy=self._proxy,
+                proxy_headers=self._proxy_headers,
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=timeout),
             ) as response:
@@ -79,11 +84,16 @@ class AiohttpTransport:
                     return too_much()
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 return Reply(response.status, headers, body)
+        except (asyncio.TimeoutError, TimeoutError):
+            is_connecting = asyncio.current_task() in self._connecting
+            return not_connected(timeout) if is_connecting else timed_out(timeout)
         except (aiohttp.ClientError, OSError, ValueError, NoClientError) as error:
-            return _failure(error, timeout)
+            return _failure(error)
         except BaseException as error:  # noqa: BLE001 - raised again
             # A cancellation. The frames below, which hold the key, are not shown.
             raise error.with_traceback(None) from None
+        finally:
+            self._connecting.discard(asyncio.current_task())
 
     def _headers(self, request: Request) -> dict[str, str]:
         key = self._key
@@ -94,9 +104,10 @@ class AiohttpTransport:
         """The session; made on the loop, with the first request."""
         if self._session is None:
             try:
-                connector = aiohttp.TCPConnector(
+                connector = _Connector(
                     ssl=tls_context(self._tls), limit=0, keepalive_timeout=_KEPT_ALIVE_SECONDS
                 )
+                connector.tasks = self._connecting
             except OSError as error:
                 reason = f"{type(error).__name__}: {error}"
             else:
@@ -115,14 +126,44 @@ class AiohttpTransport:
             await self._session.close()
 
 
-def _proxy_to(url: str) -> str | None:
+class _Connector(aiohttp.TCPConnector):
+    """Notes which tasks have no connection yet: aiohttp's time-outs do not say."""
+
+    tasks: set[asyncio.Task[object] | None]
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,
+    ) -> Connection:
+        task = asyncio.current_task()
+        self.tasks.add(task)
+        connection = await super().connect(req, traces, timeout)
+        self.tasks.discard(task)
+        return connection
+
+
+def _proxy_to(url: str) -> URL | None:
     """The environment's proxy. Not asked of aiohttp, which would look for keys in .netrc too."""
     parts = urlsplit(url)
     if is_loopback(url) or proxy_bypass(parts.netloc):
         return None  # a proxy is for other machines; what is meant for this one does not leave it
     proxies = getproxies()
+    if "*" in (name.strip() for name in proxies.get("no", "").split(",")):
+        return None
     proxy = proxies.get(parts.scheme.lower()) or proxies.get("all")
-    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
+    if not proxy:
+        return None
+    return URL(proxy if "://" in proxy else f"http://{proxy}")
+
+
+def _without_password(proxy: URL | None) -> tuple[URL | None, dict[str, str] | None]:
+    """The proxy's URL as it may be shown, and the header with what it may not show."""
+    if proxy is None or proxy.user is None:
+        return proxy, None
+    secret = b64encode(f"{proxy.user}:{proxy.password or ''}".encode()).decode()
+    return proxy.with_user(None), {"Proxy-Authorization": f"Basic {secret}"}
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes | None:
@@ -137,16 +178,12 @@ async def _body(response: aiohttp.ClientResponse) -> bytes | None:
     return b"".join(parts)
 
 
-def _failure(error: Exception, timeout: float) -> Failure:
+def _failure(error: Exception) -> Failure:
     """Say what went wrong on the way, and whether another try may help."""
-    if isinstance(error, aiohttp.ContentTypeError):
+    if isinstance(error.__cause__, aiohttp.http_exceptions.ContentEncodingError):
         return broken_encoding()
     if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
         return unusable_url()
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return not_connected(timeout)
-    if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
-        return timed_out(timeout)
     connected = not isinstance(
         error, (aiohttp.ClientConnectorError, aiohttp.ClientProxyConnectionError)
     )

@@ -40,6 +40,15 @@ def use_own_connections(transport: httpx.AsyncHTTPTransport, context: ssl.SSLCon
         transport._pool = Connections(context)  # type: ignore[assignment]  # noqa: SLF001
 
 
+class Stage:
+    """How far a request is: a time limit that ends it does not say. Goes with its extensions."""
+
+    NAME = "stage"
+
+    def __init__(self) -> None:
+        self.is_connecting = False
+
+
 class Connections:
     """As many connections as requests under way; those that are free are kept for a while."""
 
@@ -56,7 +65,12 @@ class Connections:
             httpcore.ProtocolError: What came is no HTTP/1.1, or too much.
         """
         body = b"".join([part async for part in request.stream])  # type: ignore[union-attr]
-        connection = self._idle_to(request.url.origin) or await self._connect(request)
+        connection = self._idle_to(request.url.origin)
+        if connection is None:
+            stage = request.extensions.get(Stage.NAME, Stage())
+            stage.is_connecting = True
+            connection = await self._connect(request)
+            stage.is_connecting = False
         try:
             response, parts = await connection.exchange(request, body)
         except BaseException:

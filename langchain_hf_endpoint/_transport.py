@@ -26,10 +26,11 @@ import anyio
 import httpx
 
 from langchain_hf_endpoint._deadline import limit_waits, time_limit
-from langchain_hf_endpoint._http11 import use_own_connections
+from langchain_hf_endpoint._http11 import Stage, use_own_connections
 from langchain_hf_endpoint._mishaps import (
     LARGEST_REPLY,
     NoClientError,
+    ReplyTooLargeError,
     broken_encoding,
     mishap,
     not_connected,
@@ -67,7 +68,7 @@ _NEVER_CONNECTED = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
-_MISHAPS = (httpx.HTTPError, httpx.InvalidURL, OSError, NoClientError)
+_MISHAPS = (httpx.HTTPError, httpx.InvalidURL, OSError, NoClientError, ReplyTooLargeError)
 
 SenderT = TypeVar("SenderT")
 ClientT = TypeVar("ClientT", httpx.Client, httpx.AsyncClient)
@@ -257,10 +258,12 @@ class AsyncTransport:
         """Send one request and read the whole reply within `timeout` seconds."""
         body: list[bytes] = []
         size = 0
+        stage = Stage()
         try:
             with anyio.fail_after(timeout), self._senders.lease() as sender:
                 if isinstance(sender, httpx.AsyncHTTPTransport):
                     sent = _request(request, timeout, self._key)
+                    sent.extensions[Stage.NAME] = stage
                     response = await sender.handle_async_request(sent)
                 else:
                     response = await sender.send(
@@ -274,7 +277,7 @@ class AsyncTransport:
                             return too_much()
                 return _reply(response, body)
         except TimeoutError:
-            return timed_out(timeout)
+            return not_connected(timeout) if stage.is_connecting else timed_out(timeout)
         except _MISHAPS as error:
             return _failure(error, timeout)
         except BaseException as error:  # noqa: BLE001 - raised again

@@ -89,7 +89,9 @@ class ForwardingProxy:
                 ]
                 kept = [f"{method} {path} HTTP/1.1", *kept, "Connection: close", "", ""]
                 onward.write("\r\n".join(kept).encode("latin-1"))
-            await asyncio.gather(_pump(reader, onward), _pump(there, writer))
+            await asyncio.gather(
+                _pump(reader, onward), _pump(there, writer, closes=method != "CONNECT")
+            )
         except (OSError, asyncio.IncompleteReadError):
             pass  # either side left
         finally:
@@ -98,7 +100,12 @@ class ForwardingProxy:
                     one.transport.abort()
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, closes: bool = False
+) -> None:
+    if closes:  # one request a connection, and the client is told so
+        head = await reader.readuntil(b"\r\n\r\n")
+        writer.write(head[:-2] + b"Connection: close\r\n\r\n")
     while part := await reader.read(1 << 16):
         writer.write(part)
         await writer.drain()

@@ -92,8 +92,8 @@ def test_describe_takes_a_client_too(server):
         ),
         ({"http_client": httpx.Client(), "tls": {"ca_file": "a.pem"}}, "service_settings.tls"),
         (
-            {"http_async_client": httpx.AsyncClient(), "transport": "fast"},
-            "service_settings.transport",
+            {"http_async_client": httpx.AsyncClient(), "transport": "aiohttp"},
+            "service_settings.transport.*http_async_client",
         ),
     ],
 )

@@ -10,7 +10,9 @@ from typer.core import TyperCommand
 from langchain_hf_endpoint.cli.check import EPILOG as CHECK_EPILOG
 from langchain_hf_endpoint.cli.check import check
 from langchain_hf_endpoint.cli.chunk import chunk
-from langchain_hf_endpoint.cli.embed import EPILOG, embed
+from langchain_hf_endpoint.cli.embed import EPILOG as EMBED_EPILOG
+from langchain_hf_endpoint.cli.embed import embed
+from langchain_hf_endpoint.cli.exits import EPILOG
 from langchain_hf_endpoint.cli.put import put, update
 from langchain_hf_endpoint.cli.registered import delete, get, list_
 from langchain_hf_endpoint.cli.serving import local, serve
@@ -39,13 +41,13 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
-app.command(cls=_Command)(put)
-app.command(cls=_Command)(get)
-app.command("list", cls=_Command)(list_)
-app.command(cls=_Command)(update)
-app.command(cls=_Command)(delete)
+app.command(cls=_Command, epilog=EPILOG)(put)
+app.command(cls=_Command, epilog=EPILOG)(get)
+app.command("list", cls=_Command, epilog=EPILOG)(list_)
+app.command(cls=_Command, epilog=EPILOG)(update)
+app.command(cls=_Command, epilog=EPILOG)(delete)
 app.command(cls=_Command, epilog=CHECK_EPILOG)(check)
-app.command(cls=_Command)(chunk)
-app.command(cls=_Command, epilog=EPILOG)(embed)
-app.command(cls=_Command)(serve)
-app.command(cls=_Command)(local)
+app.command(cls=_Command, epilog=EPILOG)(chunk)
+app.command(cls=_Command, epilog=EMBED_EPILOG)(embed)
+app.command(cls=_Command, epilog=EPILOG)(serve)
+app.command(cls=_Command, epilog=EPILOG)(local)

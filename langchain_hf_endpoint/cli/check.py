@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._checking import Checkup, Limits, Prompts, WindowUse
     from langchain_hf_endpoint._steps import Waiting
 
-EPILOG = "Exit status: 0 well, 1 wrong setting, 2 usage, 3 warned, 4 endpoint failed."
+EPILOG = "Exit status: 0 well, 1 wrong setting, 2 usage, 3 warned, 4 endpoint."
 
 _Target = Annotated[str, typer.Argument(hidden=True)]
 _Files = Annotated[list[str] | None, typer.Argument(hidden=True)]

@@ -31,7 +31,7 @@ from langchain_hf_endpoint.cli.targets import endpoint_of
 if TYPE_CHECKING:
     from langchain_hf_endpoint._ingest import Sources, Summary, Tally
 
-EPILOG = "Exit status: 0 all, 1 wrong setting, 2 usage, 3 some failed, 4 endpoint failed."
+EPILOG = "Exit status: 0 all, 1 wrong setting, 2 usage, 3 some failed, 4 endpoint."
 
 _Paths = Annotated[list[str], typer.Argument(hidden=True)]
 _Target = Annotated[

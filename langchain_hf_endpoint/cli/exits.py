@@ -35,7 +35,7 @@ REFUSED = 4
 INTERRUPTED = 130
 """Ctrl-C."""
 
-EPILOG = "Exit status: 0 done, 1 wrong setting or file, 2 usage, 4 endpoint failed."
+EPILOG = "Exit status: 0 done, 1 wrong setting or file, 2 usage, 4 endpoint."
 
 _OURS = (
     SettingsError,

@@ -6,32 +6,41 @@ It knows the environment, files, prompts, and why the command line is the worst 
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from pydantic import SecretStr
 
 
-def find_key(variable: str, given: str | None, file: Path | None, *, ask: bool) -> SecretStr | None:
-    """A key: as given, else from the prompt if asked for, the file, the variable; else none.
+def find_key(variable: str, file: Path | None, *, ask: bool) -> SecretStr | None:
+    """A key: from the prompt if asked for, else the file, the variable; else none.
 
     Raises:
         typer.BadParameter: The file cannot be read, or is empty.
     """
-    if given is not None:
-        sys.stderr.write(
-            "--api-key: every user of this machine can read it in the list of processes. Prefer "
-            f"--api-key-file, --ask-key or ${variable}.\n"
-        )
-        return SecretStr(given)
     if ask:
         return _asked_for()
     if file is not None:
         return _in_file(file)
     found = os.environ.get(variable, "").strip()
     return SecretStr(found) if found else None
+
+
+def refuse_key(option: str, instead: str) -> NoReturn:
+    """Refuse a key that was given on the command line; it is not repeated.
+
+    Args:
+        option: Where it was given.
+        instead: Where a key may come from.
+
+    Raises:
+        typer.BadParameter: Always.
+    """
+    raise typer.BadParameter(
+        f"{option} is not taken: every user of this machine can read the command line. Use "
+        f"{instead}; and replace the key that you gave, since it was shown."
+    )
 
 
 def key_settings(source: str | None) -> dict[str, Any]:

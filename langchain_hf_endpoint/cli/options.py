@@ -25,7 +25,7 @@ Database = Annotated[
         envvar=REGISTRY_VARIABLE,
         show_envvar=False,
         metavar="FILE",
-        help=f"The registry. Else ${REGISTRY_VARIABLE}, or your own.",
+        help=f"The registry (${REGISTRY_VARIABLE}, else your own).",
     ),
 ]
 Key = Annotated[

@@ -1,80 +1,120 @@
-"""``hf-endpoint serve`` and ``hf-endpoint local``."""
+"""``hf-endpoint serve`` and ``hf-endpoint local``.
+
+It knows options and where the callers' key is. It must not know how anything is served.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from langchain_hf_endpoint.cli.keys import find_key
-from langchain_hf_endpoint.errors import HFEndpointError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from langchain_hf_endpoint.cli.exits import errors_in_words
+from langchain_hf_endpoint.cli.keys import find_key, refuse_key
+from langchain_hf_endpoint.cli.options import REGISTRY_VARIABLE
 
 KEY_VARIABLE = "HF_ENDPOINT_GATEWAY_KEY"
 REDIS_VARIABLE = "HF_ENDPOINT_REDIS_URL"
 
-
-Database = Annotated[
-    Path | None, typer.Option(help="The registry's SQLite file. Default: in memory.")
+_Database = Annotated[
+    Path | None,
+    typer.Option(
+        envvar=REGISTRY_VARIABLE,
+        show_envvar=False,
+        metavar="FILE",
+        help=f"The registry. Else ${REGISTRY_VARIABLE}, or in memory.",
+    ),
 ]
-KeyFile = Annotated[
-    Path | None, typer.Option(help=f"Holds the callers' key. Else: ${KEY_VARIABLE}.")
+_Host = Annotated[str, typer.Option(metavar="ADDRESS", help="Of this machine.")]
+_Port = Annotated[
+    int,
+    typer.Option(
+        min=0, max=65535, metavar="N", show_default=False, help="Default: 9200; 0: a free one."
+    ),
 ]
-AllowUrl = Annotated[
+_KeyFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help=f"Holds the callers' key. Else: ${KEY_VARIABLE}."),
+]
+_AskKey = Annotated[bool, typer.Option("--ask-key", help="Type the callers' key in.")]
+_Key = Annotated[str | None, typer.Option("--api-key", hidden=True)]
+_MaxQueue = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        metavar="N",
+        show_default=False,
+        help="Requests that may wait, per endpoint (2000); more get 429.",
+    ),
+]
+_AllowUrl = Annotated[
     list[str] | None,
     typer.Option(
-        help="Where endpoints may be created, such as https://*.example.com or 10.0.0.5:8080; "
-        "repeatable, beside the default: Hugging Face's hosts and this machine."
+        metavar="URL",
+        help="Where else endpoints may be created, such as https://*.example.com or "
+        "10.0.0.5:8080; repeatable. Always: Hugging Face's hosts, this machine.",
     ),
 ]
-EnvironmentKeys = Annotated[
+_EnvironmentKeys = Annotated[
     bool,
-    typer.Option(
-        "--environment-keys", help="Let callers use HF_TOKEN and other keys of this process."
-    ),
+    typer.Option("--environment-keys", help="Let callers use HF_TOKEN and other keys set here."),
 ]
-
-Replicas = Annotated[
+_Replicas = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help=f"With ${REDIS_VARIABLE}, where replicas share their limits: how many there are, so "
-        "that each goes on with its part while Redis is away. Else requests fail then.",
+        metavar="N",
+        show_default=False,
+        help=f"How many share the limits in ${REDIS_VARIABLE}: each goes on with its part "
+        "while Redis is away. Else requests fail then.",
     ),
+]
+_AccessLog = Annotated[
+    bool, typer.Option("--access-log/--no-access-log", help="One line of JSON per request.")
+]
+_AnyPort = Annotated[
+    int,
+    typer.Option(min=0, max=65535, metavar="N", show_default=False, help="Default: a free one."),
+]
+_ModelDir = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Holds model.onnx and tokenizer.json."),
+]
+_Threads = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", show_default=False, help="Default: one per processor."),
 ]
 
 
 def serve(  # noqa: PLR0913 - the options
-    database: Database = None,
-    host: Annotated[str, typer.Option(help="An address of this machine.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 9200,
-    api_key: Annotated[
-        str | None, typer.Option(help="The callers' key itself; a file or the variable is safer.")
-    ] = None,
-    api_key_file: KeyFile = None,
+    database: _Database = None,
+    host: _Host = "127.0.0.1",
+    port: _Port = 9200,
     *,
-    ask_key: Annotated[bool, typer.Option("--ask-key", help="Type the callers' key in.")] = False,
-    max_queue: Annotated[
-        int, typer.Option(min=1, help="Requests that may wait, per endpoint; more get 429.")
-    ] = 2000,
-    allow_url: AllowUrl = None,
-    environment_keys: EnvironmentKeys = False,
-    replicas: Replicas = None,
-    access_log: Annotated[bool, typer.Option(help="One line of JSON per request.")] = True,
+    api_key_file: _KeyFile = None,
+    ask_key: _AskKey = False,
+    api_key: _Key = None,
+    max_queue: _MaxQueue = 2000,
+    allow_url: _AllowUrl = None,
+    environment_keys: _EnvironmentKeys = False,
+    replicas: _Replicas = None,
+    access_log: _AccessLog = True,
 ) -> None:
-    """Serve endpoints over HTTP: Elastic's inference API and OpenAI's embeddings API."""
-    with _errors_in_words():
+    """Serve endpoints as Elastic's inference API and OpenAI's embeddings API.
+
+    hf-endpoint serve --database endpoints.db --port 9200
+    """
+    if api_key is not None:
+        refuse_key("--api-key", f"--api-key-file FILE, --ask-key, or the variable {KEY_VARIABLE}")
+    with errors_in_words():
         # Imported here, so that other commands do without the gateway's extra.
         from langchain_hf_endpoint import InferenceEndpoints, gateway  # noqa: PLC0415
 
         _log_to_stderr(with_access=access_log)
-        key = find_key(KEY_VARIABLE, api_key, api_key_file, ask=ask_key)
+        key = find_key(KEY_VARIABLE, api_key_file, ask=ask_key)
         with InferenceEndpoints(database) as endpoints:
             gateway.serve(
                 endpoints,
@@ -85,22 +125,19 @@ def serve(  # noqa: PLR0913 - the options
                 max_queue=max_queue,
                 allow_urls=(*gateway.DEFAULT_ALLOWED_URLS, *(allow_url or ())),
                 environment_keys=environment_keys,
-                redis_url=find_key(REDIS_VARIABLE, None, None, ask=False),
+                redis_url=find_key(REDIS_VARIABLE, None, ask=False),
                 replicas=replicas,
             )
 
 
-def local(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: a free one.")] = 0,
-    model_dir: Annotated[
-        Path | None, typer.Option(help="A folder with model.onnx and tokenizer.json.")
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Default: one per processor.")] = None,
-) -> None:
-    """Serve a small embedding model on this machine, in the protocol of TEI."""
+def local(port: _AnyPort = 0, model_dir: _ModelDir = None, threads: _Threads = None) -> None:
+    """Serve a small embedding model on this machine, in the protocol of TEI.
+
+    hf-endpoint local --port 8080
+    """
     from langchain_hf_endpoint.local.__main__ import serve as serve_model  # noqa: PLC0415
 
-    with _errors_in_words():
+    with errors_in_words():
         serve_model(port=port, model_dir=model_dir, threads=threads)
 
 
@@ -117,13 +154,3 @@ def _log_to_stderr(*, with_access: bool) -> None:
 def _say(words: str) -> None:
     sys.stdout.write(f"{words}\n")
     sys.stdout.flush()
-
-
-@contextmanager
-def _errors_in_words() -> Iterator[None]:
-    """Say what is wrong without a traceback, and end with status 1."""
-    try:
-        yield
-    except HFEndpointError as error:
-        sys.stderr.write(f"{error}\n")
-        raise typer.Exit(1) from None

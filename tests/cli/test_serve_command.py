@@ -55,11 +55,14 @@ def test_the_key_comes_from_the_environment_a_file_or_a_prompt(served, tmp_path,
     assert "of-the-prompt" not in shown.output
 
 
-def test_a_key_on_the_command_line_is_taken_with_a_word_of_warning(served):
+def test_a_key_on_the_command_line_is_not_taken_and_not_repeated(served):
     shown = run("serve", "--api-key", KEY)
-    assert (shown.exit_code, key_of(served)) == (0, KEY)
-    assert "--api-key-file" in shown.stderr
+    assert shown.exit_code == 2
+    for instead in ("--api-key-file", "--ask-key", "HF_ENDPOINT_GATEWAY_KEY"):
+        assert instead in shown.stderr
     assert KEY not in shown.output
+    assert not served
+    assert "--api-key " not in run("serve", "--help").output
 
 
 @pytest.mark.parametrize("content", ["", " \n", None])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
+from langchain_hf_endpoint._version import __version__
 from langchain_hf_endpoint.cli.check import EPILOG as CHECK_EPILOG
 from langchain_hf_endpoint.cli.check import check
 from langchain_hf_endpoint.cli.chunk import chunk
@@ -33,7 +36,6 @@ class _Command(TyperCommand):
 
 app = typer.Typer(
     name="hf-endpoint",
-    help="Embed text through Hugging Face inference endpoints.",
     no_args_is_help=True,
     # Plain help: a command's options fit a screen.
     rich_markup_mode=None,
@@ -41,13 +43,36 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
 )
-app.command(cls=_Command, epilog=EPILOG)(put)
-app.command(cls=_Command, epilog=EPILOG)(get)
-app.command("list", cls=_Command, epilog=EPILOG)(list_)
-app.command(cls=_Command, epilog=EPILOG)(update)
-app.command(cls=_Command, epilog=EPILOG)(delete)
-app.command(cls=_Command, epilog=CHECK_EPILOG)(check)
-app.command(cls=_Command, epilog=EPILOG)(chunk)
-app.command(cls=_Command, epilog=EMBED_EPILOG)(embed)
-app.command(cls=_Command, epilog=EPILOG)(serve)
-app.command(cls=_Command, epilog=EPILOG)(local)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"hf-endpoint {__version__}\n")
+        raise typer.Exit
+
+
+_Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_say_version, is_eager=True, help="Show it and exit."),
+]
+
+
+@app.callback()
+def _common(*, version: _Version = False) -> None:
+    """Embed text through Hugging Face inference endpoints.
+
+    hf-endpoint check http://127.0.0.1:8080 book.txt
+    """
+
+
+_add = partial(app.command, cls=_Command, epilog=EPILOG)
+_add(short_help="Keep an endpoint under a name.")(put)
+_add()(get)
+_add("list")(list_)
+_add(short_help="Change how an endpoint is used.")(update)
+_add(short_help="Delete an endpoint and its key.")(delete)
+_add(short_help="Say what an endpoint is, and what may go wrong.", epilog=CHECK_EPILOG)(check)
+_add(short_help="Show how files are cut; nothing is sent.")(chunk)
+_add(short_help="Embed files into a file of vectors.", epilog=EMBED_EPILOG)(embed)
+_add(short_help="Serve endpoints as Elastic's and OpenAI's APIs.")(serve)
+_add(short_help="Serve a small model on this machine.")(local)

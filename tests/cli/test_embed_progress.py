@@ -1,0 +1,153 @@
+"""What `hf-endpoint embed` shows while it runs, and how much memory it takes."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+from commands import run
+from rich.console import Console
+from tei_double import Scripted
+
+from langchain_hf_endpoint._ingest import Tally
+from langchain_hf_endpoint._steps import Waiting
+from langchain_hf_endpoint.cli.progress import picture, shown, words
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def tally(clock) -> Tally:
+    return Tally(clock)
+
+
+def drawn(tally: Tally) -> str:
+    console = Console(file=io.StringIO(), width=100)
+    console.print(picture(tally))
+    return console.file.getvalue()
+
+
+def test_rate_and_time_left(tally, clock):
+    tally.read(0.25)
+    tally.planned(500)
+    tally.done(200)
+    clock.now += 10
+    # A quarter of the input is 500 chunks: 2000 in all, 1800 to go, 20 a second.
+    assert tally.rate() == 20
+    assert tally.seconds_left() == 90
+    assert words(tally) == "200 of 500 chunks · 20/s · 1:30 left"
+    assert "10%" in drawn(tally)
+
+
+def test_hours_are_told_as_such(tally, clock):
+    tally.read(0.5)
+    tally.planned(5000)
+    tally.done(1000)
+    clock.now += 1000
+    assert "2:30:00 left" in words(tally)
+
+
+def test_of_standard_input_no_end_is_known(tally, clock):
+    tally.read(None)
+    tally.planned(10)
+    tally.done(10)
+    clock.now += 1
+    assert "left" not in words(tally)
+    assert "%" not in drawn(tally)
+
+
+def test_what_is_waited_for_is_said_while_it_is(tally, clock):
+    tally.waits(Waiting.LIMITER, 8)
+    assert "waiting for the rate limit, 8 s" in words(tally)
+    clock.now += 5
+    assert "waiting for the rate limit, 3 s" in words(tally)
+    clock.now += 5
+    assert "waiting" not in words(tally)
+    assert "8 s at the rate limit" in words(tally)
+
+
+def test_waits_at_the_same_time_count_once(tally, clock):
+    for _ in range(10):
+        tally.waits(Waiting.LIMITER, 4)
+    clock.now += 5
+    assert tally.counts().limited == 4
+
+
+def test_retries_are_counted_with_their_reason(tally):
+    tally.waits(Waiting.RETRY, 0.1)
+    tally.waits(Waiting.REFUSED, 2)
+    tally.waits(Waiting.COLD_START, 30)
+    counts = tally.counts()
+    assert (counts.retries, counts.refusals) == (3, 1)
+    assert "3 retries" in words(tally)
+    assert "waiting for the endpoint to start, 30 s" in words(tally)
+
+
+def test_a_terminal_gets_live_lines_and_keeps_none(tally):
+    tally.planned(10)
+    tally.done(4)
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=80)
+    with shown(tally, console):
+        pass
+    assert "4 of 10 chunks" in file.getvalue()
+    assert file.getvalue().endswith(("\x1b[2K", "\x1b[?25h"))
+
+
+def test_known_vectors_are_said_apart(tally):
+    tally.found()
+    assert "1 known" in words(tally)
+
+
+def test_the_summary_tells_of_retries(tei_double, tmp_path):
+    file = tmp_path / "x.jsonl"
+    file.write_text("\n".join(json.dumps({"text": f"Text {n}."}) for n in range(100)))
+    tei_double.script(Scripted(status=503, headers={"retry-after": "0"}, times=2))
+    done = run("embed", file, "-e", tei_double.url, "-o", tmp_path / "out.npy", "--json")
+    assert json.loads(done.stdout)["retries"] == 2
+
+
+MEASURED = """
+import resource, sys
+from langchain_hf_endpoint.cli import main
+try:
+    main()
+finally:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes there")
+def test_memory_does_not_grow_with_the_input(tei_double, tmp_path):
+    peaks = []
+    for count in (500, 5_000):
+        source = tmp_path / "in.jsonl"
+        with source.open("w") as file:
+            for number in range(count):
+                file.write(json.dumps({"text": f"Text number {number}. " + "word " * 240}) + "\n")
+        command = [sys.executable, "-c", MEASURED, "embed", str(source), "-e", tei_double.url]
+        done = subprocess.run(
+            [*command, "-o", str(tmp_path / f"{count}.npy")],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        peaks.append(int(done.stderr.split()[-1]))
+    # Those 4,500 more are 5.4 MB of text and 6.9 MB of vectors.
+    assert peaks[1] - peaks[0] < 6_000, peaks

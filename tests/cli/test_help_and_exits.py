@@ -1,0 +1,120 @@
+"""What every command has in common: help on one screen, completion, exit statuses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+import typer
+from commands import run
+
+from langchain_hf_endpoint import __version__
+from langchain_hf_endpoint.cli.app import app
+from langchain_hf_endpoint.cli.exits import errors_in_words
+from langchain_hf_endpoint.errors import (
+    AuthenticationError,
+    HFEndpointError,
+    SettingsError,
+    TransportError,
+)
+
+COMMANDS = ["put", "get", "list", "update", "delete", "check", "chunk", "embed", "serve", "local"]
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_fits_a_screen_and_has_an_example(command):
+    shown = run(*filter(None, [command]), "--help")
+    assert shown.exit_code == 0
+    lines = shown.stdout.splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith(f"  hf-endpoint {command}".rstrip()) for line in lines)
+    if command:
+        assert "Exit status: 0" in shown.stdout
+    else:
+        assert all(name in shown.stdout for name in COMMANDS)
+        assert "..." not in shown.stdout.partition("Commands:")[2]
+
+
+def test_no_command_takes_a_key_itself():
+    for command in typer.main.get_command(app).commands.values():
+        for option in command.params:
+            if "key" in option.name and not option.hidden:
+                assert option.name in ("key", "api_key_file", "ask_key", "environment_keys")
+
+
+def test_without_a_command_there_is_help():
+    shown = run()
+    assert "Commands:" in shown.output
+
+
+def test_the_version():
+    assert run("--version").stdout == f"hf-endpoint {__version__}\n"
+
+
+AS_INSTALLED = "from langchain_hf_endpoint.cli.app import app; app(prog_name='hf-endpoint')"
+
+
+def complete(words: str, place: int) -> list[str]:
+    """What bash would offer, from the script that `--show-completion` prints."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from langchain_hf_endpoint.cli.app import app; app(prog_name='hf-endpoint')",
+        ],
+        env={
+            **os.environ,
+            "_HF_ENDPOINT_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(place),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.split()
+
+
+def test_the_shell_completes_commands_and_options():
+    assert complete("hf-endpoint ch", 1) == ["check", "chunk"]
+    assert "--text-column" in complete("hf-endpoint embed --t", 2)
+
+
+ENDS = [
+    (None, 0),
+    (SettingsError(("url", "is wrong")), 1),
+    (HFEndpointError("a package is not here"), 1),
+    (AuthenticationError("no", host="a", attempts=1), 4),
+    (TransportError("no reply", host="a", attempts=3), 4),
+    (KeyboardInterrupt(), 130),
+]
+
+
+@pytest.mark.parametrize(("error", "status"), ENDS, ids=[type(end[0]).__name__ for end in ENDS])
+def test_the_status_says_whose_fault_it_is(error, status, capsys):
+    try:
+        with errors_in_words():
+            if error is not None:
+                raise error
+        ended = 0
+    except typer.Exit as end:
+        ended = end.exit_code
+    assert ended == status
+    assert bool(capsys.readouterr().err) == (status > 0)
+
+
+def test_a_wrong_command_line_is_2():
+    assert run("embed").exit_code == 2
+    assert run("no-such-command").exit_code == 2
+
+
+def test_a_reader_that_leaves_ends_it_quietly(tmp_path):
+    file = tmp_path / "long.txt"
+    file.write_text("A sentence of a long text. " * 4_000)
+    command = f"{sys.executable} -m langchain_hf_endpoint.cli chunk {file} --json | head -c 100"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert len(done.stdout) == 100
+    assert done.stderr == ""

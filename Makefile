@@ -4,10 +4,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench clean
+.PHONY: help demo test lint docs bench chaos test-stores test-engines test-lowest audit clean
 
 help:  ## say what there is to make
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(VENV)/demo.stamp  ## embed a book on the embedded default and ask it five questions
 	$(BIN)/python examples/quickstart.py
@@ -25,13 +25,26 @@ docs: $(VENV)-docs/stamp  ## build the documentation site into site/, every warn
 	$(VENV)-docs/bin/python docs/figures/draw_grants.py
 	$(VENV)-docs/bin/zensical build --clean --strict
 
-bench: $(VENV)/dev.stamp  ## measure against a bare client, LangChain's limiter and NLTK
-	$(BIN)/python benchmarks/throughput.py
-	$(BIN)/python benchmarks/limiter.py
-	$(BIN)/python benchmarks/chunking.py
+bench: $(VENV)-bench/stamp  ## measure against bare clients and peers: benchmarks/RESULTS.md, 14 minutes
+	$(VENV)-bench/bin/python -m benchmarks $(ARGS)
+
+chaos: $(VENV)/dev.stamp  ## run N scenarios of faults from seed SEED on: make chaos N=100000 SEED=1
+	$(BIN)/python -m pytest tests/chaos --scenarios $(or $(N),20000) --first-seed $(or $(SEED),1)
+
+test-stores: $(VENV)-stores/stamp  ## run the tests with vector stores, LangChain, LangGraph, LlamaIndex
+	$(VENV)-stores/bin/python -m pytest tests/stores
+
+test-engines: $(VENV)-engines/stamp  ## run the examples for Ray, Dask, Spark (needs Java) and Beam
+	$(VENV)-engines/bin/python -m pytest tests/cluster
+
+test-lowest: $(VENV)-lowest/stamp  ## run the tests with the oldest versions that are allowed
+	$(VENV)-lowest/bin/python -m pytest -n 3 --dist worksteal
+
+audit: $(VENV)-audit/stamp  ## look the dependencies up among the known vulnerabilities
+	$(VENV)-audit/bin/pip-audit --local --skip-editable
 
 clean:  ## remove what was built
-	rm -rf $(VENV) $(VENV)-* dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-* dist build site .benchmarks .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -45,8 +58,16 @@ $(VENV)/dev.stamp: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[local]' --group dev
 	@touch $@
 
-$(VENV)-docs/stamp: pyproject.toml
-	$(PYTHON) -m venv $(VENV)-docs
-	$(VENV)-docs/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(VENV)-docs/bin/python -m pip install --quiet --editable . --group docs
+# Environments of their own, each with what its name asks for.
+$(VENV)-audit/stamp:   WANTED := --editable '.[cli,fast,gateway,local,parquet,redis,testing]' pip-audit
+$(VENV)-bench/stamp:   WANTED := --editable '.[cli,gateway,local]' --group bench
+$(VENV)-docs/stamp:    WANTED := --editable . --group docs
+$(VENV)-engines/stamp: WANTED := --editable '.[local,ray,redis]' --group test --group engines
+$(VENV)-lowest/stamp:  WANTED := --editable '.[local]' --group test --resolution lowest-direct
+$(VENV)-stores/stamp:  WANTED := --editable '.[cli,gateway,llama-index,local]' --group stores
+
+$(VENV)-%/stamp: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-$*
+	$(VENV)-$*/bin/python -m pip install --quiet uv
+	$(VENV)-$*/bin/uv pip install --quiet --python $(VENV)-$* $(WANTED)
 	@touch $@

@@ -10,18 +10,21 @@ from benchmarks import plots, report
 from benchmarks.records import Scale, saved, say
 
 TOPICS = ("imports", "chunking", "limiting", "queries", "memory", "capacity", "throughput")
+ON_REQUEST = ("linearity",)
+"""Measured where they are named only: they take minutes by themselves."""
 
 
 def main() -> None:
     """The command line."""
+    known = (*TOPICS, *ON_REQUEST)
     options = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    options.add_argument("topics", nargs="*", metavar="TOPIC", help=", ".join(TOPICS))
+    options.add_argument("topics", nargs="*", metavar="TOPIC", help=", ".join(known))
     options.add_argument("--quick", action="store_true", help="a minute or two; says little")
     options.add_argument("--runs", type=int, help="rounds (5, or 1 with --quick)")
     options.add_argument("--report", action="store_true", help="only write what was measured")
     chosen = options.parse_args()
-    if unknown := set(chosen.topics) - set(TOPICS):
-        options.error(f"no topic: {', '.join(sorted(unknown))}; there are {', '.join(TOPICS)}")
+    if unknown := set(chosen.topics) - set(known):
+        options.error(f"no topic: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     scale = Scale(chosen.quick, chosen.runs or (1 if chosen.quick else 5))
     for name in () if chosen.report else chosen.topics or TOPICS:
         begin = time.monotonic()
@@ -29,7 +32,7 @@ def main() -> None:
         topic.seconds = time.monotonic() - begin
         topic.save()
         say(f"{name}: {topic.seconds:.0f} s")
-    topics = {name: topic for name in TOPICS if (topic := saved(name))}
+    topics = {name: topic for name in known if (topic := saved(name))}
     plots.draw(topics)
     say(f"written: {report.write(topics, scale.runs)}")
 

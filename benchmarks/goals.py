@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks import capacity, chunking, imports, limiting, memory, queries, throughput
+from benchmarks import (
+    capacity,
+    chunking,
+    imports,
+    limiting,
+    linearity,
+    memory,
+    queries,
+    throughput,
+)
 from benchmarks.clients import CLIENTS
 
 if TYPE_CHECKING:
@@ -90,6 +99,7 @@ def all_goals(topics: Mapping[str, Topic]) -> list[Goal]:
         capacity.NAME: _of_capacity,
         throughput.NAME: _of_throughput,
         chunking.NAME: _of_chunking,
+        linearity.NAME: _of_linearity,
         limiting.NAME: _of_limiting,
         queries.NAME: _of_queries,
         memory.NAME: _of_memory,
@@ -182,6 +192,12 @@ def _of_chunking(topic: Topic) -> list[Goal]:
             " MB/s",
         ),
     ]
+
+
+def _of_linearity(topic: Topic) -> list[Goal]:
+    grown = [(f"{row.subject}, {row.setting}", linearity.growth(row.figures)) for row in topic.rows]
+    what = "hostile text: time per MB at 50 MB against 1 MB"
+    return [_at_most(what, _LINEAR, _worst(grown, most=True), " x")]
 
 
 def _of_limiting(topic: Topic) -> list[Goal]:

@@ -1,30 +1,30 @@
 """Whether chunking takes time in proportion to the text, for texts that nobody would write.
 
-    python benchmarks/linearity.py [--sizes 1 10 50] [--json FILE] [--only WORD]
-
-Prints processor seconds per MB (a million characters) of every kind of text, for the strategies
-sentence and word, and how the largest size compares to the smallest: 1.0 is flat. The kind "book"
-is prose, for comparison. The largest texts need up to 3 GB.
-
-The JSON file holds ``{"sizes_mb": [1, 10, 50], "rows": [{"kind": "initials", "strategy":
-"sentence", "seconds_per_mb": [0.3, 0.3, 0.3], "ratio": 1.0, "chunks": 200803}, …]}``; `chunks` are
-those of the largest text.
+Processor seconds per MB (a million characters) of one text of each kind. The kind "book" is prose,
+for comparison.
 """
 
 from __future__ import annotations
 
-import argparse
 import gc
-import json
-import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint.chunking import chunk
+from benchmarks.children import Child, Cost
+from benchmarks.records import Topic, say
 
-BOOK = Path(__file__).parents[1] / "examples/data/alice_in_wonderland.txt"
-EVERY_BLANK = "".join(f"w{chr(code)}" for code in range(0x3001) if chr(code).isspace())
-UNITS = {
-    "book": BOOK.read_text("utf-8"),
+if TYPE_CHECKING:
+    from benchmarks.children import Record
+    from benchmarks.records import Scale
+
+NAME = "linearity"
+STRATEGIES = ("sentence", "word")
+SIZES = (1, 10, 50)
+"""MB."""
+_BOOK = Path(__file__).parents[1] / "examples/data/alice_in_wonderland.txt"
+_EVERY_BLANK = "".join(f"w{chr(code)}" for code in range(0x3001) if chr(code).isspace())
+KINDS = {
+    "book": _BOOK.read_text("utf-8"),
     "words": "word ",
     "one word": "a",
     "full stops in a row": ".",
@@ -38,7 +38,7 @@ UNITS = {
     "quotes": '." ',
     "brackets": "[.",
     "no-break spaces": "Hi.\xa0",
-    "every blank": EVERY_BLANK,
+    "every blank": _EVERY_BLANK,
     "separators": "Hi.\x1c",
     "lone surrogates": "\ud800. ",
     "NUL": "\x00. ",
@@ -48,46 +48,41 @@ UNITS = {
     "right to left": "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd. ",
     "Chinese": "\u4e2d\u6587\u53e5\u5b50\u3002",
 }
-TINY = "tiny texts"
+_TINY = "tiny texts"
 
 
-def seconds(kind: str, size: float, strategy: str) -> tuple[float, int]:
-    """Processor time for so many MB, and how many chunks there were."""
-    characters = int(size * 1_000_000)
-    if kind == TINY:
+def run(kind: str, strategy: str, size: int) -> Record:
+    """In the child: cut a text of so many MB once."""
+    from langchain_hf_endpoint.chunking import chunk
+
+    characters = size * 1_000_000
+    if kind == _TINY:
         texts = ["Tiny text."] * (characters // 10)
     else:
-        unit = UNITS[kind]
+        unit = KINDS[kind]
         texts = [(unit * (characters // len(unit) + 1))[:characters]]
     settings = {"strategy": strategy}
+    chunk("Warm up. " * 300, settings)
     gc.collect()
-    begun = time.process_time()
-    count = sum(len(chunk(text, settings)) for text in texts)
-    return time.process_time() - begun, count
+    with Cost() as cost:
+        count = sum(len(chunk(text, settings)) for text in texts)
+    return {f"{size} MB": cost.cpu_seconds / size, "chunks": count}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--sizes", type=float, nargs="+", default=[1, 10, 50], metavar="MB")
-    parser.add_argument("--only", default="", help="kinds whose name holds this")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    arguments = parser.parse_args()
-    chunk("Warm up. " * 300)
-    rows = []
-    print(f"{'kind':24}{'strategy':10}" + "".join(f"{size:>9g} MB" for size in arguments.sizes))
-    for kind in (name for name in [*UNITS, TINY] if arguments.only in name):
-        for strategy in ("sentence", "word"):
-            measured = [seconds(kind, size, strategy) for size in arguments.sizes]
-            pairs = zip(measured, arguments.sizes, strict=True)
-            per_mb = [taken / size for (taken, _), size in pairs]
-            ratio = per_mb[-1] / per_mb[0]
-            shown = "".join(f"{one:10.4f} s" for one in per_mb)
-            print(f"{kind:24}{strategy:10}{shown}   x {ratio:.2f}", flush=True)
-            row = {"kind": kind, "strategy": strategy, "seconds_per_mb": per_mb, "ratio": ratio}
-            rows.append({**row, "chunks": measured[-1][1]})
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"sizes_mb": arguments.sizes, "rows": rows}, indent=1))
+def measure(scale: Scale) -> Topic:
+    """Once each: the sizes are far enough apart."""
+    topic = Topic(NAME)
+    with Child("benchmarks.linearity:run", "linearity") as child:
+        for kind in [*KINDS, _TINY]:
+            say(f"linearity: {kind}")
+            for strategy in STRATEGIES:
+                for size in SIZES[: scale.of(3, 2)]:
+                    record = child.call(patience=120, kind=kind, strategy=strategy, size=size)
+                    topic.row(kind, strategy).add(record)
+    return topic
 
 
-if __name__ == "__main__":
-    main()
+def growth(figures: dict[str, list[float]]) -> float:
+    """Time per MB of the largest text against that of the smallest: 1 is flat."""
+    per_mb = [figures[f"{size} MB"][0] for size in SIZES if f"{size} MB" in figures]
+    return per_mb[-1] / per_mb[0] if per_mb else float("nan")

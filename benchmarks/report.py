@@ -54,7 +54,8 @@ def write(topics: Mapping[str, Topic], runs: int) -> Path:
     parts = [_HEAD.format(runs=runs), _machine(topics), "\n## Goals\n", _goals(topics)]
     for name, (title, make) in TABLES.items():
         if name in topics:
-            pictures = "".join(f"\n![{title}](plots/{file})\n" for file in PICTURES[name])
+            files = PICTURES.get(name, ())
+            pictures = "".join(f"\n![{title}](plots/{file})\n" for file in files)
             parts += [f"\n## {title}\n", make(topics[name]), pictures]
     RESULTS.write_text("\n".join(parts), encoding="utf-8")
     return RESULTS

@@ -5,7 +5,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from benchmarks import capacity, chunking, imports, limiting, memory, queries, throughput
+from benchmarks import (
+    capacity,
+    chunking,
+    imports,
+    limiting,
+    linearity,
+    memory,
+    queries,
+    throughput,
+)
 from benchmarks.clients import CLIENTS
 
 if TYPE_CHECKING:
@@ -143,6 +152,23 @@ def _characters(size: int) -> str:
     return f"{size // 1_000_000} MB" if size >= 1_000_000 else f"{size // 1_000} kB"
 
 
+def of_linearity(topic: Topic) -> str:
+    """One row for each kind of text and each strategy."""
+    sizes = [f"{size} MB" for size in linearity.SIZES]
+    rows = [
+        [
+            f"{row.subject}, {row.setting}",
+            *(figure(row, size, ".4f") for size in sizes),
+            f"{linearity.growth(row.figures):.2f}",
+            f"{max(row.figures['chunks']):,.0f}",
+        ]
+        for row in topic.rows
+        if row.figures
+    ]
+    heads = ("text, strategy", *(f"s/MB at {size}" for size in sizes), "last to first", "chunks")
+    return f"{linearity.__doc__}\n{table(heads, rows)}" + _errors(topic.rows)
+
+
 def of_limiting(topic: Topic) -> str:
     """One row for each limiter, for each limit."""
     text = limiting.__doc__.split("\n\n", 1)[1]
@@ -227,6 +253,7 @@ TABLES: dict[str, tuple[str, Callable[[Topic], str]]] = {
     throughput.NAME: ("Throughput and the client's cost", of_throughput),
     capacity.NAME: ("Share of the server's capacity", of_capacity),
     chunking.NAME: ("Chunking", of_chunking),
+    linearity.NAME: ("Chunking of hostile text", of_linearity),
     limiting.NAME: ("Limiters", of_limiting),
     queries.NAME: ("Queries during an ingestion", of_queries),
     memory.NAME: ("Memory", of_memory),

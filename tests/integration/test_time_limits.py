@@ -47,7 +47,8 @@ def dripping(first: bytes):
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
-            await asyncio.sleep(0)  # for the aborted connections
+            for _ in range(5):  # turns for the aborted connections, those just accepted too
+                await asyncio.sleep(0)
             loop.stop()
 
         asyncio.run_coroutine_threadsafe(stop(), loop)

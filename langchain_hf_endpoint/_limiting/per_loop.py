@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -24,7 +25,8 @@ class Closable(Protocol):
 T = TypeVar("T", bound=Closable)
 
 
-class _Held(NamedTuple, Generic[T]):
+@dataclass(frozen=True, slots=True)
+class _Held(Generic[T]):  # a named tuple cannot be generic in Python 3.10
     one: T
     closer: AsyncGenerator[None, None]
 

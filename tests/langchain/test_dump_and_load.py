@@ -1,5 +1,6 @@
 """`dumps` and `loads` of LangChain: the embeddings come back, the key only when it is given."""
 
+import inspect
 import json
 import pickle
 import warnings
@@ -34,11 +35,12 @@ def _no_token_of_the_environment(monkeypatch):
 
 
 def reloaded(written, embeddings_class=HFEndpointEmbeddings, **options):
+    if "allowed_objects" in inspect.signature(loads).parameters:  # from langchain-core 1.2.5 on
+        options["allowed_objects"] = [embeddings_class]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", LangChainBetaWarning)
         return loads(
             written,
-            allowed_objects=[embeddings_class],
             valid_namespaces=[embeddings_class.lc_id()[0]],
             **options,
         )

@@ -1,4 +1,4 @@
-"""What must not grow: descriptors over thousands of calls, memory and look-ahead over a long stream.
+"""What must not grow: descriptors over many calls, memory and look-ahead over a long stream.
 
 ``benchmarks/memory.py`` has the stream of a million texts.
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import time
 import tracemalloc
 from contextlib import aclosing, closing
+from pathlib import Path
 
 import pytest
 
@@ -36,13 +36,15 @@ def embeddings(server):
 
 # Descriptors
 
+DESCRIPTORS = Path("/proc/self/fd")
+
 
 def _descriptors():
     gc.collect()
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(DESCRIPTORS.iterdir()))
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts in /proc")
+@pytest.mark.skipif(not DESCRIPTORS.is_dir(), reason="counts in /proc")
 def test_descriptors_stay_constant_over_ten_thousand_calls(server, embeddings):
     """Sync and async by turns, in one loop and in a hundred that come and go."""
 

@@ -227,6 +227,10 @@ class _Connection(asyncio.Protocol):
         return self._replied is not None and not self._replied.done()
 
     def _take(self, data: bytes) -> None:
+        if not data and self._peer.their_state is h11.SEND_RESPONSE:
+            text = "Server disconnected without sending a response."
+            self._fail(httpcore.RemoteProtocolError(text))
+            return
         try:
             self._peer.receive_data(data)
             self._read()

@@ -60,10 +60,7 @@ def mishap(error: Exception, *, connected: bool) -> Failure:
             return too_much()
         if isinstance(root, NoClientError):
             return Failure(Cause.UNREACHABLE, str(root)[:300], connected=False)
-        if isinstance(root, ssl.SSLCertVerificationError):
-            text = f"the server's certificate is not accepted: {root.verify_message}"
-            return Failure(Cause.UNREACHABLE, text, connected=False)
-        if isinstance(root, ssl.SSLError) and (refusal := _REFUSALS.get(str(root.reason))):
+        if isinstance(root, ssl.SSLError) and (refusal := _refusal(root)):
             return Failure(Cause.UNREACHABLE, refusal, connected=False)
         if isinstance(root, socket.gaierror) and root.errno == socket.EAI_NONAME:
             return Failure(Cause.UNREACHABLE, "the host is unknown", connected=False)
@@ -85,6 +82,13 @@ _REFUSALS = {
     "TLSV1_ALERT_UNKNOWN_CA": _WRONG_CLIENT_CERTIFICATE,
 }
 """OpenSSL's names for what a server may say in a handshake. Trying again is of no use."""
+
+
+def _refusal(error: ssl.SSLError) -> str | None:
+    """What a handshake failed for; aiohttp's own classes of these errors leave it to the cause."""
+    if message := getattr(error, "verify_message", None):
+        return f"the server's certificate is not accepted: {message}"
+    return _REFUSALS.get(str(getattr(error, "reason", None)))
 
 
 def _chain(error: BaseException) -> list[BaseException]:

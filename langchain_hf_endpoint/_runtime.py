@@ -14,6 +14,7 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from langchain_hf_endpoint._learned import Learned
+from langchain_hf_endpoint._tls import edition
 from langchain_hf_endpoint._transport import AsyncTransport, SyncTransport, fast_transport
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint._window import Window
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import httpx
     from pydantic import SecretStr
 
+    from langchain_hf_endpoint._tls import Edition
     from langchain_hf_endpoint._transport import AnyAsyncTransport
     from langchain_hf_endpoint.settings import ServiceSettings
     from langchain_hf_endpoint.tls_settings import TlsSettings
@@ -33,10 +35,11 @@ _logger = logging.getLogger("langchain_hf_endpoint")
 
 
 class _Way(NamedTuple):
-    """What tells the connections of one loop apart."""
+    """What tells the connections of one loop, or of all threads, apart."""
 
     transport: str
     tls: TlsSettings | None
+    edition: Edition
 
 
 class _HeldTransports(NamedTuple):
@@ -62,7 +65,7 @@ class Runtime:
         self.window = Window()
         self._key = key
         self._lock = threading.Lock()
-        self._sync: dict[TlsSettings | None, SyncTransport] = {}
+        self._sync: dict[_Way, SyncTransport] = {}
         self._of_loop: dict[asyncio.AbstractEventLoop, _HeldTransports] = {}
         self._agreed: set[int] = {requests_per_minute}
 
@@ -114,9 +117,10 @@ class Runtime:
         if client is not None:
             return SyncTransport(self.url, self._key, None, client)
         with self._lock:
-            if service.tls not in self._sync:
-                self._sync[service.tls] = SyncTransport(self.url, self._key, service.tls)
-            return self._sync[service.tls]
+            way = _Way("httpx", service.tls, edition(service.tls))
+            if way not in self._sync:
+                self._sync[way] = SyncTransport(self.url, self._key, service.tls)
+            return self._sync[way]
 
     async def async_transport(
         self, service: ServiceSettings, client: httpx.AsyncClient | None = None
@@ -129,7 +133,7 @@ class Runtime:
         if client is not None:
             return AsyncTransport(self.url, self._key, None, client)
         loop = asyncio.get_running_loop()
-        way = _Way(service.transport, service.tls)
+        way = _Way(service.transport, service.tls, edition(service.tls))
         with self._lock:
             for old in [old for old in self._of_loop if old.is_closed()]:
                 del self._of_loop[old]

@@ -10,7 +10,7 @@ import os
 import ssl
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import httpx
 
@@ -18,6 +18,8 @@ from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint.tls_settings import TlsSettings
+
+Edition: TypeAlias = "tuple[tuple[int, int] | None, ...]"
 
 
 def tls_context(tls: TlsSettings | None) -> ssl.SSLContext:
@@ -29,8 +31,14 @@ def tls_context(tls: TlsSettings | None) -> ssl.SSLContext:
     """
     if tls is None:
         return _of_environment(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-    ours = tuple(_stamp(name) for name in (tls.ca_file, tls.certificate_file, tls.key_file))
-    return _of_files(tls, ours)
+    return _of_files(tls, edition(tls))
+
+
+def edition(tls: TlsSettings | None) -> Edition:
+    """What changes when a file of the settings does: connections are then made anew."""
+    if tls is None:
+        return ()
+    return tuple(_stamp(name) for name in (tls.ca_file, tls.certificate_file, tls.key_file))
 
 
 @lru_cache(maxsize=4)
@@ -39,7 +47,7 @@ def _of_environment(_file: str | None, _folder: str | None) -> ssl.SSLContext:
 
 
 @lru_cache(maxsize=8)
-def _of_files(tls: TlsSettings, _stamps: tuple[object, ...]) -> ssl.SSLContext:
+def _of_files(tls: TlsSettings, _edition: Edition) -> ssl.SSLContext:
     """Anew where a file changed: certificates are renewed under a process that goes on."""
     if tls.ca_file is None:
         context = httpx.create_ssl_context()
@@ -65,7 +73,7 @@ def _of_files(tls: TlsSettings, _stamps: tuple[object, ...]) -> ssl.SSLContext:
     return context
 
 
-def _stamp(name: str | None) -> object:
+def _stamp(name: str | None) -> tuple[int, int] | None:
     """What changes when a file does."""
     try:
         state = Path(name).stat() if name is not None else None

@@ -118,6 +118,16 @@ class Service:
     def _check_service(self, service: dict[str, Any]) -> None:
         """Refuse what a caller from outside may not ask for, though the program's owner may."""
         url = service.get("url")
+        if service.get("tls") is not None:
+            raise SettingsError(
+                (
+                    "service_settings.tls",
+                    (
+                        "names files of the gateway's own machine, which no caller may: "
+                        "its operator puts such an endpoint into the registry (hf-endpoint put)"
+                    ),
+                )
+            )
         if not self.options.environment_keys:
             if "api_key_env" in service:
                 raise SettingsError(

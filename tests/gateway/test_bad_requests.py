@@ -97,6 +97,21 @@ BAD_PUTS = {
         with_settings(api_key_env="PATH"),
         "no caller a key of its environment",
     ),
+    "a file of the gateway's machine": (
+        "text_embedding/a",
+        with_settings(tls={"certificate_file": "/etc/ssl/private/gateway.pem"}),
+        "names files of the gateway's own machine",
+    ),
+    "tls that is no object": (
+        "text_embedding/a",
+        with_settings(tls="/etc/passwd"),
+        "which no caller may",
+    ),
+    "no check of certificates": (
+        "text_embedding/a",
+        with_settings(verify=False),
+        "[service_settings.verify]",
+    ),
     "no key for Hugging Face": (
         "text_embedding/a",
         with_settings(url="https://abc.endpoints.huggingface.cloud"),

@@ -77,7 +77,7 @@ def measure(scale: Scale) -> Topic:
             say(f"linearity: {kind}")
             for strategy in STRATEGIES:
                 for size in SIZES[: scale.of(3, 2)]:
-                    record = child.call(patience=120, kind=kind, strategy=strategy, size=size)
+                    record = child.call(patience=900, kind=kind, strategy=strategy, size=size)
                     topic.row(kind, strategy).add(record)
     return topic
 

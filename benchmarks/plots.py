@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from benchmarks.records import Row, Topic
 
-FOLDER = Path(__file__).parent / "plots"
+FOLDER = Path(__file__).parents[1] / "docs" / "figures" / "benchmarks"
+"""Where the documentation's site finds them too."""
 PICTURES: dict[str, tuple[str, ...]] = {
     throughput.NAME: ("throughput.png", "cost.png"),
     capacity.NAME: ("capacity.png",),

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from pages import PAGES, ROOT, blocks, group_of, pages_of, run
 
 from langchain_hf_endpoint._runtime import forget_runtimes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from langchain_hf_endpoint.local import LocalServer
 
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+RUN_BY = {"test": "tests/docs/test_code_blocks.py", "stores": "tests/stores/test_pages.py"}
 
 
 @pytest.fixture(autouse=True)
@@ -26,22 +24,19 @@ def _nothing_left() -> Iterator[None]:
     forget_runtimes()
 
 
-def blocks(page: Path) -> list[tuple[int, str]]:
-    text = page.read_text(encoding="utf-8")
-    return [(text.count("\n", 0, found.start(1)), found[1]) for found in BLOCK.finditer(text)]
-
-
-@pytest.mark.parametrize("page", [*filter(blocks, PAGES)], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", pages_of("test"), ids=lambda page: page.name)
 def test_every_block_of_the_page_runs(page: Path, local_server: LocalServer) -> None:
     # A page may speak of `server` where the README has introduced it.
-    names: dict[str, object] = {"__name__": "__page__", "server": local_server}
-    for line, source in blocks(page):
-        code = compile("\n" * line + source, str(page), "exec")
-        exec(code, names)
-        names["server"] = local_server
+    run(page, {"server": local_server})
 
 
 def test_a_page_has_no_block_that_is_not_run() -> None:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         assert text.count("```python") == len(blocks(page))
+
+
+def test_each_page_is_run_by_the_tests_of_its_group() -> None:
+    assert {group_of(page) for page in PAGES} <= set(RUN_BY)
+    for group, tests in RUN_BY.items():
+        assert f'pages_of("{group}")' in (ROOT / tests).read_text(encoding="utf-8")

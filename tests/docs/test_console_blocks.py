@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,9 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from typer.testing import CliRunner
+
+from langchain_hf_endpoint._runtime import forget_runtimes
+from langchain_hf_endpoint.cli.app import app
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint.local import LocalServer
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "command-line.md"
@@ -44,39 +49,47 @@ def pattern(expected: str) -> re.Pattern[str]:
     return re.compile(".*".join(map(re.escape, lines(expected).split("…"))), re.DOTALL)
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="the commands are bash's")
-def test_every_command_prints_what_the_page_says(local_server: LocalServer, tmp_path: Path) -> None:
-    shutil.copy(BOOK, tmp_path)
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], tuple[str, int]]:
+    """Runs a command after one that ended with a status; gives what it printed, and its status."""
     tools = tmp_path / ".tools"
     tools.mkdir()
     program = tools / "hf-endpoint"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m langchain_hf_endpoint.cli "$@"\n')
     program.chmod(0o755)
-    path = f"{tools}{os.pathsep}{os.environ['PATH']}"
-    registry = str(tmp_path / ".tools" / "endpoints.db")
-    environment = {**os.environ, "PATH": path, "HF_ENDPOINT_REGISTRY": registry, "COLUMNS": "80"}
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("HF_ENDPOINT_REGISTRY", str(tools / "endpoints.db"))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.chdir(tmp_path)
+
+    def run(command: str, status: int) -> tuple[str, int]:
+        if command.startswith("hf-endpoint ") and not set(command) & set("|&<>$;*"):
+            # In this process: it starts in no time.
+            forget_runtimes()
+            _, *arguments = shlex.split(command)
+            done = CliRunner().invoke(app, arguments, prog_name="hf-endpoint")
+            return done.output, done.exit_code
+        script = ["bash", "-c", f"(exit {status}); {command}"]
+        both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        ran = subprocess.run(script, **both, text=True, timeout=120, check=False)
+        return ran.stdout, ran.returncode
+
+    return run
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="the commands are bash's")
+def test_every_command_prints_what_the_page_says(local_server, shell, tmp_path) -> None:
+    shutil.copy(BOOK, tmp_path)
     status, ran = 0, 0
     for block in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
         for command, expected in commands(block):
             if command.endswith("&"):
                 continue
-            real = command.replace(URL, local_server.url)
-            done = subprocess.run(
-                ["bash", "-c", f"(exit {status}); {real}"],
-                cwd=tmp_path,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=120,
-                check=False,
-            )
-            status, ran = done.returncode, ran + 1
-            # The port is of another width: what stands under a column moves with it.
-            printed = lines(done.stdout.replace(local_server.url.removeprefix("http://"), URL[7:]))
-            squeezed = re.sub(" +", " ", printed)
+            printed, status = shell(command.replace(URL, local_server.url), status)
+            ran += 1
+            printed = lines(printed.replace(local_server.url.removeprefix("http://"), URL[7:]))
+            # The port is of another width, and what stands under a column moves with it.
             wanted = pattern(re.sub(" +", " ", expected))
-            assert wanted.fullmatch(squeezed), (
-                f"$ {command}\n{printed}\n--- the page says\n{expected}"
-            )
+            same = wanted.fullmatch(re.sub(" +", " ", printed))
+            assert same, f"$ {command}\n{printed}\n--- the page says\n{expected}"
     assert ran > 15

@@ -6,7 +6,7 @@
     formats.py     one file -> its records
     sources.py     files, folders and standard input -> all records, in one order
     journal.py     what was received, safe on the disk from the moment it is there
-    ingesting.py   records -> chunks -> vectors, over the journal
+    ingesting.py   records -> chunks -> vectors, over the journal: not loaded by those who only read
     rows.py        the journal -> the rows of the output
     outputs.py     rows -> Parquet, JSONL or .npy, whole or not at all
     tally.py       how far it is
@@ -16,22 +16,8 @@ It knows files and what is sure to survive a power cut. It must not know any ter
 
 from __future__ import annotations
 
-from langchain_hf_endpoint._ingest.ingesting import Ingest, Summary, files_of, ingest
-from langchain_hf_endpoint._ingest.outputs import OUTPUT_ENDINGS
 from langchain_hf_endpoint._ingest.records import Record, Unreadable
 from langchain_hf_endpoint._ingest.sources import FORMATS, Columns, Sources
 from langchain_hf_endpoint._ingest.tally import Tally
 
-__all__ = [
-    "FORMATS",
-    "OUTPUT_ENDINGS",
-    "Columns",
-    "Ingest",
-    "Record",
-    "Sources",
-    "Summary",
-    "Tally",
-    "Unreadable",
-    "files_of",
-    "ingest",
-]
+__all__ = ["FORMATS", "Columns", "Record", "Sources", "Tally", "Unreadable"]

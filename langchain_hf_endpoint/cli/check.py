@@ -24,7 +24,7 @@ from langchain_hf_endpoint.cli.options import (
     chunking_with,
 )
 from langchain_hf_endpoint.cli.printing import print_json
-from langchain_hf_endpoint.cli.targets import endpoint_of, registered_as
+from langchain_hf_endpoint.cli.targets import endpoint_of, names_beginning, registered_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 EPILOG = "Exit status: 0 well, 1 wrong setting, 2 usage, 3 warned, 4 endpoint."
 
-_Target = Annotated[str, typer.Argument(hidden=True)]
+_Target = Annotated[str, typer.Argument(hidden=True, autocompletion=names_beginning)]
 _Files = Annotated[list[str] | None, typer.Argument(hidden=True)]
 _Most = Annotated[
     int,

@@ -26,16 +26,24 @@ from langchain_hf_endpoint.cli.options import (
     chunking_with,
 )
 from langchain_hf_endpoint.cli.printing import print_json
-from langchain_hf_endpoint.cli.targets import endpoint_of
+from langchain_hf_endpoint.cli.targets import endpoint_of, names_beginning
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint._ingest import Sources, Summary, Tally
+    from langchain_hf_endpoint._ingest import Sources, Tally
+    from langchain_hf_endpoint._ingest.ingesting import Summary
 
 EPILOG = "Exit status: 0 all, 1 wrong setting, 2 usage, 3 some failed, 4 endpoint."
 
 _Paths = Annotated[list[str], typer.Argument(hidden=True)]
 _Target = Annotated[
-    str, typer.Option("--endpoint", "-e", metavar="NAME|URL", help="Which endpoint.")
+    str,
+    typer.Option(
+        "--endpoint",
+        "-e",
+        metavar="NAME|URL",
+        help="Which endpoint.",
+        autocompletion=names_beginning,
+    ),
 ]
 _Output = Annotated[
     Path,
@@ -78,12 +86,10 @@ def embed(  # noqa: PLR0913 - the options
     """
     from langchain_hf_endpoint._ingest import (  # noqa: PLC0415 - numpy and httpx load late
         Columns,
-        Ingest,
         Sources,
         Tally,
-        files_of,
-        ingest,
     )
+    from langchain_hf_endpoint._ingest.ingesting import Ingest, files_of, ingest  # noqa: PLC0415
     from langchain_hf_endpoint.cli.progress import shown  # noqa: PLC0415 - rich loads late
 
     kept = f"Interrupted. What was received is kept in {output}.journal: go on with --resume."

@@ -25,11 +25,12 @@ from langchain_hf_endpoint.cli.options import (
     chunking_with,
 )
 from langchain_hf_endpoint.cli.printing import print_config
-from langchain_hf_endpoint.cli.targets import open_registry
+from langchain_hf_endpoint.cli.targets import names_beginning, open_registry
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.settings import ChunkingSettings
 
 _Name = Annotated[str, typer.Argument(hidden=True)]
+_OldName = Annotated[str, typer.Argument(hidden=True, autocompletion=names_beginning)]
 _Config = Annotated[str | None, typer.Argument(hidden=True)]
 _Url = Annotated[str | None, typer.Option(metavar="URL", help="Where it is.")]
 _Rate = Annotated[
@@ -101,7 +102,7 @@ def put(  # noqa: PLR0913 - the options
 
 
 def update(  # noqa: PLR0913 - the options
-    name: _Name,
+    name: _OldName,
     config: _Config = None,
     *,
     rpm: _Rate = None,

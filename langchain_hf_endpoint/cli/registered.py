@@ -14,12 +14,12 @@ import typer
 from langchain_hf_endpoint.cli.exits import WRONG, errors_in_words, say_error
 from langchain_hf_endpoint.cli.options import AsJson, Database
 from langchain_hf_endpoint.cli.printing import print_config, print_json
-from langchain_hf_endpoint.cli.targets import open_registry, registry_path
+from langchain_hf_endpoint.cli.targets import names_beginning, open_registry, registry_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_Name = Annotated[str, typer.Argument(hidden=True)]
+_Name = Annotated[str, typer.Argument(hidden=True, autocompletion=names_beginning)]
 
 
 def get(name: _Name, *, database: Database = None, as_json: AsJson = False) -> None:

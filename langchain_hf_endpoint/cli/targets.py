@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from langchain_hf_endpoint.cli.keys import key_settings
-from langchain_hf_endpoint.errors import SettingsError
+from langchain_hf_endpoint.cli.options import REGISTRY_VARIABLE
+from langchain_hf_endpoint.errors import HFEndpointError, SettingsError
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint import InferenceEndpoint, InferenceEndpoints
@@ -34,6 +35,19 @@ def open_registry(given: Path | None, *, to_write: bool = False) -> InferenceEnd
         if given is None:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return InferenceEndpoints(path)
+
+
+def names_beginning(incomplete: str) -> list[str]:
+    """Names of the registry, for the shell to complete.
+
+    It cannot know of ``--database``: completed are those of the registry that needs no naming.
+    """
+    given = os.environ.get(REGISTRY_VARIABLE)
+    try:
+        with open_registry(Path(given) if given else None) as endpoints:
+            return [name for name in endpoints if name.startswith(incomplete)]
+    except HFEndpointError:  # a shell's prompt is no place for an error
+        return []
 
 
 def endpoint_of(target: str, database: Path | None, key: str | None) -> InferenceEndpoint:

@@ -83,6 +83,13 @@ def test_the_shell_completes_commands_and_options():
     assert "--text-column" in complete("hf-endpoint embed --t", 2)
 
 
+def test_the_shell_completes_names_of_the_registry(tei_double):
+    for name in ("my-first", "my-second", "other"):
+        run("put", name, "--url", tei_double.url, "--skip-validation")
+    assert complete("hf-endpoint check my", 2) == ["my-first", "my-second"]
+    assert complete("hf-endpoint embed a.txt -e o", 4) == ["other"]
+
+
 ENDS = [
     (None, 0),
     (SettingsError(("url", "is wrong")), 1),

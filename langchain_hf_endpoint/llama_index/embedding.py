@@ -36,11 +36,13 @@ class HFEndpointEmbedding(BaseEmbedding):
     native. Vectors are lists of Python floats.
 
     Example:
-        .. code-block:: python
+        ```python
+        from llama_index.core import Settings
 
-            from langchain_hf_endpoint.llama_index import HFEndpointEmbedding
+        from langchain_hf_endpoint.llama_index import HFEndpointEmbedding
 
-            Settings.embed_model = HFEndpointEmbedding(url="https://…", api_key="hf_…")
+        Settings.embed_model = HFEndpointEmbedding(url="https://…", api_key="hf_…")
+        ```
 
     Attributes:
         embeddings: What does the work. A dump holds its settings without the key; `from_dict` and

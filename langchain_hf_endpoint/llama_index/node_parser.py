@@ -25,14 +25,17 @@ if TYPE_CHECKING:
 class HFEndpointNodeParser(NodeParser):
     """Cut documents into nodes exactly as `HFEndpointEmbeddings` cuts texts.
 
-    ::
-
-        parser = HFEndpointNodeParser({"strategy": "sentence", "max_chunking_size": 200})
-        nodes = parser.get_nodes_from_documents(documents)
-
     A node's `start_char_idx` and `end_char_idx` are exact: ``document.text[start:end]`` is its
     text, in texts that repeat themselves too, and for nodes that were cut before. Metadata and the
     relationships to source, previous and next node are LlamaIndex's.
+
+    Example:
+        ```python
+        from langchain_hf_endpoint.llama_index import HFEndpointNodeParser
+
+        parser = HFEndpointNodeParser({"strategy": "sentence", "max_chunking_size": 200})
+        nodes = parser.get_nodes_from_documents(documents)
+        ```
 
     Attributes:
         chunking_settings: How to cut. Default: sentences, at most 250 words a chunk, one sentence

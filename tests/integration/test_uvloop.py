@@ -16,21 +16,21 @@ uvloop = pytest.importorskip("uvloop", reason="uvloop is not made for this platf
 TEXTS = [f"text {number}" for number in range(300)]
 
 
-@contextmanager
-def served(kind, folder):
-    """An endpoint that speaks TLS or does not, and the settings to reach it with."""
-    with ScriptedEndpoint(certificate_for="127.0.0.1" if kind == "https" else None) as server:
-        settings = {"url": server.url, "timeout": 5}
-        if kind == "https":
-            server.write_authority(folder / "authority.pem")
-            settings["tls"] = {"ca_file": str(folder / "authority.pem")}
-        yield server, HFEndpointEmbeddings(**settings)
+@pytest.fixture(params=["httpx", "aiohttp"])
+def transport(request):
+    return request.param
 
 
 @pytest.fixture(params=["http", "https"])
-def connected(request, tmp_path):
-    with served(request.param, tmp_path) as server_and_embeddings:
-        yield server_and_embeddings
+def connected(request, transport, tmp_path):
+    """An endpoint that speaks TLS or does not, and embeddings over it."""
+    is_https = request.param == "https"
+    with ScriptedEndpoint(certificate_for="127.0.0.1" if is_https else None) as server:
+        settings = {"url": server.url, "timeout": 5, "transport": transport}
+        if is_https:
+            server.write_authority(tmp_path / "authority.pem")
+            settings["tls"] = {"ca_file": str(tmp_path / "authority.pem")}
+        yield server, HFEndpointEmbeddings(**settings)
 
 
 @contextmanager
@@ -77,9 +77,9 @@ def test_who_gives_up_leaves_no_connection(connected):
         uvloop.run(given_up())
 
 
-def test_it_says_who_cannot_be_reached():
+def test_it_says_who_cannot_be_reached(transport):
     async def unreachable():
-        embeddings = HFEndpointEmbeddings(url="http://127.0.0.1:9", max_wait=0)
+        embeddings = HFEndpointEmbeddings(url="http://127.0.0.1:9", max_wait=0, transport=transport)
         with pytest.raises(TransportError, match=r"127\.0\.0\.1:9"):
             await embeddings.aembed_query("A question?")
         with pytest.raises(EmbeddingError):

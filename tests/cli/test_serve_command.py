@@ -130,3 +130,15 @@ def test_replicas_share_their_limits_in_the_redis_that_the_environment_names(ser
     assert served["redis_url"].get_secret_value() == url
     assert served["replicas"] == 3
     assert "sesame" not in shown.output
+
+
+def test_it_serves_the_registry_that_the_environment_names(served, tmp_path, monkeypatch, registry):
+    put = run("put", "mine", "--url", "http://127.0.0.1:9", "--skip-validation")
+    assert put.exit_code == 0
+    names = []
+    monkeypatch.setattr(gateway, "serve", lambda endpoints, **_: names.extend(endpoints))
+    run("serve")
+    run("serve", "--database", str(tmp_path / "other.db"))
+    monkeypatch.delenv("HF_ENDPOINT_REGISTRY")
+    run("serve")
+    assert names == ["mine"]

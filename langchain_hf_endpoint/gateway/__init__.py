@@ -17,10 +17,12 @@ are loaded when one of these functions is first used.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
-from .options import DEFAULT_ALLOWED_URLS, MissingExtraError
+from langchain_hf_endpoint._lazy import lazy_names
+from langchain_hf_endpoint.errors import MissingExtraError
+
+from .options import DEFAULT_ALLOWED_URLS
 
 if TYPE_CHECKING:
     from .app import create_app
@@ -31,22 +33,7 @@ __all__ = ["DEFAULT_ALLOWED_URLS", "MissingExtraError", "create_app", "serve"]
 _ROOMS = {"create_app": "app", "serve": "serving"}
 
 
-def __getattr__(name: str) -> object:
-    """Load what needs the extra when it is first used.
-
-    Raises:
-        MissingExtraError: A package of the extra is not installed.
-    """
-    room = _ROOMS.get(name)
-    if room is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(importlib.import_module(f"{__name__}.{room}"), name)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"The gateway needs a package that is not here: {error.name}",
-            advice='Install it with pip install "langchain-hf-endpoint[gateway]".',
-        ) from error
+__getattr__ = lazy_names(__name__, _ROOMS, what="The gateway", extra="gateway")
 
 
 def __dir__() -> list[str]:

@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint.errors import HFEndpointError
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,10 +22,6 @@ DEFAULT_ALLOWED_URLS = (
     "[::1]",
 )
 """To which hosts endpoints may be created over HTTP: Hugging Face's, and this machine."""
-
-
-class MissingExtraError(HFEndpointError, ImportError):
-    """A package of the extra ``[gateway]`` is not installed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ load, and is loaded when one of these classes is first used.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint.errors import HFEndpointError
+from langchain_hf_endpoint._lazy import lazy_names
+from langchain_hf_endpoint.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from .embedding import HFEndpointEmbedding
@@ -31,26 +31,7 @@ __all__ = ["HFEndpointEmbedding", "HFEndpointNodeParser", "MissingExtraError"]
 _ROOMS = {"HFEndpointEmbedding": "embedding", "HFEndpointNodeParser": "node_parser"}
 
 
-class MissingExtraError(HFEndpointError, ImportError):
-    """The package of the extra ``[llama-index]`` is not installed."""
-
-
-def __getattr__(name: str) -> object:
-    """Load what needs the extra when it is first used.
-
-    Raises:
-        MissingExtraError: The package of the extra is not installed.
-    """
-    room = _ROOMS.get(name)
-    if room is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(importlib.import_module(f"{__name__}.{room}"), name)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"The classes for LlamaIndex need a package that is not here: {error.name}",
-            advice='Install it with pip install "langchain-hf-endpoint[llama-index]".',
-        ) from error
+__getattr__ = lazy_names(__name__, _ROOMS, what="What is for LlamaIndex", extra="llama-index")
 
 
 def __dir__() -> list[str]:

@@ -5,16 +5,16 @@ It knows how that is said and how it travels from the child process to its owner
 
 from __future__ import annotations
 
-from langchain_hf_endpoint.errors import HFEndpointError
+from langchain_hf_endpoint import errors
 
 from .info import CONTAINER, INSTALL
 
 
-class LocalServerError(HFEndpointError):
+class LocalServerError(errors.HFEndpointError):
     """The local server did not start, or is not running."""
 
 
-class MissingExtraError(LocalServerError, ImportError):
+class MissingExtraError(LocalServerError, errors.MissingExtraError):
     """A package of the extra ``[local]`` is not installed, or does not work on this machine."""
 
 

@@ -14,9 +14,10 @@ another, in another language. It needs nothing beyond the package; only an endpo
 certificate needs the extra ``[testing]``.
 """
 
+from langchain_hf_endpoint.errors import MissingExtraError
+
 from . import faults
 from .arrivals import Arrival, Headers
-from .certificates import MissingExtraError
 from .changes import CHANGES
 from .endpoint import ScriptedEndpoint
 from .fault import Asked, Fault

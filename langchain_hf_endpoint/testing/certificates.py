@@ -8,14 +8,10 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint.errors import HFEndpointError
+from langchain_hf_endpoint._lazy import missing_extra
 
 if TYPE_CHECKING:
     import trustme
-
-
-class MissingExtraError(HFEndpointError, ImportError):
-    """The package of the extra ``[testing]`` is not installed."""
 
 
 def issue(host: str) -> tuple[ssl.SSLContext, bytes]:
@@ -37,8 +33,5 @@ def _authority() -> trustme.CA:
     try:
         import trustme  # noqa: PLC0415 - an extra
     except ImportError as error:
-        raise MissingExtraError(
-            "An endpoint with a certificate needs the package trustme",
-            advice='Install it with: pip install "langchain-hf-endpoint[testing]"',
-        ) from error
+        raise missing_extra("An endpoint with a certificate", "testing", error) from error
     return trustme.CA()

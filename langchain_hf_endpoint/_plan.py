@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import orjson
 
-from langchain_hf_endpoint.chunking import chunk
+from langchain_hf_endpoint.chunking import Chunk, chunk
+from langchain_hf_endpoint.chunking.chunks import is_one_chunk
 from langchain_hf_endpoint.errors import HFEndpointError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from langchain_hf_endpoint._pooling import Keeper
-    from langchain_hf_endpoint.chunking import Chunk
     from langchain_hf_endpoint.settings import ChunkingSettings
 
 RowT = TypeVar("RowT")
@@ -45,21 +45,40 @@ class _Input(Generic[RowT]):
         return row if self.given == 1 else keeper.again(row)
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedText(Generic[RowT]):
-    """One text of the call: its chunks, and the inputs that stand for them, in order."""
+@dataclass(slots=True)
+class _Cut(Generic[RowT]):
+    """What became of a text that is not its own only chunk."""
 
-    index: int
     chunks: Sequence[Chunk]
     inputs: Sequence[_Input[RowT]]
     error: HFEndpointError | None = None
 
+
+@dataclass(slots=True)
+class PlannedText(Generic[RowT]):
+    """One text of the call: its chunks, and the inputs that stand for them, in order."""
+
+    index: int
+    inputs: Sequence[_Input[RowT]]
+    prompt: str
+    cut: _Cut[RowT] | None = None
+
+    @property
+    def chunks(self) -> Sequence[Chunk]:
+        """The pieces of the text."""
+        if self.cut is not None:
+            return self.cut.chunks
+        text = self.inputs[0].text[len(self.prompt) :]
+        return (Chunk(text, 0, len(text)),)
+
     def failure(self) -> HFEndpointError | None:
         """The error that befell this text, if any."""
-        if self.error is not None:
-            return self.error
-        errors = (one.result for one in self.inputs if isinstance(one.result, HFEndpointError))
-        return next(errors, None)
+        if self.cut is not None and self.cut.error is not None:
+            return self.cut.error
+        for one in self.inputs:
+            if isinstance(one.result, HFEndpointError):
+                return one.result
+        return None
 
     def rows(self, keeper: Keeper[RowT]) -> list[RowT]:
         """The vectors of the chunks, for a text without failure; no two texts share one."""
@@ -106,8 +125,10 @@ class Plan(Generic[RowT]):
     _unique: dict[str, _Input[RowT]] = field(default_factory=dict)
     _unsent: list[_Input[RowT]] = field(default_factory=list)
     _ready: deque[_Input[RowT]] = field(default_factory=deque)
-    _texts: deque[PlannedText[RowT]] = field(default_factory=deque)
+    # One object a text and not four: each costs again whenever Python looks for garbage.
+    _texts: deque[_Input[RowT] | _Cut[RowT]] = field(default_factory=deque)
     _next_index: int = 0
+    _next_out: int = 0
     _seen_done: int = 0
 
     def add(self, text: str) -> None:
@@ -116,14 +137,14 @@ class Plan(Generic[RowT]):
         self._next_index += 1
         try:
             check_text(text, index)
-            chunks = chunk(text, self.chunking) if self.chunking else ()
-            inputs = [self._input(self.prompt + one.text) for one in chunks]
+            if self.chunking is None or is_one_chunk(text, self.chunking):
+                self._texts.append(self._input(self.prompt + text))
+                return
+            chunks = chunk(text, self.chunking)
         except HFEndpointError as error:
-            self._texts.append(PlannedText(index, (), (), error))
+            self._texts.append(_Cut((), (), error))
             return
-        if self.chunking is None:
-            inputs = [self._input(self.prompt + text)]
-        self._texts.append(PlannedText(index, chunks, inputs))
+        self._texts.append(_Cut(chunks, [self._input(self.prompt + one.text) for one in chunks]))
 
     def _input(self, text: str) -> _Input[RowT]:
         one = self._unique.get(text)
@@ -194,7 +215,11 @@ class Plan(Generic[RowT]):
     def finished(self) -> Iterator[PlannedText[RowT]]:
         """The texts that are complete, in order, each once."""
         while self._texts and self._first_is_done():
-            text = self._texts.popleft()
+            first = self._texts.popleft()
+            cut = first if isinstance(first, _Cut) else None
+            inputs = (first,) if isinstance(first, _Input) else first.inputs
+            text = PlannedText(self._next_out, inputs, self.prompt, cut)
+            self._next_out += 1
             self._seen_done = 0
             yield text
             if not self.keep:
@@ -202,7 +227,10 @@ class Plan(Generic[RowT]):
 
     def _first_is_done(self) -> bool:
         """Whether every chunk of the first text has its result; none is looked at twice."""
-        inputs = self._texts[0].inputs
+        first = self._texts[0]
+        if isinstance(first, _Input):
+            return first.result is not None
+        inputs = first.inputs
         while self._seen_done < len(inputs) and inputs[self._seen_done].result is not None:
             self._seen_done += 1
         return self._seen_done == len(inputs)

@@ -68,6 +68,12 @@ def chunk(
     return [Chunk(text[start:end], start, end) for start, end in spans]
 
 
+def is_one_chunk(text: str, settings: ChunkingSettings) -> bool:
+    """Whether `chunk` would return the text as it is, which is what happens to most."""
+    size = settings.max_chunking_size
+    return len(text.strip()) == len(text) > 0 and (size is None or has_at_most(text, size))
+
+
 def as_settings(settings: ChunkingSettings | Mapping[str, object] | None) -> ChunkingSettings:
     """Settings as a user may give them -> the checked object; None stands for the defaults.
 

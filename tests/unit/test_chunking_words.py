@@ -62,7 +62,13 @@ def test_spans_of_windows():
     assert list(Words.of(text).spans([(0, 2), (1, 3)])) == [(2, 9), (6, 15)]
 
 
-@pytest.mark.parametrize("text", ["", " ", "a", "a b", " a  b ", "a b c", "a\tb\nc d e", "abcdefg"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", " ", "a", "a b", " a  b ", "a b c", "a\tb\nc d e", "abcdefg", "a\x1cb\x1fc\x0bd"),
+        *("a\xa0b\u3000c", "\x85a\u2028b", "a\u200bb c", "abc " * 4000),
+    ],
+)
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_has_at_most_counts_no_more_than_it_must(text, count):
     assert has_at_most(text, count) == (len(text.split()) <= count)

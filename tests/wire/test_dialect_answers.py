@@ -113,6 +113,16 @@ def test_the_quick_check_is_not_taken_in(body):
         assert "row " in refusal(text, 2)
 
 
+@pytest.mark.parametrize("digits", [39, 40, 47, 300])
+def test_a_number_of_many_digits_is_found_wherever_it_stands(digits):
+    for before in range(1, 17):
+        row = b"[" + b"0.5," * 3 + b"9" * digits + b".5]"
+        body = b'{"a":' + b" " * before + b'1,"embeddings":[' + row + b"," + row + b"]}"
+        assert "row 0 has a number too large for float32 at position 3" in refusal(body, 2)
+        last = b"[[0.5,0." + b"1" * before + b"],[0.5,-" + b"9" * digits + b".5]]"
+        assert "row 1 has a number too large for float32 at position 1" in refusal(last, 2)
+
+
 def test_a_field_twice_is_not_taken_in_either():
     assert {
         type(value) for value in decode(b'{"embeddings":[[1.5]],"embeddings":[[1]]}', 1)[0]

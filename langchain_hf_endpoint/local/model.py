@@ -10,6 +10,7 @@ vector the same whatever it is sent with.
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -109,6 +110,8 @@ class Model:
 
 
 def _session(onnx: bytes) -> Any:
+    # Else newer versions keep a device id in the home folder and report to Microsoft.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         import onnxruntime  # noqa: PLC0415 - of the extra
     except ImportError as error:

@@ -166,6 +166,7 @@ class _Connection(asyncio.Protocol):
         self._peer = h11.Connection(h11.CLIENT)
         self._replied: asyncio.Future[h11.Response] | None = None
         self._response: h11.Response | None = None
+        self._early = b""
         self._parts: list[bytes] = []
         self._size = 0
 
@@ -184,12 +185,16 @@ class _Connection(asyncio.Protocol):
             method=request.method, target=request.url.target, headers=request.headers
         )
         # In one piece: a system call less, and the server sees the whole request at once.
-        self._transport.write(
-            b"".join(
-                self._peer.send(event) or b""
-                for event in (head, h11.Data(data=body), h11.EndOfMessage())
-            )
+        whole = b"".join(
+            self._peer.send(event) or b""
+            for event in (head, h11.Data(data=body), h11.EndOfMessage())
         )
+        if not self.lost.done():
+            self._transport.write(whole)
+        if self._early:
+            self._take(self._early)
+        if self.lost.done():  # nobody else will say so
+            self._fail(httpcore.ReadError("Server disconnected before it was asked."))
         return await self._replied, self._parts
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -202,6 +207,9 @@ class _Connection(asyncio.Protocol):
         """Something came."""
         if self._is_waiting:
             self._take(data)
+        elif self._replied is None:
+            # A server that has no room says so before it is asked, and uvloop reads that first.
+            self._early += data
         else:  # out of turn
             self.abort()
 

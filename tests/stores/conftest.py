@@ -17,6 +17,7 @@ from langchain_hf_endpoint import HFEndpointEmbeddings, HFEndpointTextSplitter
 from langchain_hf_endpoint._runtime import forget_runtimes
 
 HERE = Path(__file__).parent
+KEY = "hf_a-key-that-must-not-show"
 SOURCES = {
     "bakery": "The bakery opens at six. Its rye bread is baked in a wood-fired stone oven. "
     "On Sundays it sells out before nine.",
@@ -67,10 +68,16 @@ def _nothing_left_over(monkeypatch):
 @pytest.fixture
 def embeddings(local_server):
     """Embeddings whose width is known before the first document."""
-    made = WatchedEmbeddings(url=local_server.url)
+    made = WatchedEmbeddings(url=local_server.url, api_key=KEY)
     made.endpoint.describe()
     assert made.dimensions == 384
     return made
+
+
+@pytest.fixture
+def key():
+    """The key of these embeddings."""
+    return KEY
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from uuid import uuid4
 import pytest
 from langchain_core.vectorstores import InMemoryVectorStore
 
+from langchain_hf_endpoint import InputError
+
 
 @contextmanager
 def in_memory(embeddings, _folder):
@@ -102,3 +104,22 @@ def test_a_retriever_asks_from_many_threads(store, passages, answers, is_passage
     retriever = store.as_retriever(search_kwargs={"k": 1})
     found = retriever.batch(list(answers) * 4)
     assert all(map(is_passage_of, [only for [only] in found], [*answers.values()] * 4))
+
+
+def test_an_error_of_ours_comes_through_as_it_is(store):
+    with pytest.raises(InputError) as caught:
+        store.add_texts(["A text.", " ", "Another."])
+    assert caught.value.index == 1
+
+
+@pytest.mark.parametrize(
+    "store", ["in_memory", "chroma", "faiss", "qdrant", "lancedb", "milvus"], indirect=True
+)
+def test_no_file_of_a_store_holds_the_key(store, passages, tmp_path, key):
+    store.add_documents(passages)
+    for save in ("dump", "save_local"):
+        if hasattr(store, save):
+            getattr(store, save)(str(tmp_path / "saved"))
+    written = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    assert written
+    assert key.encode() not in written

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._learned import Learned
     from langchain_hf_endpoint._retrying import RetryPolicy
     from langchain_hf_endpoint._window import Window
-    from langchain_hf_endpoint._wire import Failure, InputOptions
+    from langchain_hf_endpoint._wire import Failure, Form, InputOptions
     from langchain_hf_endpoint.errors import HFEndpointError
     from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.settings import ServiceSettings, TaskSettings
@@ -45,6 +45,7 @@ class Call:
     policy: RetryPolicy
     sends_key: bool
     redact: Callable[[str], str]
+    form: Form = "lists"
     clock: Callable[[], float] = time.monotonic
 
     @property

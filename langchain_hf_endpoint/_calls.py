@@ -91,5 +91,6 @@ def _job(
         policy=RetryPolicy(service.max_wait),
         sends_key=runtime.has_key,
         redact=runtime.redact,
+        form=keeper.form,
     )
     return Job(runtime, call, keeper, chunking=None, clients=clients)

@@ -209,7 +209,7 @@ def _read(reply: Reply | Failure, count: int, route: Route, call: Call) -> Rows 
     """Turn a reply into vectors that fit those before, or into a failure."""
     if isinstance(reply, Failure):
         return reply
-    result = route.dialect.decode(reply, count)
+    result = route.dialect.decode(reply, count, call.form)
     if isinstance(result, Failure):
         return result
     if problem := call.learned.problem_with_width(call.task.dimensions, len(result[0])):

@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from langchain_hf_endpoint._wire import Rows
+    from langchain_hf_endpoint._wire import Form, Rows
 
 RowT = TypeVar("RowT")
 
 
 class Keeper(Protocol, Generic[RowT]):
     """Keeps vectors in one form from the reply to the result."""
+
+    @property
+    def form(self) -> Form:
+        """Which form that is."""
 
     def rows(self, rows: Rows) -> Sequence[RowT]:
         """Bring the rows of a reply into this form."""
@@ -34,6 +38,8 @@ class Keeper(Protocol, Generic[RowT]):
 
 class _Lists:
     """Python floats, which every vector store takes."""
+
+    form: Form = "lists"
 
     def rows(self, rows: Rows) -> Sequence[list[float]]:
         return rows if isinstance(rows, list) else rows.tolist()
@@ -50,6 +56,8 @@ class _Lists:
 
 class _Arrays:
     """Float32 arrays: a tenth of the memory of lists."""
+
+    form: Form = "arrays"
 
     def rows(self, rows: Rows) -> Sequence[NDArray[np.float32]]:
         matrix: Sequence[NDArray[np.float32]] = np.asarray(rows, dtype=np.float32)  # type: ignore[assignment]

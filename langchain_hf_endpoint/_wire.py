@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 Rows: TypeAlias = "list[list[float]] | NDArray[np.float32]"
 """Vectors of one reply, one row per input: lists where the reply was JSON numbers (exact, and
-cheaper than a detour over an array), a float32 matrix where it was base64."""
+cheaper than a detour over an array), a float32 matrix where it was base64 or arrays are wanted."""
+
+Form: TypeAlias = Literal["lists", "arrays"]
+"""How vectors will be kept. A reply is read the cheaper for it; what it holds stays the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from langchain_hf_endpoint._wire import Cause, Failure
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_hf_endpoint._wire import InputOptions, Reply, Request, Rows
+    from langchain_hf_endpoint._wire import Form, InputOptions, Reply, Request, Rows
 
 DEFAULT_MODEL = "tei"
 """Sent where no model is named. TEI and llama.cpp pass over the field, hf-serve wants any, vLLM and
@@ -52,12 +52,12 @@ class OpenAI:
             fields["dimensions"] = options.dimensions
         return post(url, fields, inputs)
 
-    def decode(self, reply: Reply, count: int) -> Rows | Failure:
+    def decode(self, reply: Reply, count: int, form: Form = "lists") -> Rows | Failure:
         """Read the reply. See ``Dialect.decode``.
 
         An unknown model is a setting that is wrong, also where the server says so with a 404.
         """
-        result = read(reply, count)
+        result = read(reply, count, form)
         if isinstance(result, Failure) and unknown_model(result):
             return replace(result, cause=Cause.SETTING_REJECTED)
         return result

@@ -21,12 +21,12 @@ from langchain_hf_endpoint._dialects.words import html_title, said, shortened
 from langchain_hf_endpoint._wire import Cause, Failure
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint._wire import Reply, Rows
+    from langchain_hf_endpoint._wire import Form, Reply, Rows
 
 SUCCESSES = range(200, 300)
 
 
-def read(reply: Reply, count: int) -> Rows | Failure:
+def read(reply: Reply, count: int, form: Form = "lists") -> Rows | Failure:
     """Return the vectors of a reply to ``count`` inputs, in their order, or why there are none."""
     if reply.status not in SUCCESSES:
         return explain(reply)
@@ -35,7 +35,7 @@ def read(reply: Reply, count: int) -> Rows | Failure:
     except orjson.JSONDecodeError as error:
         text = _no_json(reply, count, error)
     else:
-        vectors = _vectors_of(answer, count, reply.body)
+        vectors = _vectors_of(answer, count, reply.body, form)
         if not isinstance(vectors, str):
             return vectors
         text = vectors
@@ -65,10 +65,10 @@ def answers(reply: Reply) -> str | None:
     return None
 
 
-def _vectors_of(answer: JSON, count: int, source: bytes | None) -> Rows | str:
+def _vectors_of(answer: JSON, count: int, source: bytes | None, form: Form = "lists") -> Rows | str:
     """Find the rows in what was parsed and check them."""
     if isinstance(answer, list):
-        return _of_list(answer, count, source)
+        return _of_list(answer, count, source, form)
     if not isinstance(answer, dict):
         return f"{_kind(answer)} instead of vectors"
     if answer.get("error"):
@@ -78,11 +78,11 @@ def _vectors_of(answer: JSON, count: int, source: bytes | None) -> Rows | str:
         if isinstance(rows, list):
             if name == "data":
                 return _of_data(rows, count)
-            return _of_list(rows, count, source)
+            return _of_list(rows, count, source, form)
     return f"an object without embeddings ({_fields(answer)})"
 
 
-def _of_list(rows: list[JSON], count: int, source: bytes | None) -> Rows | str:
+def _of_list(rows: list[JSON], count: int, source: bytes | None, form: Form) -> Rows | str:
     """Take a list of vectors, or one bare vector for one input."""
     first = rows[0] if rows else None
     if type(first) in (float, int):
@@ -94,7 +94,7 @@ def _of_list(rows: list[JSON], count: int, source: bytes | None) -> Rows | str:
         return f"a list of objects ({_fields(first)}) instead of vectors"
     if isinstance(first, str):
         return "a list of strings instead of vectors"
-    return to_vectors(rows, count, source)
+    return to_vectors(rows, count, source, form)
 
 
 def _fields(answer: dict[str, JSON]) -> str:

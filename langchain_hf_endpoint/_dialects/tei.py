@@ -13,7 +13,7 @@ from langchain_hf_endpoint._dialects.reading import read
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_hf_endpoint._wire import Failure, InputOptions, Reply, Request, Rows
+    from langchain_hf_endpoint._wire import Failure, Form, InputOptions, Reply, Request, Rows
 
 
 def native_fields(inputs: Sequence[str], options: InputOptions) -> dict[str, object]:
@@ -46,9 +46,9 @@ class TextEmbeddingsInference:
         """Build the request. See ``Dialect.encode``."""
         return post(url, native_fields(inputs, options), inputs)
 
-    def decode(self, reply: Reply, count: int) -> Rows | Failure:
+    def decode(self, reply: Reply, count: int, form: Form = "lists") -> Rows | Failure:
         """Read the reply. See ``Dialect.decode``."""
-        return read(reply, count)
+        return read(reply, count, form)
 
     def unsupported(self, options: InputOptions) -> list[tuple[str, str]]:  # noqa: ARG002 - none
         """Nothing: TEI carries every option (``dimensions`` from 1.8.0 on)."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from langchain_hf_endpoint._wire import Rows
+    from langchain_hf_endpoint._wire import Form, Rows
 
 JSON: TypeAlias = Any
 """Whatever ``orjson.loads`` returns."""
@@ -33,7 +33,9 @@ _DOT, _MINUS, _BEFORE_LETTERS, _EXPONENT = b".-@e"
 _HIGH_HALVES, _DIGITS = np.uint64(0xF0F0F0F0F0F0F0F0), np.uint64(0x3030303030303030)
 
 
-def to_vectors(rows: list[JSON], count: int, source: bytes | None = None) -> Rows | str:
+def to_vectors(
+    rows: list[JSON], count: int, source: bytes | None = None, form: Form = "lists"
+) -> Rows | str:
     """Check the rows for ``count`` inputs and return them as vectors, or say what is wrong.
 
     Args:
@@ -41,6 +43,7 @@ def to_vectors(rows: list[JSON], count: int, source: bytes | None = None) -> Row
         count: How many inputs were sent.
         source: The JSON that the rows were read from, where they are one of its values as they
             stand. None where they were put together.
+        form: How the vectors will be kept.
     """
     if len(rows) != count:
         return _wrong_count(rows, count)
@@ -51,6 +54,9 @@ def to_vectors(rows: list[JSON], count: int, source: bytes | None = None) -> Row
         widths = set(map(len, rows))
         if len(widths) == 1 and 0 not in widths:
             width = widths.pop()
+            if source is not None and form == "arrays":
+                matrix = _matrix_of(rows, source)
+                return _from_numbers(rows) if matrix is None else matrix
             if source is not None and _plainly_numbers(source, count, width):
                 return rows
             return _from_numbers(rows)
@@ -86,6 +92,24 @@ def _plainly_numbers(source: bytes, rows: int, width: int) -> bool:
     words = np.frombuffer(source, np.uint64, len(source) // 8)
     digits = (words & _HIGH_HALVES) == _DIGITS
     return not (digits[2:] & digits[1:-1] & digits[:-2]).any()
+
+
+def _matrix_of(rows: list[JSON], source: bytes) -> NDArray[np.float32] | None:
+    """Take rows of equal width at once, if there is nothing but numbers in them.
+
+    numpy refuses lists and objects in the place of a number. It takes strings, true, false and null
+    for numbers, so there must be none; and what is too large becomes infinite.
+    """
+    start = source.find(b"[")
+    if any(source.find(mark, start) >= 0 for mark in (b'"', b"t", b"f", b"n")):
+        return None
+    try:
+        with np.errstate(over="ignore"):
+            matrix = np.array(rows, np.float32)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    two_dimensional = 2
+    return matrix if matrix.ndim == two_dimensional and np.isfinite(matrix).all() else None
 
 
 def _from_numbers(rows: list[JSON]) -> Rows | str:

@@ -16,6 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from both_forms import read_in_both_forms
 from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
 
 from langchain_hf_endpoint._dialects import (
@@ -100,7 +101,7 @@ def assert_info_can_be_used(reply):
 def assert_all_readers_settle(reply, count):
     """Whoever reads the reply, for whichever purpose, comes to an end without an exception."""
     for dialect in DIALECTS.values():
-        result = dialect.decode(reply, count)
+        result = read_in_both_forms(dialect, reply, count)
         assert_settled(result, count)
         assert isinstance(result, Failure) or 200 <= reply.status <= 299
     assert_settled(explain(reply), 0)

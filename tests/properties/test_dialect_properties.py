@@ -9,6 +9,7 @@ import math
 import numpy as np
 import orjson
 import pytest
+from both_forms import read_in_both_forms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import any_reply, any_wait, assert_all_readers_settle, assert_right, assert_settled
@@ -93,7 +94,7 @@ def test_anything_in_the_place_of_rows_is_settled(value, count, shape, standard)
     else:
         answer = answer_of(value, shape)
     reply = reply_of(answer, orjson.dumps if standard else json.dumps)
-    assert_settled(DIALECTS["openai"].decode(reply, count), count)
+    assert_settled(read_in_both_forms(DIALECTS["openai"], reply, count), count)
 
 
 SEEDS = st.sampled_from([seeds(law)[name] for law in ("reply", "wait") for name in seeds(law)])
@@ -127,7 +128,7 @@ def test_no_url_raises(url):
 
 @given(matrices(), SHAPE, DIALECT)
 def test_good_replies_come_back_unchanged(rows, shape, dialect):
-    result = dialect.decode(reply_of(answer_of(rows, shape)), len(rows))
+    result = read_in_both_forms(dialect, reply_of(answer_of(rows, shape)), len(rows))
     assert_right(result, len(rows))
     if shape == "base64":
         assert np.array_equal(result, np.asarray(rows, np.float32))
@@ -139,7 +140,7 @@ def test_good_replies_come_back_unchanged(rows, shape, dialect):
 def test_the_order_of_items_is_that_of_their_indexes(rows, shape, random):
     answer = answer_of(rows, shape)
     random.shuffle(answer["data"])
-    result = DIALECTS["openai"].decode(reply_of(answer), len(rows))
+    result = read_in_both_forms(DIALECTS["openai"], reply_of(answer), len(rows))
     assert np.array_equal(np.asarray(result, np.float32), np.asarray(rows, np.float32))
 
 
@@ -148,7 +149,7 @@ def test_rows_too_few_or_too_many_are_refused(rows, shape, data):
     count = len(rows)
     at = data.draw(st.integers(0, count - 1))
     wrong = [*rows[:at], *rows[at + 1 :]] if data.draw(st.booleans()) else [rows[at], *rows]
-    result = DIALECTS["tei"].decode(reply_of(answer_of(wrong, shape)), count)
+    result = read_in_both_forms(DIALECTS["tei"], reply_of(answer_of(wrong, shape)), count)
     assert isinstance(result, Failure)
     assert result.cause is Cause.PROTOCOL
 
@@ -158,7 +159,7 @@ def test_a_row_of_another_width_is_refused(rows, shape, data):
     rows = [*rows, rows[0]]
     at = data.draw(st.integers(0, len(rows) - 1))
     rows[at] = data.draw(st.sampled_from([rows[at][1:], [*rows[at], 0.5]]))
-    result = DIALECTS["tei"].decode(reply_of(answer_of(rows, shape)), len(rows))
+    result = read_in_both_forms(DIALECTS["tei"], reply_of(answer_of(rows, shape)), len(rows))
     assert isinstance(result, Failure)
     assert "row" in result.text
 
@@ -175,7 +176,9 @@ def test_a_value_that_is_no_number_is_refused_and_found(rows, shape, value, data
     position = data.draw(st.integers(0, len(rows[0]) - 1))
     rows = [list(each) for each in rows]
     rows[row][position] = value
-    result = DIALECTS["tei"].decode(reply_of(answer_of(rows, shape), json.dumps), len(rows))
+    result = read_in_both_forms(
+        DIALECTS["tei"], reply_of(answer_of(rows, shape), json.dumps), len(rows)
+    )
     assert isinstance(result, Failure)
     assert result.cause is Cause.PROTOCOL
     if value not in ([], [0.5]):
@@ -189,7 +192,7 @@ def test_a_value_that_is_not_finite_is_found_in_base64(rows, value, data):
     position = data.draw(st.integers(0, len(rows[0]) - 1))
     rows = [list(each) for each in rows]
     rows[row][position] = value
-    result = DIALECTS["openai"].decode(reply_of(answer_of(rows, "base64")), len(rows))
+    result = read_in_both_forms(DIALECTS["openai"], reply_of(answer_of(rows, "base64")), len(rows))
     assert isinstance(result, Failure)
     assert f"row {row} has " in result.text
     assert result.text.endswith(f"at position {position}")
@@ -201,7 +204,7 @@ def test_a_changed_index_is_refused(rows, shape, data):
     at = data.draw(st.integers(0, len(rows) - 1))
     wrong = data.draw(st.integers(-3, 8).filter(lambda index: index != at) | st.none())
     answer["data"][at]["index"] = wrong
-    result = DIALECTS["openai"].decode(reply_of(answer), len(rows))
+    result = read_in_both_forms(DIALECTS["openai"], reply_of(answer), len(rows))
     assert isinstance(result, Failure)
     assert "index" in result.text
 
@@ -210,7 +213,7 @@ def test_a_changed_index_is_refused(rows, shape, data):
 def test_a_reply_that_breaks_off_is_refused(rows, shape, data):
     body = orjson.dumps(answer_of(rows, shape))
     cut = body[: data.draw(st.integers(0, len(body) - 1))]
-    result = DIALECTS["tei"].decode(Reply(200, {}, cut), len(rows))
+    result = read_in_both_forms(DIALECTS["tei"], Reply(200, {}, cut), len(rows))
     assert isinstance(result, Failure)
     assert result.cause is Cause.PROTOCOL
 
@@ -221,7 +224,9 @@ def test_one_changed_byte_is_settled(rows, shape, data):
     body = bytearray(orjson.dumps(answer_of(rows, shape)))
     at = data.draw(st.integers(0, len(body) - 1))
     body[at] = data.draw(st.sampled_from(b'0159.,-+eE[]{}"ntf \x00\xff') | st.integers(0, 255))
-    assert_settled(DIALECTS["tei"].decode(Reply(200, {}, bytes(body)), len(rows)), len(rows))
+    assert_settled(
+        read_in_both_forms(DIALECTS["tei"], Reply(200, {}, bytes(body)), len(rows)), len(rows)
+    )
 
 
 @pytest.mark.parametrize("name", list(DIALECTS))

@@ -3,6 +3,7 @@ import gzip
 import numpy as np
 import orjson
 import pytest
+from both_forms import read_in_both_forms
 from wire_samples import HTML, NGINX_502, TEI_HEADERS, TEXT, b64, openai_body, reply
 
 from langchain_hf_endpoint._dialects import DIALECTS
@@ -13,7 +14,7 @@ ROWS = [[0.25, -0.5, 1.0], [0.125, 1e-7, -2.5e-8], [3.0, 0.0, -0.0]]
 
 
 def decode(body, count=3, headers=None):
-    return DIALECTS["tei"].decode(reply(body, headers=headers), count)
+    return read_in_both_forms(DIALECTS["tei"], reply(body, headers=headers), count)
 
 
 def refusal(body, count=3, headers=None):

@@ -18,6 +18,7 @@ from langchain_hf_endpoint._attempts import Attempts, send
 from langchain_hf_endpoint._dialects import (
     DIALECTS,
     Route,
+    base64_route,
     candidates,
     conclude,
     declines,
@@ -25,6 +26,7 @@ from langchain_hf_endpoint._dialects import (
     unknown_model,
 )
 from langchain_hf_endpoint._options import unsupported_settings
+from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._steps import Stopped
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint._wire import Cause, Failure, Reply
@@ -113,6 +115,14 @@ class _GivenUp:
     is_wrong_route: bool = False
 
 
+_OF_THE_SERVER = WORTH_ANOTHER_TRY - {Cause.SERVER} | {
+    Cause.BATCH_TOO_LARGE,
+    Cause.BODY_TOO_LARGE,
+    Cause.UNREACHABLE,
+    Cause.PAUSED,
+}
+"""What the server would say on any of its routes."""
+
 _OF_THE_INPUT = frozenset({Cause.INPUT_REJECTED, Cause.BODY_TOO_LARGE, Cause.PROTOCOL})
 
 
@@ -163,13 +173,21 @@ def _routes(call: Call) -> Sequence[Route]:
     if service.dialect != "auto":
         routes: Sequence[Route] = [Route(DIALECTS[service.dialect], service.url)]
     elif learned.route is not None:
-        routes = [learned.route]
+        routes = [*_shortcut(learned.route, call), learned.route]
     else:
         routes = candidates(service.url)
     able = [route for route in routes if not route.dialect.unsupported(call.options)]
     if not able:
         raise SettingsError(*unsupported_settings(routes[0].dialect, call.task, call.lane))
     return able
+
+
+def _shortcut(kept: Route, call: Call) -> list[Route]:
+    """Base64 where arrays are wanted: half the bytes, and a tenth of the time to read them."""
+    if call.form != "arrays" or call.learned.refuses_base64:
+        return []
+    route = base64_route(call.service.url, kept, call.learned.info, call.options)
+    return [] if route is None else [route]
 
 
 def _persist(
@@ -195,6 +213,9 @@ def _persist(
             attempts.succeeded()
             return result
         failure = result
+        if route.shortcut and failure.cause not in _OF_THE_SERVER:
+            call.learned.refuses_base64 = True
+            return _GivenUp(failure, attempts.count + 1, is_wrong_route=True)
         pause = attempts.after(failure)
         if pause is None:
             return _GivenUp(failure, attempts.count)

@@ -29,6 +29,7 @@ class Learned:
         info: What the server says of itself, None where it says nothing.
         asked_for_info: Whether it was asked.
         model: The name that an OpenAI-style server insists on.
+        refuses_base64: Whether a server that answers with digits has refused to answer in base64.
         is_waking: Whether its last reply said that it is starting.
         e5_logged: Whether it was logged that E5's prompts are in use.
         norm_checked: Whether it was looked at whether its vectors have length 1.
@@ -39,6 +40,7 @@ class Learned:
     info: ServerInfo | None = None
     asked_for_info: bool = False
     model: str | None = None
+    refuses_base64: bool = False
     is_waking: bool = False
     e5_logged: bool = False
     norm_checked: bool = False

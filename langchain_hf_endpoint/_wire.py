@@ -127,6 +127,7 @@ class ServerInfo:
         max_input_tokens: Longest input.
         max_batch_size: Most inputs in one request.
         max_concurrent_inputs: Most inputs in flight, which is what TEI's field of requests counts.
+        truncates: Whether it cuts what is too long where a request does not say.
         unfit: Why no text embedding will come from this server (a reranker, say), else None.
     """
 
@@ -136,4 +137,5 @@ class ServerInfo:
     max_input_tokens: int | None = None
     max_batch_size: int | None = None
     max_concurrent_inputs: int | None = None
+    truncates: bool = False
     unfit: str | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from langchain_hf_endpoint._dialects.base import Dialect
 from langchain_hf_endpoint._dialects.detection import (
     Route,
+    base64_route,
     candidates,
     conclude,
     declines,
@@ -26,6 +27,7 @@ __all__ = [
     "Dialect",
     "Route",
     "Tokens",
+    "base64_route",
     "candidates",
     "conclude",
     "declines",

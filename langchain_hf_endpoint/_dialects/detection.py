@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from langchain_hf_endpoint._dialects.base import Dialect
-    from langchain_hf_endpoint._wire import InputOptions, Reply, Request
+    from langchain_hf_endpoint._wire import InputOptions, Reply, Request, ServerInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,13 @@ class Route:
         dialect: The dialect.
         url: Where to post.
         trial: Whether this is a guess, with others to try after it.
+        shortcut: Whether it is cheaper than another one, which is known to work.
     """
 
     dialect: Dialect
     url: str
     trial: bool = False
+    shortcut: bool = False
 
     def request(self, inputs: Sequence[str], options: InputOptions) -> Request:
         """Build the request for a batch.
@@ -94,6 +96,24 @@ def candidates(url: str) -> tuple[Route, ...]:
         Route(TEI, at("/embed"), trial=True),
         Route(OPENAI, at("/embeddings")),
     )
+
+
+def base64_route(
+    url: str, kept: Route, info: ServerInfo | None, options: InputOptions
+) -> Route | None:
+    """Return the route on which a TEI sends the same vectors in base64, None where it would not.
+
+    TEI has base64 at ``/v1/embeddings`` alone, from 1.3 on. There it truncates only where that is
+    its own default, and can neither be told a prompt nor to leave the length of vectors alone. Only
+    where the user's URL has no path is the path ours to choose.
+    """
+    parts = split_url(url)
+    if parts is None or parts.path.rstrip("/") or kept.dialect is not TEI:
+        return None
+    if info is None or info.kind != "tei" or not info.truncates or OPENAI.unsupported(options):
+        return None
+    url = parts._replace(path="/v1/embeddings", fragment="").geturl()
+    return Route(OPENAI, url, shortcut=True)
 
 
 def recognise(route: Route, reply: Reply) -> Route | None:

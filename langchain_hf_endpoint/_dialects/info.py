@@ -75,6 +75,7 @@ def read_info(reply: Reply) -> ServerInfo | None:
             max_input_tokens=_number(told, "max_input_length"),
             max_batch_size=_number(told, "max_client_batch_size"),
             max_concurrent_inputs=_number(told, "max_concurrent_requests"),
+            truncates=told.get("auto_truncate") is True,
             unfit=_unfit(told.get("model_type")),
         )
     if "max_total_tokens" in told:

@@ -412,7 +412,6 @@ def test_a_stream_looks_ahead_no_further_than_it_needs_to(drive, connect):
     assert [one.text_index for one in chunks] == list(range(1500))
     # 16 batches of 4 are gathered to be sorted; 64 may be unfinished behind a slow one.
     assert max(ahead) <= 4 * (16 + 64) + 1
-    assert ahead[0] <= 4 * 16 * 2
 
 
 def test_a_stream_whose_source_fails_gives_all_that_came_before(drive, connect):

@@ -29,3 +29,13 @@ class EmbeddedChunk(Chunk):
 
     embedding: NDArray[np.float32]
     text_index: int
+
+    def __repr__(self) -> str:
+        """The chunk, and of its vector the width and the length: a debugger asks often."""
+        vector = self.embedding
+        length = float(vector @ vector) ** 0.5
+        return (
+            f"EmbeddedChunk(text={self.text!r}, start={self.start}, end={self.end}, "
+            f"embedding=<{vector.size} x {vector.dtype}, length {length:.4g}>, "
+            f"text_index={self.text_index})"
+        )

@@ -14,8 +14,8 @@ Every strategy comes down to the same three steps, a module each::
     sentences.py   which words end a sentence           text -> word indexes (NLTK's punkt)
     windows.py     which words go together              word indexes -> windows of word indexes
 
-Importing this package loads neither NLTK nor any trained table; the first text that is longer than
-a chunk does, under the ``sentence`` strategy.
+Importing this package loads neither numpy nor NLTK nor any trained table; the first text that is
+longer than a chunk does, NLTK and the table under the ``sentence`` strategy only.
 """
 
 from __future__ import annotations

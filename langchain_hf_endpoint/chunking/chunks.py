@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint.chunking.sentences import sentence_ends
+from langchain_hf_endpoint.chunking.counting import has_at_most
 from langchain_hf_endpoint.chunking.windows import sentence_windows, word_windows
-from langchain_hf_endpoint.chunking.words import Words, has_at_most
 from langchain_hf_endpoint.errors import InputError
 from langchain_hf_endpoint.settings import ChunkingSettings
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint.chunking.windows import Window
+    from langchain_hf_endpoint.chunking.words import Words
 
 _DEFAULTS = ChunkingSettings()
 
@@ -63,6 +63,8 @@ def chunk(
         raise InputError(f"a text must be a string, not {type(text).__name__}")
     if size is None or has_at_most(text, size):
         return _whole(text)
+    from langchain_hf_endpoint.chunking.words import Words  # noqa: PLC0415 - numpy loads late
+
     words = Words.of(text)
     spans = words.spans(_windows(text, words, size, chosen))
     return [Chunk(text[start:end], start, end) for start, end in spans]
@@ -99,5 +101,7 @@ def _whole(text: str) -> list[Chunk]:
 def _windows(text: str, words: Words, size: int, settings: ChunkingSettings) -> list[Window]:
     if settings.strategy == "word":
         return word_windows(len(words), size, settings.overlap or 0)
+    from langchain_hf_endpoint.chunking.sentences import sentence_ends  # noqa: PLC0415 - as above
+
     ends = sentence_ends(text, words, settings.language or "english")
     return sentence_windows(ends, size, overlapping=bool(settings.sentence_overlap))

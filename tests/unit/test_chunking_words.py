@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from langchain_hf_endpoint.chunking.words import Words, has_at_most
+from langchain_hf_endpoint.chunking.counting import has_at_most
+from langchain_hf_endpoint.chunking.words import Words
 
 BLOCK = 1 << 18  # the words are looked for in blocks of this many characters
 

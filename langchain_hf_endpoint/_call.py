@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._failing import error_of
@@ -32,6 +33,22 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("langchain_hf_endpoint")
 
 
+class Pausing:
+    """How many of a call's batches were refused and pause; enter it for the pause."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self.count -= 1
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """What the conversations of one call have in common."""
@@ -47,6 +64,7 @@ class Call:
     redact: Callable[[str], str]
     form: Form = "lists"
     clock: Callable[[], float] = time.monotonic
+    pausing: Pausing = field(default_factory=Pausing)
 
     @property
     def batch_size(self) -> int:

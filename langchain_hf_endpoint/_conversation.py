@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -27,7 +28,7 @@ from langchain_hf_endpoint._dialects import (
 )
 from langchain_hf_endpoint._options import unsupported_settings
 from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
-from langchain_hf_endpoint._steps import Stopped
+from langchain_hf_endpoint._steps import Stopped, Waiting
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint._wire import Cause, Failure, Reply
 from langchain_hf_endpoint.errors import HFEndpointError, RateLimitedError, SettingsError
@@ -223,7 +224,8 @@ def _persist(
             attempts.time_outs = 0
             slow = replace(failure, cause=Cause.BATCH_TOO_LARGE)
             return _GivenUp(slow, attempts.count)
-        yield pause
+        with call.pausing if pause.why is Waiting.REFUSED else nullcontext():
+            yield pause
 
 
 def _read(reply: Reply | Failure, count: int, route: Route, call: Call) -> Rows | Failure:

@@ -118,12 +118,16 @@ class Job(Generic[RowT]):
     def capacity(self) -> int:
         """How many batches to have under way: one more than may be sent, to be at hand.
 
+        Those that were refused and pause leave their places to others, as many at most as there
+        are places: a server that refuses everything must not meet ever new ones.
+
         One alone while nothing is known of the server: its answer shows the others the way.
         """
         call = self.call
         if call.service.dialect == "auto" and call.learned.route is None:
             return 1
-        return call.window.limit + 1
+        limit = call.window.limit
+        return limit + 1 + min(call.pausing.count, limit)
 
     def converse(self, batch: Batch[RowT]) -> Conversation[list[Outcome[RowT]]]:
         """The conversation about one batch."""

@@ -33,13 +33,17 @@ class RetryPolicy:
     longest_delay: float = 8.0
     chance: Callable[[], float] = random.random
 
-    def delay(self, failure: Failure, attempt: int, elapsed: float) -> float | None:
+    def delay(
+        self, failure: Failure, attempt: int, elapsed: float, usual: float = 0.0
+    ) -> float | None:
         """Say how long to wait before the next attempt.
 
         Args:
             failure: How the last attempt ended.
             attempt: How many attempts were made, 1 or more.
             elapsed: Seconds since the first one failed.
+            usual: Seconds that a good reply takes, where there was one. A server that only has
+                too much in the house has room again after that: 429s back off from there.
 
         Returns:
             Seconds, or None where another try would not help or does not fit into `max_wait`. A
@@ -52,6 +56,9 @@ class RetryPolicy:
             # A little later than asked, and not all callers at the same instant.
             wait = failure.retry_after + 0.05 + 0.1 * self.chance()
             return min(left, wait) if failure.retry_after <= left else None
-        bound = min(self.longest_delay, self.first_delay * 2.0 ** min(attempt - 1, 30))
+        first = self.first_delay
+        if usual and failure.cause is Cause.RATE_LIMITED:
+            first = min(first, usual)
+        bound = min(self.longest_delay, first * 2.0 ** min(attempt - 1, 30))
         # The last attempt is made at the end of the budget, not before it.
         return min(left, bound / 2 + bound / 2 * self.chance())

@@ -1,14 +1,8 @@
-"""How many requests may be in flight at one endpoint: grows while latency holds, halves on refusal.
+"""Places for the requests in flight at one endpoint: who is let in, in which order.
 
-It knows counts, latencies and who waits in which order. It must not sleep or send: a waiter hands
-in a `wake` that is called, outside of the lock, when its place is free.
-
-The rule is that of TCP Vegas (Brakmo and Peterson, 1995), as in Netflix's concurrency-limits: from
-the lowest latency seen and the present one, each a mean of some replies, follows how many of our
-requests the server keeps waiting; the window grows while they are few and shrinks while they are
-many. A server that always keeps some waiting hides how fast it is, so from time to time the window
-is halved for a round trip to see it anew: a lowest latency that drifts towards the present one
-instead lets the window creep up to its ceiling.
+It knows counts and who waits; how many places there are at present is decided in `_width`. It must
+not sleep or send: a waiter hands in a `wake` that is called, outside of the lock, when its place is
+free.
 """
 
 from __future__ import annotations
@@ -18,17 +12,12 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
+from langchain_hf_endpoint._width import Width
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from langchain_hf_endpoint.limiter import Lane
-
-_START = 4.0
-_CEILING = 64
-_FEW_QUEUED = 3.0
-_FEW_OF_ALL = 1 / 6  # a larger window may have more waiting: latencies vary by themselves
-_NEWEST = 1 / 16  # the weight of one reply in a mean of latencies
-_ROUND_TRIPS_TO_PROBE = 60.0
 
 
 class Place:
@@ -41,6 +30,7 @@ class Place:
         "_wake",
         "_window",
         "holder",
+        "in_flight",
         "inputs",
         "is_orphaned",
         "lane",
@@ -54,6 +44,8 @@ class Place:
         self._left = False
         self._wake: Callable[[], None] | None = None
         self._passed: object = None
+        self.in_flight = 0
+        """Requests in flight when it was let in, itself included."""
         self.holder: object = None
         """The event loop whose task it is; None for a thread's."""
         self.is_orphaned: Callable[[], bool] = bool
@@ -76,6 +68,10 @@ class Place:
         """
         return self._window._enter_past(self, loop)  # noqa: SLF001
 
+    def refused(self) -> None:
+        """The server has too much to do and refused this request, which still has its place."""
+        self._window._refused_at(self.in_flight)  # noqa: SLF001
+
     def free_orphaned(self) -> None:
         """Free the places that nobody else will: for who has been waiting for long."""
         self._window._free_orphaned()  # noqa: SLF001
@@ -97,31 +93,32 @@ class Window:
 
     Attributes:
         limit: Requests of one lane that may be in flight at present.
+        most: Requests of both lanes that may be in flight at present.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._limit = _START
-        self._slow_from = float("inf")  # below it the window doubles in a round trip
+        self._width = Width()
         self._cap: int | None = None
         self._max_inputs: int | None = None
         self._requests: dict[Lane, int] = {"query": 0, "document": 0}
         self._inputs = 0
         self._inside: set[Place] = set()
         self._queues: dict[Lane, deque[Place]] = {"query": deque(), "document": deque()}
-        self._mean: dict[int, float] = {}
         self._held_by: Counter[int] = Counter()
-        self._lowest: dict[int, float] = {}
-        self._round_trips = 0.0
-        self._unsettled = 0
         self._last_cut = float("-inf")
         self._latency = 0.0
 
     @property
     def limit(self) -> int:
         """Requests of one lane that may be in flight at present."""
-        return int(self._limit)
+        return self._width.limit
+
+    @property
+    def most(self) -> float:
+        """Requests of both lanes that may be: a bound that was set, or an edge that was met."""
+        return min(self._cap or float("inf"), self._width.edge)
 
     def __repr__(self) -> str:
         waiting = sum(map(len, self._queues.values()))
@@ -135,7 +132,7 @@ class Window:
         with self._lock:
             if requests is not None:
                 self._cap = min(requests, self._cap or requests)
-                self._limit = min(self._limit, self._cap)
+                self._width.bound(self._cap)
             if inputs is not None:
                 self._max_inputs = min(inputs, self._max_inputs or inputs)
 
@@ -147,63 +144,34 @@ class Window:
         """Learn from a request that was answered after `seconds`, while it still has its place."""
         with self._lock:
             self._latency += (seconds - self._latency) * (0.2 if self._latency else 1.0)
-            if self._unsettled:  # sent before the window was halved to see the latency anew
-                self._unsettled -= 1
-                return
-            queued = self._learn(inputs, seconds)
-            in_use = max(self._requests.values())
-            if in_use + 1 < self._limit:
-                return  # a window that is not used up says nothing about its width
-            self._adapt(in_use * queued, in_use)
-            self._limit = max(1.0, min(self._limit, self._cap or _CEILING))
+            in_lane, in_all = max(self._requests.values()), sum(self._requests.values())
+            self._width.replied(inputs, seconds, in_lane, in_all)
             woken = self._grant()
         _wake_all(woken)
 
-    def _learn(self, inputs: int, seconds: float) -> float:
-        """Which part of the time, 0 to 1, requests of this size spend waiting at the server."""
-        size = inputs.bit_length()  # latency is compared among batches of about one size
-        mean = self._mean.get(size, seconds)
-        self._mean[size] = mean = mean + (seconds - mean) * _NEWEST
-        self._lowest[size] = lowest = min(mean, self._lowest.get(size, mean))
-        return 1 - lowest / mean if mean > 0 else 0.0
-
-    def _adapt(self, queued: float, in_use: int) -> None:
-        few = max(_FEW_QUEUED, self._limit * _FEW_OF_ALL)
-        if queued < few:
-            self._limit += 1.0 if self._limit < self._slow_from else 1.0 / self._limit
-            return
-        self._slow_from = min(self._slow_from, self._limit)
-        if (too_many := queued - 2 * few) > 0:
-            self._limit -= max(1.0, too_many / 2) / self._limit
-        self._round_trips += 1.0 / self._limit
-        if self._round_trips >= _ROUND_TRIPS_TO_PROBE:
-            self._round_trips = 0.0
-            self._mean.clear()
-            self._lowest.clear()
-            self._unsettled = in_use - 1
-            self._slow_from = self._limit
-            self._limit /= 2
+    def _refused_at(self, in_flight: int) -> None:
+        with self._lock:
+            self._width.refused(in_flight)
+            self._halve(then_fast_to=self._width.edge)
 
     def refused(self, *, is_waking: bool = False) -> None:
-        """Halve: the server said that it has too much to do. Once for one wave of refusals.
+        """Halve: the server had too much to do, or none of it at how many requests is known.
 
         A server that is still starting says nothing about its width: once it is awake the window
         grows as fast as at first.
         """
         with self._lock:
-            now = self._clock()
-            if now - self._last_cut < max(self._latency, 0.05):
-                return
+            self._halve(then_fast_to=float("inf") if is_waking else self.limit / 2)
+
+    def _halve(self, *, then_fast_to: float) -> None:
+        """Once for one wave of refusals."""
+        now = self._clock()
+        if now - self._last_cut >= max(self._latency, 0.05):
             self._last_cut = now
-            self._limit = max(1.0, self._limit / 2)
-            if not is_waking:
-                self._slow_from = self._limit
+            self._width.halve(then_fast_to=then_fast_to)
 
     def _fits(self, place: Place) -> bool:
-        requests = self._requests[place.lane]
-        if self._cap is not None and sum(self._requests.values()) >= self._cap:
-            return False
-        if requests >= int(self._limit):
+        if self._requests[place.lane] >= self.limit or sum(self._requests.values()) >= self.most:
             return False
         # A request that is larger than the bound by itself goes alone rather than never.
         over = self._max_inputs is not None and self._inputs + place.inputs > self._max_inputs
@@ -238,6 +206,7 @@ class Window:
         place._granted = True  # noqa: SLF001
         self._inside.add(place)
         self._requests[place.lane] += 1
+        place.in_flight = sum(self._requests.values())
         self._inputs += place.inputs
         self._held_by[id(place.holder)] += 1
 

@@ -4,6 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
+from langchain_hf_endpoint._width import CEILING
 from langchain_hf_endpoint._window import Window
 
 LANES = st.sampled_from(["query", "document"])
@@ -43,7 +44,7 @@ class AnyHistory(RuleBasedStateMachine):
     def fits(self, place):
         alone = self.requests() == 0
         over = self.most_inputs is not None and self.inputs() + place.inputs > self.most_inputs
-        full = self.most_requests is not None and self.requests() >= self.most_requests
+        full = self.requests() >= min(self.most_requests or CEILING * 2, self.window.most)
         return len(self.inside[place.lane]) < self.window.limit and not full and (alone or not over)
 
     def woken(self, place):
@@ -108,6 +109,16 @@ class AnyHistory(RuleBasedStateMachine):
         assert max(1, before // 2) <= self.window.limit <= before
         self.clock += seconds
 
+    @rule(place=places)
+    def be_refused_at(self, place):
+        """A request in flight is refused: what was in flight with it is too much."""
+        if place in self.inside[place.lane]:
+            before, most, limit = place.in_flight, self.window.most, self.window.limit
+            place.refused()
+            assert self.window.most <= max(1, min(most, before - 1))
+            assert min(max(1, limit // 2), self.window.most) <= self.window.limit <= limit
+            self.leave(place)
+
     @rule(requests=BOUNDS, inputs=BOUNDS)
     def bound(self, requests, inputs):
         self.window.bound(requests=requests, inputs=inputs)
@@ -132,7 +143,8 @@ class AnyHistory(RuleBasedStateMachine):
 
     @invariant()
     def the_limit_stays_within_its_bounds(self):
-        assert 1 <= self.window.limit <= (self.most_requests or 64)
+        assert 1 <= self.window.limit <= (self.most_requests or CEILING)
+        assert self.window.limit <= self.window.most
 
     def teardown(self):
         """When everybody inside leaves, everybody who waits gets in, sooner or later."""

@@ -1,5 +1,6 @@
 """One attempt, step by step, as a driver sees it."""
 
+import contextlib
 from contextlib import closing
 
 import pytest
@@ -80,3 +81,20 @@ def test_an_attempt_ends_with_the_reply_and_leaves_its_place():
             document.send(reply)
         assert end.value.value is reply
     assert "0 in flight" in repr(bench.window)
+
+
+def test_who_is_refused_keeps_its_place_until_the_window_is_narrower():
+    bench = Bench()
+    bench.window = Window(lambda: bench.now)
+    bench.limiter = RequestsPerMinuteLimiter(6000, clock=lambda: bench.now)
+    with contextlib.ExitStack() as talks:
+        attempts = [talks.enter_context(bench.attempt()) for _ in range(bench.window.limit)]
+        for one in attempts:
+            assert bench.enters(next(one))
+            assert isinstance(one.send(None), Send)
+        waiting = talks.enter_context(bench.attempt())
+        assert not bench.enters(next(waiting))
+        with pytest.raises(StopIteration):
+            attempts[-1].send(Reply(429, {}, b"Model is overloaded"))
+        assert bench.window.most == len(attempts) - 1
+        assert f"{len(attempts) - 1} in flight" in repr(bench.window)

@@ -37,6 +37,14 @@ def test_delays_double_up_to_a_bound_and_lie_in_its_upper_half(chance, share):
     assert delays == [share * bound for bound in (0.5, 1, 2, 4, 8, 8, 8, 8)]
 
 
+def test_a_server_that_has_too_much_to_do_is_asked_again_when_it_usually_has_room():
+    busy = Failure(Cause.RATE_LIMITED, "overloaded", 429)
+    delays = [policy(chance=1.0).delay(busy, attempt, 0.0, 0.02) for attempt in range(1, 12)]
+    assert delays == [0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 8.0, 8.0]
+    assert policy(chance=1.0).delay(busy, 1, 0.0, 3.0) == 0.5  # a slow one not later than others
+    assert policy(chance=1.0).delay(BUSY, 1, 0.0, 0.02) == 0.5  # an error is no lack of room
+
+
 def test_the_bounds_may_be_set():
     quick = RetryPolicy(10.0, first_delay=0.1, longest_delay=0.3, chance=lambda: 1.0)
     delays = [quick.delay(BUSY, attempt, 0.0) for attempt in (1, 2, 3, 4)]

@@ -1,0 +1,193 @@
+"""How many requests in flight fill a server, found from latencies and refusals alone.
+
+It knows numbers. It must not know who waits, nor a lock or a clock.
+
+Two rules, from those who share networks and have the same question:
+
+- *Latency* (TCP Vegas, Brakmo and Peterson, 1995; Netflix's concurrency-limits). From the lowest
+  latency seen and the present one follows how many of our requests the server keeps waiting: the
+  width grows while they are few and shrinks while they are many. A server that always keeps some
+  waiting hides how fast it is, so from time to time the width is halved for a round trip to see it
+  anew. Both latencies are those of the quicker replies: a reply that was late since the network
+  wavered, or since the client itself was busy, did not wait at the server.
+- *Refusals* (TCP CUBIC, Ha, Rhee and Xu, 2008). A refusal halves the width, and what was in flight
+  when the request was sent is an edge. The way back to just below an edge is quick, since it is
+  known; what lies beyond is tried seldom, one request at first, then two more, then four, as long
+  as none is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_START = 4.0
+CEILING = 128
+"""More than this are in flight only where the user says so: enough for a server of a hundred
+batches at once, and still a number of connections that a proxy takes from one client."""
+
+_FEW_WAITING = 3.0
+_FEW_OF_ALL = 1 / 6
+_FEW_OF_SPREAD = 2.0  # where latencies vary, more must wait so that the server never runs dry
+_NEWEST = 1 / 16  # the weight of one reply in a mean of latencies
+_NEWEST_LOW = 1 / 4  # and of one below it, in the mean of the quicker ones
+_FIRST = 4  # replies after which a mean is one
+_ROUND_TRIPS_TO_SEE_ANEW = 60.0
+
+_PATIENCE = 4.0  # round trips at an edge, at first; twice as many after each attempt that failed
+_PATIENCE_BEYOND = 2.0  # round trips without a refusal after which what was tried is good
+_LONG_AT_EDGE = 32.0  # round trips, and seconds, after which it is tried whatever came before
+_SECONDS_AT_EDGE = 2.0
+
+
+@dataclass(slots=True)
+class _Latency:
+    """Of the requests of about one size.
+
+    Attributes:
+        mean: Of some replies.
+        low: The same of the quicker ones: it follows lower latencies soon and higher ones late.
+        lowest: The lowest that was.
+    """
+
+    mean: float = 0.0
+    low: float = 0.0
+    lowest: float = 0.0
+    _seen: int = 0
+
+    def take(self, seconds: float) -> None:
+        self._seen += 1
+        newest = 1 / self._seen
+        self.mean += (seconds - self.mean) * max(newest, _NEWEST)
+        is_low = seconds < self.low
+        self.low += (seconds - self.low) * max(newest, _NEWEST_LOW if is_low else _NEWEST)
+        if self._seen <= _FIRST or self.low < self.lowest:
+            self.lowest = self.low
+
+    @property
+    def waiting(self) -> float:
+        """Which part of its time, 0 to 1, a request waits at the server."""
+        return (self.low - self.lowest) / self.mean if self.mean > 0 else 0.0
+
+    @property
+    def spread(self) -> float:
+        """How far latencies vary by themselves, as a part of their mean."""
+        return max(0.0, 1 - self.low / self.mean) if self.mean > 0 else 0.0
+
+
+class Width:
+    """The width of one endpoint's window.
+
+    Attributes:
+        edge: Requests of both lanes that the server takes, as far as it is known; infinite where
+            it never refused one.
+    """
+
+    def __init__(self) -> None:
+        self._width = _START
+        self._cap = float(CEILING)
+        self._fast_to = float("inf")  # below it the width doubles in a round trip
+        self._pace = 1.0  # above it, what the next round trip adds
+        self._latency: dict[int, _Latency] = {}
+        self._unsettled = 0
+        self._since_seen_anew = 0.0
+        self.edge = float("inf")
+        self._step = 1.0  # by which the edge is moved next
+        self._patience = _PATIENCE
+        self._at_edge = self._seconds_at_edge = 0.0
+
+    @property
+    def limit(self) -> int:
+        """Requests of one lane that may be in flight at present."""
+        return int(self._width)
+
+    def bound(self, requests: int) -> None:
+        """Never be wider than this, and up to this where it is more than the ceiling."""
+        self._cap = float(requests)
+        self._set(self._width)
+
+    def _set(self, width: float) -> None:
+        self._width = max(1.0, min(width, self._cap, self.edge))
+
+    # What replies tell
+
+    def replied(self, inputs: int, seconds: float, in_lane: int, in_all: int) -> None:
+        """Learn from a good reply.
+
+        Args:
+            inputs: Of the request.
+            seconds: From sending it to having the whole reply.
+            in_lane: Requests in flight of the lane that has the most, this one included.
+            in_all: Requests in flight of both lanes, this one included.
+        """
+        if self._unsettled:  # sent before the width was halved to see the latency anew
+            self._unsettled -= 1
+            return
+        # Latency is compared among batches of about one size.
+        latency = self._latency.setdefault(inputs.bit_length(), _Latency())
+        latency.take(seconds)
+        if in_lane + 1 < self._width and in_all + 1 < self.edge:
+            return  # a width that is not used up says nothing about itself
+        waiting, spread = in_lane * latency.waiting, in_lane * latency.spread
+        few = max(_FEW_WAITING, self._width * _FEW_OF_ALL, spread * _FEW_OF_SPREAD)
+        if waiting >= few:
+            self._hold(waiting - 2 * few, in_lane)
+        elif self._width >= min(self.edge, self._cap):
+            self._wait_at_edge(seconds)
+        elif self._width < self._fast_to:
+            self._set(self._width + 1.0)
+        else:
+            self._set(self._width + self._pace / self._width)
+            self._pace = min(self._pace * (1 + 1 / self._width), self._width)
+
+    def _hold(self, too_many: float, in_lane: int) -> None:
+        """Be wide enough, or too wide; now and then see what the server does with fewer."""
+        self._fast_to, self._pace = min(self._fast_to, self._width), 1.0
+        if too_many > 0:
+            self._set(self._width - max(1.0, too_many / 2) / self._width)
+        self._since_seen_anew += 1.0 / self._width
+        if self._since_seen_anew >= _ROUND_TRIPS_TO_SEE_ANEW:
+            self._since_seen_anew = 0.0
+            self._latency.clear()
+            self._unsettled = in_lane - 1
+            self._fast_to = self._width
+            self._set(self._width / 2)
+
+    # What refusals tell
+
+    def refused(self, in_flight: int) -> None:
+        """Note the edge: of so many requests in flight the server refused the one sent last."""
+        edge = max(1.0, in_flight - 1.0)
+        if edge <= self.edge:
+            self._patience *= 2.0 if self._is_trying else 1.0
+            self.edge, self._step = edge, 1.0
+            self._at_edge = self._seconds_at_edge = 0.0
+            self._set(self._width)
+
+    def halve(self, *, then_fast_to: float) -> None:
+        """Go down by half, and quickly up again to a width that is known to be right."""
+        self._set(self._width / 2)
+        self._fast_to, self._pace = then_fast_to, 1.0
+
+    @property
+    def _is_trying(self) -> bool:
+        """Whether the width is beyond what was the edge, and nothing was refused so far."""
+        return self._step > 1.0
+
+    def _wait_at_edge(self, seconds: float) -> None:
+        """Move the edge when it has held for long, or when what was tried beyond it is good."""
+        self._at_edge += 1.0 / self._width
+        self._seconds_at_edge += seconds / self._width
+        if self.edge >= self._cap or not self._is_time_to_try():
+            return
+        if self._is_trying:
+            self._patience = max(_PATIENCE, self._patience / 2)
+        self._at_edge = self._seconds_at_edge = 0.0
+        self.edge += self._step
+        self._step *= 2.0
+        self._fast_to = self.edge
+
+    def _is_time_to_try(self) -> bool:
+        if self._is_trying:
+            return self._at_edge >= _PATIENCE_BEYOND
+        is_long = self._at_edge >= _LONG_AT_EDGE and self._seconds_at_edge >= _SECONDS_AT_EDGE
+        return is_long or self._at_edge >= self._patience

@@ -7,6 +7,7 @@ connected in the very turn of the loop in which its caller was cancelled (CPytho
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import socket
 from functools import partial
 from typing import TYPE_CHECKING
@@ -26,7 +27,10 @@ async def connected_socket(host: str, port: int) -> socket.socket:
         OSError: No address answers, or there is none: what the first one said.
     """
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    if _is_in_digits(host):  # which needs neither a name server nor, to ask it, a thread
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    else:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = _alternating([(family, address) for family, _, _, _, address in found])
     race = _Race(loop)
     try:
@@ -107,6 +111,14 @@ def _close(runner: socket.socket, task: asyncio.Task[None]) -> None:
     runner.close()
     if not task.cancelled():
         task.exception()  # nobody else will ask for it
+
+
+def _is_in_digits(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _alternating(

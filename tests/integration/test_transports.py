@@ -28,8 +28,8 @@ from langchain_hf_endpoint import (
     RateLimitedError,
     ServerError,
     TransportError,
+    _connection,
     _fast,
-    _http11,
     _transport,
 )
 from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector, faults
@@ -228,6 +228,14 @@ def chunked(body, size):
     "parts",
     [
         (OK, b"Content-Length: %d\r\n\r\n" % len(BODY), BODY[:20], BODY[20:]),
+        (
+            OK,
+            b"Content-Length: %d\r\n\r\n" % len(BODY),
+            *[bytes([one]) for one in BODY[:9]],
+            BODY[9:],
+        ),
+        (OK, b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY + b"HTTP/1.1 500 more than said"),
+        (OK, b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY),
         (OK, CHUNKED, chunked(BODY, 7), b"0\r\n\r\n"),
         (OK, CHUNKED, chunked(BODY[:100], 1), chunked(BODY[100:], 999), b"0\r\nA: b\r\n\r\n"),
         (OK, CHUNKED.replace(b"T", b"t"), b"%X;name=value\r\n" % len(BODY), BODY, b"\r\n0\r\n\r\n"),
@@ -244,7 +252,7 @@ def chunked(body, size):
         (b"HTTP/1.1 200 \r\ncontent-length: %d\r\n\r\n" % len(BODY), BODY),
     ],
     ids=[
-        *("length", "chunks", "trailer", "extension", "gzip_in_chunks"),
+        *("length", "octets", "more", "close", "chunks", "trailer", "extension", "gzip_in_chunks"),
         *("early_hints", "continue", "http_1_0", "no_reason"),
     ],
 )
@@ -278,7 +286,7 @@ def test_what_is_no_whole_reply_is_a_transport_error(way, parts):
 
 @pytest.mark.parametrize("length", [b"Content-Length: 3000000\r\n", b""], ids=["said", "unsaid"])
 def test_a_reply_that_is_too_large_is_not_read_to_its_end(way, environment, length):
-    for module in (_transport, _http11, _fast):
+    for module in (_transport, _connection, _fast):
         environment.setattr(module, "LARGEST_REPLY", 1_000_000)
     reply = (OK, length, b"\r\n", b"[" * 1_500_000)
     with answering(*reply, then_close=False) as url:
@@ -289,7 +297,7 @@ def test_a_reply_that_is_too_large_is_not_read_to_its_end(way, environment, leng
 
 
 def test_a_small_reply_that_is_large_when_it_is_unpacked_is_too_large(way, environment, server):
-    for module in (_transport, _http11, _fast):
+    for module in (_transport, _connection, _fast):
         environment.setattr(module, "LARGEST_REPLY", 1_000_000)
     bomb = gzip.compress(b"[" * 5_000_000)
     assert len(bomb) < 10_000

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from langchain_hf_endpoint import EmbeddingError, HFEndpointEmbeddings, TransportError
-from langchain_hf_endpoint._http11 import _Connection
+from langchain_hf_endpoint._connection import Connection
 from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector, faults
 
 uvloop = pytest.importorskip("uvloop", reason="uvloop is not made for this platform")
@@ -99,7 +99,7 @@ async def asked_late(ours):
         "POST", "http://full.example/embed", headers={"host": "full.example"}
     )
     _, connection = await asyncio.get_running_loop().create_connection(
-        lambda: _Connection(request.url.origin, set()), sock=ours
+        lambda: Connection(request.url.origin, set()), sock=ours
     )
     for _ in range(10):  # turns, in which it is heard
         await asyncio.sleep(0)

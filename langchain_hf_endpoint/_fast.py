@@ -168,6 +168,8 @@ def _without_password(proxy: URL | None) -> tuple[URL | None, dict[str, str] | N
 
 async def _body(response: aiohttp.ClientResponse) -> bytes | None:
     """The whole body, or None where it is too large to be one of vectors."""
+    if response.content_length is not None and "Content-Encoding" not in response.headers:
+        return await response.read()  # as long as it says, which was looked at before
     parts: list[bytes] = []
     size = 0
     async for part in response.content.iter_chunked(_PIECE):

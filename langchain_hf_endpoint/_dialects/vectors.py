@@ -9,11 +9,12 @@ It knows numbers. It must not know where in a reply the rows were.
 
 from __future__ import annotations
 
-from binascii import a2b_base64
 from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+
+from langchain_hf_endpoint._dialects.octets import octets_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,17 +158,9 @@ def _from_mixed(rows: list[JSON]) -> Rows | str:
 
 
 def _octets(text: str) -> bytes | None:
-    """Decode base64, or return None.
-
-    ``a2b_base64`` passes over characters that do not belong there, and over what follows the
-    padding. Then the text is longer than what was decoded would be, encoded again.
-    """
-    try:
-        octets = a2b_base64(text)
-    except ValueError:
-        return None
-    whole = len(octets) % 4 == 0 and len(text) == (len(octets) + 2) // 3 * 4
-    return octets if whole else None
+    """What stands for float32 numbers, or None."""
+    octets = octets_of(text)
+    return octets if octets is not None and len(octets) % 4 == 0 else None
 
 
 def _wrong_count(rows: list[JSON], count: int) -> str:

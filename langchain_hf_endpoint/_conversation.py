@@ -144,12 +144,15 @@ def _vectors(
     """Embed inputs over the route that is known, or over each that may be until one answers."""
     tried: list[tuple[Route, Failure]] = []
     made = 0
+    searching = _is_open_question(call)
     for route in _routes(call):
-        result = yield from _persist(inputs, route, call, attempts)
+        if searching and _is_settled_otherwise(route, call):
+            continue
+        result = yield from _persist(inputs, route, call, attempts, searching=searching)
         if isinstance(result, _GivenUp) and unknown_model(result.failure):
             yield from ask_for_model(route, call)
             if call.learned.model is not None:
-                result = yield from _persist(inputs, route, call, attempts)
+                result = yield from _persist(inputs, route, call, attempts, searching=searching)
         if not isinstance(result, _GivenUp):
             return result
         made += result.attempts
@@ -162,6 +165,11 @@ def _vectors(
 def _is_open_question(call: Call) -> bool:
     """Whether it is still to be found out which protocol the server speaks, and where."""
     return call.service.dialect == "auto" and call.learned.route is None
+
+
+def _is_settled_otherwise(route: Route, call: Call) -> bool:
+    """Whether another call has found the route meanwhile, and it is not this one."""
+    return call.learned.route is not None and call.learned.route.url != route.url
 
 
 def _routes(call: Call) -> Sequence[Route]:
@@ -192,9 +200,18 @@ def _shortcut(kept: Route, call: Call) -> list[Route]:
 
 
 def _persist(
-    inputs: Sequence[str], route: Route, call: Call, attempts: Attempts
+    inputs: Sequence[str], route: Route, call: Call, attempts: Attempts, *, searching: bool
 ) -> Conversation[Rows | _GivenUp]:
-    """Send the inputs until there are vectors, or trying again is of no use."""
+    """Send the inputs until there are vectors, or trying again is of no use.
+
+    Args:
+        inputs: What the vectors are for.
+        route: Where they are sent.
+        call: For whom.
+        attempts: How often they were sent.
+        searching: Whether a refusal may mean that this is the wrong route. What was not known when
+            the search began is a guess to its end, although another call may have found out since.
+    """
     request = route.request(inputs, call.options)
     timeout, failure = call.service.timeout, None
     while True:
@@ -204,7 +221,7 @@ def _persist(
             if failure is None:
                 raise
             return _GivenUp(failure, attempts.count)
-        if _is_open_question(call) and isinstance(reply, Reply) and declines(route, reply):
+        if searching and isinstance(reply, Reply) and declines(route, reply):
             result = route.dialect.decode(reply, len(inputs))
             if isinstance(result, Failure):
                 return _GivenUp(result, attempts.count + 1, is_wrong_route=True)

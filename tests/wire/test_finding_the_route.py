@@ -1,5 +1,7 @@
 """The dialect `auto`: which requests are made, in which order, until it is known how to ask."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import httpx
 import orjson
 import pytest
@@ -334,3 +336,19 @@ def test_describe_tells_the_embeddings_their_width(drive, server, auto):
     assert embeddings.dimensions is None
     drive.describe(embeddings.endpoint)
     assert embeddings.dimensions == 16
+
+
+def test_a_guess_that_fails_after_another_call_found_the_route_is_no_error(server, auto):
+    """Found by the chaos run, seed 18843."""
+    embeddings = auto()
+
+    def refuse(request):
+        if inputs_of(request) == ["first"]:
+            other.submit(embeddings.embed_query, "second").result()  # finds the route meanwhile
+        return answer(404, {"detail": "Not Found"})(request)
+
+    _serve(server, _=refuse, _embed=vectors)
+    with ThreadPoolExecutor() as other:
+        assert embeddings.embed_documents(["first"]) == [vector("first")]
+    guesses = ["POST /", "POST /v1/embeddings", "POST /embed"]
+    assert server.asked == ["GET /info", "POST /", *guesses, "POST /embed"]

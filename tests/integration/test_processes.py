@@ -470,6 +470,57 @@ def test_the_interpreter_exits_although_another_thread_waits_for_a_hanging_serve
     assert (child.returncode, said) == (0, "")
 
 
+EXITS = {
+    "a coroutine that exits": """
+        async def main():
+            task = asyncio.create_task(embeddings.aembed_documents(texts))
+            await asyncio.to_thread(sys.stdin.readline)
+            sys.exit(0)
+        asyncio.run(main())
+        """,
+    "a coroutine that ends first": """
+        async def main():
+            task = asyncio.create_task(embeddings.aembed_documents(texts))
+            await asyncio.to_thread(sys.stdin.readline)
+        asyncio.run(main())
+        """,
+    "a loop in a daemon": """
+        call = lambda: asyncio.run(embeddings.aembed_documents(texts))
+        threading.Thread(target=call, daemon=True).start()
+        sys.stdin.readline()
+        """,
+    "an async stream": """
+        async def main():
+            async for one in embeddings.astream_chunks(texts):
+                pass
+        threading.Thread(target=asyncio.run, args=[main()], daemon=True).start()
+        sys.stdin.readline()
+        """,
+    "a stream in a daemon": """
+        threading.Thread(target=list, args=[embeddings.stream_chunks(texts)], daemon=True).start()
+        sys.stdin.readline()
+        """,
+}
+
+
+@pytest.mark.parametrize(
+    ("way", "state"),
+    [
+        *((way, "hanging") for way in EXITS),
+        # A loop that ends cancels its tasks whatever they wait for; a thread is in the midst of it.
+        *((way, "busy") for way in EXITS if "daemon" in way),
+    ],
+)
+def test_the_interpreter_exits_with_work_under_way(tei_double, start, way, state):
+    tei_double.configure(seconds_per_batch=0.02)
+    if state == "hanging":
+        tei_double.script(Scripted(hang=True, times=100))
+    child = start(EXITS[way])
+    wait_for_posts(tei_double)
+    _, said = child.communicate("end\n", timeout=QUICKLY)
+    assert (child.returncode, said) == (0, "")
+
+
 # A loop that is closed while its tasks send
 
 

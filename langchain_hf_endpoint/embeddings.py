@@ -13,6 +13,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.load.serializable import Serializable
 from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 - pydantic reads the annotation
 
 from langchain_hf_endpoint import _serialized
 from langchain_hf_endpoint._lazy import LazyModule
@@ -76,7 +77,7 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
     )
 
     endpoint: InferenceEndpoint
-    rate_limiter: BaseRateLimiter | None = Field(default=None, exclude=True)
+    rate_limiter: SkipJsonSchema[BaseRateLimiter | None] = Field(default=None, exclude=True)
     show_progress_bar: bool = False
     # Any: their classes are httpx's, which is not loaded before it is used.
     http_client: Any = Field(default=None, exclude=True, repr=False)

@@ -259,6 +259,8 @@ def test_the_key_is_in_nothing_that_an_object_shows(endpoint, shown):
         pretty_repr,
         lambda thing: f"{copy.copy(thing)}{copy.deepcopy(thing)}",
         lambda thing: repr(vars(thing)) + repr(thing.__pydantic_private__),
+        lambda thing: json.dumps(thing.model_json_schema()),
+        lambda thing: json.dumps(thing.model_json_schema(mode="serialization")),
         lambda thing: repr(thing.model_dump()),
         lambda thing: repr(thing.model_dump(mode="json")),
         lambda thing: thing.model_dump_json(),

@@ -44,6 +44,11 @@ async def _astreamed(embeddings):
         pass
 
 
+async def _fast(embeddings):
+    url = str(embeddings.endpoint.service_settings.url)
+    return await HFEndpointEmbeddings(url=url, transport="aiohttp", **SETTINGS).aembed_array(TEXTS)
+
+
 async def _inside(embeddings):
     return embeddings.embed_documents(TEXTS)
 
@@ -64,6 +69,7 @@ WAYS = {
     "async documents": lambda embeddings: asyncio.run(embeddings.aembed_documents(TEXTS)),
     "async calls": lambda embeddings: asyncio.run(_gathered(embeddings)),
     "async stream": lambda embeddings: asyncio.run(_astreamed(embeddings)),
+    "async over aiohttp": lambda embeddings: asyncio.run(_fast(embeddings)),
     # As in a notebook's cell.
     "sync inside a loop": lambda embeddings: _in_loop_of_ours(_inside(embeddings)),
 }

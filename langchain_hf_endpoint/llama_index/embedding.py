@@ -69,7 +69,8 @@ class HFEndpointEmbedding(BaseEmbedding):
             rate_limiter: LangChain's or LlamaIndex's, to be asked before each request instead of
                 the one that all users of this URL and key share in the process.
             **fields: LlamaIndex's own fields (``model_name``, ``num_workers``, …), and what
-                `HFEndpointEmbeddings` takes (``endpoint``, or ``url``, ``api_key``, …).
+                `HFEndpointEmbeddings` takes (``endpoint``, or ``url``, ``api_key``, …;
+                ``http_client``, ``http_async_client``).
 
         Raises:
             SettingsError: Names every wrong field.
@@ -110,8 +111,8 @@ class HFEndpointEmbedding(BaseEmbedding):
         state = super().__getstate__()
         if "embeddings" not in state["__dict__"]:
             raise TypeError(
-                "cannot pickle these embeddings: something of the user's in them, such as a rate "
-                "limiter with a lock, cannot be pickled; RequestsPerMinuteLimiter can"
+                "cannot pickle these embeddings: something of the user's in them, such as an HTTP "
+                "client or a limiter with a lock, cannot be pickled; RequestsPerMinuteLimiter can"
             )
         return state
 

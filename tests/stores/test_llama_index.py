@@ -7,6 +7,7 @@ import logging
 import pickle
 import re
 
+import httpx
 import numpy as np
 import pytest
 from arrivals import are_right, numbered, wait_for_posts
@@ -355,6 +356,28 @@ def test_a_pickle_embeds_as_before_even_of_a_model_that_was_used(connect):
     assert again.embed_batch_size == 50
     assert again.embeddings == model.embeddings
     assert again.get_text_embedding_batch(numbered(3)) == first
+
+
+@MODES
+async def test_the_users_own_clients_send_the_requests_and_go_into_no_pickle_or_dump(mode, connect):
+    seen = []
+
+    async def asked(request):
+        seen.append(request.method)
+
+    with httpx.Client(
+        event_hooks={"request": [lambda request: seen.append(request.method)]}
+    ) as one:
+        async with httpx.AsyncClient(event_hooks={"request": [asked]}) as other:
+            model = connect(http_client=one, http_async_client=other)
+            if mode == "sync":
+                model.get_text_embedding_batch(numbered(3))
+            else:
+                await model.aget_text_embedding_batch(numbered(3))
+            assert "POST" in seen
+            assert "http_client" not in json.dumps(model.to_dict())
+            with pytest.raises(TypeError, match="HTTP client"):
+                pickle.dumps(model)
 
 
 @MODES

@@ -24,10 +24,9 @@ def followers(operation: str, url: str, *, show_bar: bool, is_current: bool) -> 
         show_bar: Whether the user wants a progress bar.
         is_current: Whether the call runs to its end without giving way to its caller's other work.
     """
+    bar = _progress_bar() if show_bar else None
     span = call_span(operation, url, is_current=is_current)
-    if span is None or not show_bar:
-        return span or (_progress_bar() if show_bar else None)
-    return _Several((span, _progress_bar()))
+    return _Several((span, bar)) if span and bar else span or bar
 
 
 def _progress_bar() -> Progress:

@@ -64,25 +64,20 @@ class Target:
         """A call that embeds documents; `operation` is the method, as tracing names it."""
         url = self.settings.service_settings.url
         bar = self.show_progress_bar
-        progress = followers(operation, url, show_bar=bar, is_current=not is_stream)
         job = document_job(
-            self.settings,
-            keeper,
-            limiter=self.limiter,
-            clients=self.clients,
-            progress=progress,
-            is_stream=is_stream,
+            self.settings, keeper, limiter=self.limiter, clients=self.clients, is_stream=is_stream
         )
         job.plan_first = bar and not is_stream
+        # Last: from here on it is `reported` that ends them.
+        job.progress = followers(operation, url, show_bar=bar, is_current=not is_stream)
         return job
 
     def query(self) -> Job[Vector]:
         """A call that embeds one query."""
         url = self.settings.service_settings.url
-        span = followers("embed_query", url, show_bar=False, is_current=True)
-        return query_job(
-            self.settings, LISTS, limiter=self.limiter, clients=self.clients, progress=span
-        )
+        job = query_job(self.settings, LISTS, limiter=self.limiter, clients=self.clients)
+        job.progress = followers("embed_query", url, show_bar=False, is_current=True)
+        return job
 
 
 def vectors(target: Target, texts: Iterable[str]) -> list[Vector]:

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from tei_double import Scripted
 
-from langchain_hf_endpoint import EmbeddingError, HFEndpointEmbeddings
+from langchain_hf_endpoint import EmbeddingError, HFEndpointEmbeddings, SettingsError
 from langchain_hf_endpoint._runtime import forget_runtimes
 
 KEY = "hf_only-for-the-endpoint"
@@ -56,6 +56,10 @@ async def _documents(embeddings, *, is_async):
     return embeddings.embed_documents(TEXTS)
 
 
+async def _query(embeddings, *, is_async):
+    return await embeddings.aembed_query("why?") if is_async else embeddings.embed_query("why?")
+
+
 both = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 
 
@@ -78,7 +82,7 @@ async def test_a_call_is_a_span_and_its_requests_are_under_it(spans, embeddings,
 
 @both
 async def test_a_query_is_a_span(spans, embeddings, is_async):
-    await embeddings.aembed_query("why?") if is_async else embeddings.embed_query("why?")
+    await _query(embeddings, is_async=is_async)
     (call,) = spans("embed_query")
     assert call.attributes["hf_endpoint.chunks.done"] == 1
 
@@ -141,3 +145,17 @@ async def test_a_progress_bar_and_a_span_are_both_told(spans, tei_double, capfd)
     forget_runtimes()
     assert " 100/100 " in capfd.readouterr().err
     assert spans("embed_documents")[0].attributes["hf_endpoint.chunks.done"] == len(TEXTS)
+
+
+@both
+@pytest.mark.parametrize("ask", [_documents, _query])
+async def test_a_call_that_cannot_begin_leaves_no_span_behind(
+    spans, tei_double, monkeypatch, is_async, ask
+):
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    embeddings = HFEndpointEmbeddings(url=tei_double.url, api_key_env="NO_SUCH_KEY")
+    before = trace.get_current_span()
+    with pytest.raises(SettingsError, match="NO_SUCH_KEY"):
+        await ask(embeddings, is_async=is_async)
+    assert trace.get_current_span() is before
+    assert [span.name for span in spans()] == []

@@ -68,7 +68,8 @@ class _Race:
     def enter(self, family: int, address: tuple[object, ...]) -> None:
         """Begin to connect to one more address."""
         try:
-            runner = socket.socket(family, socket.SOCK_STREAM)
+            # Named as TCP's: of others asyncio does not turn Nagle's algorithm off.
+            runner = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         except OSError as error:  # a family that this machine does not have
             self._errors.append(error)
             return

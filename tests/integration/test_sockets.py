@@ -69,6 +69,15 @@ async def test_the_first_address_says_why_none_is_reached(monkeypatch, refusing)
         await connected_socket("none.example", 80)
 
 
+async def test_what_is_sent_does_not_wait_for_what_was_sent_before(listening):
+    """Nagle's algorithm, which asyncio turns off only for sockets that say they are TCP's."""
+    loop = asyncio.get_running_loop()
+    connected = await connected_socket(*listening)
+    transport, _ = await loop.create_connection(asyncio.Protocol, sock=connected)
+    assert transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    transport.close()
+
+
 @pytest.mark.filterwarnings("error::ResourceWarning")
 def test_whoever_gives_up_at_whatever_moment_leaves_no_socket(monkeypatch, silent, listening):
     async def give_up_after(turns):

@@ -107,7 +107,12 @@ class EmbedChunks:
         columns[self._text_column] = np.array([chunk.text for chunk in chunks], dtype=object)
         columns[self._start_column] = np.array([chunk.start for chunk in chunks], dtype=np.int64)
         columns[self._end_column] = np.array([chunk.end for chunk in chunks], dtype=np.int64)
-        columns[self._vector_column] = np.stack([chunk.embedding for chunk in chunks])
+        # Without rows there is nothing to stack, but the width may be known.
+        columns[self._vector_column] = (
+            np.stack([chunk.embedding for chunk in chunks])
+            if chunks
+            else self._embeddings.embed_array([])
+        )
         return columns
 
 

@@ -46,3 +46,13 @@ def test_each_chunk_becomes_a_row_with_the_columns_of_its_text(embeddings):
 def test_a_column_that_is_not_there_is_named_along_with_those_that_are(embeddings):
     with pytest.raises(SettingsError, match=r"no column 'text'; these are: id, body"):
         EmbedTexts(embeddings)({"id": np.arange(1), "body": np.array(["x"])})
+
+
+def test_a_batch_without_rows_has_the_columns_all_the_same(embeddings):
+    nothing = {"id": np.array([], dtype=np.int64), "text": np.array([], dtype=object)}
+    embeddings.embed_query("how wide are vectors?")
+    chunks, texts = EmbedChunks(embeddings)(nothing), EmbedTexts(embeddings)(nothing)
+    assert list(chunks) == ["id", "text", "start", "end", "embedding"]
+    assert {len(column) for column in (*chunks.values(), *texts.values())} == {0}
+    assert chunks["embedding"].shape == texts["embedding"].shape == (0, len(expected_vector("x")))
+    assert chunks["embedding"].dtype == np.float32

@@ -12,6 +12,7 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -30,7 +31,6 @@ from .service import Service
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from pydantic import SecretStr
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from langchain_hf_endpoint.registry import InferenceEndpoints
@@ -78,8 +78,9 @@ def create_app(  # noqa: PLR0913 - the operator's decisions
     Raises:
         SettingsError: A pattern, the key or the Redis cannot be used.
     """
+    redis = SecretStr(redis_url) if isinstance(redis_url, str) else redis_url  # it may hold a key
     options = Options(
-        max_queue, allow_urls, environment_keys, max_inputs, max_body_bytes, redis_url, replicas
+        max_queue, allow_urls, environment_keys, max_inputs, max_body_bytes, redis, replicas
     )
     service = Service(endpoints, options, Destinations(allow_urls))
     access = Access(api_key)

@@ -33,5 +33,5 @@ class Options:
     environment_keys: bool = False
     max_inputs: int = 2048
     max_body_bytes: int = 20_000_000
-    redis_url: SecretStr | str | None = None
+    redis_url: SecretStr | None = None
     replicas: int | None = None

@@ -116,7 +116,10 @@ class Job(Generic[RowT]):
 
     @property
     def capacity(self) -> int:
-        """How many batches to have under way: one more than may be sent, to be at hand.
+        """How many batches to have under way: all that may be sent, and a few to be at hand.
+
+        Replies come in crowds. Those at hand take the places of a whole crowd at once, while the
+        others must first be cut.
 
         Those that were refused and pause leave their places to others, as many at most as there
         are places: a server that refuses everything must not meet ever new ones.
@@ -127,7 +130,7 @@ class Job(Generic[RowT]):
         if call.service.dialect == "auto" and call.learned.route is None:
             return 1
         limit = call.window.limit
-        return limit + 1 + min(call.pausing.count, limit)
+        return limit + 1 + limit // 4 + min(call.pausing.count, limit)
 
     def converse(self, batch: Batch[RowT]) -> Conversation[list[Outcome[RowT]]]:
         """The conversation about one batch."""

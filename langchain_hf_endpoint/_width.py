@@ -74,6 +74,29 @@ class _Latency:
         return max(0.0, 1 - self.low / self.mean) if self.mean > 0 else 0.0
 
 
+class _Peaks:
+    """The most requests in flight within a round trip: of one lane, and of both.
+
+    Replies come in crowds. What is in flight while the first of a crowd are looked at, whose
+    successors are still to be sent, says little.
+    """
+
+    def __init__(self) -> None:
+        self._before = self._now = (0, 0)
+        self._replies = 0
+
+    def note(self, in_lane: int, in_all: int) -> None:
+        self._now = max(self._now[0], in_lane), max(self._now[1], in_all)
+
+    def after_reply(self, limit: int, in_lane: int, in_all: int) -> tuple[int, int]:
+        """The peaks of this round trip and the one before, which has as many replies as places."""
+        self._replies += 1
+        if self._replies >= limit:
+            self._replies = 0
+            self._before, self._now = self._now, (in_lane, in_all)
+        return max(self._before[0], self._now[0]), max(self._before[1], self._now[1])
+
+
 class Width:
     """The width of one endpoint's window.
 
@@ -88,6 +111,7 @@ class Width:
         self._fast_to = float("inf")  # below it the width doubles in a round trip
         self._pace = 1.0  # above it, what the next round trip adds
         self._latency: dict[int, _Latency] = {}
+        self._peaks = _Peaks()
         self._unsettled = 0
         self._since_seen_anew = 0.0
         self.edge = float("inf")
@@ -110,6 +134,10 @@ class Width:
 
     # What replies tell
 
+    def sent(self, in_lane: int, in_all: int) -> None:
+        """Note that so many requests of a lane, and of both, are in flight now."""
+        self._peaks.note(in_lane, in_all)
+
     def replied(self, inputs: int, seconds: float, in_lane: int, in_all: int) -> None:
         """Learn from a good reply.
 
@@ -119,21 +147,24 @@ class Width:
             in_lane: Requests in flight of the lane that has the most, this one included.
             in_all: Requests in flight of both lanes, this one included.
         """
+        peak, peak_of_all = self._peaks.after_reply(self.limit, in_lane, in_all)
         if self._unsettled:  # sent before the width was halved to see the latency anew
             self._unsettled -= 1
             return
         # Latency is compared among batches of about one size.
         latency = self._latency.setdefault(inputs.bit_length(), _Latency())
         latency.take(seconds)
-        if in_lane + 1 < self._width and in_all + 1 < self.edge:
+        is_rising = self._width < self._fast_to
+        used = 2 * peak - 1 if is_rising else peak + 1
+        if used < self._width and peak_of_all + 1 < self.edge:
             return  # a width that is not used up says nothing about itself
-        waiting, spread = in_lane * latency.waiting, in_lane * latency.spread
+        waiting, spread = peak * latency.waiting, peak * latency.spread
         few = max(_FEW_WAITING, self._width * _FEW_OF_ALL, spread * _FEW_OF_SPREAD)
         if waiting >= few:
             self._hold(waiting - 2 * few, in_lane)
         elif self._width >= min(self.edge, self._cap):
             self._wait_at_edge(seconds)
-        elif self._width < self._fast_to:
+        elif is_rising:
             self._set(self._width + 1.0)
         else:
             self._set(self._width + self._pace / self._width)

@@ -207,6 +207,7 @@ class Window:
         self._inside.add(place)
         self._requests[place.lane] += 1
         place.in_flight = sum(self._requests.values())
+        self._width.sent(self._requests[place.lane], place.in_flight)
         self._inputs += place.inputs
         self._held_by[id(place.holder)] += 1
 

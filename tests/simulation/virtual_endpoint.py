@@ -203,6 +203,7 @@ class Run:
         self._chance = chance
         self._free_at = self._stalls_at = 0.0
         self._running = 0
+        self._ended = []
         self._service = ServiceSettings(
             url=URL,
             rate_limit=RateLimit(requests_per_minute=self.requests_per_minute),
@@ -251,8 +252,16 @@ class Run:
             )
 
     def _end(self, batch, result):
-        self._running -= 1
-        self.job.settle(batch, result)
+        """An event loop first works off the replies that are there, and then goes on here."""
+        if not self._ended:
+            self.clock.at(max(self.clock.now, self._free_at), self._go_on)
+        self._ended.append((batch, result))
+
+    def _go_on(self):
+        ended, self._ended = self._ended, []
+        self._running -= len(ended)
+        for batch, result in ended:
+            self.job.settle(batch, result)
         for _ in self.job.plan.finished():
             pass
         self.ended = self.clock.now

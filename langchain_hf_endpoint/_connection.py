@@ -16,6 +16,7 @@ import httpcore
 from langchain_hf_endpoint._mishaps import LARGEST_REPLY, ReplyTooLargeError
 
 _OK = 200
+_LONGEST_HEAD = 100 * 1024  # as httpcore has it, over which threads send
 
 
 class Connection(asyncio.Protocol):
@@ -32,7 +33,7 @@ class Connection(asyncio.Protocol):
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.idle_since = 0.0
         self._register = register
-        self._peer = h11.Connection(h11.CLIENT)
+        self._peer = _peer()
         self._replied: asyncio.Future[h11.Response] | None = None
         self._response: h11.Response | None = None
         self._early = b""
@@ -42,8 +43,9 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_reusable(self) -> bool:
-        """Whether another request may be sent."""
-        return self._peer.our_state is h11.IDLE and not self._transport.is_closing()
+        """Whether another request may be sent: the answer to none before it is still to come."""
+        is_free = self._peer.our_state is h11.IDLE and not self._early
+        return is_free and not self._transport.is_closing()
 
     async def exchange(
         self, request: httpcore.Request, body: bytes
@@ -65,7 +67,9 @@ class Connection(asyncio.Protocol):
             self._take(self._early)
         if self.lost.done():  # nobody else will say so
             self._fail(httpcore.ReadError("Server disconnected before it was asked."))
-        return await self._replied, self._parts
+        response = await self._replied
+        parts, self._parts = self._parts, []  # not held while nobody uses the connection
+        return response, parts
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is open."""
@@ -162,7 +166,7 @@ class Connection(asyncio.Protocol):
             self._peer.send_failed()
         if self._size >= self._length and self._is_waiting:
             if self._peer.our_state is h11.DONE:  # and not to be closed
-                self._peer = h11.Connection(h11.CLIENT)
+                self._peer = _peer()
             self._finish()
 
     def _finish(self) -> None:
@@ -184,6 +188,10 @@ class Connection(asyncio.Protocol):
         """Close the socket at once."""
         with contextlib.suppress(RuntimeError):
             self._transport.abort()
+
+
+def _peer() -> h11.Connection:
+    return h11.Connection(h11.CLIENT, max_incomplete_event_size=_LONGEST_HEAD)
 
 
 def _stated_length(response: h11.Response) -> int:

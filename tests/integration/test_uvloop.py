@@ -105,6 +105,8 @@ async def asked_late(ours):
         await asyncio.sleep(0)
     try:
         response, _ = await asyncio.wait_for(connection.exchange(request, b""), 30)
+        # The answer to what was asked may be still to come: the next request must not get it.
+        assert not connection.is_reusable
         return response.status_code
     finally:
         connection.close()

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import socket
 import time
+from collections import deque
 from typing import TYPE_CHECKING
 
 import anyio
@@ -53,7 +54,8 @@ class Connections:
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
-        self._idle: list[Connection] = []
+        self._idle: deque[Connection] = deque()
+        self._closing: asyncio.TimerHandle | None = None
         self._open: set[Connection] = set()
 
     async def handle_async_request(self, request: httpcore.Request) -> httpcore.Response:
@@ -76,8 +78,7 @@ class Connections:
             connection.abort()
             raise
         if connection.is_reusable:
-            connection.idle_since = time.monotonic()
-            self._idle.append(connection)
+            self._keep(connection)
         else:
             connection.close()
         return httpcore.Response(
@@ -86,6 +87,25 @@ class Connections:
             content=_Parts(parts),
             extensions={"http_version": b"HTTP/" + response.http_version},
         )
+
+    def _keep(self, connection: Connection) -> None:
+        connection.idle_since = time.monotonic()
+        self._idle.append(connection)
+        if self._closing is None:
+            self._close_later(_KEPT_ALIVE_SECONDS)
+
+    def _close_later(self, seconds: float) -> None:
+        self._closing = asyncio.get_running_loop().call_later(seconds, self._close_old)
+
+    def _close_old(self) -> None:
+        """Close those that were not used for long; the one that was used last stands last."""
+        self._closing = None
+        while self._idle:
+            left = self._idle[0].idle_since + _KEPT_ALIVE_SECONDS - time.monotonic()
+            if left > 0:
+                self._close_later(left)
+                return
+            self._idle.popleft().close()
 
     def _idle_to(self, origin: httpcore.Origin) -> Connection | None:
         """The connection that was used last, so that the others may go."""
@@ -127,6 +147,8 @@ class Connections:
     async def aclose(self) -> None:
         """Close all connections and see them gone."""
         self._idle.clear()
+        if self._closing is not None:
+            self._closing.cancel()
         going = [connection.lost for connection in self._open]
         for connection in [*self._open]:
             connection.close()

@@ -30,6 +30,7 @@ from langchain_hf_endpoint import (
     TransportError,
     _connection,
     _fast,
+    _http11,
     _transport,
 )
 from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector, faults
@@ -250,10 +251,11 @@ def chunked(body, size):
         (b"HTTP/1.1 100 Continue\r\n\r\n", OK, b"Connection: close\r\n\r\n", BODY),
         (b"HTTP/1.0 200 OK\r\n\r\n", BODY),
         (b"HTTP/1.1 200 \r\ncontent-length: %d\r\n\r\n" % len(BODY), BODY),
+        (OK, *[b"X-%d: %s\r\n" % (number, b"x" * 4000) for number in range(8)], b"\r\n", BODY),
     ],
     ids=[
         *("length", "octets", "more", "close", "chunks", "trailer", "extension", "gzip_in_chunks"),
-        *("early_hints", "continue", "http_1_0", "no_reason"),
+        *("early_hints", "continue", "http_1_0", "no_reason", "long_head"),
     ],
 )
 def test_every_form_of_a_right_reply_is_read(way, parts):
@@ -383,6 +385,20 @@ def test_no_connection_is_left_when_a_loop_ends(server):
     for way in WAYS[1:]:
         way.drive.documents(way.embeddings(server.url, api_key=KEY, max_batch_size=1), TEXTS)
         until(lambda: server.open_connections == 0)
+
+
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+async def test_connections_that_nobody_needs_any_more_are_closed(server, transport, environment):
+    for module in (_http11, _fast):
+        environment.setattr(module, "_KEPT_ALIVE_SECONDS", 0.1)
+    server.script(*[faults.late(0.2)] * len(TEXTS))
+    embeddings = Way("async", transport).embeddings(
+        server.url, api_key=KEY, max_concurrent_requests=len(TEXTS)
+    )
+    await asyncio.gather(*[embeddings.aembed_query(text) for text in TEXTS])
+    assert len({arrival.connection for arrival in server.requests}) > 1
+    await asyncio.to_thread(until, lambda: server.open_connections == 0)
+    assert is_right([await embeddings.aembed_query(TEXT)], [TEXT])
 
 
 @pytest.mark.parametrize("transport", ["httpx", "aiohttp"])

@@ -178,6 +178,8 @@ class Connection(asyncio.Protocol):
     def _fail(self, error: Exception) -> None:
         if self._replied is not None and not self._replied.done():
             self._replied.set_exception(error)
+            # After an interrupt nobody waits any more, and asyncio would print it.
+            self._replied.exception()
 
     def close(self) -> None:
         """Say farewell."""

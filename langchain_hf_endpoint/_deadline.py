@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import httpcore
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _thread = threading.local()
+_LONGEST_WAIT = 0.5  # seconds: an interrupt just before a wait is raised when the wait is over
 
 
 @contextmanager
@@ -64,7 +65,12 @@ class _LimitedStream(httpcore.NetworkStream):
         self._stream = stream
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
+        left = _left(timeout, httpcore.ReadTimeout)
+        while left is not None and left > _LONGEST_WAIT:
+            with suppress(httpcore.ReadTimeout):
+                return self._stream.read(max_bytes, _LONGEST_WAIT)
+            left -= _LONGEST_WAIT
+        return self._stream.read(max_bytes, left)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._stream.write(buffer, _left(timeout, httpcore.WriteTimeout))

@@ -11,6 +11,7 @@ import contextvars
 import os
 import queue
 import threading
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -33,6 +34,9 @@ TagT = TypeVar("TagT")
 
 _PATIENCE = 0.2  # seconds after which a waiting thread looks whether the call is over
 _PATIENCE_INSIDE_LOOP = 0.05
+_LONGEST_WAIT = 0.5
+"""Seconds. An interrupt that comes just before a thread begins to wait does not end the wait:
+Python raises it afterwards, which with a server that hangs would be late."""
 
 
 class _Talk(Generic[T]):
@@ -102,8 +106,7 @@ class ThreadDriver:
         if isinstance(step, Pause):
             if self._progress:
                 self._progress.waits(step.why, step.seconds)
-            if self.stop.wait(step.seconds):
-                raise Stopped
+            self._pause(step.seconds)
         elif isinstance(step, Enter):
             self._enter(step.place)
         elif isinstance(step, Ask):
@@ -113,6 +116,12 @@ class ThreadDriver:
         elif isinstance(step, AcquireFrom):
             step.limiter.acquire(blocking=True)
         return None
+
+    def _pause(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 or self.stop.is_set():
+            if self.stop.wait(min(left, _LONGEST_WAIT)):
+                raise Stopped
 
     def _enter(self, place: Place) -> None:
         granted = threading.Event()
@@ -193,12 +202,16 @@ class Crew(Generic[TagT, T]):
                 "a call that was begun before a fork cannot go on in the child",
                 advice="Begin a new one there.",
             )
-        try:
-            tag, result = self._results.get(timeout=patience)
-        except queue.Empty:
-            return None
-        self.running -= 1
-        return tag, result
+        wait = _LONGEST_WAIT if patience is None else patience
+        while True:
+            try:
+                tag, result = self._results.get(timeout=wait)
+            except queue.Empty:
+                if patience is not None:
+                    return None
+            else:
+                self.running -= 1
+                return tag, result
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:

@@ -5,6 +5,7 @@ Judged at the server's arrival log. The moments are drawn by seeds; whatever lie
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import http.client
 import json
@@ -19,9 +20,10 @@ import time
 import interruptible
 import pytest
 from arrivals import ENOUGH
-from interruptible import SETTINGS, WAYS
+from interruptible import SETTINGS, TEXTS, WAYS
 
-from langchain_hf_endpoint.testing import ScriptedEndpoint
+from langchain_hf_endpoint import HFEndpointEmbeddings
+from langchain_hf_endpoint.testing import ScriptedEndpoint, faults
 
 SEEDS = range(int(os.environ.get("INTERRUPTS", "6")))
 """Of each way; ``INTERRUPTS=200`` for a hunt."""
@@ -115,3 +117,33 @@ def test_after_an_interrupt_nothing_is_sent_or_left_and_the_next_call_is_right(s
         assert arrived(server) <= answered + at_once, f"requests go on, seed {seed}"
         child.tell("go on")
         assert child.said() is True, f"the next call is wrong, seed {seed}"
+
+
+STUCK = {"hanging": faults.hang(), "refused": faults.rate_limited(3600)}
+CALLS = {
+    "documents": lambda embeddings: embeddings.embed_documents(TEXTS),
+    "query": lambda embeddings: embeddings.embed_query("a question"),
+    "stream": lambda embeddings: list(embeddings.stream_chunks(TEXTS)),
+}
+
+
+@pytest.mark.parametrize("stuck", STUCK.values(), ids=STUCK.keys())
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+def test_an_interrupt_that_wakes_nobody_ends_the_call_all_the_same(call, stuck):
+    """Python raises one that comes just before a wait begins only when that wait is over."""
+    with ScriptedEndpoint(dimensions=16) as server:
+        server.script(*[stuck] * 40)
+        embeddings = HFEndpointEmbeddings(
+            url=server.url, **{**SETTINGS, "dialect": "tei", "timeout": 600.0, "max_wait": 7200.0}
+        )
+
+        def interrupt():
+            server.wait_for(1)
+            time.sleep(0.2)  # the call has come to wait for the answer, or for an hour
+            _thread.interrupt_main()  # as a signal does, without ending what the thread waits in
+
+        interrupting = threading.Thread(target=interrupt)
+        interrupting.start()
+        with pytest.raises(KeyboardInterrupt):
+            call(embeddings)
+        interrupting.join()

@@ -8,7 +8,9 @@ from contextlib import ExitStack
 
 import pytest
 
+from langchain_hf_endpoint import HFEndpointEmbeddings
 from langchain_hf_endpoint._sockets import connected_socket
+from langchain_hf_endpoint.testing import ScriptedEndpoint
 
 
 @pytest.fixture
@@ -113,3 +115,28 @@ def test_a_socket_that_is_connected_as_its_caller_gives_up_is_closed(listening):
             asyncio.run(give_up_after(turns % 40))
         gc.collect()
     assert [warning for warning in caught if "unclosed" in str(warning.message)] == []
+
+
+def test_a_call_that_is_interrupted_as_it_sends_prints_nothing_of_its_connection(monkeypatch):
+    said = []
+
+    def interrupt(*_arguments):
+        raise KeyboardInterrupt
+
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda _loop, told: said.append(told["message"]))
+    with ScriptedEndpoint() as server:
+        embeddings = HFEndpointEmbeddings(url=server.url, dialect="tei")
+        loop.run_until_complete(embeddings.aembed_query("a question"))
+        with monkeypatch.context() as patched:
+            patched.setattr("asyncio.selector_events._SelectorSocketTransport.write", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                loop.run_until_complete(embeddings.aembed_query("another"))
+        # What `asyncio.run` does then.
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+    gc.collect()
+    assert not [message for message in said if message.startswith("Future")]

@@ -7,7 +7,10 @@ environment's proxies, certificates, time-outs, redirects, sizes and words. It m
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from base64 import b64encode
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -31,7 +34,7 @@ from langchain_hf_endpoint._version import __version__
 from langchain_hf_endpoint._wire import Failure, Reply
 
 if TYPE_CHECKING:
-    from aiohttp.connector import Connection
+    from aiohttp.connector import AddrInfoType, Connection
     from aiohttp.tracing import Trace
     from pydantic import SecretStr
 
@@ -105,7 +108,10 @@ class AiohttpTransport:
         if self._session is None:
             try:
                 connector = _Connector(
-                    ssl=tls_context(self._tls), limit=0, keepalive_timeout=_KEPT_ALIVE_SECONDS
+                    ssl=tls_context(self._tls),
+                    limit=0,
+                    keepalive_timeout=_KEPT_ALIVE_SECONDS,
+                    socket_factory=_noted_socket,
                 )
                 connector.tasks = self._connecting
             except OSError as error:
@@ -126,6 +132,19 @@ class AiohttpTransport:
             await self._session.close()
 
 
+_sockets: ContextVar[list[socket.socket] | None] = ContextVar("_sockets", default=None)
+"""Those made for the connection that a task, with the tasks it begins, is about to have."""
+
+
+def _noted_socket(address: AddrInfoType) -> socket.socket:
+    family, kind, protocol, _, _ = address
+    made = socket.socket(family, kind, protocol)
+    noted = _sockets.get()
+    if noted is not None:
+        noted.append(made)
+    return made
+
+
 class _Connector(aiohttp.TCPConnector):
     """Notes which tasks have no connection yet: aiohttp's time-outs do not say."""
 
@@ -139,7 +158,18 @@ class _Connector(aiohttp.TCPConnector):
     ) -> Connection:
         task = asyncio.current_task()
         self.tasks.add(task)
-        connection = await super().connect(req, traces, timeout)
+        noted: list[socket.socket] = []
+        token = _sockets.set(noted)
+        try:
+            connection = await super().connect(req, traces, timeout)
+        except BaseException:
+            # On uvloop a handshake that is cancelled before it began would go on for a minute.
+            for one in noted:
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+            raise
+        finally:
+            _sockets.reset(token)
         self.tasks.discard(task)
         return connection
 

@@ -28,8 +28,8 @@ batches at once, and still a number of connections that a proxy takes from one c
 _FEW_WAITING = 3.0
 _FEW_OF_ALL = 1 / 6
 _FEW_OF_SPREAD = 2.0  # where latencies vary, more must wait so that the server never runs dry
-_NEWEST = 1 / 16  # the weight of one reply in a mean of latencies
-_NEWEST_LOW = 1 / 4  # and of one below it, in the mean of the quicker ones
+_REPLIES_OF_MEAN = 16  # or those of a round trip, where they are more
+_NEWEST_LOW = 1 / 4  # the weight of a reply below it, in the mean of the quicker ones
 _FIRST = 4  # replies after which a mean is one
 _ROUND_TRIPS_TO_SEE_ANEW = 60.0
 
@@ -54,12 +54,13 @@ class _Latency:
     lowest: float = 0.0
     _seen: int = 0
 
-    def take(self, seconds: float) -> None:
+    def take(self, seconds: float, replies: float) -> None:
+        """Take in one reply, in means of so many."""
         self._seen += 1
-        newest = 1 / self._seen
-        self.mean += (seconds - self.mean) * max(newest, _NEWEST)
+        newest = 1 / min(self._seen, replies)
+        self.mean += (seconds - self.mean) * newest
         is_low = seconds < self.low
-        self.low += (seconds - self.low) * max(newest, _NEWEST_LOW if is_low else _NEWEST)
+        self.low += (seconds - self.low) * (max(newest, _NEWEST_LOW) if is_low else newest)
         if self._seen <= _FIRST or self.low < self.lowest:
             self.lowest = self.low
 
@@ -153,7 +154,7 @@ class Width:
             return
         # Latency is compared among batches of about one size.
         latency = self._latency.setdefault(inputs.bit_length(), _Latency())
-        latency.take(seconds)
+        latency.take(seconds, max(_REPLIES_OF_MEAN, self._width))
         is_rising = self._width < self._fast_to
         used = 2 * peak - 1 if is_rising else peak + 1
         if used < self._width and peak_of_all + 1 < self.edge:

@@ -536,6 +536,12 @@ def test_the_interpreter_exits_with_work_under_way(tei_double, start, way, state
 
 
 HUNG_IN_A_CLOSED_LOOP = """
+    import re
+
+    def waiting():
+        said = repr(runtime_of(embeddings.endpoint.service_settings))
+        return int(re.search(r"(\\d+) waiting", said)[1])
+
     embeddings.embed_query("who are you?")
     loop = asyncio.new_event_loop()
     task = loop.create_task(embeddings.aembed_documents(texts))
@@ -577,9 +583,10 @@ def test_a_thread_that_waits_for_a_place_gets_that_of_a_loop_that_is_closed(tei_
     child = start(
         HUNG_IN_A_CLOSED_LOOP.format(
             before="""waiter = threading.Thread(target=embeddings.embed_documents, args=[["one"]])
+    own = waiting()  # batches of the loop, which stands still
     waiter.start()
-    while "2 waiting" not in repr(runtime_of(embeddings.endpoint.service_settings)):
-        waiter.join(0.01)  # one is of the loop's own""",
+    while waiting() == own:
+        waiter.join(0.01)""",
             after='waiter.join(); print("right", flush=True)',
         ),
         max_concurrent_requests=4,

@@ -172,8 +172,9 @@ class Connection:
     def reset(self) -> None:
         """Reset the connection: a linger of zero seconds makes a close an RST."""
         plug = self._writer.get_extra_info("socket")
-        with contextlib.suppress(OSError):
-            plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if plug is not None:  # else TLS has let go of it already
+            with contextlib.suppress(OSError):
+                plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+from weakref import WeakSet
 
 import aiohttp
 from yarl import URL
@@ -34,6 +35,8 @@ from langchain_hf_endpoint._version import __version__
 from langchain_hf_endpoint._wire import Failure, Reply
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aiohttp.connector import AddrInfoType, Connection
     from aiohttp.tracing import Trace
     from pydantic import SecretStr
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 
 _KEPT_ALIVE_SECONDS = 30.0
 _PIECE = 1 << 20
+_FAREWELL_TURNS = 5  # of the loop, in which it notices which sockets were shut
 _USER_AGENT = f"langchain-hf-endpoint/{__version__} aiohttp/{aiohttp.__version__}"
 
 
@@ -66,6 +70,7 @@ class AiohttpTransport:
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
         self._connecting: set[asyncio.Task[object] | None] = set()
+        self._sockets: WeakSet[socket.socket] = WeakSet()
 
     async def send(self, request: Request, timeout: float) -> Reply | Failure:
         """Send one request and read the whole reply within `timeout` seconds."""
@@ -111,7 +116,7 @@ class AiohttpTransport:
                     ssl=tls_context(self._tls),
                     limit=0,
                     keepalive_timeout=_KEPT_ALIVE_SECONDS,
-                    socket_factory=_noted_socket,
+                    socket_factory=self._socket,
                 )
                 connector.tasks = self._connecting
             except OSError as error:
@@ -126,23 +131,32 @@ class AiohttpTransport:
             raise NoClientError(f"the environment's certificates cannot be used: {reason}")
         return self._session
 
+    def _socket(self, address: AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, _ = address
+        made = socket.socket(family, kind, protocol)
+        self._sockets.add(made)
+        if (noted := _made_here.get()) is not None:
+            noted.append(made)
+        return made
+
     async def close(self) -> None:
         """Close all connections."""
         if self._session is not None:
             await self._session.close()
+            _shut(self._sockets)  # TLS would wait for the server's farewell, longer than the loop
+            for _ in range(_FAREWELL_TURNS):
+                await asyncio.sleep(0)
 
 
-_sockets: ContextVar[list[socket.socket] | None] = ContextVar("_sockets", default=None)
-"""Those made for the connection that a task, with the tasks it begins, is about to have."""
+_made_here: ContextVar[list[socket.socket] | None] = ContextVar("_made_here", default=None)
+"""The sockets for the connection that this task, with those it begins, is about to have."""
 
 
-def _noted_socket(address: AddrInfoType) -> socket.socket:
-    family, kind, protocol, _, _ = address
-    made = socket.socket(family, kind, protocol)
-    noted = _sockets.get()
-    if noted is not None:
-        noted.append(made)
-    return made
+def _shut(sockets: Iterable[socket.socket]) -> None:
+    """End connections at once, whoever holds their sockets; nothing where they are closed."""
+    for one in list(sockets):
+        with contextlib.suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -159,17 +173,15 @@ class _Connector(aiohttp.TCPConnector):
         task = asyncio.current_task()
         self.tasks.add(task)
         noted: list[socket.socket] = []
-        token = _sockets.set(noted)
+        token = _made_here.set(noted)
         try:
             connection = await super().connect(req, traces, timeout)
         except BaseException:
             # On uvloop a handshake that is cancelled before it began would go on for a minute.
-            for one in noted:
-                with contextlib.suppress(OSError):
-                    one.shutdown(socket.SHUT_RDWR)
+            _shut(noted)
             raise
         finally:
-            _sockets.reset(token)
+            _made_here.reset(token)
         self.tasks.discard(task)
         return connection
 

@@ -10,6 +10,7 @@ from collections import deque
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from langchain_hf_endpoint._calls import document_job
 from langchain_hf_endpoint._engine import finished_texts
@@ -199,6 +200,8 @@ class _Run:
         info = self._job.call.learned.info
         return {
             "host": host_of(service.url),
+            # Of several models at one host only the path may tell which it is.
+            "path": None if info and info.model_id else urlsplit(service.url).path,
             "model": info.model_id if info else None,
             "prompt": self._job.plan.prompt,
             "prompt_name": task.document_prompt_name,

@@ -18,6 +18,8 @@ from arrivals import wait_for_posts
 from commands import embed, run, vectors_of
 from tei_double import Scripted, expected_vector
 
+from langchain_hf_endpoint.testing import ScriptedEndpoint, faults
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -194,3 +196,18 @@ def test_a_file_that_is_no_journal_is_not_overwritten(tei_double, texts, tmp_pat
     refused = run("embed", texts, "-e", tei_double.url, "-o", tmp_path / "out.jsonl", "--resume")
     assert refused.exit_code == 1
     assert other.read_text() == "My notes."
+
+
+def test_vectors_of_two_models_at_one_host_do_not_get_into_one_file(texts, tmp_path):
+    output = tmp_path / "out.jsonl"
+    with ScriptedEndpoint(shape="embeddings") as server:  # which does not say what its model is
+        server.script(None, *[faults.answer(402)] * 20)
+        assert run("embed", texts, "-e", f"{server.url}/predict", "-o", output).exit_code == 4
+        assert journalled(output) > 0
+        server.forget()
+        other = run("embed", texts, "-e", f"{server.url}/invocations", "-o", output, "--resume")
+        assert other.exit_code == 2
+        assert "/predict" in other.output
+        assert not server.requests
+        same = run("embed", texts, "-e", f"{server.url}/predict", "-o", output, "--resume")
+        assert same.exit_code == 0

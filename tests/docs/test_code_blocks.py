@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from own_tracing import own_tracing
 from pages import PAGES, ROOT, blocks, group_of, pages_of, run
 
 from langchain_hf_endpoint._runtime import forget_runtimes
@@ -20,7 +21,8 @@ RUN_BY = {"test": "tests/docs/test_code_blocks.py", "stores": "tests/stores/test
 
 @pytest.fixture(autouse=True)
 def _nothing_left() -> Iterator[None]:
-    yield
+    with own_tracing():
+        yield
     forget_runtimes()
 
 

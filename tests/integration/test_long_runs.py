@@ -52,16 +52,17 @@ def test_descriptors_stay_constant_over_ten_thousand_calls(server, embeddings):
         for each in range(number, number + 50):
             await embeddings.aembed_query(f"question {each}")
 
-    def hundred(number):
-        asyncio.run(some(number))
-        for each in range(number + 50, number + 100):
-            embeddings.embed_query(f"question {each}")
+    def thousand(number):
+        for hundred in range(number, number + 1000, 100):
+            asyncio.run(some(hundred))
+            for each in range(hundred + 50, hundred + 100):
+                embeddings.embed_query(f"question {each}")
 
-    hundred(0)
+    thousand(0)
     before = _descriptors()
     counts = []
-    for number in range(100, CALLS, 100):
-        hundred(number)
+    for number in range(1000, CALLS, 1000):
+        thousand(number)
         counts.append(_descriptors())
     assert max(counts) <= before
     assert len(server.requests) == CALLS

@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
+from own_tracing import own_tracing
 from tei_double import Scripted
 
 from langchain_hf_endpoint import EmbeddingError, HFEndpointEmbeddings, SettingsError
@@ -25,11 +26,12 @@ def exporter():
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
-    HTTPXClientInstrumentor().instrument()
-    yield exporter
-    HTTPXClientInstrumentor().uninstrument()
-    provider.shutdown()
+    with own_tracing():
+        trace.set_tracer_provider(provider)
+        HTTPXClientInstrumentor().instrument()
+        yield exporter
+        HTTPXClientInstrumentor().uninstrument()
+        provider.shutdown()
 
 
 @pytest.fixture

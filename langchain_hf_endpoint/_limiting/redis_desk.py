@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from langchain_hf_endpoint._limiting.errands import errands
 from langchain_hf_endpoint._limiting.redis_line import AWAY, Line, RedisClients, error_of
-from langchain_hf_endpoint.errors import RateLimitedError
+from langchain_hf_endpoint.errors import HFEndpointError, RateLimitedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,13 +180,25 @@ class RedisTurn:
         """
         if self._is_settled():
             return self._wait_here()
-        return self._read(self._desk.run(self._question()))
+        question = self._question()
+        try:
+            answer = self._desk.run(question)
+        except HFEndpointError:
+            self._in_line = False  # if the question arrived all the same, its place will lapse
+            raise
+        return self._read(answer)
 
     async def await_(self) -> float:
         """The async twin of `wait`."""
         if self._is_settled():
             return self._wait_here()
-        return self._read(await self._desk.arun(self._question()))
+        question = self._question()
+        try:
+            answer = await self._desk.arun(question)
+        except HFEndpointError:
+            self._in_line = False
+            raise
+        return self._read(answer)
 
     def give_back(self) -> None:
         """Leave the line, if still in it; the next who asks takes the place. Does not wait."""

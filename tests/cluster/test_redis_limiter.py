@@ -7,11 +7,14 @@ import logging
 import multiprocessing
 import os
 import pickle
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 import redis
@@ -23,6 +26,7 @@ from langchain_hf_endpoint import (
     SettingsError,
     TransportError,
 )
+from langchain_hf_endpoint._limiting.errands import errands
 
 ENOUGH = 60.0
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
@@ -413,3 +417,23 @@ def test_a_penalty_without_redis_holds_here(own_redis, limiter):
     own_redis.kill()
     shared.penalize(60)
     assert not shared.acquire(blocking=False)
+
+
+def test_a_redis_that_keeps_silent_is_not_told_that_nobody_waits_any_more():
+    """Each such message would wait for its own time-out: in an outage they would pile up."""
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
+        limiter = RedisRequestsPerMinuteLimiter(url=url, key="k", timeout=0.05)
+        for _ in range(3):
+            with pytest.raises(TransportError):
+                limiter.acquire()
+        told = threading.Event()
+        errands.soon(told.set)
+        assert told.wait(ENOUGH)
+        silent.settimeout(0)
+        accepted = 0
+        with suppress(BlockingIOError):
+            while True:
+                silent.accept()[0].close()
+                accepted += 1
+    assert accepted == 3

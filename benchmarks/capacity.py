@@ -89,16 +89,16 @@ def _kind(name: str, slots: int, milliseconds: float, **more: object) -> Kind:
 
 KINDS = (
     _kind("1 batch at once, 5 ms", 1, 5, seconds=2.0),
-    _kind("1 batch at once, 100 ms", 1, 100, seconds=3.0),
+    _kind("1 batch at once, 100 ms", 1, 100, seconds=2.0),
     _kind("4 at once, 20 ms", 4, 20, seconds=2.0),
-    _kind("4 at once, 500 ms", 4, 500, seconds=6.0),
-    _kind("16 at once, 50 ms", 16, 50, seconds=3.0),
-    _kind("64 at once, 50 ms", 64, 50, seconds=3.0, told=(16, 64)),
+    _kind("4 at once, 500 ms", 4, 500, seconds=5.0),
+    _kind("16 at once, 50 ms", 16, 50, seconds=2.0),
+    _kind("64 at once, 50 ms", 64, 50, seconds=2.0, told=(16, 64)),
     _kind("64 at once, 500 ms", 64, 500, seconds=8.0),
     _kind("permits for 64 inputs, 20 ms", 64, 20, permits=64, seconds=2.0, told=(2,)),
-    _kind("permits for 512 inputs, 50 ms", 64, 50, permits=512, seconds=3.0, told=(16,)),
-    _kind("slow CPU, 10 ms an input", 1, 5, seconds_per_input=0.01, seconds=4.0),
-    _kind("429 above 8 requests, 20 ms", 8, 20, edge=8, seconds=3.0, told=(8,)),
+    _kind("permits for 512 inputs, 50 ms", 64, 50, permits=512, seconds=2.0, told=(16,)),
+    _kind("slow CPU, 10 ms an input", 1, 5, seconds_per_input=0.01, seconds=3.0),
+    _kind("429 above 8 requests, 20 ms", 8, 20, edge=8, seconds=2.5, told=(8,)),
     _kind(
         "16, then 4, then 16 at once, 50 ms",
         16,

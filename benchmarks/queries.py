@@ -140,7 +140,7 @@ def measure(scale: Scale) -> Topic:
                     server.behave(
                         Behaviour(dimensions=384, seconds_per_batch=0.02, seconds_per_input=0.0002)
                     )
-                    queries = scale.of(20 if limit == LIMITS[1] else 40, 10)
+                    queries = scale.of(10 if limit == LIMITS[1] else 16, 10)
                     record = child.call(url=server.url, mode=mode, limit=limit, queries=queries)
                     if "error" not in record:
                         record["permits_used"] = _used(server, limit)

@@ -267,7 +267,7 @@ def test_a_stream_that_is_left_early_leaves_nothing_running(tei_double, connect)
     sent = len(tei_double.log())
     assert are_right(embeddings.embed_documents(following), following)
     assert texts_of(tei_double.log()[sent:]) == set(following)
-    assert len(texts_of(tei_double.log()[:sent])) <= 300
+    assert len(texts_of(tei_double.log()[:sent])) <= 600
 
 
 def test_an_async_stream_that_is_left_early_leaves_nothing_running(tei_double, connect):
@@ -287,7 +287,7 @@ def test_an_async_stream_that_is_left_early_leaves_nothing_running(tei_double, c
     log = tei_double.log()
     late = [entry for entry in log[sent:] if not texts_of([entry]) <= set(following)]
     assert all(entry.status == 0 for entry in late)
-    assert len(texts_of(log)) <= 340
+    assert len(texts_of(log)) <= 640
 
 
 def test_an_async_stream_that_is_forgotten_ends_with_its_loop(tei_double, connect):
@@ -301,7 +301,7 @@ def test_an_async_stream_that_is_forgotten_ends_with_its_loop(tei_double, connec
 
     asyncio.run(main())
     assert embeddings.embed_query("and on")
-    assert len(tei_double.log(method="POST")) < 40
+    assert len(tei_double.log(method="POST")) < 125  # half of what the stream would have sent
 
 
 # Interrupted, in a process of its own

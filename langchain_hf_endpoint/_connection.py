@@ -143,12 +143,7 @@ class Connection(asyncio.Protocol):
             elif isinstance(event, h11.EndOfMessage):
                 self._finish()
                 return
-            elif event is h11.NEED_DATA or event is h11.PAUSED:
-                return
-            elif isinstance(event, h11.ConnectionClosed):
-                self._fail(
-                    httpcore.RemoteProtocolError("Server disconnected without sending a response.")
-                )
+            elif not isinstance(event, h11.InformationalResponse):  # no more for now
                 return
 
     def _take_of_body(self, data: bytes) -> None:

@@ -27,6 +27,7 @@ from langchain_hf_endpoint._dialects import (
     unknown_model,
 )
 from langchain_hf_endpoint._options import unsupported_settings
+from langchain_hf_endpoint._pooling import is_unit_length
 from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._steps import Stopped, Waiting
 from langchain_hf_endpoint._urls import host_of
@@ -48,7 +49,6 @@ RowT = TypeVar("RowT")
 
 _logger = logging.getLogger("langchain_hf_endpoint")
 
-_NORM_TOLERANCE = 0.02
 _TOO_SLOW = 2  # time-outs of one batch after which a smaller one is tried
 
 
@@ -265,7 +265,7 @@ def _check_norm(row: Sequence[float] | NDArray[np.float32], call: Call) -> None:
     """Say once that a server pays no heed to `normalize` (the inference toolkit does not)."""
     call.learned.norm_checked = True
     length = math.hypot(*row)
-    if abs(length - 1) > _NORM_TOLERANCE:
+    if not is_unit_length(length):
         _logger.warning(
             "%s does not normalize: a vector has length %.3g. Texts of several chunks are brought "
             "to length 1 all the same; with task_settings.normalize=False all stay as they are",

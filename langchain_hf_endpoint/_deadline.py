@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _thread = threading.local()
-_LONGEST_WAIT = 0.5  # seconds: an interrupt just before a wait is raised when the wait is over
+LONGEST_WAIT = 0.5
+"""Seconds. An interrupt that comes just before a thread begins to wait does not end the wait:
+Python raises it afterwards, which with a server that hangs would be late."""
 
 
 @contextmanager
@@ -66,10 +68,10 @@ class _LimitedStream(httpcore.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         left = _left(timeout, httpcore.ReadTimeout)
-        while left is not None and left > _LONGEST_WAIT:
+        while left is not None and left > LONGEST_WAIT:
             with suppress(httpcore.ReadTimeout):
-                return self._stream.read(max_bytes, _LONGEST_WAIT)
-            left -= _LONGEST_WAIT
+                return self._stream.read(max_bytes, LONGEST_WAIT)
+            left -= LONGEST_WAIT
         return self._stream.read(max_bytes, left)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:

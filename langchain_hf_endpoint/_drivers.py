@@ -15,6 +15,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from langchain_hf_endpoint._deadline import LONGEST_WAIT
 from langchain_hf_endpoint._steps import AcquireFrom, Ask, Enter, Pause, Send, Stopped
 from langchain_hf_endpoint.errors import HFEndpointError
 
@@ -34,9 +35,6 @@ TagT = TypeVar("TagT")
 
 _PATIENCE = 0.2  # seconds after which a waiting thread looks whether the call is over
 _PATIENCE_INSIDE_LOOP = 0.05
-_LONGEST_WAIT = 0.5
-"""Seconds. An interrupt that comes just before a thread begins to wait does not end the wait:
-Python raises it afterwards, which with a server that hangs would be late."""
 
 
 class _Talk(Generic[T]):
@@ -120,7 +118,7 @@ class ThreadDriver:
     def _pause(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 or self.stop.is_set():
-            if self.stop.wait(min(left, _LONGEST_WAIT)):
+            if self.stop.wait(min(left, LONGEST_WAIT)):
                 raise Stopped
 
     def _enter(self, place: Place) -> None:
@@ -202,7 +200,7 @@ class Crew(Generic[TagT, T]):
                 "a call that was begun before a fork cannot go on in the child",
                 advice="Begin a new one there.",
             )
-        wait = _LONGEST_WAIT if patience is None else patience
+        wait = LONGEST_WAIT if patience is None else patience
         while True:
             try:
                 tag, result = self._results.get(timeout=wait)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 RowT = TypeVar("RowT")
 
+_HALF_PRECISION = 0.02
+
 
 class Keeper(Protocol, Generic[RowT]):
     """Keeps vectors in one form from the reply to the result."""
@@ -93,3 +95,8 @@ def weighted_mean(
     mean = np.average(rows.astype(np.float64), axis=0, weights=weights)
     length = float(np.linalg.norm(mean))
     return mean / length if normalize and length > 0 else mean
+
+
+def is_unit_length(length: float) -> bool:
+    """Whether a vector of this length was normalized, as far as half precision can tell."""
+    return abs(length - 1) <= _HALF_PRECISION

@@ -89,3 +89,19 @@ class Progress(Protocol):
 
     def close(self, error: BaseException | None = None) -> None:
         """The call is over; `error` is what it ended with, if it failed."""
+
+
+class Follower:
+    """A `Progress` to whom all is the same, to be overridden where something is not."""
+
+    def planned(self, chunks: int) -> None:
+        """Of no interest."""
+
+    def done(self, chunks: int) -> None:
+        """Of no interest."""
+
+    def waits(self, why: Waiting, seconds: float) -> None:
+        """Of no interest."""
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Nothing is kept open."""

@@ -32,8 +32,9 @@ from langchain_hf_endpoint._checking.window import Measure
 from langchain_hf_endpoint._describing import describe
 from langchain_hf_endpoint._drivers import ThreadDriver
 from langchain_hf_endpoint._engine import finished_texts
+from langchain_hf_endpoint._following import Several
 from langchain_hf_endpoint._pooling import ARRAYS
-from langchain_hf_endpoint._steps import Waiting
+from langchain_hf_endpoint._steps import Follower, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -65,36 +66,21 @@ class Wanted:
     probes: int = _PROBES
 
 
-class _Start:
-    """Notes since when the endpoint is waited for because it starts; passes all on.
+class _Start(Follower):
+    """Notes since when the endpoint is waited for because it starts.
 
     Args:
-        progress: Whoever else is told.
         clock: In seconds.
     """
 
-    def __init__(self, progress: Progress | None, clock: Callable[[], float]) -> None:
-        self._progress = progress
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._since: float | None = None
 
-    def planned(self, chunks: int) -> None:
-        if self._progress:
-            self._progress.planned(chunks)
-
-    def done(self, chunks: int) -> None:
-        if self._progress:
-            self._progress.done(chunks)
-
-    def waits(self, why: Waiting, seconds: float) -> None:
+    def waits(self, why: Waiting, seconds: float) -> None:  # noqa: ARG002 - the protocol's
+        """A request waits."""
         if why is Waiting.COLD_START and self._since is None:
             self._since = self._clock()
-        if self._progress:
-            self._progress.waits(why, seconds)
-
-    def close(self, error: BaseException | None = None) -> None:
-        if self._progress:
-            self._progress.close(error)
 
     def seconds(self) -> float | None:
         """How long ago the first wait began; None where there was none."""
@@ -118,8 +104,8 @@ def check(
     Raises:
         HFEndpointError: It cannot be reached, or does not embed.
     """
-    endpoint, start = wanted.endpoint, _Start(progress, clock)
-    description = describe(endpoint, progress=start)
+    endpoint, start = wanted.endpoint, _Start(clock)
+    description = describe(endpoint, progress=Several((start, progress)) if progress else start)
     starting_seconds = start.seconds()
     latency, length = _probed(wanted, progress)
     limits, prompts = _limits(endpoint, description), _prompts(endpoint)

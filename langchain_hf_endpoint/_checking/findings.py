@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._checking.checkup import Finding
+from langchain_hf_endpoint._pooling import is_unit_length
 from langchain_hf_endpoint._prompts import e5_prompt, needs_e5_prompts
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def changed_model(before: Registered, model: str | None, dimensions: int) -> Fin
 
 def not_normalized(length: float) -> Finding | None:
     """A server that pays no heed to `normalize`."""
-    if abs(length - 1) <= 0.02:  # noqa: PLR2004 - what half precision may be off
+    if is_unit_length(length):
         return None
     return Finding(
         "not_normalized",

@@ -51,6 +51,16 @@ def beside(url: str, route: str) -> str | None:
     return parts._replace(path=_base_path(parts.path) + route, fragment="").geturl()
 
 
+def told_by(reply: Reply) -> JSON:
+    """What a reply says in JSON; None where it is no success, or no JSON."""
+    if reply.status != _OK:
+        return None
+    try:
+        return orjson.loads(reply.body)
+    except orjson.JSONDecodeError:
+        return None
+
+
 def info_request(url: str) -> Request | None:
     """Ask the server behind an embeddings URL about itself; None where nobody would answer."""
     route = beside(url, "/info")
@@ -59,12 +69,7 @@ def info_request(url: str) -> Request | None:
 
 def read_info(reply: Reply) -> ServerInfo | None:
     """Read the answer; None where it is not one of TEI's or TGI's."""
-    if reply.status != _OK:
-        return None
-    try:
-        told = orjson.loads(reply.body)
-    except orjson.JSONDecodeError:
-        return None
+    told = told_by(reply)
     if not isinstance(told, dict):
         return None
     if "max_client_batch_size" in told or isinstance(told.get("model_type"), dict):

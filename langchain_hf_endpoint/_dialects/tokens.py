@@ -8,18 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import orjson
-
 from langchain_hf_endpoint._dialects.base import post
-from langchain_hf_endpoint._dialects.info import beside
+from langchain_hf_endpoint._dialects.info import beside, told_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from langchain_hf_endpoint._dialects.vectors import JSON
     from langchain_hf_endpoint._wire import Reply, Request
-
-_OK = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +54,7 @@ def tokenize_request(url: str, texts: Sequence[str], prompt_name: str | None) ->
 
 def read_tokens(reply: Reply, count: int) -> list[Tokens] | None:
     """Read the answer; None where it is not one of TEI's for so many texts."""
-    if reply.status != _OK:
-        return None
-    try:
-        told = orjson.loads(reply.body)
-    except orjson.JSONDecodeError:
-        return None
+    told = told_by(reply)
     if not isinstance(told, list) or len(told) != count:
         return None
     texts = [_tokens(text) for text in told]

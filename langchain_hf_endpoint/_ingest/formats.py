@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import orjson
 
 from langchain_hf_endpoint._ingest.records import Found, Unreadable, found, place
-from langchain_hf_endpoint.errors import HFEndpointError, SettingsError
+from langchain_hf_endpoint._lazy import missing_extra
+from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -143,15 +144,12 @@ def load_pyarrow() -> Any:
     """pyarrow, with its part for Parquet.
 
     Raises:
-        HFEndpointError: It is not installed.
+        MissingExtraError: It is not installed.
     """
     try:
         import pyarrow.parquet  # noqa: PLC0415 - of an extra, and slow to load
-    except ModuleNotFoundError:
-        raise HFEndpointError(
-            "Parquet needs a package that is not here: pyarrow",
-            advice='Install it with pip install "langchain-hf-endpoint[parquet]".',
-        ) from None
+    except ModuleNotFoundError as error:
+        raise missing_extra("Parquet", "parquet", error) from None
     return pyarrow
 
 

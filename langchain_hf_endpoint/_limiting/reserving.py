@@ -6,7 +6,7 @@ It knows the shape of a turn. It must not know how anybody waits.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 from langchain_core.rate_limiters import BaseRateLimiter
 
@@ -34,7 +34,6 @@ class LocalLimiter(Protocol):
         """Let nobody start for so long."""
 
 
-@runtime_checkable
 class DistantTurn(Protocol):
     """A place in a line that is kept elsewhere: asking takes a journey."""
 

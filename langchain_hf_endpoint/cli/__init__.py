@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 import sys
 
+from langchain_hf_endpoint._lazy import missing_extra
+
 __all__ = ["main"]
 
 
@@ -19,8 +21,5 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("langchain_hf_endpoint"):
             raise
-        sys.exit(
-            f"hf-endpoint needs a package that is not here: {error.name}. "
-            'Install it with pip install "langchain-hf-endpoint[cli]".'
-        )
+        sys.exit(str(missing_extra("hf-endpoint", "cli", error)))
     app(prog_name="hf-endpoint")

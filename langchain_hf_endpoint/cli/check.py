@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from langchain_hf_endpoint._steps import Follower
 from langchain_hf_endpoint.cli.exits import PARTLY, errors_in_words, say_error
 from langchain_hf_endpoint.cli.options import (
     AsJson,
@@ -24,6 +25,7 @@ from langchain_hf_endpoint.cli.options import (
     chunking_with,
 )
 from langchain_hf_endpoint.cli.printing import print_json
+from langchain_hf_endpoint.cli.reading import records_of
 from langchain_hf_endpoint.cli.targets import endpoint_of, names_beginning, registered_as
 
 if TYPE_CHECKING:
@@ -81,7 +83,7 @@ def check(  # noqa: PLR0913 - the options
             changes["service_settings"] = service
         wanted = _checking.Wanted(
             target.model_copy(update=changes),
-            _texts(files, text_column) if files else None,
+            (one.text for one in records_of(files, text_column)) if files else None,
             _checking.Registered(*registered_as(endpoint, database)),
             most_chunks,
         )
@@ -94,33 +96,8 @@ def check(  # noqa: PLR0913 - the options
         raise typer.Exit(PARTLY)
 
 
-def _texts(files: list[str], text_column: str | None) -> Iterator[str]:
-    from langchain_hf_endpoint._ingest import Columns, Record, Sources  # noqa: PLC0415
-
-    # The files are found at once: a wrong name is said before anything is sent.
-    records = Sources(files, Columns(text_column)).records()
-
-    def texts() -> Iterator[str]:
-        for found in records:
-            if isinstance(found, Record):
-                yield found.text
-            else:
-                say_error(f"{found.id}: {found.problem}")
-
-    return texts()
-
-
-class _Waits:
+class _Waits(Follower):
     """Says on standard error what is waited for, but for the ordinary pace."""
-
-    def planned(self, chunks: int) -> None:
-        """Not shown."""
-
-    def done(self, chunks: int) -> None:
-        """Not shown."""
-
-    def close(self, error: BaseException | None = None) -> None:
-        """Nothing is kept open."""
 
     def waits(self, why: Waiting, seconds: float) -> None:
         """A request waits."""

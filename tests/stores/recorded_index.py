@@ -60,10 +60,15 @@ class RecordedIndex:
 
     def bulk(self, lines: list[dict]) -> dict:
         items = []
-        for action, source in zip(lines[::2], lines[1::2], strict=True):
-            place = action["index"]
-            self.documents[place["_index"]][place["_id"]] = source
-            items.append({"index": {**place, "result": "created", "status": 201}})
+        waiting = iter(lines)
+        for line in waiting:
+            [(action, place)] = line.items()
+            documents = self.documents[place["_index"]]
+            if action == "delete":
+                del documents[place["_id"]]
+            else:
+                documents[place["_id"]] = next(waiting)
+            items.append({action: {**place, "result": "done", "status": 200}})
         return {"took": 1, "errors": False, "items": items}
 
     def search(self, index: str, body: dict) -> dict:

@@ -1,87 +1,16 @@
 """The vector stores people use, each embedded and real: documents in, the right passage out."""
 
 import asyncio
-from contextlib import contextmanager
-from uuid import uuid4
 
 import pytest
-from langchain_core.vectorstores import InMemoryVectorStore
 
 from langchain_hf_endpoint import InputError
 
 
-@contextmanager
-def in_memory(embeddings, _folder):
-    yield InMemoryVectorStore(embeddings)
-
-
-@contextmanager
-def chroma(embeddings, folder):
-    from langchain_chroma import Chroma
-
-    yield Chroma("passages", embeddings, persist_directory=str(folder))
-
-
-@contextmanager
-def faiss(embeddings, _folder):
-    from faiss import IndexFlatL2
-    from langchain_community.docstore import InMemoryDocstore
-    from langchain_community.vectorstores import FAISS
-
-    yield FAISS(embeddings, IndexFlatL2(embeddings.dimensions), InMemoryDocstore(), {})
-
-
-@contextmanager
-def qdrant(embeddings, folder):
-    from langchain_qdrant import QdrantVectorStore
-    from qdrant_client import QdrantClient
-    from qdrant_client.models import Distance, VectorParams
-
-    client = QdrantClient(path=str(folder))
-    vectors = VectorParams(size=embeddings.dimensions, distance=Distance.COSINE)
-    client.create_collection("passages", vectors_config=vectors)
-    yield QdrantVectorStore(client, "passages", embeddings)
-    client.close()
-
-
-@contextmanager
-def lancedb(embeddings, folder):
-    from langchain_community.vectorstores import LanceDB
-
-    yield LanceDB(embedding=embeddings, uri=str(folder))
-
-
-@contextmanager
-def milvus(embeddings, folder):
-    from langchain_milvus import Milvus
-
-    yield Milvus(
-        embeddings,
-        connection_args={"uri": str(folder / "milvus.db")},
-        index_params={"index_type": "FLAT", "metric_type": "COSINE"},
-    )
-
-
-@contextmanager
-def _pgvector(embeddings, uri):
-    from langchain_postgres import PGEngine, PGVectorStore
-
-    engine = PGEngine.from_connection_string(uri)
-    table = f"passages_{uuid4().hex}"
-    engine.init_vectorstore_table(table, vector_size=embeddings.dimensions)
-    yield PGVectorStore.create_sync(engine, embeddings, table)
-    asyncio.run(engine.close())
-
-
 @pytest.fixture(params=["in_memory", "chroma", "faiss", "qdrant", "lancedb", "milvus", "pgvector"])
-def store(request, embeddings, tmp_path):
+def store(request, embeddings, opened_store):
     """An empty store that embeds with a real model."""
-    if request.param == "pgvector":
-        opened = _pgvector(embeddings, request.getfixturevalue("postgres"))
-    else:
-        opened = globals()[request.param](embeddings, tmp_path)
-    with opened as made:
-        yield made
+    return opened_store(request.param, embeddings)
 
 
 def test_the_right_passage_comes_out(store, passages, answers, is_passage_of):

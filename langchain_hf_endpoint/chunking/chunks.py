@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint.chunking.counting import has_at_most
+from langchain_hf_endpoint.chunking.counting import LONGEST_CHUNK, is_short
 from langchain_hf_endpoint.chunking.windows import sentence_windows, word_windows
 from langchain_hf_endpoint.errors import InputError
 from langchain_hf_endpoint.settings import ChunkingSettings
@@ -41,9 +41,10 @@ def chunk(
 ) -> list[Chunk]:
     """Cut a text into chunks of at most ``max_chunking_size`` words.
 
-    A word is a run of characters between blanks, exactly as ``str.split()`` has it. Every word of
-    the text is in at least one chunk, and the chunks are in the order of the text. Takes time and
-    memory in proportion to the text's length, whatever the text.
+    A word is a run of characters between blanks, exactly as ``str.split()`` has it; a run that is
+    more than a word, in scripts that are written without blanks or longer than 63 characters,
+    counts as many. Every word of the text is in at least one chunk, and the chunks are in the
+    order of the text. Takes time and memory in proportion to the text's length, whatever the text.
 
     Args:
         text: Any string; lone surrogates and control characters do no harm.
@@ -61,19 +62,19 @@ def chunk(
     size = chosen.max_chunking_size
     if not isinstance(text, str):
         raise InputError(f"a text must be a string, not {type(text).__name__}")
-    if size is None or has_at_most(text, size):
+    if size is None or is_short(text, size):
         return _whole(text)
     from langchain_hf_endpoint.chunking.words import Words  # noqa: PLC0415 - numpy loads late
 
     words = Words.of(text)
-    spans = words.spans(_windows(text, words, size, chosen))
+    spans = words.spans(_windows(text, words, size, chosen), LONGEST_CHUNK)
     return [Chunk(text[start:end], start, end) for start, end in spans]
 
 
 def is_one_chunk(text: str, settings: ChunkingSettings) -> bool:
     """Whether `chunk` would return the text as it is, which is what happens to most."""
     size = settings.max_chunking_size
-    return len(text.strip()) == len(text) > 0 and (size is None or has_at_most(text, size))
+    return len(text.strip()) == len(text) > 0 and (size is None or is_short(text, size))
 
 
 def as_settings(settings: ChunkingSettings | Mapping[str, object] | None) -> ChunkingSettings:
@@ -99,6 +100,8 @@ def _whole(text: str) -> list[Chunk]:
 
 
 def _windows(text: str, words: Words, size: int, settings: ChunkingSettings) -> list[Window]:
+    if len(words) <= size:
+        return [(0, len(words))][: len(words)]
     if settings.strategy == "word":
         return word_windows(len(words), size, settings.overlap or 0)
     from langchain_hf_endpoint.chunking.sentences import sentence_ends  # noqa: PLC0415 - as above

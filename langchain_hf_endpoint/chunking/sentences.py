@@ -1,8 +1,9 @@
 """Which words end a sentence.
 
 A sentence is NLTK's, found by Punkt (Kiss and Strunk, 2006,
-https://doi.org/10.1162/coli.2006.32.4.485) with the table trained for the language. It knows how
-sentences of characters become sentences of words. It must not know how sentences are found.
+https://doi.org/10.1162/coli.2006.32.4.485) with the table trained for the language; one of a script
+that is written without blanks ends at that script's marks too, which Punkt does not know. It knows
+how sentences of characters become sentences of words. It must not know how sentences are found.
 """
 
 from __future__ import annotations
@@ -35,5 +36,7 @@ def sentence_ends(text: str, words: Words, language: str) -> list[int]:
 
     begun = words.begun_before(sentence_starts(text, language))
     bounds = np.append(begun, len(words))  # ascending already
+    if len(words.sentences):
+        bounds = np.union1d(bounds, words.begun_before(words.sentences))
     ends: list[int] = bounds[np.diff(bounds, prepend=0) > 0].tolist()
     return ends

@@ -2,18 +2,22 @@
 
 A word is a run of characters between blanks, and a blank is what ``str.split()`` takes for one
 (``str.isspace``): 29 code points, among them NO-BREAK SPACE and the separators U+001C to U+001F,
-but not ZERO WIDTH SPACE. It knows this and nothing else. It must not know sentences or chunk sizes.
+but not ZERO WIDTH SPACE. A run that is more than a word counts as many: ``units`` says where they
+are. It knows this and nothing else. It must not know sentences or chunk sizes.
 
-All words of a text are found at once with numpy: some 400 million characters a second, where a
-regular expression that only finds every 250th word manages 100 and ``str.split()`` itself 70.
+All words of a text are found at once with numpy: some 400 million characters a second where blanks
+part them, where a regular expression that only finds every 250th word manages 100 and
+``str.split()`` itself 70.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+
+from langchain_hf_endpoint.chunking.units import needs_units, units
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,52 +35,102 @@ _BLANK_BYTES = _IS_BLANK[:256].tobytes()
 _BLOCK = 1 << 18
 
 
+_Offsets: TypeAlias = "NDArray[np.intp]"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Words:
     """The places of a text's words, in order.
 
+    Where no blank parts two words, one starts where the other ends. Where a single character
+    counts as several, the others after the first are empty.
+
     Attributes:
         starts: Offset of the first character of every word, ascending; shape ``(words,)``.
         ends: Offset after the last character of every word; same shape.
+        sentences: Offsets at which sentences start in scripts that are written without blanks.
     """
 
-    starts: NDArray[np.intp]
-    ends: NDArray[np.intp]
+    starts: _Offsets
+    ends: _Offsets
+    sentences: _Offsets
 
     @classmethod
     def of(cls, text: str) -> Words:
         """Find all words of a text, which may have none."""
-        edges = np.concatenate([np.empty(0, np.intp), *_edges(text)])
-        return cls(edges[::2], edges[1::2])
+        none = np.empty(0, np.intp)
+        starts, ends, sentences = zip((none, none, none), *_parts(text), strict=True)
+        return cls(np.concatenate(starts), np.concatenate(ends), np.concatenate(sentences))
 
     def __len__(self) -> int:
         return len(self.starts)
 
-    def begun_before(self, offsets: Sequence[int]) -> NDArray[np.intp]:
+    def begun_before(self, offsets: Sequence[int] | _Offsets) -> _Offsets:
         """For each offset, how many words start before it."""
-        return np.searchsorted(self.starts, np.array(offsets, np.intp))
+        return np.searchsorted(self.starts, np.asarray(offsets, np.intp))
 
-    def spans(self, windows: Iterable[Window]) -> Iterator[tuple[int, int]]:
-        """Windows of words -> offsets of the first character and after the last one."""
+    def spans(self, windows: Iterable[Window], longest: int) -> Iterator[tuple[int, int]]:
+        """Windows of words -> offsets of the first character and after the last one.
+
+        Args:
+            windows: In order.
+            longest: Characters of a span at most, blanks included: a window with more becomes
+                several. No word is longer.
+        """
         first, stop = np.array([*windows], np.intp).reshape(-1, 2).T
-        return zip(self.starts[first].tolist(), self.ends[stop - 1].tolist(), strict=True)
+        starts, ends = self.starts[first], self.ends[stop - 1]
+        if len(first) and int((ends - starts).max()) > longest:
+            pairs = zip(first.tolist(), stop.tolist(), strict=True)
+            parts = [part for pair in pairs for part in self._parts_of(pair, longest)]
+            first, stop = np.array(parts, np.intp).T
+            starts, ends = self.starts[first], self.ends[stop - 1]
+        # A window of empty words has nothing that those before have not.
+        is_more = ends > np.append(0, np.maximum.accumulate(ends)[:-1])
+        return zip(starts[is_more].tolist(), ends[is_more].tolist(), strict=True)
+
+    def _parts_of(self, window: Window, longest: int) -> Iterator[Window]:
+        first, stop = window
+        while first < stop:
+            fitting = int(self.ends.searchsorted(self.starts[first] + longest, "right"))
+            yield first, min(stop, fitting)
+            first = fitting
 
 
-def _edges(text: str) -> Iterator[NDArray[np.intp]]:
-    """The offsets at which blank turns to word or word to blank, from the left, block by block."""
-    blank_before = True
-    for offset in range(0, len(text), _BLOCK):
-        blank = _blanks(text[offset : offset + _BLOCK])
-        shifted = np.concatenate([[blank_before], blank[:-1]])
-        yield np.flatnonzero(blank != shifted) + offset
-        blank_before = bool(blank[-1])
-    if not blank_before:
-        yield np.array([len(text)], np.intp)
+def _parts(text: str) -> Iterator[tuple[_Offsets, _Offsets, _Offsets]]:
+    """Starts and ends of words and starts of sentences, from the left, block by block.
+
+    A run that goes on beyond its block is left to the next one; where it is all there is, only its
+    last word is.
+    """
+    offset, after_sentence = 0, False
+    while offset < len(text):
+        block = text[offset : offset + _BLOCK]
+        codes, blank = _decoded(block)
+        edges = np.flatnonzero(np.diff(blank, prepend=True, append=True))
+        starts, ends = edges[::2], edges[1::2]
+        goes_on = offset + len(block) < len(text) and not blank[-1]
+        done = int(starts[-1]) if goes_on else len(block)
+        if needs_units(codes, starts, ends):
+            starts, ends, sentences, after_sentence = units(
+                codes, starts, ends, after_sentence=after_sentence
+            )
+        else:
+            sentences, after_sentence = starts[:0], after_sentence and not len(starts)
+        if goes_on:
+            done = done or int(starts[-1])
+            after_sentence = done in sentences
+            words = int(np.searchsorted(starts, done))
+            starts, ends = starts[:words], ends[:words]
+            sentences = sentences[sentences < done]
+        yield starts + offset, ends + offset, sentences + offset
+        offset += done
 
 
-def _blanks(block: str) -> NDArray[np.bool_]:
-    """For each character, whether it is a blank."""
+def _decoded(block: str) -> tuple[NDArray[np.uint8] | NDArray[np.uint32], NDArray[np.bool_]]:
+    """The code point of each character, and whether it is a blank."""
     if block.isascii():
-        return np.frombuffer(block.encode("ascii").translate(_BLANK_BYTES), np.bool_)
+        octets = block.encode("ascii")
+        blank = np.frombuffer(octets.translate(_BLANK_BYTES), np.bool_)
+        return np.frombuffer(octets, np.uint8), blank
     codes = np.frombuffer(block.encode("utf-32-le", "surrogatepass"), "<u4")
-    return _IS_BLANK.take(codes, mode="clip")
+    return codes, _IS_BLANK.take(codes, mode="clip")

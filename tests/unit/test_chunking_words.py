@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from langchain_hf_endpoint.chunking.counting import has_at_most
+from langchain_hf_endpoint.chunking.counting import is_short
 from langchain_hf_endpoint.chunking.words import Words
 
 BLOCK = 1 << 18  # the words are looked for in blocks of this many characters
@@ -60,7 +60,7 @@ def test_words_begun_before_an_offset():
 
 def test_spans_of_windows():
     text = "  one two\nthree "
-    assert list(Words.of(text).spans([(0, 2), (1, 3)])) == [(2, 9), (6, 15)]
+    assert list(Words.of(text).spans([(0, 2), (1, 3)], 99)) == [(2, 9), (6, 15)]
 
 
 @pytest.mark.parametrize(
@@ -71,5 +71,5 @@ def test_spans_of_windows():
     ],
 )
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_has_at_most_counts_no_more_than_it_must(text, count):
-    assert has_at_most(text, count) == (len(text.split()) <= count)
+def test_is_short_counts_no_more_than_it_must(text, count):
+    assert is_short(text, count) == (len(text.split()) <= count)

@@ -1,0 +1,283 @@
+"""Words where no blanks part them: pieces of about a word's length, at which a chunk may be cut.
+
+A run between blanks that is longer than a word can be, or has more than a word of a script that is
+written without blanks, is cut into such pieces: never within what a reader takes for one character
+(https://www.unicode.org/reports/tr29/, extended grapheme clusters), always where a sentence of that
+script ends. What of such a run is of other scripts stays one word if it is short enough for one.
+
+It knows characters. It must not know chunks.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+
+from langchain_hf_endpoint.chunking.scripts import (
+    BLANK_ENDS,
+    FEWEST_PER_WORD,
+    LONGEST_WORD,
+    PUNCTUATION,
+    STOPS,
+    UNSPACED,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_WORD = 60  # so much do the characters of a word weigh together
+_LONGEST_CLUSTER = 32  # Unicode's stream-safe format has no longer ones (UAX 15)
+
+_ScalarT = TypeVar("_ScalarT", bound=np.generic)
+
+# What is known of a code point. No boundary before those that join the one before, none after those
+# that join the next; flags are pairs of regional indicators.
+(
+    _KNOWN,
+    _UNSPACED,
+    _PUNCTUATION,
+    _JOINS_BEFORE,
+    _JOINS_NEXT,
+    _FLAG,
+    _STOP,
+    _ASCII_STOP,
+    _CLOSING,
+    _BLANK_ENDS,
+    _POINT,
+    _DIGIT,
+) = (1 << bit for bit in range(12))
+
+_JOINING = ((0x200C, 0x200D), (0x1F3FB, 0x1F3FF), (0xE0020, 0xE007F), (0xFF9E, 0xFF9F))
+_SPACING_VOWELS = ((0x0E33, 0x0E33), (0x0EB3, 0x0EB3))
+_LATER_JAMO = ((0x1160, 0x11FF), (0xD7B0, 0xD7FB))
+_FIRST_JAMO = ((0x1100, 0x115F), (0xA960, 0xA97C))
+_PREPENDED = (
+    *((0x0600, 0x0605), (0x06DD, 0x06DD), (0x070F, 0x070F), (0x0890, 0x0891), (0x08E2, 0x08E2)),
+    *((0x0D4E, 0x0D4E), (0x110BD, 0x110BD), (0x110CD, 0x110CD), (0x111C2, 0x111C3)),
+    *((0x113D1, 0x113D1), (0x1193F, 0x1193F), (0x11941, 0x11941), (0x11A3A, 0x11A3A)),
+    *((0x11A84, 0x11A89), (0x11D46, 0x11D46), (0x11F02, 0x11F02)),
+)
+_VIRAMA = 9  # combining class; these two have it and join nothing
+_NO_JOINERS = (0x0E3A, 0x103A)
+
+_TRAITS = np.zeros(0x110000, np.uint16)  # filled with what texts hold, as they come
+_WEIGHTS = np.full(0x110000, round(_WORD / FEWEST_PER_WORD), np.uint8)
+_IS_UNSPACED = np.zeros(0x110000, np.bool_)
+for _first, _last, _per_word in UNSPACED:
+    _WEIGHTS[_first : _last + 1] = round(_WORD / _per_word)
+    _IS_UNSPACED[_first : _last + 1] = True
+_LOWEST = UNSPACED[0][0]
+
+
+_Codes: TypeAlias = "NDArray[np.uint8] | NDArray[np.uint32]"
+
+
+class Units(NamedTuple):
+    """The words of a text.
+
+    A character that counts as several words is the first of them; the others are empty.
+
+    Attributes:
+        starts: Offset of the first character of every word, ascending.
+        ends: Offset after the last character of every word.
+        sentences: Offsets at which sentences start, as the marks of these scripts show them.
+        ended: Whether a sentence ends with the text.
+    """
+
+    starts: NDArray[np.intp]
+    ends: NDArray[np.intp]
+    sentences: NDArray[np.intp]
+    ended: bool
+
+
+def needs_units(codes: _Codes, starts: NDArray[np.intp], ends: NDArray[np.intp]) -> bool:
+    """Whether any run between blanks is more than a word.
+
+    Args:
+        codes: The text's code points; as octets where all are ASCII.
+        starts: Where its runs start.
+        ends: Where they end.
+    """
+    if not len(starts):
+        return False
+    if int((ends - starts).max()) > LONGEST_WORD:
+        return True
+    if codes.dtype == np.uint8 or int(codes.max()) < _LOWEST:
+        return False
+    return bool(_IS_UNSPACED.take(codes, mode="clip").any())
+
+
+def units(
+    codes: _Codes,
+    starts: NDArray[np.intp],
+    ends: NDArray[np.intp],
+    *,
+    after_sentence: bool,
+) -> Units:
+    """Cut the runs of a text that are more than a word.
+
+    Args:
+        codes: The text's code points; as octets where all are ASCII.
+        starts: Where its runs start; one at least.
+        ends: Where they end.
+        after_sentence: Whether a sentence has ended before the text.
+    """
+    count = len(codes)
+    places = np.arange(count)
+    traits = _traits(codes)
+    inside = _flags_of_runs(count, starts, ends)
+    lengths = ends - starts
+    weights = _WEIGHTS.take(codes).astype(np.intp)
+    of_script = _flags_of_runs(
+        count, *_heavier_than_a_word(starts, ends, np.where(traits & _UNSPACED, weights, 0))
+    )
+    is_cut = of_script | _flags_of_runs(
+        count, starts[lengths > LONGEST_WORD], ends[lengths > LONGEST_WORD]
+    )
+
+    may_start = _cluster_starts(traits, inside, places)
+    # Characters of these scripts and what stands between them; a mark is of its letter's kind.
+    joint = (traits & (_UNSPACED | _PUNCTUATION)) > 0
+    joint = joint[_last_of(may_start, places)]
+    sentence, ended = _sentence_starts(traits, inside, of_script, joint, after_sentence)
+    sentence &= may_start
+
+    # Parts: whole runs that are words, and what of the others is of one kind and one sentence.
+    begins = np.zeros(count, np.bool_)
+    begins[starts] = True
+    begins |= is_cut & may_start & (sentence | (joint != _before(joint, first=False)))
+    firsts = np.flatnonzero(begins)
+    stops = np.minimum(np.append(firsts[1:], count), ends[np.searchsorted(ends, firsts, "right")])
+    by_length = is_cut[firsts] & (joint[firsts] | (stops - firsts > LONGEST_WORD))
+
+    weights *= _flags_of_runs(count, firsts[by_length], stops[by_length])
+    passed = np.cumsum(weights) - weights  # before each character
+    since = passed - passed[_last_of(begins, places)]
+    edges = begins | (since // _WORD > _before(since // _WORD, first=0))
+    edges &= inside
+
+    # What would be cut within a cluster is cut after it.
+    allowed = np.append(np.flatnonzero(may_start | ~inside), count)
+    moved = allowed[np.searchsorted(allowed, np.flatnonzero(edges))]
+    moved = moved[inside[np.minimum(moved, count - 1)] & (moved < count)]
+    following = np.append(moved[1:], count)
+    return Units(
+        moved,
+        np.minimum(following, ends[np.searchsorted(ends, moved, "right")]),
+        np.flatnonzero(sentence),
+        ended,
+    )
+
+
+def _traits(codes: _Codes) -> NDArray[np.uint16]:
+    """What is known of each character; what is met for the first time is looked up."""
+    traits = _TRAITS.take(codes)
+    if not traits.all():
+        for code in np.unique(codes[traits == 0]).tolist():
+            _TRAITS[code] = _traits_of(code)
+        traits = _TRAITS.take(codes)
+    return traits
+
+
+def _traits_of(code: int) -> int:
+    character = chr(code)
+    category = unicodedata.category(character)
+    joins_next = (
+        unicodedata.combining(character) == _VIRAMA and code not in _NO_JOINERS
+    ) or _within(code, _FIRST_JAMO, _PREPENDED, ((0x200D, 0x200D),))
+    found = {
+        _KNOWN: True,
+        _UNSPACED: bool(_IS_UNSPACED[code]),
+        _PUNCTUATION: _within(code, PUNCTUATION),
+        _JOINS_BEFORE: category.startswith("M")
+        or _within(code, _JOINING, _SPACING_VOWELS, _LATER_JAMO),
+        _JOINS_NEXT: joins_next,
+        _FLAG: _within(code, ((0x1F1E6, 0x1F1FF),)),
+        _STOP: character in STOPS,
+        _ASCII_STOP: character in "!?",
+        _CLOSING: category in ("Pe", "Pf") or character in "\"'!?",
+        _BLANK_ENDS: _within(code, BLANK_ENDS),
+        _POINT: character == "\N{FULLWIDTH FULL STOP}",
+        _DIGIT: category == "Nd",
+    }
+    return sum(trait for trait, is_so in found.items() if is_so)
+
+
+def _within(code: int, *ranges: tuple[tuple[int, int], ...]) -> bool:
+    return any(first <= code <= last for some in ranges for first, last in some)
+
+
+def _cluster_starts(
+    traits: NDArray[np.uint16], inside: NDArray[np.bool_], places: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    """Whether each character is the first of a cluster; of one that has no end, every 32nd is."""
+    before = _before(traits, first=0)
+    is_flag = (traits & _FLAG) > 0
+    flags_before = places - _last_of(~is_flag | ~_before(is_flag, first=False), places)
+    joins = (traits & _JOINS_BEFORE) > 0
+    joins |= (before & _JOINS_NEXT) > 0
+    joins |= is_flag & (flags_before % 2 == 1)
+    joins &= inside & _before(inside, first=False)
+    length = places - _last_of(~joins, places)
+    starts: NDArray[np.bool_] = inside & (length % _LONGEST_CLUSTER == 0)
+    return starts
+
+
+def _sentence_starts(
+    traits: NDArray[np.uint16],
+    inside: NDArray[np.bool_],
+    of_script: NDArray[np.bool_],
+    joint: NDArray[np.bool_],
+    after_sentence: bool,
+) -> tuple[NDArray[np.bool_], bool]:
+    """Where a sentence has ended before a character: after its stops and what closes with them."""
+    places = np.arange(len(traits))
+    is_stop = of_script & ((traits & _STOP) > 0)
+    is_stop |= of_script & ((traits & _ASCII_STOP) > 0) & _before(joint & of_script, first=False)
+    next_is_blank = np.append(~inside[1:], False)
+    is_stop |= ((traits & _BLANK_ENDS) > 0) & next_is_blank
+    between_digits = (traits[:-1] & _POINT > 0) & (traits[1:] & _DIGIT > 0)
+    is_stop[:-1] &= ~between_digits
+    goes_on = is_stop | ~inside | ((traits & _CLOSING) > 0)
+    last_stop = np.maximum.accumulate(np.where(is_stop, places, -1))
+    last_other = np.maximum.accumulate(np.where(goes_on, -1, places))
+    if after_sentence:
+        ended = (last_stop > last_other) | (last_other < 0)
+    else:
+        ended = last_stop > last_other
+    before = _before(ended, first=after_sentence)
+    starts = inside & before & (~goes_on | ~_before(inside, first=False))
+    return starts, bool(ended[-1])
+
+
+def _before(values: NDArray[_ScalarT], *, first: int) -> NDArray[_ScalarT]:
+    """What each character's neighbour to the left has."""
+    shifted = np.empty_like(values)
+    shifted[:1], shifted[1:] = first, values[:-1]
+    return shifted
+
+
+def _last_of(chosen: NDArray[np.bool_], places: NDArray[np.intp]) -> NDArray[np.intp]:
+    """For each character the place of the last chosen one, itself included; 0 where none was."""
+    return np.maximum.accumulate(np.where(chosen, places, 0))
+
+
+def _flags_of_runs(
+    count: int, starts: NDArray[np.intp], ends: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    """Whether each character is in one of these runs, which do not overlap."""
+    changes = np.zeros(count + 1, np.int8)
+    changes[starts] += 1
+    changes[ends] -= 1
+    return np.cumsum(changes[:-1], dtype=np.int8) > 0
+
+
+def _heavier_than_a_word(
+    starts: NDArray[np.intp], ends: NDArray[np.intp], weights: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The runs whose characters weigh more than a word together."""
+    passed = np.append(0, np.cumsum(weights))
+    is_heavy = passed[ends] - passed[starts] > _WORD
+    return starts[is_heavy], ends[is_heavy]

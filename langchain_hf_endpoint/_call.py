@@ -16,6 +16,7 @@ from langchain_hf_endpoint._failing import error_of
 from langchain_hf_endpoint._options import is_asked_unbidden, options_of
 from langchain_hf_endpoint._prompts import e5_prompt, needs_e5_prompts
 from langchain_hf_endpoint._urls import host_of
+from langchain_hf_endpoint._wire import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,4 +104,13 @@ class Call:
         """Word a failure, without the key even where the server repeats it."""
         failure = dataclasses.replace(failure, text=self.redact(failure.text))
         host = host_of(self.service.url)
-        return error_of(failure, host=host, attempts=attempts, sent_key=self.sends_key)
+        key_advice = ""
+        if failure.cause is Cause.AUTHENTICATION:
+            key_advice = self.service.advice_on_key()
+        return error_of(
+            failure,
+            host=host,
+            attempts=attempts,
+            sent_key=self.sends_key,
+            key_advice=key_advice,
+        )

@@ -113,7 +113,9 @@ _WORDING: Mapping[Cause, _Wording] = {
 }
 
 
-def error_of(failure: Failure, *, host: str, attempts: int, sent_key: bool) -> HFEndpointError:
+def error_of(
+    failure: Failure, *, host: str, attempts: int, sent_key: bool, key_advice: str = ""
+) -> HFEndpointError:
     """Word a failure that is not tried again.
 
     Args:
@@ -121,15 +123,15 @@ def error_of(failure: Failure, *, host: str, attempts: int, sent_key: bool) -> H
         host: Where it happened.
         attempts: How many requests were made for it.
         sent_key: Whether a key went with them.
+        key_advice: What to do about the key, where that is at fault.
     """
     wording = _WORDING[failure.cause]
     status = "" if failure.status is None else f"HTTP {failure.status}, "
     advice = wording.advice
-    if failure.cause is Cause.AUTHENTICATION and not sent_key:
-        advice = (
-            "No key was sent. Pass api_key; HF_TOKEN is read only for Hugging Face's own hosts "
-            "over https."
-        )
+    if failure.cause is Cause.AUTHENTICATION and key_advice:
+        advice = key_advice
+    elif failure.cause is Cause.AUTHENTICATION and not sent_key:
+        advice = "No key was sent. Pass api_key."
     if failure.retry_after is not None:
         advice = f"The server asks to wait {failure.retry_after:.0f} s. {advice}"
     problem = f"{wording.what}: {status}{failure.text}"

@@ -5,13 +5,14 @@ It knows pydantic's errors and how we word them. It must not know any particular
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from langchain_hf_endpoint._other_names import NAMES_OF_KEYS, unknown_field
+from langchain_hf_endpoint._secrets import looks_like_a_key, refused_value
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ Text: TypeAlias = Annotated[str, Field(strict=True), Allowed("a string")]
 
 
 _MAY_HOLD_A_KEY = frozenset({"api_key", "inference_config", "service_settings"})
-# A token of Hugging Face, wherever it was put by mistake. Names of variables are shorter.
-_TOKEN = re.compile(r"(?:hf|api_org)_[A-Za-z0-9]{30,}")
 
 
 @dataclass(frozen=True)
@@ -53,19 +52,24 @@ class Hidden:
 
 
 def hidden(name: str, value: Any) -> Any:
-    """The value of a setting without any `api_key` in clear, however deep in it.
+    """The value of a setting without any key in clear, however deep in it.
 
     To be called before anything can go wrong: a traceback that is rendered with the values of
     local variables, as error trackers and debuggers do, shows all that the frames still hold.
     """
     if isinstance(value, Mapping):
         return {str(key): hidden(str(key), part) for key, part in value.items()}
-    if name == "api_key" and isinstance(value, str):
+    if name in NAMES_OF_KEYS and isinstance(value, str):
         return SecretStr(value)
     if value is None or isinstance(value, (SecretStr, BaseModel)):
         return value
-    is_a_key = isinstance(value, str) and _TOKEN.fullmatch(value.strip()) is not None
+    is_a_key = isinstance(value, str) and looks_like_a_key(value)
     return Hidden(type(value).__name__) if is_a_key or name in _MAY_HOLD_A_KEY else value
+
+
+def given(**fields: Any) -> dict[str, Any]:
+    """Those of the arguments that were given, without any key in clear; see `hidden`."""
+    return {name: hidden(name, value) for name, value in fields.items() if value is not None}
 
 
 class Section(BaseModel):
@@ -87,7 +91,7 @@ class Section(BaseModel):
     )
 
     def __init__(self, **fields: Any) -> None:
-        fields, problems = self._prepared(hidden("", fields))
+        fields, problems = self._prepared(self._set(hidden("", fields)))
         try:
             super().__init__(**fields)
         except ValidationError as error:
@@ -122,6 +126,16 @@ class Section(BaseModel):
         )
 
     @classmethod
+    def _set(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields without those that are None: the same as absent, where one may be absent."""
+        known = cls.model_fields
+        return {
+            name: value
+            for name, value in fields.items()
+            if value is not None or name not in known or known[name].is_required()
+        }
+
+    @classmethod
     def _prepared(cls, fields: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
         """Fill in what depends on other fields and name what cannot stand beside them."""
         return fields, []
@@ -140,17 +154,22 @@ class Section(BaseModel):
                 (f"{field}.{name}" if field else name, text) for name, text in raised.problems
             )
         elif detail["type"] == "extra_forbidden":
-            yield field, f"unknown field; allowed here: {', '.join(cls.model_fields)}"
+            yield field, unknown_field(field, cls.model_fields, cls._elsewhere())
         elif detail["type"] == "missing":
             yield field, "is required"
         else:
             yield field, f"{cls._shown(field, detail['input'])}{cls._allowed(detail)}"
 
     @classmethod
+    def _elsewhere(cls) -> Mapping[str, str]:
+        """Fields of other sections that people look for here, and how they are written."""
+        return {}
+
+    @classmethod
     def _shown(cls, field: str, value: object) -> str:
-        if field in cls._never_shown or isinstance(value, (dict, BaseModel, Hidden)):
+        if field in cls._never_shown or isinstance(value, (dict, BaseModel)):
             return ""
-        shown = repr(value)
+        shown = "***" if isinstance(value, Hidden) else refused_value(value)
         if len(shown) > _LONGEST_VALUE_SHOWN:
             shown = shown[:_LONGEST_VALUE_SHOWN] + "…"
         return f"{shown} is not allowed: "

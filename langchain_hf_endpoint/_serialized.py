@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from langchain_hf_endpoint._tokens import TOKEN_VARIABLE
 from langchain_hf_endpoint._urls import is_hugging_face
-from langchain_hf_endpoint.settings import TOKEN_VARIABLE
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint.endpoint import InferenceEndpoint

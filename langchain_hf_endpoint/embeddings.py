@@ -6,8 +6,9 @@ anything about requests.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.embeddings import Embeddings
 from langchain_core.load.serializable import Serializable
@@ -17,9 +18,11 @@ from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 - pydantic reads 
 
 from langchain_hf_endpoint import _serialized
 from langchain_hf_endpoint._lazy import LazyModule
-from langchain_hf_endpoint._sections import hidden
+from langchain_hf_endpoint._other_names import unknown_field
+from langchain_hf_endpoint._sections import given, hidden
 from langchain_hf_endpoint.endpoint import InferenceEndpoint
 from langchain_hf_endpoint.errors import SettingsError
+from langchain_hf_endpoint.settings import AS_KEYWORD, fields_within
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable
@@ -28,20 +31,58 @@ if TYPE_CHECKING:
     import numpy as np
     from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
     from numpy.typing import NDArray
-    from typing_extensions import Self
+    from pydantic import SecretStr
+    from typing_extensions import Never, Self
 
     from langchain_hf_endpoint import _clients, _results
     from langchain_hf_endpoint._results import Target
+    from langchain_hf_endpoint._sections import Problem
     from langchain_hf_endpoint.embedded_chunk import EmbeddedChunk
+    from langchain_hf_endpoint.settings import (
+        ChunkingSettings,
+        DialectName,
+        RateLimit,
+        ServiceSettings,
+        TaskSettings,
+        TransportName,
+    )
+    from langchain_hf_endpoint.tls_settings import TlsSettings
 else:
     _clients = LazyModule("langchain_hf_endpoint._clients")
     _results = LazyModule("langchain_hf_endpoint._results")
 
 
-def _check_type(field: str, value: object, wanted: type) -> None:
-    if not isinstance(value, wanted):
-        problem = f"must be of class {wanted.__name__}, not {type(value).__name__}"
-        raise SettingsError((field, problem))
+def _wrong_type(field: str, value: object, wanted: type) -> list[Problem]:
+    if isinstance(value, wanted):
+        return []
+    return [(field, f"must be of class {wanted.__name__}, not {type(value).__name__}")]
+
+
+def _made(
+    endpoint: object, short: dict[str, Any]
+) -> tuple[InferenceEndpoint | None, list[Problem]]:
+    """The endpoint, given as one, as its dump, or by its fields, or what is wrong with it."""
+    if endpoint is not None and short:
+        both = "give either endpoint or the fields of one, not both"
+        return None, [(name, both) for name in short]
+    if isinstance(endpoint, Mapping):  # of a dump
+        short, endpoint = dict(endpoint), None
+    if endpoint is not None:
+        wrong = _wrong_type("endpoint", endpoint, InferenceEndpoint)
+        return (None if wrong else cast("InferenceEndpoint", endpoint)), wrong
+    try:
+        return InferenceEndpoint(**short), []
+    except SettingsError as error:
+        return None, list(error.problems)
+
+
+def _unknown_keywords(
+    face: type[HFEndpointEmbeddings], unknown: Mapping[str, object]
+) -> list[Problem]:
+    if not unknown:
+        return []
+    allowed = tuple(inspect.signature(face).parameters)
+    return [(name, unknown_field(name, allowed, fields_within(AS_KEYWORD))) for name in unknown]
 
 
 class HFEndpointEmbeddings(Serializable, Embeddings):
@@ -83,7 +124,7 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
     http_client: Any = Field(default=None, exclude=True, repr=False)
     http_async_client: Any = Field(default=None, exclude=True, repr=False)
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - ours, and those of an endpoint
         self,
         *,
         endpoint: InferenceEndpoint | Mapping[str, Any] | None = None,
@@ -91,9 +132,27 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
         show_progress_bar: bool = False,
         http_client: httpx.Client | None = None,
         http_async_client: httpx.AsyncClient | None = None,
-        **short: Any,
+        url: str | None = None,
+        api_key: SecretStr | str | None = None,
+        api_key_env: str | None = None,
+        rate_limit: RateLimit | Mapping[str, int] | None = None,
+        dialect: DialectName | None = None,
+        max_batch_size: int | None = None,
+        max_concurrent_requests: int | None = None,
+        timeout: float | None = None,
+        max_wait: float | None = None,
+        allow_insecure_http: bool | None = None,
+        tls: TlsSettings | Mapping[str, str] | None = None,
+        transport: TransportName | None = None,
+        inference_id: str | None = None,
+        task_type: str | None = None,
+        service: str | None = None,
+        service_settings: ServiceSettings | Mapping[str, Any] | None = None,
+        chunking_settings: ChunkingSettings | Mapping[str, Any] | None = None,
+        task_settings: TaskSettings | Mapping[str, Any] | None = None,
+        **unknown: Never,
     ) -> None:
-        """Wrap an endpoint, or make one.
+        """Wrap an endpoint, or make one of the arguments that `InferenceEndpoint` takes.
 
         Args:
             endpoint: Where and how to embed, or a dump of that (which holds no key).
@@ -101,28 +160,77 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
             show_progress_bar: Show how far a call is.
             http_client: For the sync methods, instead of our own connections.
             http_async_client: For the async methods.
-            **short: What `InferenceEndpoint` takes (``url``, ``api_key``, …), instead of
-                `endpoint`.
+            url: Where it is, instead of `endpoint`; so for all that follow.
+            api_key: The key. Default: see `ServiceSettings.find_key`.
+            api_key_env: The environment variable that holds the key.
+            rate_limit: ``{"requests_per_minute": …}``. Default 3000.
+            dialect: The server's protocol. Default ``auto``.
+            max_batch_size: Inputs per request. Default: what the server says, else 32.
+            max_concurrent_requests: Requests in flight. Default: adapts to the server.
+            timeout: Seconds for one attempt. Default 60.
+            max_wait: Seconds that one batch may spend on retries. Default 600.
+            allow_insecure_http: Send a key over plain http to another machine. Default False.
+            tls: Certificates other than the usual ones.
+            transport: What sends async calls. Default ``httpx``.
+            inference_id: Default: derived from the URL's host.
+            task_type: Only ``text_embedding``.
+            service: Only ``hugging_face``.
+            service_settings: Instead of `url` and those up to `transport`.
+            chunking_settings: Default: sentences, at most 250 words, one sentence of overlap.
+            task_settings: Default: no prompts, truncated, normalized.
+            **unknown: There are no others; each is named in the error.
 
         Raises:
             SettingsError: Names every wrong field.
         """
-        short = hidden("", short)
-        if isinstance(endpoint, Mapping):  # of a dump
-            endpoint = InferenceEndpoint(**hidden("", endpoint))
-        if endpoint is None:
-            endpoint = InferenceEndpoint(**short)
-        elif short:
-            both = "give either endpoint or the fields of one, not both"
-            raise SettingsError(*((name, both) for name in short))
-        _check_type("endpoint", endpoint, InferenceEndpoint)
+        short = given(
+            url=url,
+            api_key=api_key,
+            api_key_env=api_key_env,
+            rate_limit=rate_limit,
+            dialect=dialect,
+            max_batch_size=max_batch_size,
+            max_concurrent_requests=max_concurrent_requests,
+            timeout=timeout,
+            max_wait=max_wait,
+            allow_insecure_http=allow_insecure_http,
+            tls=tls,
+            transport=transport,
+            inference_id=inference_id,
+            task_type=task_type,
+            service=service,
+            service_settings=service_settings,
+            chunking_settings=chunking_settings,
+            task_settings=task_settings,
+        )
+        # A traceback may be shown with the values of local variables.
+        del (
+            api_key,
+            api_key_env,
+            rate_limit,
+            dialect,
+            tls,
+            transport,
+            inference_id,
+            task_type,
+            service,
+            service_settings,
+            chunking_settings,
+            task_settings,
+        )
+        unknown, endpoint = hidden("", unknown), hidden("", endpoint)
+        made, problems = _made(endpoint, short)
+        problems += _unknown_keywords(type(self), unknown)
         if rate_limiter is not None:
-            _check_type("rate_limiter", rate_limiter, BaseRateLimiter)
+            problems += _wrong_type("rate_limiter", rate_limiter, BaseRateLimiter)
+        problems += _wrong_type("show_progress_bar", show_progress_bar, bool)
+        if problems or made is None:
+            raise SettingsError(*problems)
         if http_client is not None or http_async_client is not None:
             clients = _clients.Clients(http_client, http_async_client)
-            _clients.check_clients(clients, endpoint.service_settings)
+            _clients.check_clients(clients, made.service_settings)
         super().__init__(
-            endpoint=endpoint,
+            endpoint=made,
             rate_limiter=rate_limiter,
             show_progress_bar=show_progress_bar,
             http_client=http_client,

@@ -12,17 +12,27 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from langchain_hf_endpoint._sections import Allowed, Problem, Section, hidden
+from langchain_hf_endpoint._other_names import unknown_field
+from langchain_hf_endpoint._sections import Allowed, Problem, Section, given, hidden
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import SettingsError
-from langchain_hf_endpoint.settings import ChunkingSettings, ServiceSettings, TaskSettings
+from langchain_hf_endpoint.settings import (
+    AS_KEYWORD,
+    ChunkingSettings,
+    ServiceSettings,
+    TaskSettings,
+    fields_within,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import httpx
     from pydantic import SecretStr
-    from typing_extensions import Self
+    from typing_extensions import Never, Self
+
+    from langchain_hf_endpoint.settings import DialectName, RateLimit, TransportName
+    from langchain_hf_endpoint.tls_settings import TlsSettings
 
 _LONGEST_ID = 100
 _SECTIONS = ("service", "service_settings", "chunking_settings", "task_settings")
@@ -96,40 +106,76 @@ class InferenceEndpoint(Section):
     chunking_settings: ChunkingSettings = ChunkingSettings()
     task_settings: TaskSettings = TaskSettings()
 
-    def __init__(  # noqa: PLR0913 - the sections of the JSON, and the two fields most in use
+    def __init__(  # noqa: PLR0913 - the sections of the JSON, and the fields of one of them
         self,
         url: str | None = None,
         *,
         api_key: SecretStr | str | None = None,
+        api_key_env: str | None = None,
+        rate_limit: RateLimit | Mapping[str, int] | None = None,
+        dialect: DialectName | None = None,
+        max_batch_size: int | None = None,
+        max_concurrent_requests: int | None = None,
+        timeout: float | None = None,
+        max_wait: float | None = None,
+        allow_insecure_http: bool | None = None,
+        tls: TlsSettings | Mapping[str, str] | None = None,
+        transport: TransportName | None = None,
         inference_id: str | None = None,
         task_type: str = "text_embedding",
         service: str = "hugging_face",
         service_settings: ServiceSettings | Mapping[str, Any] | None = None,
         chunking_settings: ChunkingSettings | Mapping[str, Any] | None = None,
         task_settings: TaskSettings | Mapping[str, Any] | None = None,
-        **more_service_settings: Any,
+        **unknown: Never,
     ) -> None:
         """Make an endpoint from its URL, or from the sections of the JSON.
 
+        The fields of `service_settings` may be given by themselves, the short form, instead of the
+        section. None stands for the default.
+
         Args:
-            url: The short form: where it is; everything else has its default.
-            api_key: The short form: the key.
+            url: Where it is.
+            api_key: The key. Default: see `ServiceSettings.find_key`.
+            api_key_env: The environment variable that holds the key.
+            rate_limit: ``{"requests_per_minute": …}``. Default 3000.
+            dialect: The server's protocol. Default ``auto``.
+            max_batch_size: Inputs per request. Default: what the server says, else 32.
+            max_concurrent_requests: Requests in flight. Default: adapts to the server.
+            timeout: Seconds for one attempt. Default 60.
+            max_wait: Seconds that one batch may spend on retries. Default 600.
+            allow_insecure_http: Send a key over plain http to another machine. Default False.
+            tls: Certificates other than the usual ones.
+            transport: What sends async calls. Default ``httpx``.
             inference_id: Default: derived from the URL's host.
             task_type: Only ``text_embedding``.
             service: Only ``hugging_face``.
             service_settings: Instead of `url` and the other short forms.
             chunking_settings: Default: sentences, at most 250 words, one sentence of overlap.
             task_settings: Default: no prompts, truncated, normalized.
-            **more_service_settings: The short form of any other field of `service_settings`.
+            **unknown: There are no others; each is named in the error.
 
         Raises:
             SettingsError: Names every wrong field.
         """
-        api_key = hidden("api_key", api_key)
         service_settings = hidden("service_settings", service_settings)
-        more_service_settings = hidden("", more_service_settings)
-        short = {"url": url, "api_key": api_key, **more_service_settings}
-        short = {name: value for name, value in short.items() if value is not None}
+        unknown = hidden("", unknown)
+        short = given(
+            url=url,
+            api_key=api_key,
+            api_key_env=api_key_env,
+            rate_limit=rate_limit,
+            dialect=dialect,
+            max_batch_size=max_batch_size,
+            max_concurrent_requests=max_concurrent_requests,
+            timeout=timeout,
+            max_wait=max_wait,
+            allow_insecure_http=allow_insecure_http,
+            tls=tls,
+            transport=transport,
+        )
+        # A traceback may be shown with the values of local variables.
+        del api_key, api_key_env, rate_limit, dialect, tls, transport
         sections: dict[str, Any] = {
             "chunking_settings": chunking_settings,
             "task_settings": task_settings,
@@ -139,17 +185,22 @@ class InferenceEndpoint(Section):
             task_type=task_type,
             service=service,
             service_settings=service_settings,
-            short=short,
+            short={**short, **unknown},
             **{name: section for name, section in sections.items() if section is not None},
         )
+
+    @classmethod
+    def _set(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        return fields  # what the endpoint is called and does must be said, and not by None
 
     @classmethod
     def _prepared(cls, fields: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
         short: dict[str, Any] = fields.pop("short", {})
         unknown = [name for name in short if name not in ServiceSettings.model_fields]
-        allowed = ", ".join((*cls.model_fields, *ServiceSettings.model_fields))
+        allowed = (*ServiceSettings.model_fields, *cls.model_fields)
+        elsewhere = fields_within(AS_KEYWORD)
         problems: list[Problem] = [
-            (name, f"unknown field; allowed here: {allowed}") for name in unknown
+            (name, unknown_field(name, allowed, elsewhere)) for name in unknown
         ]
         short = {name: value for name, value in short.items() if name not in unknown}
         if fields["service_settings"] is None:
@@ -196,7 +247,7 @@ class InferenceEndpoint(Section):
             raise SettingsError(("inference_config", "must be a mapping, the JSON of the endpoint"))
         unknown = [name for name in inference_config if name not in _SECTIONS]
         problems: list[Problem] = [
-            (name, f"unknown field; allowed here: {', '.join(_SECTIONS)}") for name in unknown
+            (str(name), unknown_field(str(name), _SECTIONS, fields_within())) for name in unknown
         ]
         sections = {name: inference_config[name] for name in _SECTIONS if name in inference_config}
         if sections.get("service_settings") is None:

@@ -30,6 +30,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from langchain_hf_endpoint._secrets import without_keys
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -89,6 +91,8 @@ class SettingsError(HFEndpointError, ValueError):
     """
 
     def __init__(self, *problems: tuple[str, str], problem: str = "", **details: Any) -> None:
+        # A key that was typed where a field's name belongs would stand in the message.
+        problems = tuple((without_keys(str(field)), text) for field, text in problems)
         self.problems: Sequence[tuple[str, str]] = problems
         super().__init__(problem or _numbered(problems), **details)
 

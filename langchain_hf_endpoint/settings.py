@@ -7,12 +7,13 @@ rules for keys. It must not do any I/O beyond reading an environment variable th
 
 from __future__ import annotations
 
-import os
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+import re
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, TypeGuard
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 from typing_extensions import Self
 
+from langchain_hf_endpoint._secrets import is_variable_name
 from langchain_hf_endpoint._sections import (
     Allowed,
     Flag,
@@ -21,9 +22,19 @@ from langchain_hf_endpoint._sections import (
     Section,
     Text,
 )
+from langchain_hf_endpoint._tokens import (
+    TOKEN_VARIABLES,
+    key_of_variable,
+    key_problem,
+    token_file,
+    tokens,
+)
 from langchain_hf_endpoint._urls import is_hugging_face, is_loopback, url_problem
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.tls_settings import TlsSettings  # noqa: TC001 - pydantic reads it
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 PUNKT_LANGUAGES = (
     "czech", "danish", "dutch", "english", "estonian", "finnish", "french", "german", "greek",
@@ -32,16 +43,38 @@ PUNKT_LANGUAGES = (
 )  # fmt: skip
 """The languages that NLTK's sentence tokenizer (punkt) was trained on."""
 
-TOKEN_VARIABLE = "HF_TOKEN"  # noqa: S105 - the name of a variable, no token
+_CODES = {
+    "czech": "cs ces cze", "danish": "da dan", "dutch": "nl nld dut", "english": "en eng",
+    "estonian": "et est", "finnish": "fi fin", "french": "fr fra fre", "german": "de deu ger",
+    "greek": "el ell gre", "italian": "it ita", "malayalam": "ml mal",
+    "norwegian": "no nor nb nob nn nno", "polish": "pl pol", "portuguese": "pt por",
+    "russian": "ru rus", "slovene": "sl slv", "spanish": "es spa", "swedish": "sv swe",
+    "turkish": "tr tur",
+}  # fmt: skip
+_LANGUAGE_OF_CODE = {code: name for name, codes in _CODES.items() for code in codes.split()}
+
+
+def _language(given: str) -> str:
+    """The language's name, of which an ISO 639 code, such as ``de`` or ``pt-BR``, may be given."""
+    return _LANGUAGE_OF_CODE.get(re.split("[-_]", given.lower())[0], given)
+
+
+def _is_a_name(value: str) -> str:
+    if not is_variable_name(value):
+        raise ValueError("must be the name of an environment variable, not the key itself")
+    return value
 
 
 VariableName: TypeAlias = Annotated[
     str,
-    Field(strict=True, pattern=r"^[^=\s\x00]+$"),
+    Field(strict=True),
+    AfterValidator(_is_a_name),
     Allowed("the name of an environment variable, not the key itself"),
 ]
 
 
+DialectName: TypeAlias = Literal["auto", "tei", "hugging_face", "openai"]
+TransportName: TypeAlias = Literal["httpx", "aiohttp"]
 _LONGEST = 1_000_000  # seconds, eleven days; far larger ones overflow the system's clocks
 
 
@@ -79,7 +112,7 @@ class ServiceSettings(Section):
     api_key: SecretStr | None = Field(default=None, exclude=True)
     api_key_env: VariableName | None = None
     rate_limit: RateLimit = RateLimit()
-    dialect: Literal["auto", "tei", "hugging_face", "openai"] = "auto"
+    dialect: DialectName = "auto"
     max_batch_size: PositiveInteger | None = None
     max_concurrent_requests: PositiveInteger | None = None
     timeout: Annotated[
@@ -94,7 +127,7 @@ class ServiceSettings(Section):
     ] = 600.0
     allow_insecure_http: Flag = False
     tls: TlsSettings | None = None
-    transport: Literal["httpx", "aiohttp"] = "httpx"
+    transport: TransportName = "httpx"
 
     @field_validator("url")
     @classmethod
@@ -106,31 +139,38 @@ class ServiceSettings(Section):
     @field_validator("api_key")
     @classmethod
     def _check_api_key(cls, api_key: SecretStr | None) -> SecretStr | None:
-        if api_key is not None and (problem := _key_problem(api_key.get_secret_value())):
+        if api_key is not None and (problem := key_problem(api_key.get_secret_value())):
             raise ValueError(problem)
         return api_key
 
-    @model_validator(mode="after")
-    def _keep_the_key_off_plain_http(self) -> Self:
-        has_key = self.api_key is not None or self.api_key_env is not None
-        plain = self.url.lower().startswith("http:") and not is_loopback(self.url)
-        if has_key and plain and not self.allow_insecure_http:
+    @classmethod
+    def _prepared(cls, fields: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+        url = fields.get("url")
+        if not isinstance(url, str) or url_problem(url):
+            return fields, []
+        problems: list[Problem] = []
+        is_plain = url.lower().startswith("http:")
+        has_key = "api_key" in fields or "api_key_env" in fields
+        is_allowed = fields.get("allow_insecure_http") is True or is_loopback(url)
+        if is_plain and has_key and not is_allowed:
             advice = "use https://, or set allow_insecure_http=True"
-            raise SettingsError(("url", f"a key is not sent over http to other machines; {advice}"))
-        return self
+            problems.append(("url", f"a key is not sent over http to other machines; {advice}"))
+        if is_plain and "tls" in fields:
+            problems.append(("tls", "is of no use with an http:// URL; use https://"))
+        return fields, problems
 
-    @model_validator(mode="after")
-    def _tls_is_for_https(self) -> Self:
-        if self.tls is not None and not self.url.lower().startswith("https:"):
-            raise SettingsError(("tls", "is of no use with an http:// URL; use https://"))
-        return self
+    @classmethod
+    def _elsewhere(cls) -> Mapping[str, str]:
+        return fields_within()
 
     def find_key(self) -> SecretStr | None:
         """Look the key up, where it is about to be used.
 
         Returns:
-            The key given; else the value of `api_key_env`; else ``HF_TOKEN`` for one of Hugging
-            Face's own hosts over https; else None.
+            The key given; else the value of `api_key_env`; else, for one of Hugging Face's own
+            hosts over https, the user's own token: of ``HF_TOKEN``, ``HUGGING_FACE_HUB_TOKEN``,
+            ``HUGGINGFACEHUB_API_TOKEN``, or of the file that ``hf auth login`` writes; else None.
+            Quotes around a key of the environment and ``Bearer`` before it are taken off.
 
         Raises:
             SettingsError: The variable that `api_key_env` names is not set, or holds no key.
@@ -139,31 +179,45 @@ class ServiceSettings(Section):
             return self.api_key
         if self.api_key_env is not None:
             return _key_of_environment(self.api_key_env)
-        token = os.environ.get(TOKEN_VARIABLE, "").strip()
-        if token and is_hugging_face(self.url) and not _key_problem(token):
-            return SecretStr(token)
-        return None
+        return next((key for _, key in self._usable_tokens()), None)
+
+    def advice_on_key(self) -> str:
+        """What to do when the server does not take the key that `find_key` finds, or its lack."""
+        if self.api_key is not None:
+            return "Check api_key, and what the token may do."
+        if self.api_key_env is not None:
+            return f"Check the key in {self.api_key_env}, and what the token may do."
+        for place, _ in self._usable_tokens():
+            return f"Check the token in {place}, which was sent, and what it may do."
+        places = f"{', '.join(TOKEN_VARIABLES)} and the file of hf auth login ({token_file()})"
+        if not is_hugging_face(self.url):
+            return (
+                f"No key was sent. Pass api_key; {places} are read only for Hugging Face's own "
+                "hosts over https."
+            )
+        damaged = [place for place, key in tokens() if key_problem(key.get_secret_value())]
+        but = f"; what {' and '.join(damaged)} holds cannot be a token" if damaged else ""
+        return f"No key was sent{but}. Pass api_key; else {places} are looked through, in order."
+
+    def _usable_tokens(self) -> Iterator[tuple[str, SecretStr]]:
+        if is_hugging_face(self.url):
+            for place, key in tokens():
+                if not key_problem(key.get_secret_value()):
+                    yield place, key
 
 
 def _key_of_environment(variable: str) -> SecretStr:
-    key = SecretStr(os.environ.get(variable, "").strip())
+    key = key_of_variable(variable)
     if not key.get_secret_value():
         raise SettingsError(
             ("service_settings.api_key_env", f"the environment variable {variable} is not set")
         )
-    if problem := _key_problem(key.get_secret_value()):
+    if problem := key_problem(key.get_secret_value()):
         raise SettingsError(("service_settings.api_key_env", f"{variable}: {problem}"))
     return key
 
 
-def _key_problem(key: str) -> str | None:
-    if not key:
-        return "must not be empty; leave it out for a server without a key"
-    if not all("!" <= letter <= "~" for letter in key):
-        return "holds a blank, a control or a non-ASCII character; check for a stray line break"
-    return None
-
-
+_ALIAS = "max_chunk_size"
 _WINDOW = {"max_chunking_size"}
 _FIELDS_OF_STRATEGY = {
     "sentence": _WINDOW | {"sentence_overlap", "language"},
@@ -189,9 +243,11 @@ class ChunkingSettings(Section):
             Default 100, or half the size where that is less.
         sentence_overlap: ``sentence`` only: sentences shared with the chunk before, 0 or 1.
             Default 1.
-        language: ``sentence`` only: one of `PUNKT_LANGUAGES`. Default ``english``.
+        language: ``sentence`` only: one of `PUNKT_LANGUAGES`, or its ISO 639 code (``de``).
+            Default ``english``.
 
-    A field that belongs to another strategy is an error. Fields that do not apply are None.
+    A field that belongs to another strategy is an error. Fields that do not apply are None, which
+    is the same as absent, in every section.
     """
 
     strategy: Literal["sentence", "word", "none"] = "sentence"
@@ -204,16 +260,24 @@ class ChunkingSettings(Section):
 
     @classmethod
     def _prepared(cls, fields: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
-        # None stands for "does not apply" in a dump of these settings: the same as absent.
-        fields, problems = _one_size(
-            {name: value for name, value in fields.items() if value is not None}
-        )
+        fields, problems = _one_size(fields)
+        if isinstance(fields.get("language"), str):
+            fields["language"] = _language(fields["language"])
         strategy = fields.get("strategy", "sentence")
         if not isinstance(strategy, str) or strategy not in _FIELDS_OF_STRATEGY:
             return fields, problems
         problems += _foreign(strategy, fields)
         fields = {**_chunking_defaults(strategy, fields), **fields}
         return fields, [*problems, *_out_of_range(strategy, fields)]
+
+    @classmethod
+    def _set(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        fields = super()._set(fields)
+        return {name: fields[name] for name in fields if fields[name] is not None or name != _ALIAS}
+
+    @classmethod
+    def _elsewhere(cls) -> Mapping[str, str]:
+        return fields_within()
 
     def smaller_by(self, words: int) -> Self:
         """The same settings for chunks of fewer words, but not of fewer than are allowed.
@@ -238,12 +302,12 @@ class ChunkingSettings(Section):
 
 def _one_size(fields: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     """Take either name of the size; the seed's page uses one, Elastic's product the other."""
-    if "max_chunk_size" not in fields:
+    if _ALIAS not in fields:
         return fields, []
-    size = fields.pop("max_chunk_size")
+    size = fields.pop(_ALIAS)
     if "max_chunking_size" in fields:
         both = "max_chunking_size and max_chunk_size are two names of one field; give one of them"
-        return fields, [("max_chunk_size", both)]
+        return fields, [(_ALIAS, both)]
     return {**fields, "max_chunking_size": size}, []
 
 
@@ -263,19 +327,22 @@ def _foreign(strategy: str, fields: dict[str, Any]) -> list[Problem]:
 def _out_of_range(strategy: str, fields: dict[str, Any]) -> list[Problem]:
     """Check the ranges that depend on another field; wrong types are left to pydantic."""
     size, overlap = fields.get("max_chunking_size"), fields.get("overlap")
-    if size is None or not _is_integer(size):
-        return []
-    smallest = _SMALLEST_CHUNK[strategy]
-    if not smallest <= size <= _LARGEST_CHUNK:
-        allowed = f"{smallest} to {_LARGEST_CHUNK} words for strategy {strategy!r}"
-        return [("max_chunking_size", f"{size} is not allowed: must be {allowed}")]
-    if overlap is not None and _is_integer(overlap) and not 0 <= overlap <= size // 2:
-        allowed = f"0 to {size // 2}, half of max_chunking_size ({size})"
-        return [("overlap", f"{overlap} is not allowed: must be {allowed}")]
-    return []
+    problems: list[Problem] = []
+    most_overlap, half = _LARGEST_CHUNK // 2, "half of max_chunking_size"
+    if _is_integer(size):
+        smallest = _SMALLEST_CHUNK[strategy]
+        if smallest <= size <= _LARGEST_CHUNK:
+            most_overlap, half = size // 2, f"{half} ({size})"
+        else:
+            allowed = f"{smallest} to {_LARGEST_CHUNK} words for strategy {strategy!r}"
+            problems.append(("max_chunking_size", f"{size} is not allowed: must be {allowed}"))
+    if _is_integer(overlap) and not 0 <= overlap <= most_overlap:
+        allowed = f"0 to {most_overlap}, {half}"
+        problems.append(("overlap", f"{overlap} is not allowed: must be {allowed}"))
+    return problems
 
 
-def _is_integer(value: object) -> bool:
+def _is_integer(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -324,13 +391,32 @@ class TaskSettings(Section):
             raise ValueError("holds a lone surrogate, which no UTF-8 can carry")
         return prompt
 
-    @model_validator(mode="after")
-    def _one_prompt_a_side(self) -> Self:
-        problems = [
+    @classmethod
+    def _prepared(cls, fields: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+        return fields, [
             (f"{side}_prompt_name", f"give either {side}_prompt or {side}_prompt_name, not both")
-            for side in self._sides
-            if getattr(self, f"{side}_prompt") and getattr(self, f"{side}_prompt_name")
+            for side in cls._sides
+            if fields.get(f"{side}_prompt") and fields.get(f"{side}_prompt_name")
         ]
-        if problems:
-            raise SettingsError(*problems)
-        return self
+
+    @classmethod
+    def _elsewhere(cls) -> Mapping[str, str]:
+        return fields_within()
+
+
+AS_KEYWORD = '{section}={{"{field}": …}}'
+
+
+def fields_within(form: str = "{section}.{field}") -> Mapping[str, str]:
+    """Each field of a section, and how it is written where it is looked for outside of it."""
+    sections: Mapping[str, type[Section]] = {
+        "service_settings": ServiceSettings,
+        "chunking_settings": ChunkingSettings,
+        "task_settings": TaskSettings,
+        "rate_limit": RateLimit,
+    }
+    return {
+        field: form.format(section=section, field=field)
+        for section, model in sections.items()
+        for field in model.model_fields
+    }

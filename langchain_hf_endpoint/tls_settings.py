@@ -6,13 +6,11 @@ machine that has none of them.
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-from pydantic import Field, model_validator
-from typing_extensions import Self
+from pydantic import Field
 
-from langchain_hf_endpoint._sections import Allowed, Section
-from langchain_hf_endpoint.errors import SettingsError
+from langchain_hf_endpoint._sections import Allowed, Problem, Section
 
 _File: TypeAlias = Annotated[
     str,
@@ -38,8 +36,7 @@ class TlsSettings(Section):
     certificate_file: _File | None = None
     key_file: _File | None = None
 
-    @model_validator(mode="after")
-    def _no_key_alone(self) -> Self:
-        if self.key_file is not None and self.certificate_file is None:
-            raise SettingsError(("key_file", "is of no use without certificate_file"))
-        return self
+    @classmethod
+    def _prepared(cls, fields: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+        alone = "key_file" in fields and "certificate_file" not in fields
+        return fields, [("key_file", "is of no use without certificate_file")] if alone else []

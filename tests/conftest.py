@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -52,6 +53,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # that are to be interrupted would not be.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+# The token of whoever runs the tests is none of theirs, nor of the processes that they start.
+os.environ["HF_TOKEN_PATH"] = f"{os.devnull}/token"
+for _name in ("HUGGING_FACE_HUB_TOKEN", "HUGGINGFACEHUB_API_TOKEN"):
+    os.environ.pop(_name, None)
 
 # An example may take its time: a busy machine is no finding.
 hypothesis.settings.register_profile("unhurried", deadline=None)

@@ -27,6 +27,14 @@ def constructors(endpoint: InferenceEndpoint) -> Embeddings:
     """Every way that the contract shows."""
     HFEndpointEmbeddings(url="https://x.hf.space", api_key="hf_x")
     HFEndpointEmbeddings(url="https://x.hf.space", api_key=SecretStr("hf_x"), timeout=5)
+    HFEndpointEmbeddings(
+        url="https://x.hf.space",
+        api_key_env="KEY",
+        rate_limit={"requests_per_minute": 600},
+        dialect="tei",
+        chunking_settings={"strategy": "word"},
+        task_settings={"normalize": True},
+    )
     HFEndpointEmbeddings(endpoint=endpoint, show_progress_bar=True)
     HFEndpointEmbeddings(endpoint=endpoint, rate_limiter=RequestsPerMinuteLimiter(60))
     HFEndpointEmbeddings(endpoint=endpoint, http_client=httpx.Client())
@@ -93,6 +101,9 @@ def mistakes(embeddings: HFEndpointEmbeddings) -> None:
     embeddings.embed_query(["a"])  # type: ignore[arg-type]
     embeddings.embed_array([1])  # type: ignore[list-item]
     HFEndpointEmbeddings(endpoint="https://x.hf.space")  # type: ignore[arg-type]
+    HFEndpointEmbeddings(url="https://x.hf.space", timeout="5")  # type: ignore[arg-type]
+    HFEndpointEmbeddings(url="https://x.hf.space", dialect="vllm")  # type: ignore[arg-type]
+    HFEndpointEmbeddings(url="https://x.hf.space", batch_size=32)  # type: ignore[arg-type]
     HFEndpointEmbeddings(url="https://x.hf.space", rate_limiter=60)  # type: ignore[arg-type]
     HFEndpointEmbeddings(url="https://x.hf.space", http_client=httpx.AsyncClient())  # type: ignore[arg-type]
     embeddings.show_progress_bar = True  # type: ignore[misc]  # frozen

@@ -56,6 +56,9 @@ def fields(endpoint: InferenceEndpoint) -> None:
     assert_type(endpoint.task_settings.truncate, bool)
     assert_type(endpoint.public_config(), dict[str, Any])
     assert_type({endpoint: 1}, dict[InferenceEndpoint, int])
+    InferenceEndpoint("https://x.hf.space", max_wait="5")  # type: ignore[arg-type]
+    InferenceEndpoint("https://x.hf.space", transport="requests")  # type: ignore[arg-type]
+    InferenceEndpoint("https://x.hf.space", max_retries=3)  # type: ignore[arg-type]
     endpoint.inference_id = "b"  # type: ignore[misc]  # frozen
 
 

@@ -1,6 +1,7 @@
 """The inference endpoint: its two constructors, its name, its copies, what it shows."""
 
 import dataclasses
+import inspect
 import pickle
 import subprocess
 import sys
@@ -402,3 +403,68 @@ def test_a_copy_with_changes_is_checked_as_a_new_endpoint_is():
 def test_embeddings_can_be_made_of_a_dump_of_theirs():
     embeddings = HFEndpointEmbeddings(url="https://embed.example.org", show_progress_bar=True)
     assert HFEndpointEmbeddings.model_validate(embeddings.model_dump()) == embeddings
+
+
+# What the constructors say of themselves
+
+OURS = ["endpoint", "rate_limiter", "show_progress_bar", "http_client", "http_async_client"]
+SHORT = [*ServiceSettings.model_fields, *InferenceEndpoint.model_fields]
+
+
+def test_the_constructors_name_every_field_that_they_take():
+    for make, names in ((InferenceEndpoint, SHORT), (HFEndpointEmbeddings, [*SHORT, *OURS])):
+        parameters = inspect.signature(make).parameters
+        assert set(parameters) == set(names)
+        assert all(one.kind is not one.VAR_KEYWORD for one in parameters.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("repo_id", "url"),
+        ("endpoint_url", "url"),
+        ("token", "api_key"),
+        ("huggingfacehub_api_token", "api_key"),
+        ("max_retries", "max_wait"),
+        ("normalize", 'task_settings={"normalize": …}'),
+        ("batch_size", "max_batch_size"),
+        ("chunk_size", 'max_batch_size or chunking_settings={"max_chunking_size": …}'),
+        ("chunk_overlap", 'chunking_settings={"overlap": …}'),
+        ("model_kwargs", "task_settings"),
+        ("requests_per_minute", 'rate_limit={"requests_per_minute": …}'),
+        ("urll", "url"),
+    ],
+)
+def test_a_word_of_another_class_is_met_with_what_it_means_here(name, meant):
+    for make in (InferenceEndpoint, HFEndpointEmbeddings):
+        assert f"(did you mean {meant}" in refusal(make, url=URL, **{name: 1})[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("show_progress", "show_progress_bar"),
+        ("limiter", "rate_limiter"),
+        ("async_client", "http_async_client"),
+        ("endpoints", "endpoint"),
+    ],
+)
+def test_the_embeddings_list_all_that_they_take(name, meant):
+    said = refusal(HFEndpointEmbeddings, url=URL, **{name: 1})[name]
+    assert f"(did you mean {meant}?)" in said
+    allowed = said.partition("allowed here: ")[2].split(", ")
+    assert sorted(allowed) == sorted([*SHORT, *OURS])
+
+
+def test_the_embeddings_name_every_wrong_argument_at_once():
+    problems = refusal(
+        HFEndpointEmbeddings, url=URL, timeout=0, batch_size=3, rate_limiter=60, show_progress_bar=1
+    )
+    wrong = ["batch_size", "rate_limiter", "service_settings.timeout", "show_progress_bar"]
+    assert sorted(problems) == wrong
+
+
+def test_a_field_of_a_section_beside_the_sections_is_met_with_its_place():
+    problems = refusal(from_config, {**PUT, "url": URL, "max_chunking_size": 100})
+    assert "did you mean service_settings.url?" in problems["url"]
+    assert "chunking_settings.max_chunking_size?" in problems["max_chunking_size"]

@@ -3,6 +3,7 @@
 import copy
 import json
 import logging
+import os
 import pickle
 import pprint
 import subprocess
@@ -176,6 +177,132 @@ def test_without_any_key_there_is_none(environment):
     assert found(HOSTED) is None
 
 
+@pytest.fixture
+def places(environment, tmp_path):
+    """Every place where a token may be, each with its own; HF_HOME holds the file."""
+    for name in ("HF_TOKEN_PATH", "XDG_CACHE_HOME"):
+        environment.delenv(name, raising=False)
+    environment.setenv("HF_HOME", str(tmp_path))
+    (tmp_path / "token").write_text("hf_of-the-file\n", encoding="utf-8")
+    environment.setenv("HF_TOKEN", "hf_of-hf-token")
+    environment.setenv("HUGGING_FACE_HUB_TOKEN", "hf_of-the-hub")
+    environment.setenv("HUGGINGFACEHUB_API_TOKEN", "hf_of-langchain")
+    return environment
+
+
+def test_the_users_own_token_is_looked_for_in_the_documented_order(places):
+    for name, key in (
+        ("HF_TOKEN", "hf_of-hf-token"),
+        ("HUGGING_FACE_HUB_TOKEN", "hf_of-the-hub"),
+        ("HUGGINGFACEHUB_API_TOKEN", "hf_of-langchain"),
+        ("HF_HOME", "hf_of-the-file"),
+    ):
+        assert found(HOSTED) == key
+        assert [found(url) for url in ("https://example.org", HOSTED_PLAIN)] == [None, None]
+        assert found(HOSTED, api_key=CANARY) == CANARY
+        places.delenv(name)
+    places.setenv("HF_HOME", "/nonexistent")
+    assert found(HOSTED) is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "place"),
+    [
+        ("HF_TOKEN_PATH", "{home}/elsewhere", "elsewhere"),
+        ("HF_HOME", "{home}/hub", "hub/token"),
+        ("HF_HOME", "~/hub", "hub/token"),
+        ("HF_HOME", "$HOME/hub", "hub/token"),
+        ("XDG_CACHE_HOME", "{home}/caches", "caches/huggingface/token"),
+        ("HOME", "{home}", ".cache/huggingface/token"),
+    ],
+)
+def test_the_token_file_is_where_the_hub_writes_it(environment, tmp_path, variable, value, place):
+    for name in ("HF_TOKEN", "HF_TOKEN_PATH", "HF_HOME", "XDG_CACHE_HOME"):
+        environment.delenv(name, raising=False)
+    environment.setenv("HOME", str(tmp_path))
+    environment.setenv(variable, value.format(home=tmp_path))
+    assert found(HOSTED) is None
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / place).write_text(CANARY, encoding="utf-8")
+    assert found(HOSTED) == CANARY
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe", b"hf_x y", b"x" * 20_000, None])
+def test_a_token_file_that_holds_none_is_passed_over(places, tmp_path, content):
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACEHUB_API_TOKEN"):
+        places.delenv(name)
+    file = tmp_path / "token"
+    file.unlink()
+    if content is None:
+        os.mkfifo(file)  # to open it would wait for ever
+    else:
+        file.write_bytes(content)
+    key = found(HOSTED)
+    assert key is None or len(key) == 10_000
+
+
+def test_a_token_file_is_read_where_it_is_used_and_never_held(places, tmp_path):
+    settings = ServiceSettings(url=HOSTED)
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACEHUB_API_TOKEN"):
+        places.delenv(name)
+    for key in ("hf_first", "hf_second"):
+        (tmp_path / "token").write_text(key, encoding="utf-8")
+        assert settings.find_key() == SecretStr(key)
+        assert key.encode() not in pickle.dumps(settings)
+
+
+WRAPPED = [
+    "Bearer {}",
+    "bearer  {}\n",
+    " '{}' ",
+    '"{}"',
+    '"Bearer {}"',
+    "Bearer '{}'",
+    "Authorization: Bearer {}",
+    "`{}`",
+    "\t{}\r\n",
+]
+
+
+@pytest.mark.parametrize("wrapped", WRAPPED)
+def test_what_was_pasted_around_a_key_of_the_environment_is_taken_off(
+    environment, tmp_path, wrapped
+):
+    environment.setenv("HF_TOKEN", wrapped.format(CANARY))
+    environment.setenv("MY_KEY", wrapped.format(CANARY))
+    assert found(HOSTED) == found(HOSTED, api_key_env="MY_KEY") == CANARY
+    environment.delenv("HF_TOKEN")
+    environment.setenv("HF_TOKEN_PATH", str(tmp_path / "token"))
+    (tmp_path / "token").write_text(wrapped.format(CANARY), encoding="utf-8")
+    assert found(HOSTED) == CANARY
+
+
+@pytest.mark.parametrize("wrapped", WRAPPED)
+def test_what_was_pasted_around_a_key_that_is_passed_is_refused_in_words(wrapped):
+    with pytest.raises(SettingsError, match=r"give the key alone|stray line break") as caught:
+        InferenceEndpoint(HOSTED, api_key=wrapped.format(CANARY))
+    assert CANARY not in rendered(caught.value)
+
+
+def test_the_advice_for_a_refused_key_names_where_it_came_from(places, tmp_path):
+    assert "api_key" in ServiceSettings(url=HOSTED, api_key=CANARY).advice_on_key()
+    assert "MY_KEY" in ServiceSettings(url=HOSTED, api_key_env="MY_KEY").advice_on_key()
+    settings = ServiceSettings(url=HOSTED)
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACEHUB_API_TOKEN"):
+        assert f"the token in {name}" in settings.advice_on_key()
+        places.delenv(name)
+    assert f"the token in {tmp_path / 'token'}" in settings.advice_on_key()
+    places.setenv("HF_TOKEN", f"{CANARY} y")
+    (tmp_path / "token").unlink()
+    for url in (HOSTED, "https://example.org"):
+        advice = ServiceSettings(url=url).advice_on_key()
+        assert advice.startswith("No key was sent")
+        assert str(tmp_path / "token") in advice
+        assert "HUGGINGFACEHUB_API_TOKEN" in advice
+        assert CANARY not in advice
+    assert "what HF_TOKEN holds cannot be a token" in settings.advice_on_key()
+
+
 # Plain http
 
 
@@ -324,6 +451,64 @@ def rendered(error):
         ours = [frame for frame in stack if frame.filename != __file__]
         shown += [f"{frame.line} {frame.locals}" for frame in ours]
     return "\n".join(shown)
+
+
+MISPLACED = [
+    CANARY,
+    "hf_short1234",
+    "sk-proj-abcDEF123456abcDEF123456",
+    f"Bearer {CANARY}",
+    "Bearer abcdef",
+    "0123456789abcdef0123456789abcdef",
+    "gsk_abcDEF1234567890abcDEF",
+]
+
+
+@pytest.mark.parametrize("key", MISPLACED)
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda key: {"api_key_env": key},
+        lambda key: {"dialect": key},
+        lambda key: {"dialect": f"tei {key}"},
+        lambda key: {"transport": key},
+        lambda key: {"timeout": key},
+        lambda key: {"rate_limit": {"requests_per_minute": key}},
+        lambda key: {"rate_limit": key},
+        lambda key: {"tls": key},
+        lambda key: {"chunking_settings": {"strategy": key}},
+        lambda key: {"chunking_settings": {"language": key}},
+        lambda key: {"task_settings": {"truncate": key}},
+        lambda key: {"inference_id": f"{key}!"},
+        lambda key: {"service": key},
+        lambda key: {"token": key},
+        lambda key: {"huggingfacehub_api_token": key},
+    ],
+)
+def test_a_key_in_any_field_is_not_repeated_when_it_is_refused(key, place):
+    for make in (InferenceEndpoint, HFEndpointEmbeddings):
+        with pytest.raises(SettingsError) as caught:
+            make(url=HOSTED, **place(key))
+        assert key not in str(caught.value) + repr(caught.value)
+
+
+@pytest.mark.parametrize("key", [CANARY, "sk-proj-abcDEF123456abcDEF123456"])
+def test_a_key_is_no_text_of_any_field_and_no_name_of_one(key):
+    for place in (
+        {"task_settings": {"query_prompt": key}},
+        {"tls": {"ca_file": key}},
+        {"inference_id": key.lower().replace("abcdef", "abcDEF")},
+        {key: 1},
+        {"chunking_settings": {key: 1}},
+    ):
+        with pytest.raises(SettingsError) as caught:
+            InferenceEndpoint(HOSTED, **place)
+        assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["HF_TOKEN", "MY_KEY", "hf_token", "key", "_K", "TEI_KEY_2"])
+def test_names_of_variables_are_no_keys(name):
+    assert ServiceSettings(url=HOSTED, api_key_env=name).api_key_env == name
 
 
 WRONG_NEIGHBOURS = [

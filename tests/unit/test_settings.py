@@ -7,12 +7,13 @@ from pydantic import SecretStr
 
 from langchain_hf_endpoint import (
     ChunkingSettings,
+    InferenceEndpoint,
     RateLimit,
     ServiceSettings,
     SettingsError,
     TaskSettings,
 )
-from langchain_hf_endpoint.chunking import PUNKT_LANGUAGES
+from langchain_hf_endpoint.chunking import PUNKT_LANGUAGES, chunk
 
 URL = "https://x.endpoints.huggingface.cloud"
 
@@ -36,8 +37,8 @@ SECTIONS = {
 }
 WORD = {"strategy": "word"}
 NO_INTEGERS = [True, False, "30", 30.0, 30.5, [30], {}]
-NO_NUMBERS = [True, "60", None, math.nan, math.inf, -math.inf, [], 10**400]
-NO_FLAGS = [1, 0, "true", "false", None, []]
+NO_NUMBERS = [True, "60", math.nan, math.inf, -math.inf, [], 10**400]
+NO_FLAGS = [1, 0, "true", "false", []]
 NO_TEXTS = [1, True, b"query: ", ["query: "]]
 
 
@@ -88,17 +89,22 @@ def test_a_value_within_the_range_is_taken_as_it_is(section, field, value):
         ("service", "timeout", [0, 0.0, -1, *NO_NUMBERS], "seconds, more than 0"),
         ("service", "max_wait", [-0.001, -1, *NO_NUMBERS], "seconds, 0 or more"),
         ("service", "allow_insecure_http", NO_FLAGS, "true or false"),
-        ("service", "dialect", ["TEI", "", "cohere", None, 1, ["tei"]], "'auto', 'tei'"),
-        ("service", "rate_limit", [3000, None, "3000", [3000], True], "RateLimit"),
-        ("service", "api_key_env", ["", "A=B", "MY KEY", "A\n", 1, True, [""]], "variable"),
+        ("service", "dialect", ["TEI", "", "cohere", 1, ["tei"]], "'auto', 'tei'"),
+        ("service", "rate_limit", [3000, "3000", [3000], True], "RateLimit"),
+        (
+            "service",
+            "api_key_env",
+            ["", "A=B", "MY KEY", "A\n", "A-B", "1A", 1, True, [""]],
+            "variable",
+        ),
         ("service", "api_key", [1, True, b"hf_x", ["hf_x"]], "string"),
-        ("rate", "requests_per_minute", [0, -1, None, *NO_INTEGERS], "an integer of 1 or more"),
+        ("rate", "requests_per_minute", [0, -1, *NO_INTEGERS], "an integer of 1 or more"),
         ("chunking", "strategy", ["SENTENCE", "recursive", "", 1, True, ["word"]], "'sentence'"),
         ("chunking", "max_chunking_size", [19, 301, 0, -1], "20 to 300 words"),
         ("chunking", "max_chunking_size", NO_INTEGERS, "an integer"),
         ("chunking", "max_chunk_size", NO_INTEGERS, "an integer"),
         ("chunking", "sentence_overlap", [-1, 2, *NO_INTEGERS], "either 0 or 1"),
-        ("chunking", "language", ["English", "en", "klingon", "", 1, True], "'english'"),
+        ("chunking", "language", ["English", "tlh", "klingon", "", 1, True], "'english'"),
         *(
             ("task", name, NO_TEXTS, "a string")
             for name in (
@@ -200,12 +206,119 @@ def test_both_names_of_the_size_at_once_are_an_error_even_where_they_agree(other
     assert "one of them" in problems["max_chunk_size"]
 
 
-def test_none_is_the_same_as_absent_in_chunking_settings():
-    nothing = dict.fromkeys(
-        ["strategy", "max_chunking_size", "overlap", "sentence_overlap", "language"]
-    )
-    assert ChunkingSettings(**nothing) == ChunkingSettings()
+@pytest.mark.parametrize("section", SECTIONS)
+def test_none_is_the_same_as_absent_in_every_section(section):
+    make = SECTIONS[section]
+    nothing = dict.fromkeys(name for name in type(make()).model_fields if name != "url")
+    assert make(**nothing) == make()
+    assert make(**nothing).model_fields_set == make().model_fields_set
+
+
+@pytest.mark.parametrize("strategy", ["sentence", "word", "none"])
+def test_none_is_absent_under_either_name_of_the_size_and_with_any_strategy(strategy):
+    nothing = dict.fromkeys([*ChunkingSettings.model_fields, "max_chunk_size"])
+    given = {**nothing, "strategy": strategy}
+    assert ChunkingSettings(**given) == ChunkingSettings(strategy=strategy)
     assert ChunkingSettings(max_chunk_size=None, max_chunking_size=42).max_chunking_size == 42
+    assert ChunkingSettings(max_chunk_size=42, max_chunking_size=None).max_chunking_size == 42
+
+
+def test_none_is_absent_within_an_endpoint_and_in_a_copy_too():
+    given = {
+        "service_settings": {"url": URL, "timeout": None, "rate_limit": None, "tls": None},
+        "chunking_settings": {"max_chunking_size": None},
+        "task_settings": {"truncate": None, "query_prompt": None},
+    }
+    plain = InferenceEndpoint(URL)
+    assert InferenceEndpoint(**given) == plain
+    assert InferenceEndpoint(URL, timeout=None, chunking_settings=None) == plain
+    config = {**given, "chunking_settings": None}
+    made = InferenceEndpoint.from_config(
+        task_type="text_embedding", inference_id=plain.inference_id, inference_config=config
+    )
+    assert made == plain
+    assert service(timeout=5).model_copy(update={"timeout": None}) == service()
+    assert service(rate_limit={"requests_per_minute": None}) == service()
+
+
+@pytest.mark.parametrize(
+    ("section", "given", "wrong"),
+    [
+        ("chunking", {**WORD, "max_chunking_size": 5, "overlap": -1}, "max_chunking_size overlap"),
+        ("chunking", {**WORD, "max_chunk_size": 5, "overlap": 151}, "max_chunking_size overlap"),
+        ("chunking", {**WORD, "max_chunk_size": "5", "overlap": -1}, "max_chunking_size overlap"),
+        (
+            "chunking",
+            {"max_chunk_size": 5, "sentence_overlap": -1, "language": "x", "overlap": 1},
+            "language max_chunking_size overlap sentence_overlap",
+        ),
+        (
+            "task",
+            {"query_prompt": "a", "query_prompt_name": "b", "dimensions": 0},
+            "dimensions query_prompt_name",
+        ),
+        (
+            "service",
+            {"url": "http://example.org", "api_key": "hf_x", "timeout": 0, "tls": {}},
+            "timeout tls url",
+        ),
+        ("service", {"url": "http://example.org", "api_key_env": "A", "burst": 0}, "burst url"),
+        ("service", {"tls": {"key_file": "a", "ca_file": ""}}, "tls.ca_file tls.key_file"),
+    ],
+)
+def test_what_hangs_on_two_fields_is_named_beside_what_is_wrong_by_itself(section, given, wrong):
+    assert sorted(refusal(SECTIONS[section], **given)) == wrong.split()
+
+
+@pytest.mark.parametrize(
+    ("code", "language"),
+    [
+        ("de", "german"),
+        ("DE", "german"),
+        ("de-AT", "german"),
+        ("pt_BR", "portuguese"),
+        ("nb", "norwegian"),
+        ("deu", "german"),
+        ("ger", "german"),
+        ("el", "greek"),
+    ],
+)
+def test_a_language_may_be_given_by_its_iso_code(code, language):
+    assert ChunkingSettings(language=code) == ChunkingSettings(language=language)
+    assert chunk("Das ist z. B. so. " * 30, {"language": code, "max_chunk_size": 20})
+
+
+def test_every_language_has_a_code_of_two_letters_of_its_own():
+    codes = "cs da de el en es et fi fr it ml nl no pl pt ru sl sv tr"
+    languages = [ChunkingSettings(language=code).language for code in codes.split()]
+    assert sorted(languages) == sorted(PUNKT_LANGUAGES)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "meant"),
+    [
+        ("service", "token", "api_key"),
+        ("service", "endpoint_url", "url"),
+        ("service", "max_retries", "max_wait"),
+        ("service", "batch_size", "max_batch_size"),
+        ("service", "chunk_size", "max_batch_size or chunking_settings.max_chunking_size"),
+        ("service", "normalize", "task_settings.normalize"),
+        ("service", "requests_per_minute", "rate_limit.requests_per_minute"),
+        ("service", "tiemout", "timeout"),
+        ("chunking", "chunk_size", "max_chunking_size or service_settings.max_batch_size"),
+        ("chunking", "chunk_overlap", "overlap or sentence_overlap"),
+        ("chunking", "normalize", "task_settings.normalize"),
+        ("chunking", "stratgy", "strategy"),
+        ("task", "normalize_embeddings", "normalize"),
+        ("task", "prompt", "query_prompt or document_prompt"),
+        ("task", "timeout", "service_settings.timeout"),
+        ("rate", "rpm", "requests_per_minute"),
+    ],
+)
+def test_a_word_of_another_library_or_place_is_met_with_what_it_means_here(section, name, meant):
+    said = refusal(SECTIONS[section], **{name: 1})[name]
+    assert f"did you mean {meant}?" in said
+    assert "allowed here: " in said
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_the_line_break_that_ends_a_secrets_file_is_no_part_of_a_key(environment
         "https://router.huggingface.co/hf-inference/models/m",
         "https://user-space.hf.space",
         "https://router.huggingface.co:8443",
-        "HTTPS://ROUTER.HUGGINGFACE.CO/",
+        "HTTPS://ROUTER.HUGGINGFACE.CO/HF-INFERENCE/models/m",
     ],
 )
 def test_the_token_of_the_environment_goes_to_hugging_faces_hosts(url):

@@ -23,7 +23,7 @@ HUGGING_FACE = [
     "https://x.endpoints.huggingface.cloud:443/",
     "https://x.endpoints.huggingface.cloud:8443/",
     "https://router.huggingface.co/hf-inference/models/intfloat/e5-small-v2",
-    "https://api-inference.huggingface.co/models/x?wait=1",
+    "https://router.huggingface.co/hf-inference/models/x?wait=1",
     "https://user-space.hf.space/embed",
 ]
 OTHERS = [
@@ -120,6 +120,98 @@ def test_a_url_that_parsers_read_differently_is_refused(url):
     assert problem
     assert "evil" not in problem
     assert "hf_x" not in problem
+
+
+ROUTED = "https://router.huggingface.co/hf-inference/models/{}/pipeline/feature-extraction"
+E5 = ROUTED.format("intfloat/e5-small-v2")
+ANY = ROUTED.format("<organization>/<model>")
+
+
+@pytest.mark.parametrize(
+    ("url", "right"),
+    [
+        ("https://huggingface.co/intfloat/e5-small-v2", E5),
+        ("https://huggingface.co/intfloat/e5-small-v2/", E5),
+        ("https://huggingface.co/intfloat/e5-small-v2/tree/main", E5),
+        ("http://huggingface.co/intfloat/e5-small-v2?library=tei", E5),
+        ("https://www.huggingface.co/intfloat/e5-small-v2", E5),
+        ("https://hf.co/intfloat/e5-small-v2", E5),
+        ("HTTPS://HuggingFace.co:443/intfloat/e5-small-v2", E5),
+        ("https://huggingface.co/models/intfloat/e5-small-v2", E5),
+        ("https://huggingface.co", ANY),
+        ("https://huggingface.co/intfloat", ANY),
+        ("https://huggingface.co/spaces/Some_User/my.space", "https://some-user-my-space.hf.space"),
+        ("https://endpoints.huggingface.co", ".endpoints.huggingface.cloud"),
+        ("https://endpoints.huggingface.co/org/endpoints/mine", ".endpoints.huggingface.cloud"),
+        ("https://ui.endpoints.huggingface.co/org/endpoints/a", ".endpoints.huggingface.cloud"),
+        ("https://api.endpoints.huggingface.cloud/v2/endpoint/a/b", ".endpoints.huggingface.cloud"),
+        ("https://api-inference.huggingface.co/models/intfloat/e5-small-v2", E5),
+        (
+            "https://api-inference.huggingface.co/pipeline/feature-extraction/intfloat/e5-small-v2",
+            E5,
+        ),
+        ("https://api-inference.huggingface.co", ANY),
+        ("https://router.huggingface.co", ANY),
+        ("https://router.huggingface.co/", ANY),
+        ("https://router.huggingface.co/v1", ANY),
+        ("https://router.huggingface.co/hf-inference", ANY),
+        ("https://router.huggingface.co/hf-inference/models/", ANY),
+    ],
+)
+def test_a_page_of_hugging_face_that_is_no_endpoint_is_met_with_the_right_place(url, right):
+    assert right in url_problem(url)
+
+
+@pytest.mark.parametrize("url", [E5, ROUTED.format("m"), "https://some-user-my-space.hf.space"])
+def test_the_places_that_are_named_are_urls_of_endpoints(url):
+    assert url_problem(url) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("localhost:8090", "http://localhost:8090"),
+        ("localhost", "http://localhost"),
+        ("localhost:8090/embed", "http://localhost:8090/embed"),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("10.0.0.1", "http://10.0.0.1"),
+        ("[::1]:8080", "http://[::1]:8080"),
+        ("tei:80", "http://tei:80"),
+        ("tei.internal", "http://tei.internal"),
+        ("embed.example.org:8080", "http://embed.example.org:8080"),
+        ("embed.example.org", "https://embed.example.org"),
+        ("embed.example.org:443", "https://embed.example.org:443"),
+        ("x.endpoints.huggingface.cloud", "https://x.endpoints.huggingface.cloud"),
+        ("//x.hf.space", "https://x.hf.space"),
+        ("https:x.hf.space", "https://x.hf.space"),
+        ("https:/x.hf.space", "https://x.hf.space"),
+        ("https//x.hf.space/a", "https://x.hf.space/a"),
+        ("htps://x.hf.space", "https://x.hf.space"),
+        (" localhost:8090\n", "http://localhost:8090"),
+    ],
+)
+def test_a_url_without_its_beginning_is_met_with_the_one_that_is_meant(text, meant):
+    assert url_problem(text).endswith(f": did you mean {meant}?")
+    assert url_problem(meant) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "my-endpoint",
+        "e5",
+        "user:password@example.org",
+        "localhost:8090?token=x",
+        "hf_CaNaRyCaNaRyCaNaRyCaNaRyCaNaRyCaNa",
+        "hf_CaNaRyCaNaRyCaNaRyCaNaRyCaNaRyCaNa.com",
+        "sk-abcDEF1234567890abcDEF12",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl",
+        "0123456789abcdef0123456789abcdef",
+    ],
+)
+def test_what_may_be_a_secret_is_not_taken_for_a_host(text):
+    assert url_problem(text) == "must start with http:// or https://"
 
 
 @pytest.mark.parametrize(

@@ -6,25 +6,53 @@ record. It must not know which files there are.
 
 from __future__ import annotations
 
-import csv
 import io
-import sys
+import json
 from dataclasses import dataclass
-from itertools import chain
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
-from langchain_hf_endpoint._ingest.records import Found, Unreadable, found, place
+from langchain_hf_endpoint._ingest.csv_rows import header_and_rows
+from langchain_hf_endpoint._ingest.records import Found, Unreadable, found, kind_of, place
 from langchain_hf_endpoint._lazy import missing_extra
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
 _PARQUET_ROWS = 1000  # at once
-_LONGEST_FIELD = min(sys.maxsize, 2**31 - 1)  # of a CSV file; its own default is 128 KiB
+_NAMES_SHOWN = 20
 DEFAULT_TEXT_COLUMN = "text"
+
+# How files begin that hold a text among other things. The first of them may be UTF-8 all the same.
+_MARKUP = (
+    (b"<!doctype html", "HTML"),
+    (b"<html", "HTML"),
+    (b"<?xml", "XML"),
+    (b"{\\rtf", "RTF"),
+    (b"%pdf-", "PDF"),
+)
+_ENDINGS = {
+    ".htm": "HTML",
+    ".html": "HTML",
+    ".xhtml": "HTML",
+    ".xml": "XML",
+    ".svg": "XML",
+    ".json": "JSON, of which one object a line could be read",
+    ".ipynb": "a notebook",
+}
+_BINARY = (
+    (b"PK\x03\x04", "an archive, as .docx, .odt, .epub and .zip are"),
+    (b"\xd0\xcf\x11\xe0", "a document of an office program"),
+    (b"\x1f\x8b", "packed by gzip"),
+    (b"PAR1", "Parquet (--format parquet)"),
+    (b"\xff\xfe", "UTF-16, not UTF-8"),
+    (b"\xfe\xff", "UTF-16, not UTF-8"),
+)
+_SNIFFED = 1024  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,87 +62,172 @@ class Columns:
     Attributes:
         text: The column, or the JSON field. None: ``text``, or the only one there is.
         id: The column that names each text. None: file and row do.
+        delimiter: What parts the columns of CSV. None: the header tells.
     """
 
     text: str | None = None
     id: str | None = None
+    delimiter: str | None = None
 
-    def of(self, source: str, names: Sequence[str]) -> tuple[str, str | None]:
-        """The columns of a table that has these.
+    def __post_init__(self) -> None:
+        """Take a tab by its name.
 
         Raises:
-            SettingsError: It has not the ones that are asked for.
+            SettingsError: The delimiter is none.
+        """
+        if self.delimiter in ("tab", "\\t"):
+            object.__setattr__(self, "delimiter", "\t")
+        if self.delimiter is not None and (
+            len(self.delimiter) != 1 or self.delimiter in '"\r\n' or self.delimiter > "\uffff"
+        ):
+            raise SettingsError(
+                ("--delimiter", f"{self.delimiter!r} is not allowed: must be one character, or tab")
+            )
+
+    def of(self, source: str, names: Sequence[str]) -> tuple[int, int | None]:
+        """Where the columns are in a table that has these.
+
+        Raises:
+            SettingsError: It has not the ones that are asked for, or one of them twice.
         """
         text = self.text or (names[0] if len(names) == 1 else DEFAULT_TEXT_COLUMN)
-        for option, name in (("--text-column", text), ("--id-column", self.id)):
-            if name is not None and name not in names:
-                raise SettingsError(
-                    (option, f"{source} has no column {name!r}; it has {', '.join(names)}")
-                )
-        return text, self.id
+        at = _place_of(source, "--text-column", text, names)
+        return at, None if self.id is None else _place_of(source, "--id-column", self.id, names)
 
 
-def read_text(file: BinaryIO, source: str, _columns: Columns) -> Iterator[Found]:
-    """The whole file is one text."""
+def _place_of(source: str, option: str, name: str, names: Sequence[str]) -> int:
+    if name not in names:
+        shown = ", ".join(names[:_NAMES_SHOWN]) + (", …" if len(names) > _NAMES_SHOWN else "")
+        raise SettingsError((option, f"{source} has no column {name!r}; it has {shown}"))
+    if names.count(name) > 1:
+        raise SettingsError((option, f"{source} has several columns {name!r}: give it one"))
+    return names.index(name)
+
+
+def read_text(
+    file: BinaryIO, source: str, _columns: Columns, *, is_sure: bool = False
+) -> Generator[Found, None, None]:
+    """The whole file is one text.
+
+    Args:
+        file: Its content.
+        source: Its name.
+        is_sure: Whether it was said to be a text, so that one of tags is one too.
+    """
+    content = file.read()
+    markup = _ENDINGS.get(Path(source).suffix.lower()) or _beginning(content, _MARKUP)
+    if markup and not is_sure:
+        problem = f"is {markup}: extract the text first, or take all of it with --format text"
+        yield Unreadable(source, problem, source)
+        return
     try:
-        yield found(file.read().decode("utf-8-sig"), None, source, None)
+        yield found(content.decode("utf-8-sig"), None, source, None)
     except UnicodeDecodeError as error:
-        yield Unreadable(source, f"is not UTF-8, see byte {error.start}", source)
+        problem = _no_text(content) or f"is not UTF-8, see byte {error.start}"
+        yield Unreadable(source, problem, source)
 
 
-def read_jsonl(file: BinaryIO, source: str, columns: Columns) -> Iterator[Found]:
+def _beginning(content: bytes, beginnings: tuple[tuple[bytes, str], ...]) -> str | None:
+    head = content[:_SNIFFED].removeprefix(b"\xef\xbb\xbf").lstrip()
+    return next(
+        (what for mark, what in beginnings if head[: len(mark)].lower() == mark.lower()), None
+    )
+
+
+def _no_text(content: bytes) -> str | None:
+    """What a file is that cannot be read; None where its beginning does not tell."""
+    what = _beginning(content, _BINARY + _MARKUP)
+    return what and f"is {what}: extract the text first"
+
+
+def read_jsonl(file: BinaryIO, source: str, columns: Columns) -> Generator[Found, None, None]:
     """A JSON object a line; blank lines are passed over."""
-    wanted = columns.text or DEFAULT_TEXT_COLUMN
+    wanted, start = columns.text or DEFAULT_TEXT_COLUMN, 0
     for row, line in enumerate(file, 1):
-        if not line.strip():
-            continue
-        here = place(source, row)
-        try:
-            told = orjson.loads(line.removeprefix(b"\xef\xbb\xbf"))
-        except orjson.JSONDecodeError as error:
-            yield Unreadable(here, f"is not JSON: {error}", source, row)
-            continue
-        if not isinstance(told, dict):
-            yield Unreadable(here, f"is no JSON object but a {type(told).__name__}", source, row)
-        elif wanted not in told:
-            yield Unreadable(here, f"has no field {wanted!r}", source, row)
-        elif columns.id is not None and told.get(columns.id) is None:
-            yield Unreadable(here, f"has no field {columns.id!r}", source, row)
-        else:
-            yield found(told[wanted], told[columns.id] if columns.id else None, source, row)
-
-
-def read_csv(file: BinaryIO, source: str, columns: Columns) -> Iterator[Found]:
-    """A table whose first row names the columns; commas, semicolons or tabs part them."""
-    csv.field_size_limit(_LONGEST_FIELD)
-    lines = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-    row = 0
-    try:
-        first = lines.readline()
-        rows = csv.reader(chain([first], lines), delimiter=_delimiter(first))
-        names = next(rows, [])
-        if not names:
+        if row == 1 and (problem := _no_text(line)):
+            yield Unreadable(source, problem, source)
             return
-        text_name, id_name = columns.of(source, names)
-        at = names.index(text_name), names.index(id_name) if id_name else None
-        for row, cells in enumerate(filter(None, rows), 1):
-            if len(cells) != len(names):
-                problem = f"has {len(cells)} columns, where the header has {len(names)}"
-                yield Unreadable(place(source, row), problem, source, row)
+        if line.strip():
+            yield _of_line(line, start, (wanted, columns.id), source, row)
+        start += len(line)
+
+
+def _of_line(
+    line: bytes, start: int, fields: tuple[str, str | None], source: str, row: int
+) -> Found:
+    here, (wanted, id_name) = place(source, row), fields
+    try:
+        told = _json(line.removeprefix(b"\xef\xbb\xbf"))
+    except RecursionError:
+        return Unreadable(here, "is nested too deeply", source, row)
+    except ValueError as error:
+        problem = f"is not JSON, see column {getattr(error, 'colno', 1)}"
+        return Unreadable(here, _not_utf_8(line, start) or problem, source, row)
+    if not isinstance(told, dict):
+        return Unreadable(here, f"is no JSON object but {kind_of(told)}", source, row)
+    for name in filter(None, (wanted, id_name)):
+        if name not in told or (name == id_name and told[name] is None):
+            return Unreadable(here, f"has no field {name!r}", source, row)
+    given_id = told[id_name] if id_name else None
+    if isinstance(given_id, float):  # an integer of many digits too: as it stands there
+        plain = line.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+        given_id = json.loads(plain, parse_float=str, parse_int=str)[id_name]
+    one = found(told[wanted], given_id, source, row)
+    if isinstance(one, Unreadable) and (odd := _not_utf_8(line, start)):
+        return Unreadable(one.id, odd, source, row)
+    return one
+
+
+def _json(line: bytes) -> object:
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError:
+        # NaN, half pairs and bytes that are not UTF-8 harm no field but their own.
+        return json.loads(line.decode("utf-8", "surrogateescape"))
+
+
+def _not_utf_8(content: bytes, start: int) -> str | None:
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        return f"is not UTF-8, see byte {start + error.start}"
+    return None
+
+
+def read_csv(
+    file: BinaryIO, source: str, columns: Columns, *, delimiter: str | None = None
+) -> Generator[Found, None, None]:
+    """A table whose first row names the columns; commas, semicolons or tabs part them."""
+    lines = io.TextIOWrapper(file, "utf-8", errors="surrogateescape", newline="")
+    try:
+        wanted = {columns.text or DEFAULT_TEXT_COLUMN, *filter(None, [columns.id])}
+        header, rows = header_and_rows(lines, source, wanted, columns.delimiter or delimiter)
+        if header is None:
+            return
+        begins = header.content.encode("utf-8", "surrogateescape")
+        if problem := header.problem or _no_text(begins):
+            yield Unreadable(source, problem, source)
+            return
+        names = [name.strip() for name in header.cells]
+        text_at, id_at = columns.of(source, names)
+        for number, row in enumerate(rows, 1):
+            here = place(source, number)
+            if row.problem:
+                yield Unreadable(here, row.problem, source, number)
+            elif len(row.cells) != len(names):
+                problem = f"has {len(row.cells)} columns, where the header has {len(names)}"
+                yield Unreadable(here, problem, source, number)
             else:
-                yield found(cells[at[0]], None if at[1] is None else cells[at[1]], source, row)
-    except (csv.Error, UnicodeDecodeError) as error:
-        problem = f"cannot be read beyond row {row}: {error}"
-        yield Unreadable(place(source, row + 1), problem, source, row + 1)
+                text, given_id = row.cells[text_at], None if id_at is None else row.cells[id_at]
+                if problem := row.oddity([text, given_id or ""]):
+                    yield Unreadable(here, problem, source, number)
+                else:
+                    yield found(text, given_id, source, number)
     finally:
         lines.detach()
 
 
-def _delimiter(header: str) -> str:
-    return max(",;\t", key=header.count)
-
-
-def read_parquet(file: BinaryIO, source: str, columns: Columns) -> Iterator[Found]:
+def read_parquet(file: BinaryIO, source: str, columns: Columns) -> Generator[Found, None, None]:
     """A table of Parquet's; only the columns in use are read."""
     pyarrow = load_pyarrow()
     if not file.seekable():
@@ -124,20 +237,44 @@ def read_parquet(file: BinaryIO, source: str, columns: Columns) -> Iterator[Foun
     except pyarrow.ArrowInvalid as error:
         yield Unreadable(source, f"is no Parquet file: {error}", source)
         return
-    text_name, id_name = columns.of(source, table.schema_arrow.names)
+    names = table.schema_arrow.names
+    text_at, id_at = columns.of(source, names)
+    text_name, id_name = names[text_at], None if id_at is None else names[id_at]
     row = 0
+    for group in range(table.num_row_groups):
+        last = row + table.metadata.row_group(group).num_rows
+        try:
+            for batch in table.iter_batches(
+                _PARQUET_ROWS, row_groups=[group], columns=[*filter(None, {text_name, id_name})]
+            ):
+                texts = _values(pyarrow, batch.column(text_name))
+                ids = _values(pyarrow, batch.column(id_name)) if id_name else [None] * len(texts)
+                for text, given_id in zip(texts, ids, strict=True):
+                    row += 1
+                    yield _of_cell(text, given_id, source, row)
+        except (OSError, pyarrow.ArrowException) as error:
+            problem = f"rows {row + 1:,} to {last:,} cannot be read: {error}"
+            yield Unreadable(place(source, row + 1), problem, source, row + 1)
+        row = last
+
+
+def _values(pyarrow: Any, column: Any) -> list[Any]:
+    """The values of a column; of strings that are not UTF-8, the bytes."""
     try:
-        for batch in table.iter_batches(
-            _PARQUET_ROWS, columns=[*filter(None, {text_name, id_name})]
-        ):
-            texts = batch.column(text_name).to_pylist()
-            ids: list[Any] = batch.column(id_name).to_pylist() if id_name else [None] * len(texts)
-            for text, given_id in zip(texts, ids, strict=True):
-                row += 1
-                yield found(text, given_id, source, row)
-    except (OSError, pyarrow.ArrowException) as error:
-        problem = f"cannot be read beyond row {row}: {error}"
-        yield Unreadable(place(source, row + 1), problem, source, row + 1)
+        values: list[Any] = column.to_pylist()
+    except UnicodeDecodeError:
+        values = column.cast(pyarrow.large_binary()).to_pylist()
+    return values
+
+
+def _of_cell(text: object, given_id: object, source: str, row: int) -> Found:
+    if isinstance(text, bytes):
+        try:
+            text = text.decode()
+        except UnicodeDecodeError as error:
+            problem = f"the text is not UTF-8, see its byte {error.start}"
+            return Unreadable(place(source, row), problem, source, row)
+    return found(text, given_id, source, row)
 
 
 def load_pyarrow() -> Any:
@@ -153,9 +290,15 @@ def load_pyarrow() -> Any:
     return pyarrow
 
 
-READERS: dict[str, Callable[[BinaryIO, str, Columns], Iterator[Found]]] = {
-    "text": read_text,
+UNKNOWN = "unknown"
+
+READERS: dict[str, Callable[[BinaryIO, str, Columns], Generator[Found, None, None]]] = {
+    UNKNOWN: read_text,
+    "text": partial(read_text, is_sure=True),
     "jsonl": read_jsonl,
     "csv": read_csv,
+    "tsv": partial(read_csv, delimiter="\t"),
     "parquet": read_parquet,
 }
+"""The formats by name; what is of an unknown one is a text unless it is plainly something else."""
+FORMATS = tuple(name for name in READERS if name != UNKNOWN)

@@ -19,7 +19,9 @@ from langchain_hf_endpoint._ingest.outputs import check_output, ids_path, write_
 from langchain_hf_endpoint._ingest.records import Unreadable
 from langchain_hf_endpoint._ingest.rows import (
     Per,
+    count_repeated_ids,
     count_rows,
+    count_unsent,
     failed_texts,
     rows_per_chunk,
     rows_per_text,
@@ -27,7 +29,7 @@ from langchain_hf_endpoint._ingest.rows import (
 from langchain_hf_endpoint._pooling import ARRAYS
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.chunking import chunk
-from langchain_hf_endpoint.errors import SettingsError
+from langchain_hf_endpoint.errors import HFEndpointError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -69,8 +71,8 @@ class Summary:
     """What was done.
 
     Attributes:
-        texts: Texts in the sources, those that failed included.
-        failed: Texts that are not in the output.
+        texts: Texts that were read, those that failed included.
+        failed: Texts that are not in the output, for a reason of their own.
         chunks: Chunks that they have.
         embedded: Inputs that were embedded by this run.
         rows: Rows of the output.
@@ -78,6 +80,9 @@ class Summary:
         output: The file, None where no text has a vector.
         failures: Where the failures are told, None where there are none.
         was_complete: Whether an earlier run had left nothing to do.
+        unsent: Texts that were read, but are not in the output because `error` came first.
+        repeated_ids: Ids that stand for more than one text.
+        error: What ended the run before all texts were read; None where nothing did.
     """
 
     texts: int
@@ -89,6 +94,9 @@ class Summary:
     output: Path | None
     failures: Path | None
     was_complete: bool = False
+    unsent: int = 0
+    repeated_ids: int = 0
+    error: HFEndpointError | None = None
 
 
 def journal_path(output: Path) -> Path:
@@ -103,18 +111,22 @@ def failures_path(output: Path) -> Path:
 
 def files_of(output: Path) -> list[Path]:
     """All files that an ingest writes."""
-    return [output, journal_path(output), failures_path(output), ids_path(output)]
+    journal = journal_path(output)
+    log = journal.with_name(journal.name + "-wal")
+    return [output, journal, log, failures_path(output), ids_path(output)]
 
 
 def ingest(wanted: Ingest, sources: Sources, tally: Tally) -> Summary:
     """Embed all texts of the sources into the output.
 
     After an error, Ctrl-C, a kill or a power cut the journal beside the output holds what was
-    received; with `resume` it is gone on with. It is deleted when every text is in the output.
+    received; with `resume` it is gone on with. It is deleted when every text is in the output, and
+    where nothing was received. An endpoint that gives up on the way ends the run early: the output
+    has what was received until then.
 
     Raises:
         SettingsError: Something is wrong that can be known before anything is sent.
-        HFEndpointError: The endpoint refuses all texts, or the journal cannot be written.
+        HFEndpointError: Nothing was received, or the journal cannot be written.
     """
     check_output(wanted.output)
     path = journal_path(wanted.output)
@@ -129,13 +141,17 @@ def ingest(wanted: Ingest, sources: Sources, tally: Tally) -> Summary:
             ("--output", f"{path} was left by a run that did not end well"),
             advice="Go on with --resume, or delete it to begin anew.",
         )
-    with Journal(path) as journal:
-        run = _Run(wanted, journal, tally)
-        run.embed(sources)
-        summary = run.write()
-        journal_is_needed = summary.failed > 0
-    if not journal_is_needed:
-        Journal(path).delete()
+    is_needed = True
+    try:
+        with Journal(path) as journal:
+            try:
+                summary = _Run(wanted, journal, tally).summary(sources)
+                is_needed = summary.failed > 0 or summary.error is not None
+            finally:
+                is_needed = is_needed and journal.holds_vectors
+    finally:
+        if not is_needed:
+            Journal(path).delete()
     return summary
 
 
@@ -156,15 +172,40 @@ class _Run:
         self._job.chunking = None
         self._job.received = self._received
 
-    def embed(self, sources: Sources) -> None:
-        """Get every vector that is missing."""
+    def summary(self, sources: Sources) -> Summary:
+        """Get every vector that is missing, and write what there is.
+
+        Raises:
+            HFEndpointError: The endpoint refuses the first texts already.
+        """
+        error = None
+        try:
+            self._embed(sources)
+        except HFEndpointError as raised:
+            if raised is not self._job.fatal or not self._journal.holds_vectors:
+                raise
+            error = raised
+        return self._written(error)
+
+    def _embed(self, sources: Sources) -> None:
         # Closed here: whatever ends the run, the file that is open is closed with it.
         with closing(self._missing(sources)) as missing:
             for text in finished_texts(missing, self._job):
                 key = self._asked.popleft()
                 self._pending.discard(key)
-                if (error := text.failure()) is not None:
+                error = text.failure()
+                if error is not None and not self._is_of_the_call(error):
                     self._journal.reject(key, error)
+
+    def _is_of_the_call(self, error: HFEndpointError) -> bool:
+        """Whether it says nothing of the text: the call ended before the text was sent, or with it.
+
+        Others that were under way then met the like.
+        """
+        fatal = self._job.fatal
+        return fatal is not None and (
+            error is fatal or (type(error), error.status) == (type(fatal), fatal.status)
+        )
 
     def _received(self, inputs: Sequence[str], vectors: Sequence[Array]) -> None:
         prompt = len(self._job.plan.prompt)
@@ -184,9 +225,12 @@ class _Run:
                     yield from self._missing_of(record, number)
 
     def _missing_of(self, record: Record, number: int) -> Iterator[str]:
-        for place, piece in enumerate(chunk(record.text, self._wanted.endpoint.chunking_settings)):
-            key = key_of(piece.text)
+        pieces = chunk(record.text, self._wanted.endpoint.chunking_settings)
+        keys = [key_of(piece.text) for piece in pieces]
+        # All of them before the first is out: a run that ends early has no text in parts.
+        for place, (piece, key) in enumerate(zip(pieces, keys, strict=True)):
             self._journal.add_chunk(number, place, piece, key)
+        for piece, key in zip(pieces, keys, strict=True):
             if key in self._pending or self._journal.has(key):
                 self._tally.found()
                 continue
@@ -209,7 +253,7 @@ class _Run:
             "normalize": task.normalize,
         }
 
-    def write(self) -> Summary:
+    def _written(self, error: HFEndpointError | None) -> Summary:
         """Write the output and the list of failures out of the journal."""
         wanted, journal = self._wanted, self._journal
         journal.commit(force=True)
@@ -227,14 +271,17 @@ class _Run:
             write_rows(wanted.output, rows, count=count, dimensions=dimensions, about=about)
         failed = self._write_failures()
         return Summary(
-            texts=_only(journal, "SELECT count(*) FROM records"),
+            texts=journal.count("SELECT count(*) FROM records"),
             failed=failed,
-            chunks=_only(journal, "SELECT count(*) FROM chunks"),
+            chunks=journal.count("SELECT count(*) FROM chunks"),
             embedded=self._embedded,
             rows=count,
             dimensions=dimensions if isinstance(dimensions, int) else None,
             output=wanted.output if count else None,
             failures=failures_path(wanted.output) if failed else None,
+            unsent=count_unsent(journal),
+            repeated_ids=count_repeated_ids(journal),
+            error=error,
         )
 
     def _write_failures(self) -> int:
@@ -251,9 +298,3 @@ class _Run:
         if not count:
             path.unlink()
         return count
-
-
-def _only(journal: Journal, query: str) -> int:
-    number = next(journal.rows(query))[0]
-    assert isinstance(number, int)  # noqa: S101 - a count is one
-    return number

@@ -160,6 +160,12 @@ class Journal:
                 for table in ("vectors", "rejected")
             )
 
+    @property
+    def holds_vectors(self) -> bool:
+        """Whether anything is kept that was paid for."""
+        with self._errors():
+            return self._sql.execute("SELECT 1 FROM vectors LIMIT 1").fetchone() is not None
+
     def keep(self, keys: Sequence[bytes], vectors: Sequence[NDArray[np.float32]]) -> None:
         """Write the vectors of one reply. When this returns, killing the process loses none.
 
@@ -252,6 +258,12 @@ class Journal:
         """The answer to a question in SQL, row by row."""
         with self._errors():
             yield from self._sql.execute(query, values)
+
+    def count(self, query: str) -> int:
+        """The answer to a question in SQL that is one number."""
+        number = next(self.rows(query))[0]
+        assert isinstance(number, int)  # noqa: S101 - a count is one
+        return number
 
     def close(self) -> None:
         """Write all and close; it may be gone on with."""

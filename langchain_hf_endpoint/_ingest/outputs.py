@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 
 from langchain_hf_endpoint._ingest.formats import load_pyarrow
-from langchain_hf_endpoint.errors import SettingsError
+from langchain_hf_endpoint.errors import HFEndpointError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -82,8 +82,13 @@ def put_in_place(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)
-    except BaseException:
+    except BaseException as error:
         new.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise HFEndpointError(
+                f"{path} cannot be written: {error.strerror or error}",
+                advice="What was received is kept: go on with --resume.",
+            ) from None
         raise
     _force_folder(path.parent)
 

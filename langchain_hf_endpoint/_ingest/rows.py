@@ -35,10 +35,18 @@ _CHUNKS = """
 SELECT chunks.record, records.id, source, number, first, stop, words, vector
 FROM chunks JOIN records ON records.n = chunks.record JOIN vectors ON vectors.key = chunks.key
 WHERE chunks.record NOT IN (
-    SELECT record FROM chunks JOIN rejected ON rejected.key = chunks.key
+    SELECT record FROM chunks LEFT JOIN vectors ON vectors.key = chunks.key
+    WHERE vectors.key IS NULL
 )
 ORDER BY chunks.n
 """
+_UNSENT = """
+SELECT count(DISTINCT chunks.record) FROM chunks LEFT JOIN vectors ON vectors.key = chunks.key
+WHERE vectors.key IS NULL AND chunks.record NOT IN (
+    SELECT record FROM chunks JOIN rejected ON rejected.key = chunks.key
+)
+"""
+_REPEATED = "SELECT id FROM records GROUP BY id HAVING count(*) > 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +78,17 @@ class FailedText:
 def count_rows(journal: Journal, per: Per) -> int:
     """How many rows there will be."""
     counted = "*" if per == "chunk" else "DISTINCT record"
-    count: int = next(journal.rows(f"SELECT count({counted}) FROM ({_CHUNKS})"))[0]  # noqa: S608
-    return count
+    return journal.count(f"SELECT count({counted}) FROM ({_CHUNKS})")  # noqa: S608
+
+
+def count_unsent(journal: Journal) -> int:
+    """How many texts lack vectors though nothing is said against them: the run ended early."""
+    return journal.count(_UNSENT)
+
+
+def count_repeated_ids(journal: Journal) -> int:
+    """How many ids stand for more than one text."""
+    return journal.count(f"SELECT count(*) FROM ({_REPEATED})")  # noqa: S608
 
 
 def rows_per_chunk(journal: Journal) -> Iterator[Row]:

@@ -6,14 +6,15 @@ It knows endings and folders. It must not know what is in a file.
 from __future__ import annotations
 
 import os
+import stat
 import sys
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import closing, nullcontext, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from langchain_hf_endpoint._ingest.formats import READERS, Columns
-from langchain_hf_endpoint._ingest.records import Unreadable
+from langchain_hf_endpoint._ingest.formats import FORMATS, READERS, UNKNOWN, Columns
+from langchain_hf_endpoint._ingest.records import Unreadable, writable
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -22,9 +23,8 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._ingest.records import Found
 
-__all__ = ["FORMATS", "STDIN", "Columns", "Sources"]
+__all__ = ["FORMATS", "STDIN", "Columns", "LeftOut", "Sources"]
 
-FORMATS = tuple(READERS)
 STDIN = "-"
 _FORMAT_OF = {
     ".txt": "text",
@@ -35,16 +35,42 @@ _FORMAT_OF = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".csv": "csv",
-    ".tsv": "csv",
+    ".tsv": "tsv",
     ".parquet": "parquet",
 }
+_TABLES = ("csv", "tsv", "parquet")
+_NAMED_AT_MOST = 3
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    name: str
+    path: str
     format: str
     size: int
+    is_named: bool = False
+
+    @property
+    def name(self) -> str:
+        return writable(self.path)
+
+
+@dataclass(slots=True)
+class LeftOut:
+    """What folders hold that is not read, of one kind.
+
+    Attributes:
+        count: How many there are.
+        names: The first of them.
+    """
+
+    count: int = 0
+    names: list[str] = field(default_factory=list)
+
+    def add(self, name: str) -> None:
+        """One more."""
+        self.count += 1
+        if len(self.names) < _NAMED_AT_MOST:
+            self.names.append(writable(name))
 
 
 class Sources:
@@ -60,10 +86,13 @@ class Sources:
         stdin: Gives standard input.
 
     Attributes:
-        left_out: How many files of folders have no known ending.
+        other_kinds: Files of folders that have no known ending.
+        links: Folders that are linked into folders.
+        no_files: Pipes, sockets and devices in folders.
 
     Raises:
-        SettingsError: There is no such file, or none to read at all.
+        SettingsError: There is no such file, or none to read at all; a table that is named has
+            not the columns that are asked for.
     """
 
     def __init__(
@@ -73,24 +102,27 @@ class Sources:
         *,
         form: str | None = None,
         but_not: Collection[Path] = (),
-        stdin: Callable[[], BinaryIO] = lambda: sys.stdin.buffer,
+        stdin: Callable[[], BinaryIO] | None = None,
     ) -> None:
         named = list(named)
         self._columns = columns
         self._form = form
         self._but_not = {os.path.abspath(path) for path in but_not}  # noqa: PTH100 - text
-        self._stdin = stdin
+        self._stdin = stdin or _standard_input
         self._bytes_before = 0
         self._open: BinaryIO | None = None
-        self.left_out = 0
+        self.other_kinds, self.links, self.no_files = LeftOut(), LeftOut(), LeftOut()
         self._files = [file for name in named for file in self._found(name)]
         if not self._files:
             endings = ", ".join(sorted(_FORMAT_OF))
             raise SettingsError(
                 ("sources", f"no file to read in {', '.join(named)}; read are {endings}")
             )
-        self._bytes = sum(file.size for file in self._files)
-        self._has_stdin = any(file.name == STDIN for file in self._files)
+        self._bytes = sum(file.size for file in self._files if isinstance(file, _File))
+        self._has_stdin = STDIN in named
+        for file in self._files:
+            if isinstance(file, _File) and file.is_named and file.size and file.format in _TABLES:
+                self._try(file)
 
     @property
     def fraction(self) -> float | None:
@@ -106,51 +138,107 @@ class Sources:
     def records(self) -> Generator[Found, None, None]:
         """Every record, file after file."""
         for file in self._files:
+            if isinstance(file, Unreadable):
+                yield file
+                continue
             try:
                 with self._opened(file) as content:
                     self._open = content
                     yield from READERS[file.format](content, file.name, self._columns)
             except OSError as error:
-                yield Unreadable(file.name, f"cannot be read: {error.strerror}", file.name)
+                yield _cannot_be_read(file.path, error)
+            except SettingsError as error:
+                if file.is_named:
+                    raise
+                # Of a folder it is one of many, which may be of another make.
+                yield Unreadable(file.name, error.problems[0][1], file.name)
             self._open = None
             self._bytes_before += file.size
 
+    def _try(self, file: _File) -> None:
+        """Read a table's first row, so that a wrong column is known before anything is sent."""
+        with suppress(OSError), self._opened(file) as content:
+            reader = READERS[file.format](content, file.name, self._columns)
+            with closing(reader):
+                next(reader, None)
+
     def _opened(self, file: _File) -> AbstractContextManager[BinaryIO]:
-        if file.name == STDIN:
+        if file.path == STDIN:
             return nullcontext(self._stdin())
-        return Path(file.name).open("rb")
+        return Path(file.path).open("rb")
 
-    def _found(self, name: str) -> Iterator[_File]:
+    def _found(self, name: str) -> Iterator[_File | Unreadable]:
         if name == STDIN:
-            yield _File(STDIN, self._form or "text", 0)
-        elif Path(name).is_dir():
-            for path in _files_within(name):
-                if os.path.abspath(path) in self._but_not:  # noqa: PTH100
-                    continue
-                form = self._form or _FORMAT_OF.get(Path(path).suffix.lower())
-                if form is None:
-                    self.left_out += 1
-                else:
-                    yield _File(path, form, _size(path))
-        elif Path(name).exists():
-            by_ending = _FORMAT_OF.get(Path(name).suffix.lower(), "text")
-            yield _File(name, self._form or by_ending, _size(name))
+            yield _File(STDIN, self._form or UNKNOWN, 0, is_named=True)
+            return
+        try:
+            is_folder = stat.S_ISDIR(Path(name).stat().st_mode)
+        except FileNotFoundError:
+            raise SettingsError(("sources", f"{name} does not exist")) from None
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "this is no name of a file"
+            raise SettingsError(("sources", f"{name} cannot be read: {why}")) from None
+        if is_folder:
+            yield from self._found_within(name)
         else:
-            raise SettingsError(("sources", f"{name} does not exist"))
+            by_ending = _FORMAT_OF.get(Path(name).suffix.lower(), UNKNOWN)
+            yield _File(name, self._form or by_ending, _size(name), is_named=True)
+
+    def _found_within(self, folder: str) -> Iterator[_File | Unreadable]:
+        waiting = [folder]
+        while waiting:
+            here, folders = waiting.pop(), []
+            try:
+                with os.scandir(here) as entries:
+                    inside = sorted(entries, key=lambda entry: entry.name)
+            except OSError as error:
+                yield _cannot_be_read(here, error)
+                continue
+            for entry in inside:
+                if entry.name.startswith(".") or os.path.abspath(entry.path) in self._but_not:  # noqa: PTH100
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif file := self._file_within(entry):
+                    yield file
+            waiting += reversed(folders)
+
+    def _file_within(self, entry: os.DirEntry[str]) -> _File | None:
+        form = self._form or _FORMAT_OF.get(Path(entry.path).suffix.lower())
+        if entry.is_symlink() and entry.is_dir():
+            self.links.add(entry.path)
+        elif _is_no_file(entry):
+            self.no_files.add(entry.path)
+        elif form is None:
+            self.other_kinds.add(entry.path)
+        else:
+            return _File(entry.path, form, _size(entry.path))
+        return None
 
 
-def _files_within(folder: str) -> Iterator[str]:
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (
-            os.path.join(parent, name)  # noqa: PTH118 - the name as the user began it
-            for name in sorted(files)
-            if not name.startswith(".")
-        )
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None:
+        raise SettingsError(("sources", "standard input is closed: name a file"))
+    return sys.stdin.buffer
+
+
+def _cannot_be_read(path: str, error: OSError) -> Unreadable:
+    name = writable(path)
+    return Unreadable(name, f"cannot be read: {error.strerror or error}", name)
+
+
+def _is_no_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a pipe, a socket or a device, which might never end."""
+    try:
+        return not stat.S_ISREG(entry.stat().st_mode)
+    except OSError:  # a broken link: said when it is read
+        return False
 
 
 def _size(path: str) -> int:
+    """How many bytes a file has; 0 where that is not known beforehand, as of a pipe."""
     try:
-        return Path(path).stat().st_size
+        about = Path(path).stat()
     except OSError:  # a broken link: said when it is read
         return 0
+    return about.st_size if stat.S_ISREG(about.st_mode) else 0

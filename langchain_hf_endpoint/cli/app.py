@@ -15,14 +15,21 @@ from langchain_hf_endpoint.cli.check import check
 from langchain_hf_endpoint.cli.chunk import chunk
 from langchain_hf_endpoint.cli.embed import EPILOG as EMBED_EPILOG
 from langchain_hf_endpoint.cli.embed import embed
-from langchain_hf_endpoint.cli.exits import EPILOG
+from langchain_hf_endpoint.cli.exits import EPILOG, errors_in_words
+from langchain_hf_endpoint.cli.printing import take_any_letter
 from langchain_hf_endpoint.cli.put import put, update
 from langchain_hf_endpoint.cli.registered import delete, get, list_
 from langchain_hf_endpoint.cli.serving import local, serve
 
 
 class _Command(TyperCommand):
-    """A command whose arguments are named in the line of usage alone."""
+    """A command whose arguments are named in the line of usage alone; it ends in words."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it. No error of a file or a stream is shown as a traceback, whoever meets it."""
+        take_any_letter()
+        with errors_in_words():
+            return super().invoke(ctx)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:  # click's context, or typer's own copy
         """``[OPTIONS] NAME FILES... [CONFIG]``, whichever version of click draws it."""
@@ -53,7 +60,7 @@ def _say_version(wanted: bool) -> None:
 
 _Version = Annotated[
     bool,
-    typer.Option("--version", callback=_say_version, is_eager=True, help="Show it and exit."),
+    typer.Option("--version", "-V", callback=_say_version, is_eager=True, help="Show it and exit."),
 ]
 
 
@@ -66,13 +73,14 @@ def _common(*, version: _Version = False) -> None:
 
 
 _add = partial(app.command, cls=_Command, epilog=EPILOG)
-_add(short_help="Keep an endpoint under a name.")(put)
-_add()(get)
-_add("list")(list_)
-_add(short_help="Change how an endpoint is used.")(update)
-_add(short_help="Delete an endpoint and its key.")(delete)
+# In the order in which someone new needs them.
 _add(short_help="Say what an endpoint is, and what may go wrong.", epilog=CHECK_EPILOG)(check)
 _add(short_help="Show how files are cut; nothing is sent.")(chunk)
 _add(short_help="Embed files into a file of vectors.", epilog=EMBED_EPILOG)(embed)
+_add(short_help="Keep an endpoint under a name.")(put)
+_add("list", short_help="List the endpoints that are kept.")(list_)
+_add(short_help="Show how an endpoint is set.")(get)
+_add(short_help="Change how an endpoint is used.")(update)
+_add(short_help="Delete an endpoint and its key.")(delete)
 _add(short_help="Serve endpoints as Elastic's and OpenAI's APIs.")(serve)
 _add(short_help="Serve a small model on this machine.")(local)

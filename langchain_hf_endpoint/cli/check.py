@@ -15,16 +15,28 @@ from langchain_hf_endpoint._steps import Follower
 from langchain_hf_endpoint.cli.exits import PARTLY, errors_in_words, say_error
 from langchain_hf_endpoint.cli.options import (
     AsJson,
+    AtOnce,
+    Batch,
     Database,
+    Delimiter,
+    Dialect,
+    DocumentPrompt,
+    Format,
     Key,
     Language,
+    MaxWait,
     Overlap,
+    QueryPrompt,
+    Rate,
     Size,
     Strategy,
     TextColumn,
+    Timeout,
+    changed,
     chunking_with,
+    used_as,
 )
-from langchain_hf_endpoint.cli.printing import print_json
+from langchain_hf_endpoint.cli.printing import console, print_json
 from langchain_hf_endpoint.cli.reading import records_of
 from langchain_hf_endpoint.cli.targets import endpoint_of, names_beginning, registered_as
 
@@ -43,11 +55,8 @@ _Files = Annotated[list[str] | None, typer.Argument(hidden=True)]
 _Most = Annotated[
     int,
     typer.Option(
-        "--chunks", metavar="N", min=1, help="Measure so many at most (10000).", show_default=False
+        "--chunks", metavar="N", min=1, help="Measure N chunks at most (10000).", show_default=False
     ),
-]
-_MaxWait = Annotated[
-    float | None, typer.Option(metavar="SECONDS", min=0, help="For it to start (600).")
 ]
 
 
@@ -60,8 +69,17 @@ def check(  # noqa: PLR0913 - the options
     overlap: Overlap = None,
     language: Language = None,
     text_column: TextColumn = None,
+    form: Format = None,
+    delimiter: Delimiter = None,
     most_chunks: _Most = 10_000,
-    max_wait: _MaxWait = None,
+    query_prompt: QueryPrompt = None,
+    document_prompt: DocumentPrompt = None,
+    rpm: Rate = None,
+    dialect: Dialect = None,
+    batch: Batch = None,
+    at_once: AtOnce = None,
+    timeout: Timeout = None,
+    max_wait: MaxWait = None,
     key: Key = None,
     database: Database = None,
     as_json: AsJson = False,
@@ -71,19 +89,30 @@ def check(  # noqa: PLR0913 - the options
     hf-endpoint check my-endpoint book.txt --size 150
     """
     from langchain_hf_endpoint import _checking  # noqa: PLC0415 - numpy and httpx load late
+    from langchain_hf_endpoint._ingest import Columns  # noqa: PLC0415
 
     # What the library would log of such things is among the findings.
     logging.getLogger("langchain_hf_endpoint").setLevel(logging.ERROR)
     with errors_in_words():
         target = endpoint_of(endpoint, database, key)
         chunking = chunking_with(target.chunking_settings, strategy, size, overlap, language)
-        changes: dict[str, object] = {"chunking_settings": chunking}
-        if max_wait is not None:
-            service = target.service_settings.model_copy(update={"max_wait": max_wait})
-            changes["service_settings"] = service
+        usage = used_as(
+            rpm=rpm,
+            dialect=dialect,
+            query_prompt=query_prompt,
+            document_prompt=document_prompt,
+            batch=batch,
+            at_once=at_once,
+            timeout=timeout,
+            max_wait=max_wait,
+        )
+        texts = None
+        if files:
+            records = records_of(files, Columns(text_column, delimiter=delimiter), form)
+            texts = (one.text for one in records)
         wanted = _checking.Wanted(
-            target.model_copy(update=changes),
-            (one.text for one in records_of(files, text_column)) if files else None,
+            changed(target, usage, chunking),
+            texts,
             _checking.Registered(*registered_as(endpoint, database)),
             most_chunks,
         )
@@ -106,8 +135,7 @@ class _Waits(Follower):
 
 
 def _print(found: Checkup) -> None:
-    from rich.console import Console  # noqa: PLC0415 - slow to load
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415 - slow to load
     from rich.text import Text  # noqa: PLC0415
 
     rows = Table.grid(padding=(0, 2))
@@ -115,14 +143,14 @@ def _print(found: Checkup) -> None:
     rows.add_column(overflow="fold")
     for name, value in _rows(found):
         rows.add_row(name, Text(value))
-    console = Console(highlight=False)
-    console.print(rows)
+    out = console()
+    out.print(rows)
     for finding in found.findings:
-        console.print()
-        console.print(_warning(finding.problem, finding.advice))
+        out.print()
+        out.print(_warning(finding.problem, finding.advice))
     if not found.findings:
-        console.print()
-        console.print(Text("Nothing to warn of.", "green"))
+        out.print()
+        out.print(Text("Nothing to warn of.", "green"))
 
 
 def _warning(problem: str, advice: str) -> RenderableType:

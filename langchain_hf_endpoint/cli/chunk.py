@@ -13,6 +13,8 @@ import typer
 from langchain_hf_endpoint.cli.exits import WRONG, errors_in_words, say_error
 from langchain_hf_endpoint.cli.options import (
     AsJson,
+    Delimiter,
+    Format,
     Language,
     Overlap,
     Size,
@@ -20,25 +22,31 @@ from langchain_hf_endpoint.cli.options import (
     TextColumn,
     chunking_with,
 )
-from langchain_hf_endpoint.cli.printing import print_json
+from langchain_hf_endpoint.cli.printing import console, print_json
 from langchain_hf_endpoint.cli.reading import records_of
+from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.settings import ChunkingSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from rich.console import RenderableType
     from rich.text import Text
 
     from langchain_hf_endpoint._cuts import Bar, Cuts
+    from langchain_hf_endpoint._ingest import Record
 
 _COLOURS = ("blue", "yellow", "green", "magenta", "cyan", "red")
+_WIDEST_RULE = 80  # where nothing else bounds it
 
 _Files = Annotated[list[str], typer.Argument(hidden=True)]
 _Page = Annotated[
     Path | None, typer.Option("--html", metavar="FILE", help="Write a page to look at instead.")
 ]
-_Summary = Annotated[bool, typer.Option("--summary", help="Only the sizes, not the texts.")]
+_Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Write the page over one that exists.")
+]
+_Summary = Annotated[bool, typer.Option("--summary", help="Show the sizes without the texts.")]
 
 
 def chunk(  # noqa: PLR0913 - the options
@@ -49,8 +57,11 @@ def chunk(  # noqa: PLR0913 - the options
     overlap: Overlap = None,
     language: Language = None,
     text_column: TextColumn = None,
+    form: Format = None,
+    delimiter: Delimiter = None,
     summary: _Summary = False,
     html: _Page = None,
+    overwrite: _Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Show how files, or standard input (-), are cut; nothing is sent anywhere.
@@ -58,10 +69,16 @@ def chunk(  # noqa: PLR0913 - the options
     hf-endpoint chunk book.txt --size 100 --overlap 0 --html book.html
     """
     from langchain_hf_endpoint import _cuts  # noqa: PLC0415 - numpy loads late
+    from langchain_hf_endpoint._ingest import Columns  # noqa: PLC0415
 
     with errors_in_words():
         settings = chunking_with(ChunkingSettings(), strategy, size, overlap, language)
-        texts = _cut(files, text_column, settings)
+        if html is not None and html.exists() and not overwrite:
+            raise SettingsError(
+                ("--html", f"{html} exists"), advice="Choose another name, or pass --overwrite."
+            )
+        records = records_of(files, Columns(text_column, delimiter=delimiter), form)
+        texts = _cut(records, settings)
         if as_json:
             public = settings.public_config()
             print_json({"chunking_settings": public, "texts": [one.as_json() for one in texts]})
@@ -72,11 +89,10 @@ def chunk(  # noqa: PLR0913 - the options
             _print(texts, with_text=not summary)
 
 
-def _cut(files: list[str], text_column: str | None, settings: ChunkingSettings) -> list[Cuts]:
+def _cut(records: Iterable[Record], settings: ChunkingSettings) -> list[Cuts]:
     from langchain_hf_endpoint._cuts import Cuts  # noqa: PLC0415
     from langchain_hf_endpoint.chunking import chunk as cut  # noqa: PLC0415
 
-    records = records_of(files, text_column)
     texts = [Cuts(one.id, one.text, cut(one.text, settings)) for one in records]
     if not texts:
         raise typer.Exit(WRONG)
@@ -84,17 +100,16 @@ def _cut(files: list[str], text_column: str | None, settings: ChunkingSettings) 
 
 
 def _print(texts: Sequence[Cuts], *, with_text: bool) -> None:
-    from rich.console import Console  # noqa: PLC0415 - slow to load
-
-    console = Console(highlight=False)
+    out = console()
+    rule = min(out.width, _WIDEST_RULE)
     for cuts in texts:
         if with_text:
             for number in range(len(cuts.chunks)):
-                console.print(_heading(cuts, number))
-                console.print(_text(cuts, number))
-                console.print()
-        console.print(_summary(cuts))
-        console.print(_histogram(cuts))
+                out.print(_heading(cuts, number), width=rule)
+                out.print(_text(cuts, number))
+                out.print()
+        out.print(_summary(cuts))
+        out.print(_histogram(cuts))
 
 
 def _heading(cuts: Cuts, number: int) -> RenderableType:

@@ -15,17 +15,29 @@ import typer
 from langchain_hf_endpoint.cli.exits import PARTLY, errors_in_words
 from langchain_hf_endpoint.cli.options import (
     AsJson,
+    AtOnce,
+    Batch,
     Database,
+    Delimiter,
+    Dialect,
+    DocumentPrompt,
+    Format,
     IdColumn,
     Key,
     Language,
+    MaxWait,
     Overlap,
+    Rate,
     Size,
     Strategy,
     TextColumn,
+    Timeout,
+    changed,
     chunking_with,
+    used_as,
 )
 from langchain_hf_endpoint.cli.printing import print_json
+from langchain_hf_endpoint.cli.reading import counted, left_out
 from langchain_hf_endpoint.cli.targets import endpoint_of, names_beginning
 
 if TYPE_CHECKING:
@@ -41,21 +53,17 @@ _Target = Annotated[
         "--endpoint",
         "-e",
         metavar="NAME|URL",
-        help="Which endpoint.",
+        help="Embed through this endpoint.",
         autocompletion=names_beginning,
     ),
 ]
 _Output = Annotated[
     Path,
-    typer.Option("--output", "-o", metavar="FILE", help="Ends with .parquet, .jsonl or .npy."),
+    typer.Option("--output", "-o", metavar="FILE", help="Write this .parquet, .jsonl or .npy."),
 ]
 _Per = Annotated[
     Literal["chunk", "text"],
-    typer.Option(metavar="chunk|text", help="A vector for each chunk, or text."),
-]
-_Format = Annotated[
-    Literal["text", "jsonl", "csv", "parquet"] | None,
-    typer.Option("--format", metavar="NAME", help="text, jsonl, csv, parquet; else by ending."),
+    typer.Option(metavar="chunk|text", help="Write a row for each chunk, or text."),
 ]
 _Text = Annotated[bool, typer.Option("--no-text", help="Leave the texts out of the output.")]
 _Resume = Annotated[bool, typer.Option("--resume", help="Go on with an earlier run, if any.")]
@@ -69,13 +77,21 @@ def embed(  # noqa: PLR0913 - the options
     per: _Per = "chunk",
     text_column: TextColumn = None,
     id_column: IdColumn = None,
-    form: _Format = None,
+    form: Format = None,
+    delimiter: Delimiter = None,
     strategy: Strategy = None,
     size: Size = None,
     overlap: Overlap = None,
     language: Language = None,
     no_text: _Text = False,
     resume: _Resume = False,
+    document_prompt: DocumentPrompt = None,
+    rpm: Rate = None,
+    dialect: Dialect = None,
+    batch: Batch = None,
+    at_once: AtOnce = None,
+    timeout: Timeout = None,
+    max_wait: MaxWait = None,
     key: Key = None,
     database: Database = None,
     as_json: AsJson = False,
@@ -96,8 +112,17 @@ def embed(  # noqa: PLR0913 - the options
     with errors_in_words(kept):
         endpoint = endpoint_of(target, database, key)
         chunking = chunking_with(endpoint.chunking_settings, strategy, size, overlap, language)
-        endpoint = endpoint.model_copy(update={"chunking_settings": chunking})
-        columns = Columns(text_column, id_column)
+        usage = used_as(
+            rpm=rpm,
+            dialect=dialect,
+            document_prompt=document_prompt,
+            batch=batch,
+            at_once=at_once,
+            timeout=timeout,
+            max_wait=max_wait,
+        )
+        endpoint = changed(endpoint, usage, chunking)
+        columns = Columns(text_column, id_column, delimiter)
         found = Sources(sources, columns, form=form, but_not=files_of(output))
         wanted = Ingest(endpoint, output, per, with_text=not no_text, resume=resume)
         tally = Tally()
@@ -107,6 +132,8 @@ def embed(  # noqa: PLR0913 - the options
             _print_json(summary, tally)
         else:
             _print(summary, found, tally)
+        if summary.error is not None:
+            raise summary.error
     if summary.failed:
         raise typer.Exit(PARTLY)
 
@@ -115,28 +142,33 @@ def _print_json(summary: Summary, tally: Tally) -> None:
     counts = tally.counts()
     more = {"seconds": round(tally.seconds, 3), "retries": counts.retries}
     files = {"output": summary.output, "failures": summary.failures}
-    named = {name: path and str(path) for name, path in files.items()}
+    said = {**files, "error": summary.error}
+    named = {name: value and str(value) for name, value in said.items()}
     print_json({**dataclasses.asdict(summary), **named, **more})
 
 
 def _print(summary: Summary, sources: Sources, tally: Tally) -> None:
-    say = sys.stdout.write
     if summary.was_complete:
-        say(f"{summary.output} is complete; there is nothing to go on with.\n")
+        _say(f"{summary.output} is complete; there is nothing to go on with.")
         return
-    say(
-        f"{_count(summary.texts, 'text')}, {_count(summary.chunks, 'chunk')}; "
+    _say(
+        f"{counted(summary.texts, 'text')}, {counted(summary.chunks, 'chunk')}; "
         f"{summary.embedded:,} embedded in "
-        f"{tally.seconds:.1f} s, {tally.rate():,.0f} a second\n"
+        f"{tally.seconds:.1f} s, {tally.rate():,.0f} a second"
     )
     if summary.output:
-        say(f"{summary.output}: {_count(summary.rows, 'row')}, {summary.dimensions} dimensions\n")
-    if sources.left_out:
-        say(f"{_count(sources.left_out, 'file')} of other kinds left out\n")
+        _say(f"{summary.output}: {counted(summary.rows, 'row')}, {summary.dimensions} dimensions")
+    for words in left_out(sources):
+        _say(words)
+    if summary.repeated_ids:
+        _say(f"{counted(summary.repeated_ids, 'id')} stand for more than one text each")
     if summary.failed:
-        failed = _count(summary.failed, "text")
-        say(f"{failed} failed, see {summary.failures}; --resume tries again\n")
+        failed = counted(summary.failed, "text")
+        _say(f"{failed} failed, see {summary.failures}; --resume tries again")
+    if summary.error is not None:
+        unsent = counted(summary.unsent, "text")
+        _say(f"{unsent} of those read so far, and all after them, wait for --resume")
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def _say(words: str) -> None:
+    sys.stdout.write(f"{words}\n")

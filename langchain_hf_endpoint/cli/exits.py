@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from langchain_hf_endpoint.cli.printing import drop_what_is_unwritten
 from langchain_hf_endpoint.errors import (
     EndpointExistsError,
     HFEndpointError,
@@ -45,6 +46,13 @@ _OURS = (
     ModelChangedError,
     RegistryError,
 )
+_ADVICE = {
+    UnknownEndpointError: "See hf-endpoint list for those there are.",
+    EndpointExistsError: "Delete it first (hf-endpoint delete), change how it is used (hf-endpoint "
+    "update), or take another name.",
+    ModelChangedError: "Vectors that are stored under this name do not go with the new ones: embed "
+    "all texts again and pass --allow-model-change, or take another name.",
+}
 
 
 @contextmanager
@@ -56,6 +64,8 @@ def errors_in_words(when_interrupted: str = "Interrupted.") -> Iterator[None]:
     """
     try:
         yield
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where it can be said if the disk is full
     except HFEndpointError as error:
         say_error(_worded(error))
         is_ours = isinstance(error, _OURS) or not (error.host or error.attempts)
@@ -64,16 +74,21 @@ def errors_in_words(when_interrupted: str = "Interrupted.") -> Iterator[None]:
         say_error(when_interrupted)
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:  # such as into `head`: nobody reads on
-        sys.stderr.close()
+        drop_what_is_unwritten(sys.stdout)
+        raise typer.Exit(WRONG) from None
+    except OSError as error:
+        drop_what_is_unwritten(sys.stdout)
+        say_error(f"{error.filename or 'standard output'}: {error.strerror or error}")
         raise typer.Exit(WRONG) from None
 
 
 def _worded(error: HFEndpointError) -> str:
-    """The error's message; wrong settings one to a line."""
+    """The error's message; wrong settings one to a line; advice in the words of the commands."""
+    advice = _ADVICE.get(type(error), error.advice)
     if not isinstance(error, SettingsError) or error.host or not error.problems:
-        return str(error)
+        return str(error).removesuffix(error.advice) + advice
     lines = [f"{field}: {problem}" for field, problem in error.problems]
-    return "\n".join(filter(None, [*lines, error.advice]))
+    return "\n".join(filter(None, [*lines, advice]))
 
 
 def say_error(words: str) -> None:

@@ -1,6 +1,6 @@
 """Options that several commands have, spelled and explained once.
 
-It knows their names. It must not know what is done with them.
+It knows their names, and which settings they stand for. It must not know what is done with them.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
-from langchain_hf_endpoint.settings import ChunkingSettings
+from langchain_hf_endpoint.settings import ChunkingSettings, ServiceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from langchain_hf_endpoint import InferenceEndpoint
+
 REGISTRY_VARIABLE = "HF_ENDPOINT_REGISTRY"
 STRATEGIES = get_args(ChunkingSettings.model_fields["strategy"].annotation)
+DIALECTS = get_args(ServiceSettings.model_fields["dialect"].annotation)
+FORMATS = ("text", "jsonl", "csv", "tsv", "parquet")
 
 Database = Annotated[
     Path | None,
@@ -25,7 +29,7 @@ Database = Annotated[
         envvar=REGISTRY_VARIABLE,
         show_envvar=False,
         metavar="FILE",
-        help=f"The registry (${REGISTRY_VARIABLE}, else your own).",
+        help=f"Use this registry (${REGISTRY_VARIABLE}).",
     ),
 ]
 Key = Annotated[
@@ -33,26 +37,116 @@ Key = Annotated[
     typer.Option(
         "--key",
         metavar="SOURCE",
-        help="Where the key is: env:NAME, file:PATH or ask.",
+        help="Say where the key is: env:NAME, file:PATH, ask.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+# How an endpoint is used.
+Rate = Annotated[
+    int | None,
+    typer.Option("--rpm", metavar="N", help="Send N requests a minute at most (3000)."),
+]
+Dialect = Annotated[
+    Literal[DIALECTS] | None,  # type: ignore[valid-type]
+    typer.Option(metavar="NAME", help=f"Speak {', '.join(DIALECTS)}."),
+]
+QueryPrompt = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="Put TEXT before each query.")
+]
+DocumentPrompt = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="Put TEXT before each document.")
+]
+Batch = Annotated[
+    int | None, typer.Option("--batch", metavar="N", help="Send N inputs in a request at most.")
+]
+AtOnce = Annotated[
+    int | None,
+    typer.Option("--at-once", metavar="N", help="Have N requests in flight at most."),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="Give up one attempt after SECONDS (60)."),
+]
+MaxWait = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", help="Try a batch again for SECONDS (600)."),
+]
+
+# How texts are cut.
 Strategy = Annotated[
     Literal[STRATEGIES] | None,  # type: ignore[valid-type]
-    typer.Option(metavar="NAME", help=f"How to cut: {', '.join(STRATEGIES)}."),
+    typer.Option(metavar="NAME", help=f"Cut by {', '.join(STRATEGIES)}."),
 ]
 Size = Annotated[
     int | None,
-    typer.Option("--size", metavar="N", help="Words per chunk (max_chunking_size)."),
+    typer.Option("--size", metavar="N", help="Cut chunks of N words at most (250)."),
 ]
 Overlap = Annotated[
-    int | None, typer.Option(metavar="N", help="Words shared (word), or sentences: 0, 1.")
+    int | None, typer.Option(metavar="N", help="Share N words, or sentences (0, 1).")
 ]
-Language = Annotated[str | None, typer.Option(metavar="NAME", help="Of the sentences.")]
-TextColumn = Annotated[str | None, typer.Option(metavar="NAME", help="Column of the texts (text).")]
+Language = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Find sentences of this language.")
+]
+
+# How files are read.
+TextColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Read texts from this column (text).")
+]
 IdColumn = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Column of their names (file:row).")
+    str | None, typer.Option(metavar="NAME", help="Read ids from this one (file:row).")
 ]
+Format = Annotated[
+    Literal[FORMATS] | None,  # type: ignore[valid-type]
+    typer.Option("--format", metavar="NAME", help=f"Read {', '.join(FORMATS)}."),
+]
+Delimiter = Annotated[
+    str | None,
+    typer.Option(metavar="CHAR", help="Part columns of CSV here (a character, tab)."),
+]
+
+
+def used_as(  # noqa: PLR0913 - the options
+    *,
+    rpm: int | None = None,
+    dialect: str | None = None,
+    query_prompt: str | None = None,
+    document_prompt: str | None = None,
+    batch: int | None = None,
+    at_once: int | None = None,
+    timeout: float | None = None,
+    max_wait: float | None = None,
+) -> dict[str, dict[str, Any]]:
+    """The sections of an endpoint that these options change, with nothing else in them."""
+    service = {
+        "rate_limit": None if rpm is None else {"requests_per_minute": rpm},
+        "dialect": dialect,
+        "max_batch_size": batch,
+        "max_concurrent_requests": at_once,
+        "timeout": timeout,
+        "max_wait": max_wait,
+    }
+    task = {"query_prompt": query_prompt, "document_prompt": document_prompt}
+    given = {
+        section: {name: value for name, value in settings.items() if value is not None}
+        for section, settings in (("service_settings", service), ("task_settings", task))
+    }
+    return {section: settings for section, settings in given.items() if settings}
+
+
+def changed(
+    endpoint: InferenceEndpoint, usage: Mapping[str, Mapping[str, Any]], chunking: ChunkingSettings
+) -> InferenceEndpoint:
+    """The endpoint as it is used in this run.
+
+    Raises:
+        SettingsError: A setting is wrong.
+    """
+    sections = {
+        name: getattr(endpoint, name).model_copy(update=settings)
+        for name, settings in usage.items()
+    }
+    return endpoint.model_copy(update={**sections, "chunking_settings": chunking})
 
 
 def chunking_with(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
@@ -16,44 +16,41 @@ from langchain_hf_endpoint.cli.exits import errors_in_words
 from langchain_hf_endpoint.cli.keys import key_settings
 from langchain_hf_endpoint.cli.options import (
     AsJson,
+    AtOnce,
+    Batch,
     Database,
+    Dialect,
+    DocumentPrompt,
     Key,
     Language,
+    MaxWait,
     Overlap,
+    QueryPrompt,
+    Rate,
     Size,
     Strategy,
+    Timeout,
     chunking_with,
+    used_as,
 )
 from langchain_hf_endpoint.cli.printing import print_config
 from langchain_hf_endpoint.cli.targets import names_beginning, open_registry
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.settings import ChunkingSettings
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _Name = Annotated[str, typer.Argument(hidden=True)]
 _OldName = Annotated[str, typer.Argument(hidden=True, autocompletion=names_beginning)]
 _Config = Annotated[str | None, typer.Argument(hidden=True)]
-_Url = Annotated[str | None, typer.Option(metavar="URL", help="Where it is.")]
-_Rate = Annotated[
-    int | None, typer.Option("--rpm", metavar="N", help="Requests per minute (3000).")
-]
-_Dialect = Annotated[
-    Literal["auto", "tei", "hugging_face", "openai"] | None,
-    typer.Option(metavar="NAME", help="auto, tei, hugging_face or openai."),
-]
+_Url = Annotated[str | None, typer.Option(metavar="URL", help="Say where it is.")]
 _Unchecked = Annotated[
     bool, typer.Option("--skip-validation", help="Store it without calling it first.")
 ]
 _Change = Annotated[
-    bool, typer.Option("--allow-model-change", help="The name had another model before.")
+    bool, typer.Option("--allow-model-change", help="Take another model under a deleted name.")
 ]
-_QueryPrompt = Annotated[str | None, typer.Option(metavar="TEXT", help="Put before each query.")]
-_DocumentPrompt = Annotated[str | None, typer.Option(metavar="TEXT", help="Before each document.")]
-_Batch = Annotated[int | None, typer.Option("--batch", metavar="N", help="Inputs per request.")]
-_AtOnce = Annotated[
-    int | None, typer.Option("--at-once", metavar="N", help="Requests in flight at most.")
-]
-_Timeout = Annotated[float | None, typer.Option(metavar="SECONDS", help="For one attempt (60).")]
-_MaxWait = Annotated[float | None, typer.Option(metavar="SECONDS", help="For retries (600).")]
 
 
 def put(  # noqa: PLR0913 - the options
@@ -62,10 +59,14 @@ def put(  # noqa: PLR0913 - the options
     *,
     url: _Url = None,
     key: Key = None,
-    rpm: _Rate = None,
-    dialect: _Dialect = None,
-    query_prompt: _QueryPrompt = None,
-    document_prompt: _DocumentPrompt = None,
+    rpm: Rate = None,
+    dialect: Dialect = None,
+    query_prompt: QueryPrompt = None,
+    document_prompt: DocumentPrompt = None,
+    batch: Batch = None,
+    at_once: AtOnce = None,
+    timeout: Timeout = None,
+    max_wait: MaxWait = None,
     strategy: Strategy = None,
     size: Size = None,
     overlap: Overlap = None,
@@ -83,10 +84,19 @@ def put(  # noqa: PLR0913 - the options
         wanted: dict[str, Any] = {"service": "hugging_face"}
         if config:
             wanted = _read(config)
-        _merge(wanted, "service_settings", url=url, dialect=dialect, **key_settings(key))
-        if rpm is not None:
-            _merge(wanted, "service_settings", rate_limit={"requests_per_minute": rpm})
-        _merge(wanted, "task_settings", query_prompt=query_prompt, document_prompt=document_prompt)
+        usage = used_as(
+            rpm=rpm,
+            dialect=dialect,
+            query_prompt=query_prompt,
+            document_prompt=document_prompt,
+            batch=batch,
+            at_once=at_once,
+            timeout=timeout,
+            max_wait=max_wait,
+        )
+        place = {**({} if url is None else {"url": url}), **key_settings(key)}
+        _merge(wanted, {"service_settings": place})
+        _merge(wanted, usage)
         if any(value is not None for value in (strategy, size, overlap, language)):
             base = ChunkingSettings(**wanted.get("chunking_settings") or {})
             changed = chunking_with(base, strategy, size, overlap, language)
@@ -105,12 +115,12 @@ def update(  # noqa: PLR0913 - the options
     name: _OldName,
     config: _Config = None,
     *,
-    rpm: _Rate = None,
-    dialect: _Dialect = None,
-    timeout: _Timeout = None,
-    max_wait: _MaxWait = None,
-    batch: _Batch = None,
-    at_once: _AtOnce = None,
+    rpm: Rate = None,
+    dialect: Dialect = None,
+    batch: Batch = None,
+    at_once: AtOnce = None,
+    timeout: Timeout = None,
+    max_wait: MaxWait = None,
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
@@ -120,16 +130,15 @@ def update(  # noqa: PLR0913 - the options
     """
     with errors_in_words():
         wanted = _read(config) if config else {}
-        _merge(
-            wanted,
-            "service_settings",
+        usage = used_as(
+            rpm=rpm,
             dialect=dialect,
+            batch=batch,
+            at_once=at_once,
             timeout=timeout,
             max_wait=max_wait,
-            max_batch_size=batch,
-            max_concurrent_requests=at_once,
-            rate_limit=None if rpm is None else {"requests_per_minute": rpm},
         )
+        _merge(wanted, usage)
         with open_registry(database) as endpoints:
             print_config(
                 endpoints.update(inference_id=name, inference_config=wanted), as_json=as_json
@@ -151,8 +160,9 @@ def _read(config: str) -> dict[str, Any]:
     return wanted
 
 
-def _merge(config: dict[str, Any], section: str, **given: object) -> None:
-    """Put what was given into a section, over what is there."""
-    settings = {name: value for name, value in given.items() if value is not None}
-    if settings:
-        config[section] = {**(config.get(section) or {}), **settings}
+def _merge(config: dict[str, Any], given: Mapping[str, Mapping[str, Any]]) -> None:
+    """Put sections of settings over those that are there."""
+    for section, settings in given.items():
+        before = config.get(section)
+        if before is None or isinstance(before, dict):  # else it is told that it is none
+            config[section] = {**(before or {}), **settings}

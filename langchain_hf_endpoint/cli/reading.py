@@ -1,6 +1,7 @@
 """The texts of the files that a command was given.
 
-It knows what is said of a record that cannot be read. It must not know any format.
+It knows what is said of a record that cannot be read, and of what was left out. It must not know
+any format.
 """
 
 from __future__ import annotations
@@ -12,24 +13,43 @@ from langchain_hf_endpoint.cli.exits import say_error
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from langchain_hf_endpoint._ingest import Record
+    from langchain_hf_endpoint._ingest import Columns, Record, Sources
 
 
-def records_of(files: list[str], text_column: str | None) -> Iterator[Record]:
+def records_of(files: list[str], columns: Columns, form: str | None) -> Iterator[Record]:
     """The records that can be read; of the others it is said on standard error why not.
 
     Raises:
         SettingsError: A file is not there: at once, before anything is read or sent.
     """
-    from langchain_hf_endpoint._ingest import Columns, Record, Sources  # noqa: PLC0415
+    from langchain_hf_endpoint._ingest import Record, Sources  # noqa: PLC0415 - loads late
 
-    found = Sources(files, Columns(text_column)).records()
+    found = Sources(files, columns, form=form)
+    for words in left_out(found):
+        say_error(words)
 
     def readable() -> Iterator[Record]:
-        for one in found:
+        for one in found.records():
             if isinstance(one, Record):
                 yield one
             else:
                 say_error(f"{one.id}: {one.problem}")
 
     return readable()
+
+
+def left_out(sources: Sources) -> Iterator[str]:
+    """What folders hold that is not read, in a sentence for each kind."""
+    for kind, noun, ending in (
+        (sources.other_kinds, "file", " of other kinds"),
+        (sources.links, "linked folder", ""),
+        (sources.no_files, "special file", ""),
+    ):
+        if kind.count:
+            names = ", ".join(kind.names) + (", …" if kind.count > len(kind.names) else "")
+            yield f"{counted(kind.count, noun)}{ending} left out: {names}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things in words."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

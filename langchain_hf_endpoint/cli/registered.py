@@ -13,7 +13,7 @@ import typer
 
 from langchain_hf_endpoint.cli.exits import WRONG, errors_in_words, say_error
 from langchain_hf_endpoint.cli.options import AsJson, Database
-from langchain_hf_endpoint.cli.printing import print_config, print_json
+from langchain_hf_endpoint.cli.printing import console, print_config, print_json
 from langchain_hf_endpoint.cli.targets import names_beginning, open_registry, registry_path
 
 if TYPE_CHECKING:
@@ -36,20 +36,21 @@ def list_(*, database: Database = None, as_json: AsJson = False) -> None:
 
     hf-endpoint list --json | jq '.[].inference_id'
     """
-    with errors_in_words(), open_registry(database) as endpoints:
-        configs = endpoints.get()
-    if as_json:
-        print_json(configs)
-    elif configs:
-        _print_table(configs)
-    else:
-        say_error(f"{registry_path(database)} holds no endpoints; see hf-endpoint put --help")
+    with errors_in_words():
+        with open_registry(database) as endpoints:
+            configs = endpoints.get()
+        if as_json:
+            print_json(configs)
+        elif configs:
+            _print_table(configs)
+        else:
+            say_error(f"{registry_path(database)} holds no endpoints; see hf-endpoint put --help")
 
 
 def delete(
     name: _Name,
     *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete it without asking.")] = False,
     database: Database = None,
 ) -> None:
     """Delete an endpoint and its key from the registry.
@@ -67,8 +68,7 @@ def delete(
 
 
 def _print_table(configs: list[dict[str, Any]]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - slow to load
-    from rich.table import Table  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415 - slow to load
 
     table = Table(box=None, header_style="dim", pad_edge=False)
     for title in ("NAME", "HOST", "MODEL"):
@@ -86,7 +86,7 @@ def _print_table(configs: list[dict[str, Any]]) -> None:
             str(service["rate_limit"]["requests_per_minute"]),
             _chunking(config["chunking_settings"]),
         )
-    Console().print(table)
+    console().print(table)
 
 
 def _chunking(settings: Mapping[str, object]) -> str:

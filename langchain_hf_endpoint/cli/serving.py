@@ -14,30 +14,28 @@ import typer
 
 from langchain_hf_endpoint.cli.exits import errors_in_words
 from langchain_hf_endpoint.cli.keys import find_key, refuse_key
-from langchain_hf_endpoint.cli.options import REGISTRY_VARIABLE
+from langchain_hf_endpoint.cli.options import Database
+from langchain_hf_endpoint.cli.targets import open_registry
 
 KEY_VARIABLE = "HF_ENDPOINT_GATEWAY_KEY"
 REDIS_VARIABLE = "HF_ENDPOINT_REDIS_URL"
 
-_Database = Annotated[
-    Path | None,
-    typer.Option(
-        envvar=REGISTRY_VARIABLE,
-        show_envvar=False,
-        metavar="FILE",
-        help=f"The registry. Else ${REGISTRY_VARIABLE}, or in memory.",
-    ),
+_Host = Annotated[
+    str, typer.Option(metavar="ADDRESS", help="Listen at this address of this machine.")
 ]
-_Host = Annotated[str, typer.Option(metavar="ADDRESS", help="Of this machine.")]
 _Port = Annotated[
     int,
     typer.Option(
-        min=0, max=65535, metavar="N", show_default=False, help="Default: 9200; 0: a free one."
+        min=0,
+        max=65535,
+        metavar="N",
+        show_default=False,
+        help="Listen at this port (9200; 0: a free one).",
     ),
 ]
 _KeyFile = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help=f"Holds the callers' key. Else: ${KEY_VARIABLE}."),
+    typer.Option(metavar="FILE", help=f"Ask callers for the key in FILE (${KEY_VARIABLE})."),
 ]
 _AskKey = Annotated[bool, typer.Option("--ask-key", help="Type the callers' key in.")]
 _Key = Annotated[str | None, typer.Option("--api-key", hidden=True)]
@@ -47,15 +45,15 @@ _MaxQueue = Annotated[
         min=1,
         metavar="N",
         show_default=False,
-        help="Requests that may wait, per endpoint (2000); more get 429.",
+        help="Let N requests wait for an endpoint (2000), others get 429.",
     ),
 ]
 _AllowUrl = Annotated[
     list[str] | None,
     typer.Option(
         metavar="URL",
-        help="Where else endpoints may be created, such as https://*.example.com or "
-        "10.0.0.5:8080; repeatable. Always: Hugging Face's hosts, this machine.",
+        help="Let endpoints be created there too, such as https://*.example.com or "
+        "10.0.0.5:8080; repeatable. Hugging Face's hosts and this machine always are.",
     ),
 ]
 _EnvironmentKeys = Annotated[
@@ -68,29 +66,33 @@ _Replicas = Annotated[
         min=1,
         metavar="N",
         show_default=False,
-        help=f"How many share the limits in ${REDIS_VARIABLE}: each goes on with its part "
-        "while Redis is away. Else requests fail then.",
+        help=f"Share the limits in ${REDIS_VARIABLE} among N: each goes on with its part "
+        "while Redis is away. Without it requests fail then.",
     ),
 ]
 _AccessLog = Annotated[
-    bool, typer.Option("--access-log/--no-access-log", help="One line of JSON per request.")
+    bool, typer.Option("--access-log/--no-access-log", help="Log a line of JSON per request.")
 ]
 _AnyPort = Annotated[
     int,
-    typer.Option(min=0, max=65535, metavar="N", show_default=False, help="Default: a free one."),
+    typer.Option(
+        min=0, max=65535, metavar="N", show_default=False, help="Listen at this port (a free one)."
+    ),
 ]
 _ModelDir = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="Holds model.onnx and tokenizer.json."),
+    typer.Option(metavar="FOLDER", help="Serve the model.onnx and tokenizer.json in FOLDER."),
 ]
 _Threads = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", show_default=False, help="Default: one per processor."),
+    typer.Option(
+        min=1, metavar="N", show_default=False, help="Compute with N threads (one per processor)."
+    ),
 ]
 
 
 def serve(  # noqa: PLR0913 - the options
-    database: _Database = None,
+    database: Database = None,
     host: _Host = "127.0.0.1",
     port: _Port = 9200,
     *,
@@ -111,11 +113,11 @@ def serve(  # noqa: PLR0913 - the options
         refuse_key("--api-key", f"--api-key-file FILE, --ask-key, or the variable {KEY_VARIABLE}")
     with errors_in_words():
         # Imported here, so that other commands do without the gateway's extra.
-        from langchain_hf_endpoint import InferenceEndpoints, gateway  # noqa: PLC0415
+        from langchain_hf_endpoint import gateway  # noqa: PLC0415
 
         _log_to_stderr(with_access=access_log)
         key = find_key(KEY_VARIABLE, api_key_file, ask=ask_key)
-        with InferenceEndpoints(database) as endpoints:
+        with open_registry(database, to_write=True) as endpoints:
             gateway.serve(
                 endpoints,
                 host=host,

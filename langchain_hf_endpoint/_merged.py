@@ -17,7 +17,7 @@ from langchain_hf_endpoint._steps import Progress
 from langchain_hf_endpoint.errors import EmbeddingError, HFEndpointError, RateLimitedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.settings import ChunkingSettings, ServiceSettings, TaskSettings
@@ -63,14 +63,20 @@ class Asked:
     Attributes:
         lane: In which it waits.
         task: What happens to its inputs.
+        kind: The hash of `task`: equal ones have the same.
+        arrival: Its number among all that came.
         unsent: Its unique texts that are in no batch.
         done: Set when every text has its vector or its error.
         tokens: How many tokens its texts have, as far as the server counted them; else None.
     """
 
-    def __init__(self, texts: Sequence[str], lane: Lane, task: TaskSettings) -> None:
+    def __init__(
+        self, texts: Sequence[str], lane: Lane, task: TaskSettings, arrival: int = 0
+    ) -> None:
         self.lane: Lane = lane
         self.task = task
+        self.kind = hash(task)
+        self.arrival = arrival
         self.unsent = deque(dict.fromkeys(texts))
         self.done = asyncio.Event()
         self.tokens: int | None = None
@@ -123,19 +129,29 @@ class Asked:
 class MergedBatch:
     """The unique texts of one request to the server, and who asked for each.
 
+    Whatever is done for one caller takes time by that caller's texts, not by how many others share
+    the batch.
+
     Args:
         lane: Of all who are in it.
         task: Of all who are in it.
         most: Inputs that it may have.
         most_bytes: Bytes that they may have; a text of more goes alone.
+        arrivals: How many requests had come when it was cut.
     """
 
-    def __init__(self, lane: Lane, task: TaskSettings, most: int, most_bytes: int) -> None:
+    def __init__(
+        self, lane: Lane, task: TaskSettings, most: int, most_bytes: int, arrivals: int = 0
+    ) -> None:
         self.lane: Lane = lane
         self.task = task
+        self.arrivals = arrivals
+        self._kind = hash(task)
         self._most = most
         self._bytes_left = most_bytes
-        self._asked_by: dict[str, list[Asked]] = {}
+        # Dicts for their order; a set would not keep that of arrival.
+        self._asked_by: dict[str, dict[Asked, None]] = {}
+        self._texts_of: dict[Asked, list[str]] = {}
         self.is_full = False
         self._tokens = 0
 
@@ -150,24 +166,29 @@ class MergedBatch:
         return len(self._asked_by)
 
     @property
-    def askers(self) -> list[Asked]:
+    def askers(self) -> Collection[Asked]:
         """Everyone who has a text in it, once, in order of arrival."""
-        return list(
-            dict.fromkeys(asked for several in self._asked_by.values() for asked in several)
-        )
+        return self._texts_of.keys()
+
+    def suits(self, asked: Asked) -> bool:
+        """Whether the same happens to this caller's texts as to those in it."""
+        return asked.kind == self._kind and (asked.task is self.task or asked.task == self.task)
 
     def take_from(self, asked: Asked) -> None:
         """Take as many of its texts as fit; those that are in the batch already cost nothing."""
-        while asked.unsent and not self.is_full:
+        while asked.unsent:
             text = asked.unsent[0]
             if text not in self._asked_by:
+                if self.is_full:
+                    return
                 self._bytes_left -= len(orjson.dumps(text)) + 1
                 if self._asked_by and self._bytes_left < 0:
                     self.is_full = True
                     return
-            self._asked_by.setdefault(text, []).append(asked)
+            self._asked_by.setdefault(text, {})[asked] = None
+            self._texts_of.setdefault(asked, []).append(text)
             asked.unsent.popleft()
-            self.is_full = self.size >= self._most
+            self.is_full = self.is_full or self.size >= self._most
 
     def count(self, headers: Mapping[str, str]) -> None:
         """Add the tokens that a reply counts, in TEI's header."""
@@ -180,9 +201,8 @@ class MergedBatch:
         if not self._tokens:
             return
         per_character = self._tokens / sum(map(len, self._asked_by))
-        for asked in self.askers:
-            own = sum(len(text) for text, several in self._asked_by.items() if asked in several)
-            asked.tokens = (asked.tokens or 0) + round(own * per_character)
+        for asked, texts in self._texts_of.items():
+            asked.tokens = (asked.tokens or 0) + round(sum(map(len, texts)) * per_character)
 
     def settle(self, start: int, stop: int, result: Sequence[Vector] | HFEndpointError) -> None:
         """Enter the results of the inputs ``[start:stop]``."""
@@ -191,17 +211,21 @@ class MergedBatch:
             for asked in self._asked_by[text]:
                 asked.settle(text, one)
 
-    def forget(self, gone: Asked) -> None:
-        """Nobody waits there any more. Its texts stay: they may have been sent."""
-        for several in self._asked_by.values():
-            if gone in several:
-                several.remove(gone)
+    def forget(self, gone: Asked) -> bool:
+        """Nobody waits there any more. Its texts stay: they may have been sent.
+
+        Returns:
+            Whether one of them is wanted by nobody now.
+        """
+        texts = self._texts_of.pop(gone, ())
+        for text in texts:
+            del self._asked_by[text][gone]
+        return not all(self._asked_by[text] for text in texts)
 
     def give_back(self) -> list[Asked]:
         """Undo the batch: everyone has the texts back that were in it."""
-        askers = self.askers
-        for text, several in reversed(self._asked_by.items()):
-            for asked in several:
-                asked.unsent.appendleft(text)
-        self._asked_by = {}
+        for asked, texts in self._texts_of.items():
+            asked.unsent.extendleft(reversed(texts))
+        askers = list(self._texts_of)
+        self._asked_by, self._texts_of = {}, {}
         return askers

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
+from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from langchain_hf_endpoint._acquaintance import acquaint
@@ -30,7 +30,7 @@ from langchain_hf_endpoint._wire import Reply
 from langchain_hf_endpoint.errors import EndpointNotReadyError, HFEndpointError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from langchain_core.rate_limiters import BaseRateLimiter
 
@@ -84,7 +84,11 @@ class Merger:
         self._max_queue = max_queue
         self._watcher = watcher
         self._limiter = limiter
-        self._queues: dict[Lane, deque[Asked]] = {lane: deque() for lane in _LANES}
+        self._queues: dict[Lane, OrderedDict[Asked, None]] = {
+            lane: OrderedDict() for lane in _LANES
+        }
+        self._arrivals = 0
+        self._answers = 0
         self._running: dict[Lane, set[MergedBatch]] = {lane: set() for lane in _LANES}
         self._unsent: dict[Lane, MergedBatch | None] = dict.fromkeys(_LANES)
         self._tasks: dict[MergedBatch, asyncio.Task[None]] = {}
@@ -131,8 +135,9 @@ class Merger:
         if self.waiting >= self._max_queue:
             host = host_of(self._settings.service_settings.url)
             raise QueueFullError(self.waiting, host, self._seconds_to_drain())
-        asked = Asked(texts, lane, task or self._settings.task_settings)
-        self._queues[lane].append(asked)
+        self._arrivals += 1
+        asked = Asked(texts, lane, task or self._settings.task_settings, self._arrivals)
+        self._queues[lane][asked] = None
         self._pump_soon()
         try:
             await asked.done.wait()
@@ -173,11 +178,13 @@ class Merger:
         for lane in _LANES:
             queue = self._queues[lane]
             while queue and self._unsent[lane] is None:
-                task = queue[0].task
+                first = next(iter(queue))
+                task = first.task
                 try:
                     job = self._job(lane, task)
                 except HFEndpointError as error:  # such as a key that left the environment
-                    queue.popleft().fail(error)
+                    del queue[first]
+                    first.fail(error)
                     continue
                 if not self._has_room(lane, job):
                     break
@@ -194,19 +201,15 @@ class Merger:
     def _cut(self, lane: Lane, task: TaskSettings, job: Job[Vector]) -> MergedBatch:
         """Take from whoever waits; one who has more stands behind the others afterwards."""
         call, queue = job.call, self._queues[lane]
-        batch = MergedBatch(lane, task, call.batch_size, call.learned.body_bytes)
-        has_more: list[Asked] = []
-        for asked in list(queue):
-            if asked.task is not task and asked.task != task:
-                continue
-            batch.take_from(asked)
-            if asked in batch.askers or not asked.unsent:
-                queue.remove(asked)
-                if asked.unsent:
-                    has_more.append(asked)
-            if batch.is_full:
-                break
-        queue.extend(has_more)
+        batch = MergedBatch(lane, task, call.batch_size, call.learned.body_bytes, self._arrivals)
+        for asked in queue:
+            if batch.suits(asked):
+                batch.take_from(asked)
+        for asked in batch.askers:
+            if asked.unsent:
+                queue.move_to_end(asked)
+            else:
+                del queue[asked]
         return batch
 
     def _start(self, batch: MergedBatch, job: Job[Vector]) -> None:
@@ -223,21 +226,28 @@ class Merger:
         self._has_left(batch)
 
     async def _run(self, batch: MergedBatch, job: Job[Vector]) -> None:
-        waited_before = [asked for queue in self._queues.values() for asked in queue]
+        answers_before = self._answers
+        errors: list[HFEndpointError] = []
         try:
             outcomes = await self._converse(batch, job)
             batch.share_tokens()
             for outcome in outcomes:
                 batch.settle(outcome.start, outcome.stop, outcome.result)
                 if isinstance(outcome.result, HFEndpointError):
-                    self._give_up(batch, outcome.result, job, waited_before)
+                    errors.append(outcome.result)
+                else:
+                    self._answers += 1
         except HFEndpointError as error:
             batch.settle(0, batch.size, error)
-            self._give_up(batch, error, job, waited_before)
+            errors.append(error)
         except Exception as error:  # noqa: BLE001 - a defect: its callers get it, the rest goes on
             self._fail(batch.askers, error)
         finally:
             self._has_left(batch)
+        # A server that answered others meanwhile failed on these inputs, and on nothing else.
+        if self._answers == answers_before:
+            for one in errors:
+                self._give_up(batch, one, job)
 
     async def _converse(self, batch: MergedBatch, job: Job[Vector]) -> list[Outcome[Vector]]:
         driver = TaskDriver(await job.async_transport(), self._watcher)
@@ -269,38 +279,31 @@ class Merger:
             self._unsent[batch.lane] = None
         self._pump_soon()
 
-    def _give_up(
-        self,
-        batch: MergedBatch,
-        error: HFEndpointError,
-        job: Job[Vector],
-        waited_before: Sequence[Asked],
-    ) -> None:
+    def _give_up(self, batch: MergedBatch, error: HFEndpointError, job: Job[Vector]) -> None:
         """Do not send what would meet the same error."""
         if stops_the_call(error, has_worked=job.call.learned.has_worked):
             self._fail([asked for asked in batch.askers if asked.unsent], error)
         if isinstance(error, (EndpointNotReadyError, TransportError)):
             # They have waited for `max_wait` as well: not for another one, batch after batch.
-            self._fail(waited_before, error)
+            waiting = [asked for queue in self._queues.values() for asked in queue]
+            self._fail([one for one in waiting if one.arrival <= batch.arrivals], error)
 
-    def _fail(self, several: Sequence[Asked], error: Exception) -> None:
+    def _fail(self, several: Iterable[Asked], error: Exception) -> None:
         for asked in several:
-            if asked in self._queues[asked.lane]:
-                self._queues[asked.lane].remove(asked)
+            self._queues[asked.lane].pop(asked, None)
             asked.fail(error)
 
     def _leave(self, asked: Asked) -> None:
         """Forget a caller: one that was answered, or one that hung up."""
         queue = self._queues[asked.lane]
-        if asked in queue:
-            queue.remove(asked)
+        queue.pop(asked, None)
         for batch in [batch for batch in self._running[asked.lane] if asked in batch.askers]:
-            batch.forget(asked)
+            is_less_wanted = batch.forget(asked)
             if not batch.askers:
                 self._tasks[batch].cancel()
-            elif batch is self._unsent[asked.lane]:
+            elif is_less_wanted and batch is self._unsent[asked.lane]:
                 # Cut anew without its inputs; the others stand first in line again.
                 for other in reversed(batch.give_back()):
-                    if other not in queue:
-                        queue.appendleft(other)
+                    queue[other] = None
+                    queue.move_to_end(other, last=False)
                 self._tasks[batch].cancel()

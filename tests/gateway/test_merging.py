@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import Counter
 
 import pytest
@@ -13,9 +14,11 @@ from langchain_hf_endpoint import (
     EmbeddingError,
     InferenceEndpoint,
     InputError,
+    ServerError,
     TaskSettings,
     _merging,
 )
+from langchain_hf_endpoint._conversation import Outcome
 from langchain_hf_endpoint._merging import Merger, QueueFullError
 
 
@@ -254,3 +257,79 @@ async def test_a_defect_reaches_its_callers_and_the_next_are_served(
         with pytest.raises(TypeError):
             await merger.embed(["first"])
     assert await merger.embed(["second"])
+
+
+async def operations(endpoint, double, callers: int, texts: list[str]) -> float:
+    """Lines of the merger's own modules that run for so many callers of the same texts."""
+    merger = await known(endpoint, double)
+    count = 0
+
+    def trace(frame, _event, _argument):
+        nonlocal count
+        if "/_merg" not in frame.f_code.co_filename:
+            return None
+        count += 1
+        return trace
+
+    sys.settrace(trace)
+    try:
+        await asyncio.gather(*(merger.embed(texts) for _ in range(callers)))
+    finally:
+        sys.settrace(None)
+    await merger.close()
+    return count / callers
+
+
+async def test_the_work_for_a_caller_does_not_grow_with_the_others(endpoint, tei_double):
+    texts = [f"text {number}" for number in range(8)]
+    few = await operations(endpoint, tei_double, 20, texts)
+    many = await operations(endpoint, tei_double, 200, texts)
+    assert many < 1.2 * few
+
+
+async def test_a_full_batch_serves_whoever_wants_its_texts(endpoint, tei_double):
+    merger = await known(endpoint, tei_double)
+    texts = [f"text {number}" for number in range(96)]
+    answers = await asyncio.gather(*(merger.embed(texts) for _ in range(20)))
+    assert all(answer == answers[0] for answer in answers)
+    assert sum(map(len, sent(tei_double))) == 96
+
+
+async def test_leaving_a_shared_batch_that_waits_does_not_undo_it(tei_double):
+    tei_double.configure(log_texts=True)
+    merger = Merger(InferenceEndpoint(url=tei_double.url, rate_limit={"requests_per_minute": 60}))
+    await merger.embed(["first"])
+    gone, stays = (asyncio.create_task(merger.embed(["same", "more"])) for _ in range(2))
+    while not merger.in_flight:  # noqa: ASYNC110 - it has no event for it
+        await asyncio.sleep(0)
+    gone.cancel()
+    assert len(await stays) == 2
+    assert sent(tei_double) == [["first"], ["same", "more"]]
+
+
+async def test_others_in_the_batch_of_a_rejected_text_get_all_their_vectors(endpoint, tei_double):
+    merger = await known(endpoint, tei_double)
+    tei_double.configure(reject_marker="☠")
+    others = [merger.embed([f"{caller} {text}" for text in range(40)]) for caller in range(39)]
+    *answers, bad = await asyncio.gather(*others, merger.embed(["☠"]), return_exceptions=True)
+    assert [len(answer) for answer in answers] == [40] * 39
+    assert list(bad.failures) == [0]
+
+
+async def test_an_outcome_that_fails_beside_others_fails_its_own_callers_alone(
+    endpoint, tei_double, monkeypatch
+):
+    merger = await known(endpoint, tei_double)
+
+    def converse(inputs, _call, _keeper):
+        return [
+            Outcome(at, at + 1, ServerError("424") if text == "bad" else [[1.0]])
+            for at, text in enumerate(inputs)
+        ]
+        yield
+
+    monkeypatch.setattr(_merging, "converse", converse)
+    others = [merger.embed([f"{caller} {text}" for text in range(40)]) for caller in range(39)]
+    *answers, bad = await asyncio.gather(*others, merger.embed(["bad"]), return_exceptions=True)
+    assert [len(answer) for answer in answers] == [40] * 39
+    assert isinstance(bad.failures[0], ServerError)

@@ -25,6 +25,7 @@ Problem: TypeAlias = "tuple[str, str]"
 """A field's dotted name, and what is wrong with it and what is allowed."""
 
 _LONGEST_VALUE_SHOWN = 60
+_LONGEST_VALUE_READ = 1000
 
 
 @dataclass(frozen=True)
@@ -169,7 +170,9 @@ class Section(BaseModel):
     def _shown(cls, field: str, value: object) -> str:
         if field in cls._never_shown or isinstance(value, (dict, BaseModel)):
             return ""
-        shown = "***" if isinstance(value, Hidden) else refused_value(value)
+        # Cut before it is looked through: its length may be the choice of a caller from outside.
+        looked_at = value[:_LONGEST_VALUE_READ] if isinstance(value, str) else value
+        shown = "***" if isinstance(value, Hidden) else refused_value(looked_at)
         if len(shown) > _LONGEST_VALUE_SHOWN:
             shown = shown[:_LONGEST_VALUE_SHOWN] + "…"
         return f"{shown} is not allowed: "

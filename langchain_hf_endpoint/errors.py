@@ -87,14 +87,29 @@ class SettingsError(HFEndpointError, ValueError):
     """One or more settings are wrong. Raised before anything is sent.
 
     Attributes:
-        problems: ``(field, what is wrong and what is allowed)`` for every wrong field.
+        problems: ``(field, what is wrong and what is allowed)`` for every wrong field; of more than
+            50 the first 50, and how many more there are.
     """
 
     def __init__(self, *problems: tuple[str, str], problem: str = "", **details: Any) -> None:
-        # A key that was typed where a field's name belongs would stand in the message.
-        problems = tuple((without_keys(str(field)), text) for field, text in problems)
-        self.problems: Sequence[tuple[str, str]] = problems
-        super().__init__(problem or _numbered(problems), **details)
+        self.problems: Sequence[tuple[str, str]] = _cut(problems)
+        super().__init__(problem or _numbered(self.problems), **details)
+
+
+_MOST_PROBLEMS = 50
+_LONGEST_FIELD = 100
+_MOST_READ = 1000
+
+
+def _cut(problems: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
+    """No more than can be read, since their number may be the choice of a caller from outside."""
+    # A key that was typed where a field's name belongs would stand in the message.
+    shown = tuple(
+        (without_keys(str(field)[:_MOST_READ])[:_LONGEST_FIELD], text)
+        for field, text in problems[:_MOST_PROBLEMS]
+    )
+    more = len(problems) - len(shown)
+    return (*shown, ("…", f"and {more} more fields are wrong")) if more else shown
 
 
 def _numbered(problems: Sequence[tuple[str, str]]) -> str:

@@ -16,7 +16,7 @@ from . import elastic_fields as fields
 from .answers import guarded, json_answer
 from .elastic_fields import TASK_TYPE
 from .problems import Refusal, invalid, unknown_endpoint
-from .reading import check_fields, check_query, flag, json_object, seconds
+from .reading import check_fields, check_query, check_size, flag, json_object, seconds
 from .service import while_there
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ class _Api:
         inference_id = request.path_params["id"]
         config = await self._body(request)
         check_fields(config, _PUT_FIELDS)
+        check_size(config)
         task_type = fields.one_task_type(
             request.path_params.get("task"), config.pop("task_type", None)
         )
@@ -123,6 +124,7 @@ class _Api:
         """Change an endpoint."""
         check_query(request, "timeout")
         config = await self._body(request)
+        check_size(config)
         inference_id = request.path_params["id"]
         await self._known(inference_id)
         given = config.pop("task_type", None)
@@ -158,7 +160,8 @@ class _Api:
                 if content.get(name) is not None:
                     raise invalid(f"Field [{name}] cannot be specified for task type [{TASK_TYPE}]")
         check_fields(content, ("input", "input_type", "task_settings", *_NEVER_HERE))
-        texts, lane = fields.inputs(content), fields.lane(content.get("input_type"))
+        texts, lane = self._texts(content), fields.lane(content.get("input_type"))
+        check_size(content.get("task_settings"))
         task = fields.task_settings(endpoint, content.get("task_settings"))
         _note(request, endpoint, texts, lane)
         work = self._service.vectors(endpoint, texts, lane, task)
@@ -174,7 +177,7 @@ class _Api:
         check_fields(content, ("input", "input_type"))
         if fields.lane(content.get("input_type")) == "query":
             raise invalid("[input_type] cannot be [search] here: queries are never chunked")
-        texts = fields.inputs(content)
+        texts = self._texts(content)
         _note(request, endpoint, texts, "document")
         cut = await while_there(request, self._service.chunks(endpoint, texts), limit)
         answer = [
@@ -195,6 +198,12 @@ class _Api:
 
     async def _body(self, request: Request) -> dict[str, Any]:
         return await json_object(request, self._service.options.max_body_bytes)
+
+    def _texts(self, content: dict[str, Any]) -> list[str]:
+        given = content.get("input")
+        if isinstance(given, list):
+            self._service.check_count(len(given))
+        return fields.inputs(content)
 
     async def _known(self, inference_id: str) -> None:
         try:

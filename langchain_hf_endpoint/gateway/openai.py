@@ -72,6 +72,8 @@ class _Api:
     async def embeddings(self, request: Request) -> Response:
         """One vector per input, none chunked."""
         content = await json_object(request, self._service.options.max_body_bytes)
+        if isinstance(given := content.get("input"), list):
+            self._service.check_count(len(given))
         asked = _asked(content)
         endpoint = await self._service.endpoint(asked.model)
         task = endpoint.task_settings
@@ -115,7 +117,8 @@ def _asked(content: dict[str, Any]) -> _Asked:
         raise _wrong("you must provide a model parameter: the inference id of an endpoint")
     if not re.fullmatch(r"[a-z0-9_.\-]{1,100}", model):
         raise unknown_endpoint(re.sub(r"[^ -~]", "?", model)[:100])
-    encoding = content.get("encoding_format", "float")
+    encoding = content.get("encoding_format")
+    encoding = "float" if encoding is None else encoding
     if encoding not in ("float", "base64"):
         raise _wrong("'encoding_format' must be float or base64")
     is_whole = isinstance(dimensions, int) and not isinstance(dimensions, bool)

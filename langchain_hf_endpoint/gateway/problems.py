@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _MOST_FAILURES = 100
+_LONGEST_REASON = 30_000
 # Tokens of Hugging Face and of its organisations, wherever a caller may have typed one.
 _TOKEN = re.compile(r"(?:hf|api_org)_[A-Za-z0-9]{30,}")
 _SERVER_SIDE = 500
@@ -61,7 +62,7 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of ours
         openai_status: int | None = None,
         code: str | None = None,
     ) -> None:
-        self.reason = _TOKEN.sub("***", reason)
+        self.reason = _TOKEN.sub("***", reason[:_LONGEST_REASON])
         super().__init__(self.reason)
         self.status = status
         self.kind = kind

@@ -6,6 +6,7 @@ It knows sizes, media types and JSON. It must not know what the fields of a body
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -26,6 +27,9 @@ _DRAINED = 8  # times the limit that is read and dropped, so that the sender hea
 _UNITS = {"nanos": 1e-9, "micros": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _TIME = re.compile(rf"(\d{{1,9}})({'|'.join(_UNITS)})")
 _DEFAULT_SECONDS = 30.0
+_MOST_NAMES = 100
+_MOST_VALUES = 1000
+_MOST_LEVELS = 20
 
 
 async def json_object(request: Request, most: int) -> dict[str, Any]:
@@ -155,7 +159,7 @@ def check_fields(content: dict[str, Any], allowed: Iterable[str]) -> None:
         Refusal: Names them.
     """
     known = set(allowed)
-    unknown = [name for name in content if name not in known]
+    unknown = list(islice((name for name in content if name not in known), _MOST_NAMES))
     if unknown:
         # A name may be anything, a key typed in the wrong place included: only plain ones are told.
         plain = [name for name in unknown if re.fullmatch(r"[a-z_]{1,30}", name)]
@@ -163,11 +167,36 @@ def check_fields(content: dict[str, Any], allowed: Iterable[str]) -> None:
         raise not_parsed(f"unknown field {named}; allowed here: {', '.join(sorted(known))}")
 
 
+def check_size(settings: object) -> None:
+    """Refuse settings of more values or levels than any have, before anything is made of each.
+
+    Raises:
+        Refusal: Says how many there are.
+    """
+    level, seen = [settings], 0
+    for _ in range(_MOST_LEVELS):
+        inner: list[object] = []
+        for part in level:
+            if isinstance(part, (dict, list)):
+                seen += len(part)
+                if seen > _MOST_VALUES:
+                    raise not_parsed(
+                        f"the settings hold {seen} values or more, at most {_MOST_VALUES} are "
+                        "allowed"
+                    )
+                inner.extend(part.values() if isinstance(part, dict) else part)
+        if not inner:
+            return
+        level = inner
+    raise not_parsed(f"the settings are nested over {_MOST_LEVELS} levels deep")
+
+
 __all__ = [
     "ClientDisconnect",
     "answer_type",
     "check_fields",
     "check_query",
+    "check_size",
     "flag",
     "json_object",
     "seconds",

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Vector = list[float]
 
+_CHUNKS_PER_INPUT = 8
 _WORTH_A_THREAD = 50_000  # characters whose chunking others would feel
 
 
@@ -201,6 +202,7 @@ class Service:
         for index, pieces in enumerate(cut):
             if not pieces:
                 raise InputError("is empty or blank", index=index, advice="Leave it out.")
+        self._check_chunks(sum(map(len, cut)))
         flat = [piece for pieces in cut for piece in pieces]
         self.metrics.asked(endpoint.inference_id, "document", len(flat))
         rows = await self._merger(endpoint).embed([piece.text for piece in flat])
@@ -228,6 +230,15 @@ class Service:
                 400,
                 "action_request_validation_exception",
                 f"Validation Failed: 1: [input] has {inputs} texts, at most {most} are allowed;",
+            )
+
+    def _check_chunks(self, chunks: int) -> None:
+        most = self.options.max_inputs * _CHUNKS_PER_INPUT
+        if chunks > most:
+            raise Refusal(
+                400,
+                "action_request_validation_exception",
+                f"Validation Failed: 1: [input] has {chunks} chunks, at most {most} are allowed;",
             )
 
     def _merger(self, endpoint: InferenceEndpoint) -> Merger:

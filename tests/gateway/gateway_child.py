@@ -37,8 +37,9 @@ class GatewayChild:
 
     def __enter__(self) -> Self:
         arguments = json.dumps({"database": self._database, "log": str(self.log), **self._options})
-        helpers = str(Path(__file__).parents[1] / "server")
-        environment = {**os.environ, "HF_TOKEN": "", "PYTHONPATH": helpers}
+        root = Path(__file__).parents[2]
+        path = os.pathsep.join([str(root / "tests" / "server"), str(root)])
+        environment = {**os.environ, "HF_TOKEN": "", "PYTHONPATH": path}
         command = [sys.executable, str(Path(__file__)), arguments]
         self._child = ChildProcess(command, environment=environment)
         try:

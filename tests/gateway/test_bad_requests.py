@@ -134,6 +134,48 @@ def test_all_problems_are_named_at_once_and_numbered(client):
     assert "2: [" in error["reason"]
 
 
+MANY = {f"field_{number}": number for number in range(60_000)}
+OVERSIZED = {
+    "fields of the body": {**GOOD, **MANY},
+    "fields of a section": with_settings(**MANY),
+    "fields of another section": {**GOOD, "chunking_settings": MANY},
+    "a list for a number": with_settings(timeout=[1] * 200_000),
+    "a long text for a number": with_settings(timeout="1" * 1_400_000),
+    "a long name": with_settings(**{"n" * 1_400_000: 1}),
+    "a hundred levels": with_settings(timeout=json.loads("[" * 100 + "]" * 100)),
+    "an endless URL": with_settings(url="http://127.0.0.1/" + "a" * 1_400_000),
+    "a long task type": {**GOOD, "task_type": "t" * 1_400_000},
+}
+
+
+@pytest.mark.parametrize("update", ["", "/_update"])
+@pytest.mark.parametrize("case", OVERSIZED)
+def test_settings_of_any_size_get_a_short_answer(client, put, case, update):
+    path = put("there") if update else "/_inference/text_embedding/another"
+    answer = client.put(f"{path}{update}", json=OVERSIZED[case])
+    check_shape(answer, 400)
+    assert len(answer.content) < 30_000
+    body = {"input": "a", "task_settings": OVERSIZED[case].get("service_settings")}
+    if update:
+        answer = client.post(path, json=body)
+        assert answer.status_code == 400
+        assert len(answer.content) < 30_000
+
+
+def test_the_number_of_fields_is_said_and_they_are_not_listed(client):
+    error = check_shape(client.put("/_inference/text_embedding/a", json=with_settings(**MANY)), 400)
+    assert "at most 1000 are allowed" in error["reason"]
+    assert "field_7" not in error["reason"]
+
+
+def test_of_many_wrong_fields_the_first_are_named_and_the_others_counted(client):
+    few = {f"field_{number}": number for number in range(300)}
+    error = check_shape(client.put("/_inference/text_embedding/a", json=with_settings(**few)), 400)
+    assert "field_7]" in error["reason"]
+    assert "more fields are wrong" in error["reason"]
+    assert "field_299" not in error["reason"]
+
+
 BAD_BODIES = {
     "no JSON": b"{",
     "an array": b"[]",

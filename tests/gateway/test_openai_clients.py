@@ -41,6 +41,12 @@ def test_both_encodings_give_the_vectors(sdk, mine, encoding):
         assert close(found, [expected_vector(text, 384) for text in TEXTS])
 
 
+def test_fields_that_are_null_are_as_if_absent(client, mine):
+    nothing = dict.fromkeys(["encoding_format", "dimensions", "user", "input_type"])
+    answer = client.post("/v1/embeddings", json={"model": mine, "input": "text", **nothing})
+    assert close([answer.json()["data"][0]["embedding"]], [expected_vector("text", 384)])
+
+
 async def test_the_async_client_too(gateway, mine):
     async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none") as client:
         answer = await client.embeddings.create(model=mine, input="text")

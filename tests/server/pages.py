@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +33,7 @@ _EXTRA_OF = {
     "langchain_hf_endpoint.gateway": "gateway",
 }
 # What a reader's machine has no use for here: keys, and a way to other machines.
-_UNSET = ("HF_TOKEN", "HF_ENDPOINT_REGISTRY", "no_proxy")
+_UNSET = ("HF_TOKEN", "HF_ENDPOINT_REGISTRY", "ELASTICSEARCH_URL", "no_proxy")
 _DEAD_PROXY = "http://127.0.0.1:9"
 
 
@@ -82,7 +83,7 @@ def run(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
@@ -127,7 +128,13 @@ def _brought_by(imported: str) -> set[str]:
             return {f"[{extra}]"}
     if top in sys.stdlib_module_names or top == "langchain_hf_endpoint":
         return {PACKAGE}
-    return {_normal(name) for name in metadata.packages_distributions().get(top, ())}
+    return {_normal(name) for name in _distributions().get(top, ())}
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """The packages that bring each top-level module of this environment."""
+    return metadata.packages_distributions()
 
 
 def _normal(name: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,6 +26,23 @@ def test_the_blocks_of_the_page_run_as_pasted(page: Path, tmp_path: Path) -> Non
 @RUN_HERE
 def test_the_page_names_what_its_blocks_need(page: Path) -> None:
     assert not_named(page) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_extra_that_the_page_names_exists(page: Path) -> None:
+    # The package is not on PyPI yet: from a clone it is ".[extra]".
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"pip install \"(?:\.|langchain-hf-endpoint)\[([^]]+)\]", text)
+    known = metadata.metadata("langchain-hf-endpoint").get_all("Provides-Extra") or []
+    assert {extra for extras in named for extra in extras.split(",")} <= set(known)
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/index.md"])
+def test_a_start_page_says_how_to_install_without_pypi(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    first = re.findall(r"^```console\n(.*)$", text, re.MULTILINE)[0]
+    assert first in {"pip install .", 'pip install ".[local]"'}
+    assert "not on PyPI yet" in text.partition("```console")[0]
 
 
 def test_a_page_has_no_block_that_is_not_run() -> None:

@@ -39,6 +39,15 @@ def test_every_link_of_the_page_leads_somewhere(page: Path) -> None:
             assert DOCS in [found, *found.parents], f"{target} is not on the site"
 
 
+@pytest.mark.parametrize(
+    "start", [ROOT / "README.md", DOCS / "index.md"], ids=lambda page: page.name
+)
+def test_every_page_is_found_from_the_start(start: Path) -> None:
+    linked = {(start.parent / target).resolve() for target, _ in LINK.findall(prose(start))}
+    left_out = {DOCS / "index.md", DOCS / "reference.md"}  # the site's own start, and generated
+    assert set(DOCS.glob("*.md")) - left_out <= linked
+
+
 def test_the_site_names_every_page_and_no_other() -> None:
     named = NAMED_PAGE.findall((ROOT / "zensical.toml").read_text(encoding="utf-8"))
     assert sorted(named) == sorted(page.name for page in DOCS.glob("*.md"))

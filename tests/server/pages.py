@@ -33,7 +33,15 @@ _EXTRA_OF = {
     "langchain_hf_endpoint.gateway": "gateway",
 }
 # What a reader's machine has no use for here: keys, and a way to other machines.
-_UNSET = ("HF_TOKEN", "HF_ENDPOINT_REGISTRY", "ELASTICSEARCH_URL", "no_proxy")
+_UNSET = (
+    "HF_TOKEN",
+    "HF_TOKEN_PATH",
+    "HUGGING_FACE_HUB_TOKEN",
+    "HUGGINGFACEHUB_API_TOKEN",
+    "HF_ENDPOINT_REGISTRY",
+    "ELASTICSEARCH_URL",
+    "no_proxy",
+)
 _DEAD_PROXY = "http://127.0.0.1:9"
 
 
@@ -75,6 +83,7 @@ def run(
         env={
             **inherited,
             "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+            "HF_HOME": str(folder),
             "HTTP_PROXY": _DEAD_PROXY,
             "HTTPS_PROXY": _DEAD_PROXY,
             "NO_PROXY": "127.0.0.1,localhost",

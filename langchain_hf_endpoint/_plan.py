@@ -14,7 +14,7 @@ import orjson
 
 from langchain_hf_endpoint.chunking import Chunk, chunk
 from langchain_hf_endpoint.chunking.chunks import is_one_chunk
-from langchain_hf_endpoint.errors import HFEndpointError, InputError
+from langchain_hf_endpoint.errors import HFEndpointError, InputError, ranges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -240,6 +240,34 @@ class Plan(Generic[RowT]):
             one.wanted -= 1
             if one.wanted == 0:
                 self._unique.pop(one.text, None)
+
+
+def check_texts(texts: Sequence[object]) -> None:
+    """Refuse texts of which one cannot be embedded.
+
+    Raises:
+        InputError: Names the first that cannot be, and of blank ones all.
+    """
+    for index, text in enumerate(texts):
+        try:
+            check_text(text, index)
+        except InputError:
+            if not isinstance(text, str) or text.strip():
+                raise
+            others = [
+                later
+                for later, other in enumerate(texts[index + 1 :], index + 1)
+                if isinstance(other, str) and not other.strip()
+            ]
+            also = f", and so are {ranges(others)}" if others else ""
+            raise InputError(f"is empty or blank{also}", index=index, advice=_BLANK) from None
+
+
+_BLANK = (
+    "Leave such texts out: [text for text in texts if text.strip()]; of documents those with a "
+    "blank page_content, of LlamaIndex's nodes those whose "
+    "get_content(metadata_mode=MetadataMode.EMBED) is blank."
+)
 
 
 def check_text(text: object, index: int) -> None:

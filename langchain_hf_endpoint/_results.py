@@ -18,7 +18,7 @@ from langchain_hf_endpoint._clients import OURS
 from langchain_hf_endpoint._engine import afinished_texts, finished_texts
 from langchain_hf_endpoint._following import followers
 from langchain_hf_endpoint._gathering import Failures, agather, gather, reported
-from langchain_hf_endpoint._plan import check_text
+from langchain_hf_endpoint._plan import check_text, check_texts
 from langchain_hf_endpoint._pooling import ARRAYS, LISTS
 from langchain_hf_endpoint._runtime import runtime_of
 from langchain_hf_endpoint.embedded_chunk import EmbeddedChunk
@@ -263,8 +263,7 @@ def _checked(texts: Iterable[str]) -> list[str]:
     """
     _refuse_a_string(texts)
     checked = list(texts)
-    for index, text in enumerate(checked):
-        check_text(text, index)
+    check_texts(checked)
     return checked
 
 

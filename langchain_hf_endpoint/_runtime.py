@@ -5,15 +5,16 @@ It knows processes, event loops and who shares what. It must not decide anything
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import hashlib
 import logging
 import os
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from langchain_hf_endpoint._learned import Learned
+from langchain_hf_endpoint._loops import close_with_loop, running_loop
 from langchain_hf_endpoint._tls import edition
 from langchain_hf_endpoint._transport import AsyncTransport, SyncTransport, fast_transport
 from langchain_hf_endpoint._urls import host_of
@@ -21,6 +22,7 @@ from langchain_hf_endpoint._window import Window
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncGenerator
 
     import httpx
@@ -42,11 +44,12 @@ class _Way(NamedTuple):
     edition: Edition
 
 
-class _HeldTransports(NamedTuple):
-    """The transports of one loop, and the suspended generator that closes them with it."""
+@dataclass(slots=True)
+class _HeldTransports:
+    """The transports of one loop, and what closes them with it."""
 
     of_way: dict[_Way, AnyAsyncTransport]
-    closer: AsyncGenerator[None, None]
+    closer: AsyncGenerator[None, None] | None = None
 
 
 class Runtime:
@@ -129,10 +132,11 @@ class Runtime:
 
         Raises:
             SettingsError: A file of the TLS settings cannot be used, or an extra is not installed.
+            HFEndpointError: The running loop is none of asyncio's.
         """
+        loop = running_loop()
         if client is not None:
             return AsyncTransport(self.url, self._key, None, client)
-        loop = asyncio.get_running_loop()
         way = _Way(service.transport, service.tls, edition(service.tls))
         with self._lock:
             for old in [old for old in self._of_loop if old.is_closed()]:
@@ -144,25 +148,21 @@ class Runtime:
             if held is not None:
                 held.of_way[way] = transport
                 return transport
-            # `asyncio.run` finishes open async generators before it closes the loop.
-            held = _HeldTransports({way: transport}, self._close_with_loop(loop))
-            self._of_loop[loop] = held
-        await anext(held.closer)
+            held = self._of_loop[loop] = _HeldTransports({way: transport})
+
+        async def close() -> None:
+            with self._lock:
+                self._of_loop.pop(loop, None)
+            for one in held.of_way.values():
+                await one.close()
+
+        held.closer = await close_with_loop(close)
         return transport
 
     def _made(self, way: _Way) -> AnyAsyncTransport:
         if way.transport == "httpx":
             return AsyncTransport(self.url, self._key, way.tls)
         return fast_transport(self.url, self._key, way.tls)
-
-    async def _close_with_loop(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
-            with self._lock:
-                held = self._of_loop.pop(loop, None)
-            for transport in held.of_way.values() if held else ():
-                await transport.close()
 
     def close(self) -> None:
         """Close the clients for threads; those of loops go with their loops."""

@@ -211,7 +211,7 @@ class EmbeddingError(HFEndpointError):
         HFEndpointError.__init__(
             error,
             f"{len(failures)} of {total} texts could not be embedded "
-            f"(texts {_ranges(sorted(failures))}). The first: {cause}",
+            f"(texts {ranges(sorted(failures))}). The first: {cause}",
             advice=(
                 "The vectors of the others are in .completed, every cause is in .failures."
                 if yielded is None
@@ -274,7 +274,7 @@ def _also(cause: type[HFEndpointError]) -> type[EmbeddingError]:
     return _also_caught_as[cause]
 
 
-def _ranges(indices: Sequence[int], most: int = 8) -> str:
+def ranges(indices: Sequence[int], most: int = 8) -> str:
     """``[0, 1, 2, 7]`` -> ``0-2, 7``."""
     runs: list[list[int]] = []
     for index in indices:

@@ -7,7 +7,6 @@ carries.
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 import uuid
@@ -18,6 +17,7 @@ from langchain_hf_endpoint._limiting.limits import burst_of, check_limits
 from langchain_hf_endpoint._limiting.reserving import ReservingLimiter
 from langchain_hf_endpoint._limiting.schedule import Lane, Schedule
 from langchain_hf_endpoint._limiting.turns import Desk, Turn
+from langchain_hf_endpoint._loops import asyncio_sleep
 from langchain_hf_endpoint.errors import RateLimitedError, SettingsError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class RequestsPerMinuteLimiter(ReservingLimiter):
         period: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
-        async_sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        async_sleep: Callable[[float], Awaitable[object]] = asyncio_sleep,
     ) -> None:
         check_limits(requests_per_minute, burst, period)
         self._settings = _Settings(requests_per_minute, burst, period, clock, sleep, async_sleep)

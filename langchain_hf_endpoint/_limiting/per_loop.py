@@ -6,12 +6,14 @@ objects do.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from langchain_hf_endpoint._loops import close_with_loop, running_loop
+
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncGenerator, Callable
 
 
@@ -25,10 +27,10 @@ class Closable(Protocol):
 T = TypeVar("T", bound=Closable)
 
 
-@dataclass(frozen=True, slots=True)
-class _Held(Generic[T]):  # a named tuple cannot be generic in Python 3.10
+@dataclass(slots=True)
+class _Held(Generic[T]):
     one: T
-    closer: AsyncGenerator[None, None]
+    closer: AsyncGenerator[None, None] | None = None
 
 
 class PerLoop(Generic[T]):
@@ -45,26 +47,20 @@ class PerLoop(Generic[T]):
 
     async def get(self) -> T:
         """The one of the running loop."""
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         with self._lock:
             held = self._of_loop.get(loop)
             if held is not None:
                 return held.one
             for old in [old for old in self._of_loop if old.is_closed()]:
                 del self._of_loop[old]
-            one = self._make()
-            closer = self._close_with_loop(loop, one)
-            self._of_loop[loop] = _Held(one, closer)
-        # `asyncio.run` finishes open async generators before it closes the loop.
-        await anext(closer)
-        return one
+            held = self._of_loop[loop] = _Held(self._make())
+        one = held.one
 
-    async def _close_with_loop(
-        self, loop: asyncio.AbstractEventLoop, one: T
-    ) -> AsyncGenerator[None, None]:
-        try:
-            yield
-        finally:
+        async def close() -> None:
             with self._lock:
                 self._of_loop.pop(loop, None)
             await one.aclose()
+
+        held.closer = await close_with_loop(close)
+        return one

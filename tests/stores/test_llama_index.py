@@ -20,7 +20,7 @@ from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events.embedding import EmbeddingEndEvent, EmbeddingStartEvent
 from llama_index.core.node_parser import SemanticSplitterNodeParser
 from llama_index.core.rate_limiter import TokenBucketRateLimiter
-from llama_index.core.schema import TextNode
+from llama_index.core.schema import MetadataMode, TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
 from tei_double import Scripted, expected_vector
 
@@ -29,6 +29,7 @@ from langchain_hf_endpoint import (
     EmbeddingError,
     HFEndpointEmbeddings,
     InferenceEndpoint,
+    InputError,
     RequestsPerMinuteLimiter,
     SettingsError,
 )
@@ -390,6 +391,15 @@ async def test_a_pipeline_embeds_in_processes_of_its_own(mode, connect, tei_doub
     vectors = {node.text: node.embedding for node in nodes}
     assert are_right([vectors[text] for text in numbered(80)], numbered(80))
     assert sum(map(len, posts(tei_double))) == 80
+
+
+def test_blank_nodes_are_all_named_with_what_leaves_them_out(connect):
+    nodes = [TextNode(text=text) for text in ("a", " ", "b", "\n")]
+    with pytest.raises(InputError, match=r"text 1: .*, and so are 3\.") as caught:
+        VectorStoreIndex(nodes, embed_model=connect())
+    assert "get_content(metadata_mode=MetadataMode.EMBED)" in caught.value.advice
+    kept = [node for node in nodes if node.get_content(metadata_mode=MetadataMode.EMBED).strip()]
+    VectorStoreIndex(kept, embed_model=connect())
 
 
 def test_it_is_an_embedding_of_llama_index(connect):

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from langchain_hf_endpoint import ChunkingSettings, InputError, ServerError
-from langchain_hf_endpoint._plan import LOOK_AHEAD, BatchBounds, Plan, check_text
+from langchain_hf_endpoint._plan import LOOK_AHEAD, BatchBounds, Plan, check_text, check_texts
 from langchain_hf_endpoint._pooling import LISTS
 
 WHOLE = ChunkingSettings(strategy="none")
@@ -346,3 +346,16 @@ def test_half_of_a_surrogate_pair_is_refused_by_its_place_without_the_text():
 @pytest.mark.parametrize("text", ["a", " a ", "\u200b", "\U0001f600", "\x00", "ab\ufffe"])
 def test_any_other_text_is_taken(text):
     assert check_text(text, 0) is None
+
+
+def test_all_blank_texts_are_named_with_what_leaves_them_out():
+    texts = ["a", " ", "b", "", "c", "\n", 7]
+    with pytest.raises(InputError, match=r"text 1: is empty or blank, and so are 3, 5\.") as caught:
+        check_texts(texts)
+    assert caught.value.index == 1
+    for words in ("text.strip()", "page_content", "get_content(metadata_mode=MetadataMode.EMBED)"):
+        assert words in caught.value.advice
+    with pytest.raises(InputError, match=r"text 0: is empty or blank\.") as caught:
+        check_texts([" ", "a"])
+    with pytest.raises(InputError, match="text 1: must be a string"):
+        check_texts(["a", 7, " "])

@@ -6,6 +6,7 @@ requests.
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -13,9 +14,11 @@ from llama_index.core.rate_limiter import BaseRateLimiter as LlamaIndexRateLimit
 from pydantic import Field, field_serializer
 
 from langchain_hf_endpoint import _serialized
+from langchain_hf_endpoint._other_names import unknown_field
 from langchain_hf_endpoint._sections import hidden
 from langchain_hf_endpoint.embeddings import HFEndpointEmbeddings
 from langchain_hf_endpoint.errors import SettingsError
+from langchain_hf_endpoint.settings import AS_KEYWORD, fields_within
 
 from .asking import AskedPerRequest
 
@@ -77,6 +80,13 @@ class HFEndpointEmbedding(BaseEmbedding):
         """
         fields = hidden("", fields)
         own = {name: fields.pop(name) for name in type(self).model_fields if name in fields}
+        theirs = inspect.signature(HFEndpointEmbeddings).parameters
+        if unknown := [name for name in fields if name not in theirs]:
+            allowed = tuple(dict.fromkeys([*theirs, *type(self).model_fields]))
+            elsewhere = fields_within(AS_KEYWORD)
+            raise SettingsError(
+                *((name, unknown_field(name, allowed, elsewhere)) for name in unknown)
+            )
         if isinstance(rate_limiter, LlamaIndexRateLimiter):
             rate_limiter = AskedPerRequest(rate_limiter)
         if rate_limiter is not None:

@@ -171,7 +171,7 @@ def test_a_pattern_that_is_none_is_refused(pattern):
 
 async def test_a_caller_gets_no_key_of_the_environment(call, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_the_operators_own")
-    for more in ({}, {"api_key": None}, {"api_key_env": "HF_TOKEN"}):
+    for more in ({}, {"api_key": None, "api_key_env": None}, {"api_key_env": "HF_TOKEN"}):
         config = {
             "service": "hugging_face",
             "service_settings": {"url": "https://callers-own.hf.space", **more},

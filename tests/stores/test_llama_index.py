@@ -402,6 +402,17 @@ def test_blank_nodes_are_all_named_with_what_leaves_them_out(connect):
     VectorStoreIndex(kept, embed_model=connect())
 
 
+def test_an_unknown_keyword_is_met_with_all_that_there_are():
+    with pytest.raises(SettingsError) as caught:
+        HFEndpointEmbedding(url=HOSTED, batch_size=32, huggingfacehub_api_token=KEY, mode=1)
+    said = dict(caught.value.problems)
+    assert "(did you mean max_batch_size?)" in said["batch_size"]
+    assert "(did you mean api_key?)" in said["huggingfacehub_api_token"]
+    for name in ("url", "http_client", "rate_limiter", "embed_batch_size", "model_name"):
+        assert f" {name}," in said["mode"]
+    assert KEY not in str(caught.value)
+
+
 def test_it_is_an_embedding_of_llama_index(connect):
     assert isinstance(connect(), BaseEmbedding)
     assert HFEndpointEmbedding.class_name() == "HFEndpointEmbedding"

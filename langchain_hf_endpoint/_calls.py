@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._clients import Clients
     from langchain_hf_endpoint._pooling import Keeper
+    from langchain_hf_endpoint._runtime import Runtime
     from langchain_hf_endpoint._steps import Progress
     from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.settings import ChunkingSettings, ServiceSettings, TaskSettings
@@ -49,38 +50,51 @@ def document_job(  # noqa: PLR0913 - all that a call is made of
     clients: Clients = OURS,
     progress: Progress | None = None,
     is_stream: bool = False,
+    runtime: Runtime | None = None,
 ) -> Job[RowT]:
     """A call that embeds documents: they are chunked, and travel behind queries."""
-    job = _job(settings, "document", keeper, limiter, clients)
+    job = _job(settings, "document", keeper, limiter, clients, runtime=runtime)
     job.chunking = settings.chunking_settings
     job.keep = not is_stream
     job.progress = progress
     return job
 
 
-def query_job(
+def query_job(  # noqa: PLR0913 - the same
     settings: Settings,
     keeper: Keeper[RowT],
     *,
     limiter: BaseRateLimiter | None = None,
     clients: Clients = OURS,
     progress: Progress | None = None,
+    runtime: Runtime | None = None,
 ) -> Job[RowT]:
-    """A call that embeds a query: it is left whole, and travels before documents."""
-    job = _job(settings, "query", keeper, limiter, clients)
+    """A call that embeds a query: it is left whole, and travels before documents.
+
+    Args:
+        settings: The endpoint.
+        keeper: In which form vectors are kept.
+        limiter: Instead of the runtime's.
+        clients: The user's own.
+        progress: Is told of waits.
+        runtime: With whom it shares; default: with all users of the URL and key in the process.
+    """
+    job = _job(settings, "query", keeper, limiter, clients, runtime=runtime)
     job.progress = progress
     return job
 
 
-def _job(
+def _job(  # noqa: PLR0913 - the same
     settings: Settings,
     lane: Lane,
     keeper: Keeper[RowT],
     limiter: BaseRateLimiter | None,
     clients: Clients,
+    *,
+    runtime: Runtime | None,
 ) -> Job[RowT]:
     service = settings.service_settings
-    runtime = runtime_of(service)
+    runtime = runtime or runtime_of(service)
     call = Call(
         service=service,
         task=settings.task_settings,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._engine import Job
     from langchain_hf_endpoint._plan import PlannedText
+    from langchain_hf_endpoint._runtime import Runtime
     from langchain_hf_endpoint._steps import Progress
     from langchain_hf_endpoint.endpoint import InferenceEndpoint
 
@@ -51,17 +52,25 @@ def describe(
 
 
 async def adescribe(
-    endpoint: InferenceEndpoint, client: httpx.AsyncClient | None
+    endpoint: InferenceEndpoint, clients: Clients, runtime: Runtime | None = None
 ) -> EndpointDescription:
-    """Ask and probe. See `InferenceEndpoint.describe`."""
-    job = _probe_job(endpoint, Clients(asynchronous=client))
+    """Ask and probe. See `InferenceEndpoint.describe`.
+
+    Args:
+        endpoint: Which one.
+        clients: The user's own, if there are any.
+        runtime: With whom limits and connections are shared; default: as by any call.
+    """
+    job = _probe_job(endpoint, clients, runtime)
     widths = [_width(text) async for text in afinished_texts([_PROBE], job)]
     return _described(endpoint, job, widths[0])
 
 
-def _probe_job(endpoint: InferenceEndpoint, clients: Clients) -> Job[NDArray[np.float32]]:
+def _probe_job(
+    endpoint: InferenceEndpoint, clients: Clients, runtime: Runtime | None = None
+) -> Job[NDArray[np.float32]]:
     check_clients(clients, endpoint.service_settings)
-    job = query_job(endpoint, ARRAYS, clients=clients)
+    job = query_job(endpoint, ARRAYS, clients=clients, runtime=runtime)
     job.insists_on_info = True
     return job
 

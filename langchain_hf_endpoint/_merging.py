@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from langchain_hf_endpoint._acquaintance import acquaint
 from langchain_hf_endpoint._calls import document_job, query_job
+from langchain_hf_endpoint._clients import OURS
 from langchain_hf_endpoint._conversation import converse
 from langchain_hf_endpoint._drivers import TaskDriver
 from langchain_hf_endpoint._failing import stops_the_call
@@ -36,8 +37,10 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._attempts import Conversation
     from langchain_hf_endpoint._calls import Settings
+    from langchain_hf_endpoint._clients import Clients
     from langchain_hf_endpoint._conversation import Outcome
     from langchain_hf_endpoint._engine import Job
+    from langchain_hf_endpoint._runtime import Runtime
     from langchain_hf_endpoint._steps import Answer
     from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.settings import TaskSettings
@@ -47,6 +50,7 @@ Vector: TypeAlias = "list[float]"
 
 _LANES: tuple[Lane, Lane] = ("query", "document")
 _LONGEST_ADVICE = 60.0
+_LOOK_AGAIN = 1.0
 
 
 class Embedded(NamedTuple):
@@ -69,21 +73,28 @@ class Merger:
         settings: The endpoint.
         max_queue: Requests that may wait with inputs that were not sent. Default 2000.
         watcher: Is told of requests and waits.
-        limiter: Instead of the one that all users of this URL and key share in the process.
+        limiter: Instead of the runtime's.
+        runtime: With whom limits, connections and what is learned are shared. Default: with all
+            users of this URL and key in the process.
+        clients: Of the runtime's connections.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts that it is put together from
         self,
         settings: Settings,
         *,
         max_queue: int = 2000,
         watcher: Watcher | None = None,
         limiter: BaseRateLimiter | None = None,
+        runtime: Runtime | None = None,
+        clients: Clients = OURS,
     ) -> None:
         self._settings = settings
         self._max_queue = max_queue
         self._watcher = watcher
         self._limiter = limiter
+        self._runtime = runtime
+        self._clients = clients
         self._queues: dict[Lane, OrderedDict[Asked, None]] = {
             lane: OrderedDict() for lane in _LANES
         }
@@ -145,6 +156,11 @@ class Merger:
             self._leave(asked)
         return Embedded(asked.vectors(), asked.tokens)
 
+    async def finished(self) -> None:
+        """Return when nobody waits any more."""
+        while self._tasks or self.waiting:  # noqa: ASYNC110 - nothing hangs on the moment
+            await asyncio.sleep(_LOOK_AGAIN)
+
     async def close(self) -> None:
         """Break off what is under way, and wait until it is gone. Its callers get an error."""
         left = [asked for queue in self._queues.values() for asked in queue]
@@ -165,7 +181,9 @@ class Merger:
         own = self._settings
         sections = Sections(own.service_settings, own.chunking_settings, task)
         make = query_job if lane == "query" else document_job
-        return make(sections, LISTS, limiter=self._limiter)
+        return make(
+            sections, LISTS, limiter=self._limiter, clients=self._clients, runtime=self._runtime
+        )
 
     def _pump_soon(self) -> None:
         """Cut batches when this turn of the loop is over: those who come together go together."""

@@ -80,6 +80,14 @@ class Runtime:
         """Whether requests carry a key."""
         return self._key is not None
 
+    def serves(self, service: ServiceSettings) -> bool:
+        """Whether it is for the URL and key of these settings.
+
+        Raises:
+            SettingsError: The variable that should hold the key does not.
+        """
+        return self.url == service.url and self._key == service.find_key()
+
     def redact(self, text: str) -> str:
         """The text without the key, should a server have repeated it."""
         return text.replace(self._key.get_secret_value(), "***") if self._key else text
@@ -164,6 +172,14 @@ class Runtime:
             return AsyncTransport(self.url, self._key, way.tls)
         return fast_transport(self.url, self._key, way.tls)
 
+    async def aclose(self) -> None:
+        """Close all connections but those of other loops."""
+        with self._lock:
+            held = self._of_loop.get(asyncio.get_running_loop())
+        if held is not None and held.closer is not None:
+            await held.closer.aclose()
+        self.close()
+
     def close(self) -> None:
         """Close the clients for threads; those of loops go with their loops."""
         with self._lock:
@@ -196,6 +212,17 @@ def runtime_of(service: ServiceSettings) -> Runtime:
         if runtime is None:
             rate = service.rate_limit.requests_per_minute
             runtime = _runtimes[identity] = Runtime(service.url, key, rate)
+    runtime.agree(service)
+    return runtime
+
+
+def own_runtime(service: ServiceSettings) -> Runtime:
+    """A runtime that is shared with nobody: what happens to it changes nothing for others.
+
+    Raises:
+        SettingsError: The variable that should hold the key does not.
+    """
+    runtime = Runtime(service.url, service.find_key(), service.rate_limit.requests_per_minute)
     runtime.agree(service)
     return runtime
 

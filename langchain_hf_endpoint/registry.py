@@ -20,12 +20,12 @@ from langchain_hf_endpoint._sections import hidden
 from langchain_hf_endpoint.errors import EndpointValidationError, HFEndpointError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
 
     from typing_extensions import Self
 
     from langchain_hf_endpoint import _runtime
-    from langchain_hf_endpoint.endpoint import InferenceEndpoint
+    from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint
 else:
     _runtime = LazyModule("langchain_hf_endpoint._runtime")
 
@@ -116,7 +116,7 @@ class InferenceEndpoints:
         stored = self._store.add(newcomer, facts, allow_model_change=allow_model_change)
         return public_config(*stored)
 
-    async def aput(
+    async def aput(  # noqa: PLR0913 - those of `put`, and one
         self,
         *,
         inference_id: str,
@@ -124,8 +124,18 @@ class InferenceEndpoints:
         task_type: str = _TASK_TYPE,
         skip_validation: bool = False,
         allow_model_change: bool = False,
+        describe: Callable[[InferenceEndpoint], Awaitable[EndpointDescription]] | None = None,
     ) -> dict[str, Any]:
-        """The async twin of `put`; the file is waited for in a thread."""
+        """The async twin of `put`; the file is waited for in a thread.
+
+        Args:
+            inference_id: As for `put`.
+            inference_config: As for `put`.
+            task_type: As for `put`.
+            skip_validation: As for `put`.
+            allow_model_change: As for `put`.
+            describe: How the endpoint is tried out. Default: `InferenceEndpoint.adescribe`.
+        """
         from anyio.to_thread import run_sync  # noqa: PLC0415 - only programs with a loop need it
 
         inference_config = hidden("inference_config", inference_config)
@@ -134,7 +144,9 @@ class InferenceEndpoints:
         facts = newcomer.stated
         if not skip_validation:
             with _refusing(newcomer.endpoint):
-                facts = newcomer.facts_with(await newcomer.endpoint.adescribe())
+                endpoint = newcomer.endpoint
+                shown = await (describe(endpoint) if describe else endpoint.adescribe())
+                facts = newcomer.facts_with(shown)
         add = partial(self._store.add, newcomer, facts, allow_model_change=allow_model_change)
         return public_config(*await run_sync(add))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
@@ -19,6 +19,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+
+from langchain_hf_endpoint.errors import RegistryError
 
 from . import elastic, openai
 from .access import Access
@@ -107,6 +109,8 @@ def _own_routes(service: Service) -> list[Route]:
         return Response(b'{"status":"ok"}', media_type="application/json")
 
     async def metrics(request: Request) -> Response:
+        with suppress(RegistryError):  # the figures are wanted all the more then
+            await service.forget_deleted()
         content, media_type = service.metrics.text(request.headers.get("accept", ""))
         return Response(content, headers={"Content-Type": media_type})
 

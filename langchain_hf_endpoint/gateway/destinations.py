@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _CHECKED_FOR = 30.0  # seconds
 # Clouds answer there with the machine's credentials. The link-local ones are refused as a range.
 _METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200")))
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_FOR_A_MOMENT = (socket.EAI_AGAIN, socket.EAI_FAIL)
+_MOST_REMEMBERED = 10_000
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -92,18 +95,20 @@ class Destinations:
     def __init__(self, allow_urls: Sequence[str], resolve: Resolve | None = None) -> None:
         self._patterns = [Pattern.parse(text) for text in allow_urls]
         self._resolve = resolve or _addresses_of
-        self._checked: dict[tuple[str, str, int], float] = {}
+        self._passed: dict[tuple[str, str, int], float] = {}
+
+    def is_known(self, url: str) -> bool:
+        """Whether this URL passed a moment ago."""
+        return time.monotonic() - self._passed.get(_parts(url), -_CHECKED_FOR) < _CHECKED_FOR
 
     def check(self, url: str) -> None:
         """Let a URL pass. It may resolve a name, which takes its time: call it in a thread.
 
         Raises:
-            Refusal: It leads where it must not.
+            Refusal: It leads where it must not; 503 where no name server says where it leads.
         """
-        parts = urlsplit(url)
-        scheme, host = parts.scheme.lower(), (parts.hostname or "").rstrip(".").lower()
-        port = parts.port or _PORTS.get(scheme, 0)
-        if time.monotonic() - self._checked.get((scheme, host, port), -_CHECKED_FOR) < _CHECKED_FOR:
+        parts = scheme, host, port = _parts(url)
+        if self.is_known(url):
             return
         fitting = [one for one in self._patterns if one.allows(scheme, host, port)]
         if not fitting:
@@ -112,32 +117,49 @@ class Destinations:
                 "(its operator can allow it, --allow-url)"
             )
         is_named = any(one.is_exact for one in fitting)
-        for address in self._addresses(host):
+        try:
+            addresses = self._addresses(host)
+        except (OSError, UnicodeError) as error:
+            if parts not in self._passed:
+                raise _unresolved(host, error) from None
+            addresses = []  # what it led to before still holds, as far as anybody knows
+        for address in addresses:
             if not _is_fit(address, host, is_named=is_named):
                 raise _refused(
                     f"Invalid host [{host}]: it resolves to an address of a kind that this gateway "
                     "does not send to"
                 )
-        self._checked[scheme, host, port] = time.monotonic()
+        if len(self._passed) >= _MOST_REMEMBERED:
+            self._passed.clear()
+        self._passed[parts] = time.monotonic()
 
     def _addresses(self, host: str) -> list[Address]:
         try:
             return [ipaddress.ip_address(host)]
         except ValueError:
-            pass
-        try:
             # A zone ("%eth0") stands behind link-local addresses only.
             return [ipaddress.ip_address(one.partition("%")[0]) for one in self._resolve(host)]
-        except (OSError, UnicodeError):
-            raise _refused(
-                f"Invalid host [{host}], please check that the URL is correct."
-            ) from None
+
+
+def _parts(url: str) -> tuple[str, str, int]:
+    parts = urlsplit(url)
+    scheme, host = parts.scheme.lower(), (parts.hostname or "").rstrip(".").lower()
+    return scheme, host, parts.port or _PORTS.get(scheme, 0)
+
+
+def _unresolved(host: str, error: Exception) -> Refusal:
+    if isinstance(error, TimeoutError) or getattr(error, "errno", None) in _FOR_A_MOMENT:
+        return Refusal(
+            503,
+            "status_exception",
+            f"No name server says at present where [{host}] is",
+            headers={"Retry-After": "5"},
+        )
+    return _refused(f"Invalid host [{host}], please check that the URL is correct.")
 
 
 def _is_fit(address: Address, host: str, *, is_named: bool) -> bool:
-    mapped = getattr(address, "ipv4_mapped", None)
-    if mapped is not None:
-        address = mapped
+    address = _inner(address)
     if is_named and host == str(address):
         return True
     if (
@@ -148,6 +170,15 @@ def _is_fit(address: Address, host: str, *, is_named: bool) -> bool:
     ):
         return False
     return address.is_global or is_named
+
+
+def _inner(address: Address) -> Address:
+    """The IPv4 address to which an IPv6 one leads, where it does."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def _addresses_of(host: str) -> list[str]:

@@ -83,6 +83,16 @@ class Metrics:
         """So many inputs were asked for."""
         self.inputs.labels(inference_id, lane).inc(inputs)
 
+    def endpoints(self) -> set[str]:
+        """Those that have series."""
+        metrics = (self.inputs, self.retries, self.batches, self.limiter_wait)
+        return {
+            sample.labels["inference_id"]
+            for metric in metrics
+            for family in metric.collect()
+            for sample in family.samples
+        }
+
     def forget(self, inference_id: str) -> None:
         """An endpoint is gone: so are its series."""
         series: list[tuple[Counter | Histogram, str]] = [

@@ -117,10 +117,10 @@ def _asked(content: dict[str, Any]) -> _Asked:
         raise _wrong("you must provide a model parameter: the inference id of an endpoint")
     if not re.fullmatch(r"[a-z0-9_.\-]{1,100}", model):
         raise unknown_endpoint(re.sub(r"[^ -~]", "?", model)[:100])
-    encoding = content.get("encoding_format")
-    encoding = "float" if encoding is None else encoding
-    if encoding not in ("float", "base64"):
+    given = content.get("encoding_format")
+    if given not in (None, "float", "base64"):
         raise _wrong("'encoding_format' must be float or base64")
+    encoding: Literal["float", "base64"] = "base64" if given == "base64" else "float"
     is_whole = isinstance(dimensions, int) and not isinstance(dimensions, bool)
     if dimensions is not None and not (is_whole and dimensions >= 1):
         raise _wrong("'dimensions' must be an integer of 1 or more")

@@ -7,12 +7,17 @@ JSON of an answer.
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.requests import ClientDisconnect
 
+from langchain_hf_endpoint._clients import OURS
+from langchain_hf_endpoint._describing import adescribe
 from langchain_hf_endpoint._merging import Merger
+from langchain_hf_endpoint._runtime import own_runtime
 from langchain_hf_endpoint._urls import is_hugging_face
 from langchain_hf_endpoint.chunking import chunk
 from langchain_hf_endpoint.errors import InputError, SettingsError, UnknownEndpointError
@@ -22,13 +27,14 @@ from .problems import Refusal, unknown_endpoint
 from .sharing import check_sharing, shared_limiter
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from starlette.requests import Request
 
     from langchain_hf_endpoint._merging import Embedded
+    from langchain_hf_endpoint._runtime import Runtime
     from langchain_hf_endpoint.chunking import Chunk
-    from langchain_hf_endpoint.endpoint import InferenceEndpoint
+    from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint
     from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.registry import InferenceEndpoints
     from langchain_hf_endpoint.settings import TaskSettings
@@ -51,6 +57,15 @@ class ChunkVector:
     vector: Vector
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An endpoint in use: limits and connections are its own, whatever URL and key it has."""
+
+    endpoint: InferenceEndpoint
+    runtime: Runtime
+    merger: Merger
+
+
 class Service:
     """One gateway's work, on one event loop.
 
@@ -68,14 +83,27 @@ class Service:
         self.options = options
         self.metrics = Metrics(self._waiting)
         self._destinations = destinations
-        self._mergers: dict[str, tuple[InferenceEndpoint, Merger]] = {}
+        self._entries: dict[str, _Entry] = {}
+        self._leaving: dict[asyncio.Task[None], _Entry] = {}
         self._answering = asyncio.Lock()
+        # Of each kind of waiting its own, so that one who waits for a lock on the file, or for a
+        # name server, keeps nobody from reading.
+        self._reading = ThreadPoolExecutor(4, "gateway-reading")
+        self._writing = ThreadPoolExecutor(1, "gateway-writing")
+        self._resolving = ThreadPoolExecutor(8, "gateway-resolving")
+        self._cutting = ThreadPoolExecutor(2, "gateway-cutting")
 
     async def close(self) -> None:
         """Break off what is under way. A server's graceful end has waited for it before."""
-        mergers = [merger for _, merger in self._mergers.values()]
-        self._mergers.clear()
-        await asyncio.gather(*(merger.close() for merger in mergers))
+        entries = [*self._entries.values(), *self._leaving.values()]
+        self._entries.clear()
+        for task in self._leaving:
+            task.cancel()
+        await asyncio.gather(*(entry.merger.close() for entry in entries))
+        runtimes = {entry.runtime for entry in entries}
+        await asyncio.gather(*(runtime.aclose() for runtime in runtimes))
+        for pool in (self._reading, self._writing, self._resolving, self._cutting):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     async def endpoint(self, inference_id: str) -> InferenceEndpoint:
         """The endpoint of this name, fit to be used now.
@@ -83,15 +111,16 @@ class Service:
         Raises:
             Refusal: There is none, or its host leads where it must not by now.
         """
-        return await asyncio.to_thread(self._fit_endpoint, inference_id)
-
-    def _fit_endpoint(self, inference_id: str) -> InferenceEndpoint:
         try:
-            endpoint = self.endpoints[inference_id]
+            endpoint = await _in(self._reading, lambda: self.endpoints[inference_id])
         except UnknownEndpointError:
             raise unknown_endpoint(inference_id) from None
-        self._destinations.check(endpoint.service_settings.url)
+        await self._check_destination(endpoint.service_settings.url)
         return endpoint
+
+    async def _check_destination(self, url: str) -> None:
+        if not self._destinations.is_known(url):
+            await _in(self._resolving, lambda: self._destinations.check(url))
 
     async def put(
         self,
@@ -109,13 +138,35 @@ class Service:
         """
         service = config.get("service_settings")
         if isinstance(service, dict):
-            await asyncio.to_thread(self._check_service, service)
-        return await self.endpoints.aput(
-            task_type=task_type,
-            inference_id=inference_id,
-            inference_config=config,
-            allow_model_change=allow_model_change,
-        )
+            self._check_service(service)
+            url = service.get("url")
+            if isinstance(url, str) and url.lower().startswith(("http://", "https://")):
+                # No URL: the registry says so, along with all else that is wrong.
+                with suppress(ValueError):
+                    await self._check_destination(url)
+        tried: list[tuple[InferenceEndpoint, Runtime]] = []
+
+        async def describe(endpoint: InferenceEndpoint) -> EndpointDescription:
+            runtime = own_runtime(endpoint.service_settings)
+            tried.append((endpoint, runtime))
+            return await adescribe(endpoint, OURS, runtime)
+
+        try:
+            stored = await self.endpoints.aput(
+                task_type=task_type,
+                inference_id=inference_id,
+                inference_config=config,
+                allow_model_change=allow_model_change,
+                describe=describe,
+            )
+        except BaseException:
+            for _, runtime in tried:
+                await runtime.aclose()
+            raise
+        self._let_go(inference_id)
+        for endpoint, runtime in tried:
+            self._enter(endpoint, runtime)
+        return stored
 
     def _check_service(self, service: dict[str, Any]) -> None:
         """Refuse what a caller from outside may not ask for, though the program's owner may."""
@@ -146,17 +197,19 @@ class Service:
                 raise SettingsError(
                     ("service_settings.api_key", "is required for a host of Hugging Face")
                 )
-        if isinstance(url, str) and url.lower().startswith(("http://", "https://")):
-            try:
-                self._destinations.check(url)
-            except ValueError:
-                return  # no URL: the registry says so, along with all else that is wrong
 
     async def update(self, inference_id: str, config: dict[str, Any]) -> dict[str, Any]:
-        """Change an endpoint; see `InferenceEndpoints.update`."""
-        return await asyncio.to_thread(
-            lambda: self.endpoints.update(inference_id=inference_id, inference_config=config)
-        )
+        """Change an endpoint; see `InferenceEndpoints.update`. A new limit holds at once."""
+
+        def update() -> tuple[dict[str, Any], InferenceEndpoint]:
+            changed = self.endpoints.update(inference_id=inference_id, inference_config=config)
+            return changed, self.endpoints[inference_id]
+
+        changed, endpoint = await _in(self._writing, update)
+        if inference_id in self._entries:
+            with suppress(SettingsError):  # its key is not in the environment: nobody uses it
+                self._merger(endpoint)
+        return changed
 
     async def get(self, inference_id: str | None) -> list[dict[str, Any]]:
         """One endpoint's configuration, or all; see `InferenceEndpoints.get`."""
@@ -166,13 +219,20 @@ class Service:
                 return self.endpoints.get()
             return [self.endpoints.get(inference_id=inference_id)]
 
-        return await asyncio.to_thread(get)
+        return await _in(self._reading, get)
 
     async def delete(self, inference_id: str) -> None:
         """Delete an endpoint; requests under way are finished."""
-        await asyncio.to_thread(lambda: self.endpoints.delete(inference_id=inference_id))
-        self._mergers.pop(inference_id, None)
+        await _in(self._writing, lambda: self.endpoints.delete(inference_id=inference_id))
+        self._let_go(inference_id)
         self.metrics.forget(inference_id)
+
+    async def forget_deleted(self) -> None:
+        """Let go of what other gateways have deleted from the registry."""
+        living = set(await _in(self._reading, self.endpoints.keys))
+        for inference_id in self.metrics.endpoints() - living:
+            self._let_go(inference_id)
+            self.metrics.forget(inference_id)
 
     async def vectors(
         self,
@@ -198,7 +258,7 @@ class Service:
     ) -> list[list[ChunkVector]]:
         """The chunks of each text, cut by the endpoint's settings, with their vectors."""
         self.check_count(len(texts))
-        cut = await _chunked(texts, endpoint)
+        cut = await self._chunked(texts, endpoint)
         for index, pieces in enumerate(cut):
             if not pieces:
                 raise InputError("is empty or blank", index=index, advice="Leave it out.")
@@ -243,19 +303,68 @@ class Service:
 
     def _merger(self, endpoint: InferenceEndpoint) -> Merger:
         """The one of this endpoint; a new one where the endpoint was changed meanwhile."""
-        held = self._mergers.get(endpoint.inference_id)
-        if held is not None and held[0] == endpoint:
-            return held[1]
-        figures = self.metrics.of_endpoint(endpoint.inference_id)
-        limiter = shared_limiter(endpoint, self.options)
+        held = self._entries.get(endpoint.inference_id)
+        service = endpoint.service_settings
+        if held is None or not held.runtime.serves(service):
+            runtime = own_runtime(service)
+        elif held.endpoint == endpoint:
+            return held.merger
+        elif _bounds(held.endpoint) == _bounds(endpoint):
+            held.runtime.change_rate(service.rate_limit.requests_per_minute)
+            runtime = held.runtime
+        else:
+            runtime = own_runtime(service)
+        self._let_go(endpoint.inference_id, runtime)
+        return self._enter(endpoint, runtime)
+
+    def _enter(self, endpoint: InferenceEndpoint, runtime: Runtime) -> Merger:
         merger = Merger(
-            endpoint, max_queue=self.options.max_queue, watcher=figures, limiter=limiter
+            endpoint,
+            max_queue=self.options.max_queue,
+            watcher=self.metrics.of_endpoint(endpoint.inference_id),
+            limiter=shared_limiter(endpoint, self.options),
+            runtime=runtime,
         )
-        self._mergers[endpoint.inference_id] = (endpoint, merger)
+        self._entries[endpoint.inference_id] = _Entry(endpoint, runtime, merger)
         return merger
 
+    def _let_go(self, inference_id: str, goes_on: Runtime | None = None) -> None:
+        """Close an entry when the last request under way is finished."""
+        entry = self._entries.pop(inference_id, None)
+        if entry is None:
+            return
+
+        async def end() -> None:
+            await entry.merger.finished()
+            if entry.runtime is not goes_on:
+                await entry.runtime.aclose()
+
+        task = asyncio.get_running_loop().create_task(end())
+        self._leaving[task] = entry
+        task.add_done_callback(self._leaving.pop)
+
     def _waiting(self) -> float:
-        return sum(merger.waiting for _, merger in self._mergers.values())
+        entries = [*self._entries.values(), *self._leaving.values()]
+        return sum(entry.merger.waiting for entry in entries)
+
+    async def _chunked(
+        self, texts: Sequence[str], endpoint: InferenceEndpoint
+    ) -> list[list[Chunk]]:
+        def cut() -> list[list[Chunk]]:
+            return [list(chunk(text, endpoint.chunking_settings)) for text in texts]
+
+        is_long = sum(map(len, texts)) > _WORTH_A_THREAD
+        return await _in(self._cutting, cut) if is_long else cut()
+
+
+async def _in(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(pool, work)
+
+
+def _bounds(endpoint: InferenceEndpoint) -> tuple[object, ...]:
+    """What a runtime is made with and cannot change, beside URL and key."""
+    service = endpoint.service_settings
+    return service.max_concurrent_requests, service.dialect
 
 
 def _is_hf(url: str) -> bool:
@@ -263,14 +372,6 @@ def _is_hf(url: str) -> bool:
         return is_hugging_face(url)
     except ValueError:
         return False
-
-
-async def _chunked(texts: Sequence[str], endpoint: InferenceEndpoint) -> list[list[Chunk]]:
-    def cut() -> list[list[Chunk]]:
-        return [list(chunk(text, endpoint.chunking_settings)) for text in texts]
-
-    is_long = sum(map(len, texts)) > _WORTH_A_THREAD
-    return await asyncio.to_thread(cut) if is_long else cut()
 
 
 async def while_there(

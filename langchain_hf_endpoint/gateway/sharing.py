@@ -21,15 +21,17 @@ def shared_limiter(
 ) -> RedisRequestsPerMinuteLimiter | None:
     """The limiter of this endpoint; None where each replica counts for itself.
 
-    Endpoints of the same URL and key share one, under whatever ids replicas know them.
+    Endpoints of the same URL, key and limit share one, under whatever ids replicas know them. One
+    of another limit does not: whoever creates it must not slow the others.
     """
     if options.redis_url is None:
         return None
     service = endpoint.service_settings
     key = service.find_key()
-    identity = f"{service.url}\0{key.get_secret_value() if key else ''}"
+    rate = service.rate_limit.requests_per_minute
+    identity = f"{service.url}\0{key.get_secret_value() if key else ''}\0{rate}"
     return RedisRequestsPerMinuteLimiter(
-        service.rate_limit.requests_per_minute,
+        rate,
         url=options.redis_url,
         key=f"gateway:{hashlib.sha256(identity.encode()).hexdigest()[:32]}",
         on_failure="raise" if options.replicas is None else "local",

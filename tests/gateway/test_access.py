@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import socket
 
 import httpx
 import pytest
@@ -134,7 +135,8 @@ def test_other_hosts_are_not(url):
 @pytest.mark.parametrize(
     "address",
     ["169.254.169.254", "127.0.0.1", "10.0.0.1", "::1", "fd00:ec2::254", "fe80::1%eth0", "0.0.0.0",
-     "::ffff:169.254.169.254", "100.100.100.200", "224.0.0.1"],
+     "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1",
+     "100.100.100.200", "224.0.0.1"],
 )  # fmt: skip
 def test_an_allowed_name_that_resolves_to_an_inner_address_is_refused(address):
     with pytest.raises(Refusal, match="resolves to an address"):
@@ -161,6 +163,28 @@ def test_a_name_that_does_not_resolve_is_refused():
 
     with pytest.raises(Refusal, match="please check that the URL is correct"):
         Destinations(DEFAULT_ALLOWED_URLS, fail).check("https://gone.hf.space")
+
+
+@pytest.mark.parametrize("code", [socket.EAI_AGAIN, socket.EAI_FAIL])
+def test_without_a_name_server_a_new_host_is_503_and_one_in_use_goes_on(code, monkeypatch):
+    answers: list[object] = [[PUBLIC]]
+
+    def resolve(_host: str) -> list[str]:
+        if answers:
+            return answers.pop()
+        raise socket.gaierror(code, "Temporary failure in name resolution")
+
+    clock = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    allowed = Destinations(DEFAULT_ALLOWED_URLS, resolve)
+    allowed.check("https://used.hf.space")
+    clock[0] += 3600
+    assert not allowed.is_known("https://used.hf.space")
+    allowed.check("https://used.hf.space")
+    with pytest.raises(Refusal, match="No name server") as refused:
+        allowed.check("https://new.hf.space")
+    assert refused.value.status == 503
+    assert refused.value.headers["Retry-After"]
 
 
 @pytest.mark.parametrize("pattern", ["", "https://", "ftp://a", "http://a/path", "a:b", "x@y"])

@@ -5,22 +5,32 @@ It knows their classes and the settings that are of no effect on them. It must n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
+    from langchain_hf_endpoint._addresses import CheckAddress
     from langchain_hf_endpoint._sections import Problem
     from langchain_hf_endpoint.settings import ServiceSettings
 
 
 class Clients(NamedTuple):
-    """Each None for our own connections."""
+    """Each None for our own connections, of which each address may be refused.
+
+    Attributes:
+        sync: For threads.
+        asynchronous: For tasks.
+        check_address: Is given each IP address just before our own connections are made to it;
+            raises `RefusedAddressError` to refuse it.
+    """
 
     sync: httpx.Client | None = None
     asynchronous: httpx.AsyncClient | None = None
+    check_address: CheckAddress | None = None
 
 
 OURS = Clients()
@@ -33,10 +43,11 @@ def check_clients(clients: Clients, service: ServiceSettings) -> None:
         SettingsError: Names the fields.
     """
     problems = [
-        *_wrong_class("http_client", clients.sync, httpx.Client),
-        *_wrong_class("http_async_client", clients.asynchronous, httpx.AsyncClient),
+        *_wrong_class("http_client", clients.sync, "Client"),
+        *_wrong_class("http_async_client", clients.asynchronous, "AsyncClient"),
     ]
-    if clients != OURS and service.tls is not None:
+    has_client = clients.sync is not None or clients.asynchronous is not None
+    if has_client and service.tls is not None:
         problem = "goes with our own connections only: give the certificates to the client"
         problems.append(("service_settings.tls", problem))
     if clients.asynchronous is not None and service.transport != "httpx":
@@ -46,7 +57,21 @@ def check_clients(clients: Clients, service: ServiceSettings) -> None:
         raise SettingsError(*problems)
 
 
-def _wrong_class(field: str, client: object, wanted: type) -> list[Problem]:
-    if client is None or isinstance(client, wanted):
+def _wrong_class(field: str, client: object, wanted: str) -> list[Problem]:
+    kinds = tuple(getattr(library, wanted) for library in _libraries())
+    if client is None or isinstance(client, kinds):
         return []
-    return [(field, f"must be an httpx.{wanted.__name__}, not {type(client).__name__}")]
+    problem = f"must be an httpx.{wanted} or httpx2.{wanted}, not {type(client).__name__}"
+    return [(field, problem)]
+
+
+def _libraries() -> list[Any]:
+    """Httpx and, where somebody has loaded it, its fork httpx2."""
+    return [httpx, *filter(None, [sys.modules.get("httpx2")])]
+
+
+def errors_of_libraries() -> tuple[type[Exception], ...]:
+    """What their clients raise when a request does not succeed."""
+    return tuple(
+        kind for library in _libraries() for kind in (library.HTTPError, library.InvalidURL)
+    )

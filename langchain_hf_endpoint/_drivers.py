@@ -15,7 +15,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from langchain_hf_endpoint._deadline import LONGEST_WAIT
+from langchain_hf_endpoint._network import LONGEST_WAIT
 from langchain_hf_endpoint._steps import AcquireFrom, Ask, Enter, Pause, Send, Stopped
 from langchain_hf_endpoint.errors import HFEndpointError
 

@@ -81,11 +81,11 @@ class Job(Generic[RowT]):
 
     def sync_transport(self) -> SyncTransport:
         """What sends from threads."""
-        return self.runtime.sync_transport(self.call.service, self.clients.sync)
+        return self.runtime.sync_transport(self.call.service, self.clients)
 
     async def async_transport(self) -> AnyAsyncTransport:
         """What sends from tasks of the running loop."""
-        return await self.runtime.async_transport(self.call.service, self.clients.asynchronous)
+        return await self.runtime.async_transport(self.call.service, self.clients)
 
     @property
     def asks_for_info(self) -> bool:

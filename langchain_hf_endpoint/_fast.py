@@ -11,36 +11,41 @@ import contextlib
 import socket
 from base64 import b64encode
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import aiohttp
 from yarl import URL
 
+from langchain_hf_endpoint._addresses import look_up
+from langchain_hf_endpoint._framing import ReplyFraming
 from langchain_hf_endpoint._mishaps import (
     LARGEST_REPLY,
     NoClientError,
-    broken_encoding,
+    RefusedAddressError,
+    encoded,
     mishap,
     not_connected,
     timed_out,
     too_much,
+    unasked_coding,
     unusable_url,
 )
-from langchain_hf_endpoint._tls import tls_context
-from langchain_hf_endpoint._urls import is_loopback
+from langchain_hf_endpoint._proxies import proxy_to
+from langchain_hf_endpoint._tls import check_files, tls_context
 from langchain_hf_endpoint._version import __version__
 from langchain_hf_endpoint._wire import Failure, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from aiohttp.abc import ResolveResult
     from aiohttp.connector import AddrInfoType, Connection
     from aiohttp.tracing import Trace
     from pydantic import SecretStr
 
+    from langchain_hf_endpoint._addresses import CheckAddress
+    from langchain_hf_endpoint._proxies import Proxy
     from langchain_hf_endpoint._wire import Request
     from langchain_hf_endpoint.tls_settings import TlsSettings
 
@@ -57,17 +62,25 @@ class AiohttpTransport:
         url: Where all requests go.
         key: For the Authorization header.
         tls: Certificates.
+        check_address: As that of `SyncTransport`.
 
     Raises:
         SettingsError: A file of `tls` cannot be used.
     """
 
-    def __init__(self, url: str, key: SecretStr | None, tls: TlsSettings | None) -> None:
-        if tls is not None:
-            tls_context(tls)
-        self._proxy, self._proxy_headers = _without_password(_proxy_to(url))
+    def __init__(
+        self,
+        url: str,
+        key: SecretStr | None,
+        tls: TlsSettings | None,
+        check_address: CheckAddress | None = None,
+    ) -> None:
+        check_files(tls)
+        self._url = url
         self._key = key
         self._tls = tls
+        self._check_address = check_address
+        self._proxy: Proxy | None = None
         self._session: aiohttp.ClientSession | None = None
         self._connecting: set[asyncio.Task[object] | None] = set()
         self._sockets: WeakSet[socket.socket] = WeakSet()
@@ -80,22 +93,30 @@ class AiohttpTransport:
                 URL(request.url, encoded=True),
                 data=request.body or None,
                 headers=self._headers(request),
-                proxy=self._proxy,
-                proxy_headers=self._proxy_headers,
+                **_through(self._proxy),
                 allow_redirects=False,
                 timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=timeout),
             ) as response:
+                headers = {name.lower(): value for name, value in response.headers.items()}
+                if (codings := encoded(headers)) is not None:
+                    failed = not response.ok  # of an error the status is said by itself
+                    return (
+                        Reply(response.status, headers, b"") if failed else unasked_coding(codings)
+                    )
                 if (response.content_length or 0) > LARGEST_REPLY:
                     return too_much()
                 body = await _body(response)
-                if body is None:
-                    return too_much()
-                headers = {name.lower(): value for name, value in response.headers.items()}
-                return Reply(response.status, headers, body)
+                return too_much() if body is None else Reply(response.status, headers, body)
         except (asyncio.TimeoutError, TimeoutError):
             is_connecting = asyncio.current_task() in self._connecting
             return not_connected(timeout) if is_connecting else timed_out(timeout)
-        except (aiohttp.ClientError, OSError, ValueError, NoClientError) as error:
+        except (
+            aiohttp.ClientError,
+            OSError,
+            ValueError,
+            NoClientError,
+            RefusedAddressError,
+        ) as error:
             return _failure(error)
         except BaseException as error:  # noqa: BLE001 - raised again
             # A cancellation. The frames below, which hold the key, are not shown.
@@ -111,28 +132,32 @@ class AiohttpTransport:
     def _open(self) -> aiohttp.ClientSession:
         """The session; made on the loop, with the first request."""
         if self._session is None:
-            try:
-                connector = _Connector(
-                    ssl=tls_context(self._tls),
-                    limit=0,
-                    keepalive_timeout=_KEPT_ALIVE_SECONDS,
-                    socket_factory=self._socket,
+            self._proxy = proxy_to(self._url)
+            if self._proxy is not None and self._proxy.scheme.startswith("socks"):
+                variable = self._proxy.variable
+                raise NoClientError(
+                    f"{variable} names a SOCKS proxy, which needs the transport httpx"
                 )
-                connector.tasks = self._connecting
-            except OSError as error:
-                reason = f"{type(error).__name__}: {error}"
-            else:
-                self._session = aiohttp.ClientSession(
-                    connector=connector,
-                    cookie_jar=aiohttp.DummyCookieJar(),
-                    headers={"User-Agent": _USER_AGENT},
-                )
-                return self._session
-            raise NoClientError(f"the environment's certificates cannot be used: {reason}")
+            connector = _Connector(
+                ssl=tls_context(self._tls),
+                limit=0,
+                keepalive_timeout=_KEPT_ALIVE_SECONDS,
+                resolver=_Resolver(),
+                socket_factory=self._socket,
+            )
+            connector.tasks = self._connecting
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"},
+                auto_decompress=False,
+            )
         return self._session
 
     def _socket(self, address: AddrInfoType) -> socket.socket:
-        family, kind, protocol, _, _ = address
+        family, kind, protocol, _, place = address
+        if self._check_address and self._proxy is None:
+            self._check_address(str(place[0]))
         made = socket.socket(family, kind, protocol)
         self._sockets.add(made)
         if (noted := _made_here.get()) is not None:
@@ -175,7 +200,11 @@ class _Connector(aiohttp.TCPConnector):
         noted: list[socket.socket] = []
         token = _made_here.set(noted)
         try:
-            connection = await super().connect(req, traces, timeout)
+            while True:
+                connection = await super().connect(req, traces, timeout)
+                if _watched(connection):
+                    break
+                connection.close()
         except BaseException:
             # On uvloop a handshake that is cancelled before it began would go on for a minute.
             _shut(noted)
@@ -186,31 +215,102 @@ class _Connector(aiohttp.TCPConnector):
         return connection
 
 
-def _proxy_to(url: str) -> URL | None:
-    """The environment's proxy. Not asked of aiohttp, which would look for keys in .netrc too."""
-    parts = urlsplit(url)
-    if is_loopback(url) or proxy_bypass(parts.netloc):
-        return None  # a proxy is for other machines; what is meant for this one does not leave it
-    proxies = getproxies()
-    if "*" in (name.strip() for name in proxies.get("no", "").split(",")):
-        return None
-    proxy = proxies.get(parts.scheme.lower()) or proxies.get("all")
-    if not proxy:
-        return None
-    return URL(proxy if "://" in proxy else f"http://{proxy}")
+def _watched(connection: Connection) -> bool:
+    """Whether a request may be sent on this connection: nothing came that nobody asked for."""
+    transport, handler = connection.transport, connection.protocol
+    if transport is None or handler is None:
+        return False
+    watch = transport.get_protocol()
+    if not isinstance(watch, _Watch):
+        watch = _Watch(handler, is_spoiled=handler.should_close)
+        transport.set_protocol(watch)
+        return True
+    return watch.begin()
 
 
-def _without_password(proxy: URL | None) -> tuple[URL | None, dict[str, str] | None]:
+class _Watch(asyncio.Protocol):
+    """Stands between a connection and aiohttp, which would take what comes too early for a reply.
+
+    Args:
+        handler: aiohttp's.
+        is_spoiled: Something came before the first request, which it may answer.
+    """
+
+    def __init__(self, handler: asyncio.Protocol, *, is_spoiled: bool) -> None:
+        self._handler = handler
+        self._framing = ReplyFraming()
+        self._is_spoiled = is_spoiled
+
+    def begin(self) -> bool:
+        """Another request is about to be sent. False: it must not be."""
+        if self._is_spoiled or not self._framing.is_over:
+            return False
+        self._framing.begin()
+        return True
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on what belongs to the reply."""
+        used = self._framing.take(data)
+        self._is_spoiled = self._is_spoiled or used < len(data)
+        if used:
+            self._handler.data_received(data[:used])
+
+    def eof_received(self) -> bool | None:
+        """Pass it on."""
+        return self._handler.eof_received()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Pass it on."""
+        self._handler.connection_lost(error)
+
+    def pause_writing(self) -> None:
+        """Pass it on."""
+        self._handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass it on."""
+        self._handler.resume_writing()
+
+
+class _Resolver(aiohttp.abc.AbstractResolver):
+    """Names are looked up as the other transports do it."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The addresses of a host."""
+        found = await asyncio.wrap_future(look_up(host, port))
+        return [
+            {
+                "hostname": host,
+                "host": address,
+                "port": port,
+                "family": kind,
+                "proto": socket.IPPROTO_TCP,
+                "flags": socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            }
+            for kind, (address, *_) in found
+            if family in (socket.AF_UNSPEC, kind)
+        ]
+
+    async def close(self) -> None:
+        """There is nothing to close."""
+
+
+def _through(proxy: Proxy | None) -> dict[str, Any]:
     """The proxy's URL as it may be shown, and the header with what it may not show."""
-    if proxy is None or proxy.user is None:
-        return proxy, None
-    secret = b64encode(f"{proxy.user}:{proxy.password or ''}".encode()).decode()
-    return proxy.with_user(None), {"Proxy-Authorization": f"Basic {secret}"}
+    if proxy is None:
+        return {}
+    headers = None
+    if proxy.user is not None:
+        secret = b64encode(f"{proxy.user}:{proxy.password}".encode()).decode()
+        headers = {"Proxy-Authorization": f"Basic {secret}"}
+    return {"proxy": URL(proxy.origin), "proxy_headers": headers}
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes | None:
     """The whole body, or None where it is too large to be one of vectors."""
-    if response.content_length is not None and "Content-Encoding" not in response.headers:
+    if response.content_length is not None:
         return await response.read()  # as long as it says, which was looked at before
     parts: list[bytes] = []
     size = 0
@@ -224,11 +324,12 @@ async def _body(response: aiohttp.ClientResponse) -> bytes | None:
 
 def _failure(error: Exception) -> Failure:
     """Say what went wrong on the way, and whether another try may help."""
-    if isinstance(error.__cause__, aiohttp.http_exceptions.ContentEncodingError):
-        return broken_encoding()
     if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
         return unusable_url()
     connected = not isinstance(
         error, (aiohttp.ClientConnectorError, aiohttp.ClientProxyConnectionError)
     )
-    return mishap(error, connected=connected)
+    text = str(error)
+    if isinstance(error, aiohttp.ClientResponseError):  # shows the URL, with what it asks for
+        text = f"{error.status} {error.message}"
+    return mishap(error, connected=connected, text=text)

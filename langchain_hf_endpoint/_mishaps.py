@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import socket
 import ssl
+from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._wire import Cause, Failure
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 LARGEST_REPLY = 256 * 1024 * 1024
-"""Bytes, after decompression."""
-
-
-class ReplyTooLargeError(Exception):
-    """A reply has more than `LARGEST_REPLY` bytes."""
+"""Bytes."""
 
 
 class NoClientError(Exception):
     """The proxy or the certificates of the environment cannot be used. Says why."""
+
+
+class RefusedAddressError(Exception):
+    """Nothing is to be sent to an address. Says why."""
 
 
 def too_much() -> Failure:
@@ -37,9 +41,19 @@ def not_connected(timeout: float) -> Failure:
     return Failure(Cause.TRANSPORT, f"no connection within {timeout:g} s", connected=False)
 
 
-def broken_encoding() -> Failure:
-    """The reply cannot be decompressed."""
-    return Failure(Cause.PROTOCOL, "the reply's content encoding is broken")
+def encoded(headers: Mapping[str, str]) -> str | None:
+    """The coding of a body that is packed although that was not asked for; header names are lower.
+
+    Such a body is not read: what is small when it is packed may fill the memory when it is not.
+    """
+    codings = headers.get("content-encoding", "").strip()
+    return None if codings.lower() in ("", "identity") else codings
+
+
+def unasked_coding(codings: str) -> Failure:
+    """The reply is packed."""
+    words = f"the reply is compressed ({codings[:40]}), which was not asked for"
+    return Failure(Cause.PROTOCOL, words)
 
 
 def unusable_url() -> Failure:
@@ -47,48 +61,80 @@ def unusable_url() -> Failure:
     return Failure(Cause.UNREACHABLE, "the URL cannot be used", connected=False)
 
 
-def mishap(error: Exception, *, connected: bool) -> Failure:
+def mishap(error: Exception, *, connected: bool, text: str | None = None) -> Failure:
     """Say what went wrong, and whether another try may help.
 
     Args:
         error: As a library raised it, with what it was made of behind it.
         connected: Whether a connection stood.
+        text: What the error says, where it is not what its `str` is.
     """
-    roots = [*_chain(error)]
-    for root in roots:
-        if isinstance(root, ReplyTooLargeError):
-            return too_much()
-        if isinstance(root, NoClientError):
+    for root in _chain(error):
+        if isinstance(root, (NoClientError, RefusedAddressError)):
             return Failure(Cause.UNREACHABLE, str(root)[:300], connected=False)
-        if isinstance(root, ssl.SSLError) and (refusal := _refusal(root)):
+        if isinstance(root, ssl.SSLError) and (refusal := _refusal(root, connected=connected)):
             return Failure(Cause.UNREACHABLE, refusal, connected=False)
         if isinstance(root, socket.gaierror) and root.errno == socket.EAI_NONAME:
             return Failure(Cause.UNREACHABLE, "the host is unknown", connected=False)
-    text = f"{type(error).__name__}: {error}"[:300]
-    return Failure(Cause.TRANSPORT, text, connected=connected)
+    said = f"{type(error).__name__}: {error if text is None else text}"[:300]
+    return Failure(Cause.TRANSPORT, said, connected=connected)
 
 
 _NO_CLIENT_CERTIFICATE = (
     "the server asks for a client certificate: set service_settings.tls.certificate_file"
 )
 _WRONG_CLIENT_CERTIFICATE = "the server does not accept the client certificate"
+_NO_TLS = "the server does not speak TLS at this port: is its URL one of http://?"
+_OLD_TLS = "the server and this machine have no version of TLS in common: it must speak TLS 1.2"
 _REFUSALS = {
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": _NO_CLIENT_CERTIFICATE,
     "SSLV3_ALERT_BAD_CERTIFICATE": _WRONG_CLIENT_CERTIFICATE,
     "SSLV3_ALERT_CERTIFICATE_EXPIRED": _WRONG_CLIENT_CERTIFICATE,
     "SSLV3_ALERT_CERTIFICATE_REVOKED": _WRONG_CLIENT_CERTIFICATE,
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN": _WRONG_CLIENT_CERTIFICATE,
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": _WRONG_CLIENT_CERTIFICATE,
     "SSLV3_ALERT_HANDSHAKE_FAILURE": "the server ended the TLS handshake",
+    "TLSV1_ALERT_ACCESS_DENIED": _WRONG_CLIENT_CERTIFICATE,
+    "TLSV1_ALERT_DECRYPT_ERROR": _WRONG_CLIENT_CERTIFICATE,
     "TLSV1_ALERT_UNKNOWN_CA": _WRONG_CLIENT_CERTIFICATE,
+    "HTTP_REQUEST": _NO_TLS,
+    "PACKET_LENGTH_TOO_LONG": _NO_TLS,
+    "RECORD_LAYER_FAILURE": _NO_TLS,
+    "WRONG_VERSION_NUMBER": _NO_TLS,
+    "NO_PROTOCOLS_AVAILABLE": _OLD_TLS,
+    "TLSV1_ALERT_PROTOCOL_VERSION": _OLD_TLS,
+    "UNSUPPORTED_PROTOCOL": _OLD_TLS,
+    "VERSION_TOO_LOW": _OLD_TLS,
 }
 """OpenSSL's names for what a server may say in a handshake. Trying again is of no use."""
+_PASSING = (ssl.SSLEOFError, ssl.SSLSyscallError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_PASSING_REASONS = (
+    "BAD_RECORD_MAC",
+    "DECRYPTION_FAILED_OR_BAD_RECORD_MAC",
+    "SSLV3_ALERT_BAD_RECORD_MAC",
+    "TLSV1_ALERT_INTERNAL_ERROR",
+    "TLSV1_ALERT_USER_CANCELLED",
+    "UNEXPECTED_EOF_WHILE_READING",
+)
+_UNKNOWN_AUTHORITY = range(18, 22)  # OpenSSL's X509_V_ERR_…: no authority that is trusted signed it
 
 
-def _refusal(error: ssl.SSLError) -> str | None:
+def _refusal(error: ssl.SSLError, *, connected: bool) -> str | None:
     """What a handshake failed for; aiohttp's own classes of these errors leave it to the cause."""
     if message := getattr(error, "verify_message", None):
-        return f"the server's certificate is not accepted: {message}"
-    return _REFUSALS.get(str(getattr(error, "reason", None)))
+        advice = ""
+        if getattr(error, "verify_code", 0) in _UNKNOWN_AUTHORITY:
+            advice = (
+                ". If its authority is a private one, name the authority's file in "
+                "service_settings.tls.ca_file or SSL_CERT_FILE"
+            )
+        return f"the server's certificate is not accepted: {message}{advice}"
+    reason = str(getattr(error, "reason", None))
+    if (known := _REFUSALS.get(reason)) or connected or reason == "None":
+        return known
+    if isinstance(error, _PASSING) or reason in _PASSING_REASONS:
+        return None
+    return f"the TLS handshake failed, as it will each time: {reason.lower().replace('_', ' ')}"
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -5,6 +5,7 @@ It knows processes, event loops and who shares what. It must not decide anything
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import hashlib
 import logging
@@ -13,6 +14,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from langchain_hf_endpoint._clients import OURS
 from langchain_hf_endpoint._learned import Learned
 from langchain_hf_endpoint._loops import close_with_loop, running_loop
 from langchain_hf_endpoint._tls import edition
@@ -22,12 +24,12 @@ from langchain_hf_endpoint._window import Window
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import AsyncGenerator
 
-    import httpx
     from pydantic import SecretStr
 
+    from langchain_hf_endpoint._addresses import CheckAddress
+    from langchain_hf_endpoint._clients import Clients
     from langchain_hf_endpoint._tls import Edition
     from langchain_hf_endpoint._transport import AnyAsyncTransport
     from langchain_hf_endpoint.settings import ServiceSettings
@@ -42,6 +44,7 @@ class _Way(NamedTuple):
     transport: str
     tls: TlsSettings | None
     edition: Edition
+    check_address: CheckAddress | None
 
 
 @dataclass(slots=True)
@@ -117,24 +120,23 @@ class Runtime:
             self._agreed.add(requests_per_minute)  # endpoints made before do not object
         self.limiter.change_to(requests_per_minute)
 
-    def sync_transport(
-        self, service: ServiceSettings, client: httpx.Client | None = None
-    ) -> SyncTransport:
+    def sync_transport(self, service: ServiceSettings, clients: Clients = OURS) -> SyncTransport:
         """The connections for threads; over the user's client, where there is one.
 
         Raises:
             SettingsError: A file of the TLS settings cannot be used.
         """
-        if client is not None:
-            return SyncTransport(self.url, self._key, None, client)
+        if clients.sync is not None:
+            return SyncTransport(self.url, self._key, None, clients.sync)
+        check = clients.check_address
         with self._lock:
-            way = _Way("httpx", service.tls, edition(service.tls))
+            way = _Way("httpx", service.tls, edition(service.tls), check)
             if way not in self._sync:
-                self._sync[way] = SyncTransport(self.url, self._key, service.tls)
+                self._sync[way] = SyncTransport(self.url, self._key, service.tls, None, check)
             return self._sync[way]
 
     async def async_transport(
-        self, service: ServiceSettings, client: httpx.AsyncClient | None = None
+        self, service: ServiceSettings, clients: Clients = OURS
     ) -> AnyAsyncTransport:
         """The connections of the running loop; they are closed when the loop shuts down.
 
@@ -143,9 +145,9 @@ class Runtime:
             HFEndpointError: The running loop is none of asyncio's.
         """
         loop = running_loop()
-        if client is not None:
-            return AsyncTransport(self.url, self._key, None, client)
-        way = _Way(service.transport, service.tls, edition(service.tls))
+        if clients.asynchronous is not None:
+            return AsyncTransport(self.url, self._key, None, clients.asynchronous)
+        way = _Way(service.transport, service.tls, edition(service.tls), clients.check_address)
         with self._lock:
             for old in [old for old in self._of_loop if old.is_closed()]:
                 del self._of_loop[old]
@@ -169,8 +171,8 @@ class Runtime:
 
     def _made(self, way: _Way) -> AnyAsyncTransport:
         if way.transport == "httpx":
-            return AsyncTransport(self.url, self._key, way.tls)
-        return fast_transport(self.url, self._key, way.tls)
+            return AsyncTransport(self.url, self._key, way.tls, None, way.check_address)
+        return fast_transport(self.url, self._key, way.tls, way.check_address)
 
     async def aclose(self) -> None:
         """Close all connections but those of other loops."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import ssl
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import httpx
 
+from langchain_hf_endpoint._mishaps import NoClientError
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -21,17 +23,32 @@ if TYPE_CHECKING:
 
 Edition: TypeAlias = "tuple[tuple[int, int] | None, ...]"
 
+_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Each may name a file of authorities or a folder of them; the first that is set is taken."""
+
 
 def tls_context(tls: TlsSettings | None) -> ssl.SSLContext:
     """The context for these settings, shared: making one costs forty times what a client costs.
 
     Raises:
         SettingsError: A file of the settings cannot be used.
-        OSError: One that the environment names cannot.
+        NoClientError: One that the environment names cannot. Says which.
     """
+    variable = next((name for name in _VARIABLES if os.environ.get(name)), None)
+    place = os.environ[variable] if variable else None
     if tls is None:
-        return _of_environment(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-    return _of_files(tls, edition(tls))
+        return _of_environment(variable, place, _stamp(place))
+    return _of_files(tls, edition(tls), variable, place)
+
+
+def check_files(tls: TlsSettings | None) -> None:
+    """See whether the files of the settings can be used.
+
+    Raises:
+        SettingsError: One cannot.
+    """
+    with suppress(NoClientError):  # said where a request is about to be sent
+        tls_context(tls)
 
 
 def edition(tls: TlsSettings | None) -> Edition:
@@ -42,15 +59,36 @@ def edition(tls: TlsSettings | None) -> Edition:
 
 
 @lru_cache(maxsize=4)
-def _of_environment(_file: str | None, _folder: str | None) -> ssl.SSLContext:
-    return httpx.create_ssl_context()
+def _of_environment(
+    variable: str | None, place: str | None, _stamp: tuple[int, int] | None
+) -> ssl.SSLContext:
+    return _trusting(variable, place)
+
+
+def _trusting(variable: str | None, place: str | None) -> ssl.SSLContext:
+    """A context with the authorities that a variable names; with certifi's where none does."""
+    if place is None:
+        return httpx.create_ssl_context(trust_env=False)
+    folders = place.split(os.pathsep) if variable == "SSL_CERT_DIR" else [place]
+    is_folder = any(Path(folder).is_dir() for folder in folders)
+    try:
+        return ssl.create_default_context(
+            cafile=None if is_folder else place, capath=place if is_folder else None
+        )
+    except (OSError, ValueError) as error:
+        reason = _reason(error)
+    raise NoClientError(
+        f"the environment's proxy or certificates cannot be used: {variable}={place}: {reason}"
+    )
 
 
 @lru_cache(maxsize=8)
-def _of_files(tls: TlsSettings, _edition: Edition) -> ssl.SSLContext:
+def _of_files(
+    tls: TlsSettings, _edition: Edition, variable: str | None, place: str | None
+) -> ssl.SSLContext:
     """Anew where a file changed: certificates are renewed under a process that goes on."""
     if tls.ca_file is None:
-        context = httpx.create_ssl_context()
+        context = _trusting(variable, place)
     else:
         try:
             context = ssl.create_default_context(cafile=tls.ca_file)

@@ -3,109 +3,203 @@
 It knows connections, time-outs and the one header that holds the key. It must not know what a
 request is about, nor try one twice.
 
-httpx scans all connections of a client at each request, and above twenty closes idle ones at once
-(https://github.com/encode/httpcore/issues/1035). So no transport for threads has more than eight;
-when more requests are in flight there are more transports.
+httpcore scans all connections of a pool at each request, and above twenty closes idle ones at once
+(https://github.com/encode/httpcore/issues/1035). So no pool has more than eight; when more requests
+are in flight there are more pools.
 
-Requests go to httpx's transports rather than to its clients, which do for each request what is
-never needed here: cookies, redirects, defaults to be merged. Whoever replaces the transports, as
-pytest-httpx does, sees every request.
+Requests go to transports rather than to httpx's clients, which do for each request what is never
+needed here: cookies, redirects, defaults to be merged. Whoever replaces or wraps the methods of
+httpx's own transports, as pytest-httpx and OpenTelemetry do, sees every request: it is then sent by
+httpx's own, a connection each.
 """
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
-from contextlib import aclosing, closing, contextmanager
+from contextlib import aclosing, asynccontextmanager, closing, contextmanager
 from functools import lru_cache
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
-from urllib.request import getproxies
 
 import anyio
+import httpcore
 import httpx
 
-from langchain_hf_endpoint._deadline import limit_waits, time_limit
-from langchain_hf_endpoint._http11 import Stage, use_own_connections
+from langchain_hf_endpoint._clients import errors_of_libraries
 from langchain_hf_endpoint._mishaps import (
     LARGEST_REPLY,
     NoClientError,
-    ReplyTooLargeError,
-    broken_encoding,
+    RefusedAddressError,
+    encoded,
     mishap,
     not_connected,
     timed_out,
     too_much,
+    unasked_coding,
     unusable_url,
 )
-from langchain_hf_endpoint._tls import tls_context
-from langchain_hf_endpoint._urls import is_loopback
+from langchain_hf_endpoint._network import (
+    KEPT_ALIVE_SECONDS,
+    AsyncBackend,
+    Attempt,
+    SyncBackend,
+    current_attempt,
+)
+from langchain_hf_endpoint._proxies import proxy_to
+from langchain_hf_endpoint._tls import check_files, tls_context
 from langchain_hf_endpoint._version import __version__
 from langchain_hf_endpoint._wire import Failure, Reply
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    import ssl
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 
     from pydantic import SecretStr
 
+    from langchain_hf_endpoint._addresses import CheckAddress
+    from langchain_hf_endpoint._proxies import Proxy
     from langchain_hf_endpoint._wire import Request
     from langchain_hf_endpoint.tls_settings import TlsSettings
 
 _CONNECTIONS_PER_SENDER = 8
-_LIMITS = httpx.Limits(
-    max_connections=_CONNECTIONS_PER_SENDER,
-    max_keepalive_connections=_CONNECTIONS_PER_SENDER,
-    keepalive_expiry=30.0,
-)
 _HEADERS = {
     "User-Agent": f"langchain-hf-endpoint/{__version__} httpx/{httpx.__version__}",
     "Connection": "keep-alive",
+    "Accept-Encoding": "identity",
 }
-_NEVER_CONNECTED = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
+_NEVER_CONNECTED = ("ConnectError", "ConnectTimeout", "ProxyError", "UnsupportedProtocol")
+_MISHAPS = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.TimeoutException,
+    httpcore.UnsupportedProtocol,
+    OSError,
+    NoClientError,
+    RefusedAddressError,
 )
-_MISHAPS = (httpx.HTTPError, httpx.InvalidURL, OSError, NoClientError, ReplyTooLargeError)
+_SYNC_METHOD = inspect.unwrap(httpx.HTTPTransport.handle_request)
+_ASYNC_METHOD = inspect.unwrap(httpx.AsyncHTTPTransport.handle_async_request)
 
 SenderT = TypeVar("SenderT")
-ClientT = TypeVar("ClientT", httpx.Client, httpx.AsyncClient)
 
 
-class _BearerAuth(httpx.Auth):
-    """Puts the key on a request at the last moment, so that it stands in no argument before."""
+class _SyncPool(httpx.BaseTransport):
+    """httpcore's connections in place of those of httpx, which takes no network for its own."""
 
-    def __init__(self, key: SecretStr) -> None:
-        self._key = key
+    def __init__(self, pool: httpcore.ConnectionPool) -> None:
+        self._pool = pool
 
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.headers["Authorization"] = f"Bearer {self._key.get_secret_value()}"
-        yield request
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; its errors are httpcore's."""
+        return _response(self._pool.handle_request(_of_httpcore(request)), _SyncBody)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close()
 
 
-def _client_options(tls: TlsSettings | None) -> dict[str, Any]:
-    """For the clients through which httpx sends by the environment's proxies."""
-    return {
-        # Nothing a server sets comes back to it: no request depends on the one before.
-        "cookies": CookieJar(policy=DefaultCookiePolicy(allowed_domains=[])),
-        "headers": _HEADERS,
-        "limits": _LIMITS,
-        "verify": tls_context(tls),
+class _AsyncPool(httpx.AsyncBaseTransport):
+    """The async twin of `_SyncPool`."""
+
+    def __init__(self, pool: httpcore.AsyncConnectionPool, backend: AsyncBackend) -> None:
+        self._pool = pool
+        self._backend = backend
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request; its errors are httpcore's."""
+        response = await self._pool.handle_async_request(_of_httpcore(request))
+        return _response(response, _AsyncBody)
+
+    async def aclose(self) -> None:
+        """Close all connections and see them gone."""
+        await self._pool.aclose()
+        await self._backend.aclose()
+
+
+class _SyncBody(httpx.SyncByteStream):
+    def __init__(self, stream: Iterable[bytes]) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._stream
+
+    def close(self) -> None:
+        if hasattr(self._stream, "close"):
+            self._stream.close()
+
+
+class _AsyncBody(httpx.AsyncByteStream):
+    def __init__(self, stream: AsyncIterable[bytes]) -> None:
+        self._stream = stream
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._stream.__aiter__()
+
+    async def aclose(self) -> None:
+        if hasattr(self._stream, "aclose"):
+            await self._stream.aclose()
+
+
+def _of_httpcore(request: httpx.Request) -> httpcore.Request:
+    url = request.url
+    return httpcore.Request(
+        request.method,
+        httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+        headers=request.headers.raw,
+        content=request.stream,
+        extensions=request.extensions,
+    )
+
+
+def _response(response: httpcore.Response, body: Callable[[Any], Any]) -> httpx.Response:
+    return httpx.Response(
+        response.status,
+        headers=response.headers,
+        stream=body(response.stream),
+        extensions=response.extensions,
+    )
+
+
+def _pool_options(context: ssl.SSLContext, proxy: Proxy | None) -> dict[str, Any]:
+    """What httpcore's pools take, sync or async, direct or through a proxy."""
+    options: dict[str, Any] = {
+        "ssl_context": context,
+        "max_connections": _CONNECTIONS_PER_SENDER,
+        "max_keepalive_connections": _CONNECTIONS_PER_SENDER,
+        "keepalive_expiry": KEPT_ALIVE_SECONDS,
     }
+    if proxy is not None:
+        options["proxy_url"] = proxy.origin
+        if proxy.user is not None:
+            options["proxy_auth"] = (proxy.user.encode(), proxy.password.encode())
+    return options
 
 
-def _opened(client: ClientT, name: str) -> ClientT:
+def _is_socks(proxy: Proxy) -> bool:
+    return proxy.scheme.startswith("socks")
+
+
+def _stock_options(url: str, tls: TlsSettings | None) -> dict[str, Any]:
+    """What httpx's own transports take. Without our network no connection is used twice."""
+    proxy = proxy_to(url)
+    options: dict[str, Any] = {
+        "verify": tls_context(tls),
+        "limits": httpx.Limits(max_connections=None, max_keepalive_connections=0),
+    }
+    if proxy is not None:
+        auth = None if proxy.user is None else (proxy.user, proxy.password)
+        options["proxy"] = httpx.Proxy(proxy.origin, auth=auth)
+    return options
+
+
+def _opened(client: Any, name: str) -> Any:
     """The user's own client."""
     if client.is_closed:
         raise NoClientError(f"the {name} is closed")
     return client
-
-
-def _has_proxy(url: str) -> bool:
-    """Whether the environment may name a proxy; one is for other machines, never for this one."""
-    return not is_loopback(url) and not getproxies().keys().isdisjoint({"http", "https", "all"})
 
 
 class _Senders(Generic[SenderT]):
@@ -139,7 +233,7 @@ class _Senders(Generic[SenderT]):
     def _made(self) -> SenderT:
         try:
             return self._make()
-        except (ImportError, OSError, ValueError) as error:
+        except (ImportError, OSError, RuntimeError, ValueError) as error:
             reason = f"{type(error).__name__}: {error}"
         raise NoClientError(f"the environment's proxy or certificates cannot be used: {reason}")
 
@@ -164,7 +258,9 @@ class SyncTransport:
         url: Where all requests go.
         key: For the Authorization header.
         tls: Certificates.
-        client: The user's own, to be used as it is and not to be closed.
+        client: The user's own, of httpx or of httpx2, to be used as it is and not to be closed.
+        check_address: May refuse an address just before it is connected to. It is not asked where
+            a proxy of the environment or the user's client is in between.
 
     Raises:
         SettingsError: A file of `tls` cannot be used.
@@ -176,55 +272,66 @@ class SyncTransport:
         key: SecretStr | None,
         tls: TlsSettings | None = None,
         client: httpx.Client | None = None,
+        check_address: CheckAddress | None = None,
     ) -> None:
-        def make() -> httpx.Client | httpx.HTTPTransport:
-            if client is not None:
-                return _opened(client, "http_client")
-            sender: httpx.Client | httpx.HTTPTransport
-            if _has_proxy(url):
-                sender = httpx.Client(**_client_options(tls))
-            else:
-                sender = httpx.HTTPTransport(verify=tls_context(tls), limits=_LIMITS)
-            limit_waits(sender)
-            return sender
+        def make() -> _SyncPool:
+            proxy = proxy_to(url)
+            options = _pool_options(tls_context(tls), proxy)
+            if proxy is None:
+                backend = SyncBackend(check_address)
+                return _SyncPool(httpcore.ConnectionPool(network_backend=backend, **options))
+            kind = httpcore.SOCKSProxy if _is_socks(proxy) else httpcore.HTTPProxy
+            return _SyncPool(kind(network_backend=SyncBackend(), **options))
 
-        if tls is not None:
-            tls_context(tls)
+        check_files(tls)
         self._key = key
-        self._is_ours = client is None
-        self._senders = _Senders(make)
+        self._client = client
+        self._pools = _Senders(make)
+        self._watched = _Senders(lambda: httpx.HTTPTransport(**_stock_options(url, tls)))
 
     def send(self, request: Request, timeout: float) -> Reply | Failure:
         """Send one request and read the whole reply within `timeout` seconds."""
-        deadline = time.monotonic() + timeout
+        attempt = Attempt(time.monotonic() + timeout)
+        token = current_attempt.set(attempt)
         body: list[bytes] = []
         size = 0
         try:
-            with self._senders.lease() as sender, time_limit(timeout):
-                if isinstance(sender, httpx.HTTPTransport):
-                    response = sender.handle_request(_request(request, timeout, self._key))
-                else:
-                    response = sender.send(
-                        _built(sender, request, timeout), **_send_options(self._key)
-                    )
-                with closing(response):
-                    for part in response.iter_bytes():
-                        body.append(part)
-                        size += len(part)
-                        if size > LARGEST_REPLY:
-                            return too_much()
-                        if time.monotonic() > deadline:
-                            return timed_out(timeout)
+            with self._sent(request, timeout) as response:
+                if (packed := _packed(response)) is not None:
+                    return packed
+                for part in _parts(response) or response.iter_raw():
+                    body.append(part)
+                    size += len(part)
+                    if size > LARGEST_REPLY:
+                        return too_much()
+                    attempt.left(httpcore.ReadTimeout)
                 return _reply(response, body)
-        except _MISHAPS as error:
+        except _mishaps() as error:
             return _failure(error, timeout)
         except BaseException as error:  # noqa: BLE001 - raised again
             # An interrupt. The frames of the libraries below, which hold the key, are not shown.
             raise error.with_traceback(None) from None
+        finally:
+            current_attempt.reset(token)
+
+    @contextmanager
+    def _sent(self, request: Request, timeout: float) -> Iterator[httpx.Response]:
+        if self._client is not None:
+            client = _opened(self._client, "http_client")
+            built = _built(client, request, timeout)
+            with closing(client.send(built, **_send_options(self._key))) as response:
+                yield response
+            return
+        is_watched = httpx.HTTPTransport.handle_request is not _SYNC_METHOD
+        senders: _Senders[Any] = self._watched if is_watched else self._pools
+        with senders.lease() as sender:
+            built = _request(request, timeout, self._key)
+            with closing(sender.handle_request(built)) as response:
+                yield response
 
     def close(self) -> None:
         """Close all connections of ours."""
-        for sender in self._senders.all() if self._is_ours else ():
+        for sender in (*self._pools.all(), *self._watched.all()):
             sender.close()
 
 
@@ -237,60 +344,81 @@ class AsyncTransport:
         key: SecretStr | None,
         tls: TlsSettings | None = None,
         client: httpx.AsyncClient | None = None,
+        check_address: CheckAddress | None = None,
     ) -> None:
-        def make() -> httpx.AsyncClient | httpx.AsyncHTTPTransport:
-            if client is not None:
-                return _opened(client, "http_async_client")
-            if _has_proxy(url):
-                return httpx.AsyncClient(**_client_options(tls))
-            context = tls_context(tls)
-            sender = httpx.AsyncHTTPTransport(verify=context, limits=_LIMITS)
-            use_own_connections(sender, context)
-            return sender
+        def make() -> _AsyncPool:
+            proxy = proxy_to(url)
+            options = _pool_options(tls_context(tls), proxy)
+            backend = AsyncBackend(check_address if proxy is None else None)
+            if proxy is None:
+                pool = httpcore.AsyncConnectionPool(network_backend=backend, **options)
+            else:
+                kind = httpcore.AsyncSOCKSProxy if _is_socks(proxy) else httpcore.AsyncHTTPProxy
+                pool = kind(network_backend=backend, **options)
+            return _AsyncPool(pool, backend)
 
-        if tls is not None:
-            tls_context(tls)
+        check_files(tls)
         self._key = key
-        self._is_ours = client is None
-        self._senders = _Senders(make)
+        self._client = client
+        self._pools = _Senders(make)
+        self._watched = _Senders(lambda: httpx.AsyncHTTPTransport(**_stock_options(url, tls)))
 
     async def send(self, request: Request, timeout: float) -> Reply | Failure:  # noqa: ASYNC109
         """Send one request and read the whole reply within `timeout` seconds."""
+        attempt = Attempt(time.monotonic() + timeout)
+        token = current_attempt.set(attempt)
         body: list[bytes] = []
         size = 0
-        stage = Stage()
         try:
-            with anyio.fail_after(timeout), self._senders.lease() as sender:
-                if isinstance(sender, httpx.AsyncHTTPTransport):
-                    sent = _request(request, timeout, self._key)
-                    sent.extensions[Stage.NAME] = stage
-                    response = await sender.handle_async_request(sent)
-                else:
-                    response = await sender.send(
-                        _built(sender, request, timeout), **_send_options(self._key)
-                    )
-                async with aclosing(response):
-                    async for part in response.aiter_bytes():
+            with anyio.fail_after(timeout):
+                async with self._sent(request, timeout) as response:
+                    if (packed := _packed(response)) is not None:
+                        return packed
+                    if (read := _parts(response)) is not None:
+                        return _reply(response, read)
+                    async for part in response.aiter_raw():
                         body.append(part)
                         size += len(part)
                         if size > LARGEST_REPLY:
                             return too_much()
-                return _reply(response, body)
+                    return _reply(response, body)
         except TimeoutError:
-            return not_connected(timeout) if stage.is_connecting else timed_out(timeout)
-        except _MISHAPS as error:
+            return not_connected(timeout) if attempt.is_connecting else timed_out(timeout)
+        except _mishaps() as error:
             return _failure(error, timeout)
         except BaseException as error:  # noqa: BLE001 - raised again
             # A cancellation. As in `SyncTransport.send`.
             raise error.with_traceback(None) from None
+        finally:
+            current_attempt.reset(token)
+
+    @asynccontextmanager
+    async def _sent(self, request: Request, timeout: float) -> AsyncIterator[httpx.Response]:  # noqa: ASYNC109
+        if self._client is not None:
+            client = _opened(self._client, "http_async_client")
+            built = _built(client, request, timeout)
+            async with aclosing(await client.send(built, **_send_options(self._key))) as response:
+                yield response
+            return
+        is_watched = httpx.AsyncHTTPTransport.handle_async_request is not _ASYNC_METHOD
+        senders: _Senders[Any] = self._watched if is_watched else self._pools
+        with senders.lease() as sender:
+            built = _request(request, timeout, self._key)
+            async with aclosing(await sender.handle_async_request(built)) as response:
+                yield response
 
     async def close(self) -> None:
         """Close all connections of ours."""
-        for sender in self._senders.all() if self._is_ours else ():
+        for sender in (*self._pools.all(), *self._watched.all()):
             await sender.aclose()
 
 
-def fast_transport(url: str, key: SecretStr | None, tls: TlsSettings | None) -> AnyAsyncTransport:
+def fast_transport(
+    url: str,
+    key: SecretStr | None,
+    tls: TlsSettings | None,
+    check_address: CheckAddress | None = None,
+) -> AnyAsyncTransport:
     """The transport over aiohttp.
 
     Raises:
@@ -301,7 +429,7 @@ def fast_transport(url: str, key: SecretStr | None, tls: TlsSettings | None) -> 
     except ImportError:
         problem = 'needs aiohttp: pip install "langchain-hf-endpoint[fast]"'
     else:
-        return AiohttpTransport(url, key, tls)
+        return AiohttpTransport(url, key, tls, check_address)
     raise SettingsError(("service_settings.transport", problem))
 
 
@@ -324,15 +452,13 @@ def _request(request: Request, timeout: float, key: SecretStr | None) -> httpx.R
     return built
 
 
-def _built(
-    client: httpx.Client | httpx.AsyncClient, request: Request, timeout: float
-) -> httpx.Request:
+def _built(client: Any, request: Request, timeout: float) -> Any:
     """The request with what a client puts on each of its own."""
     return client.build_request(
         request.method,
         request.url,
         content=request.body or None,
-        headers=request.headers,
+        headers={**request.headers, "Accept-Encoding": "identity"},
         timeout=timeout,
     )
 
@@ -343,7 +469,32 @@ def _send_options(key: SecretStr | None) -> dict[str, Any]:
     Without a key the client's own way to authenticate is left to it.
     """
     options: dict[str, Any] = {"stream": True, "follow_redirects": False}
-    return options if key is None else {**options, "auth": _BearerAuth(key)}
+
+    def authorize(request: Any) -> Any:
+        """Put the key on a request at the last moment, so that it stands in no argument before."""
+        if key is not None:
+            request.headers["Authorization"] = f"Bearer {key.get_secret_value()}"
+        return request
+
+    return options if key is None else {**options, "auth": authorize}
+
+
+def _packed(response: httpx.Response) -> Reply | Failure | None:
+    """What is said of a reply whose body is not read, since it is packed; None for any other.
+
+    Of an error the status is said by itself.
+    """
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    codings = encoded(headers)
+    if codings is None or response.is_stream_consumed:
+        return None
+    is_error = response.is_error
+    return Reply(response.status_code, headers, b"") if is_error else unasked_coding(codings)
+
+
+def _parts(response: httpx.Response) -> list[bytes] | None:
+    """The body that somebody in between, a hook or a transport for tests, has read already."""
+    return [response.content] if response.is_stream_consumed else None
 
 
 def _reply(response: httpx.Response, body: list[bytes]) -> Reply:
@@ -351,13 +502,19 @@ def _reply(response: httpx.Response, body: list[bytes]) -> Reply:
     return Reply(response.status_code, headers, b"".join(body))
 
 
+def _mishaps() -> tuple[type[Exception], ...]:
+    return _MISHAPS + errors_of_libraries()
+
+
 def _failure(error: Exception, timeout: float) -> Failure:
-    """Say what went wrong on the way, and whether another try may help."""
-    if isinstance(error, httpx.DecodingError):
-        return broken_encoding()
-    if isinstance(error, (httpx.UnsupportedProtocol, httpx.InvalidURL)):
+    """Say what went wrong on the way, and whether another try may help.
+
+    httpcore, httpx and httpx2 have classes of the same names.
+    """
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if not names.isdisjoint({"UnsupportedProtocol", "InvalidURL"}):
         return unusable_url()
-    connected = not isinstance(error, _NEVER_CONNECTED)
-    if isinstance(error, httpx.TimeoutException):
+    connected = names.isdisjoint(_NEVER_CONNECTED)
+    if "TimeoutException" in names:
         return timed_out(timeout) if connected else not_connected(timeout)
     return mishap(error, connected=connected)

@@ -123,7 +123,7 @@ def host_of(url: str) -> str:
 
 def is_loopback(url: str) -> bool:
     """Whether the URL's host is this machine."""
-    host = (urlsplit(url).hostname or "").lower()
+    host = (urlsplit(url).hostname or "").lower().removesuffix(".")
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

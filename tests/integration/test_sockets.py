@@ -4,12 +4,13 @@ import asyncio
 import gc
 import socket
 import warnings
+from concurrent.futures import Future
 from contextlib import ExitStack
 
 import pytest
 
-from langchain_hf_endpoint import HFEndpointEmbeddings
-from langchain_hf_endpoint._sockets import connected_socket
+from langchain_hf_endpoint import HFEndpointEmbeddings, _addresses
+from langchain_hf_endpoint._addresses import connected_socket
 from langchain_hf_endpoint.testing import ScriptedEndpoint
 
 
@@ -41,10 +42,12 @@ def refusing():
 def _resolving_to(monkeypatch, *addresses):
     """The name of a host with these addresses."""
 
-    async def getaddrinfo(*_args, **_options):
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+    def look_up(_host, _port):
+        found = Future()
+        found.set_result([(socket.AF_INET, address) for address in addresses])
+        return found
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(_addresses, "look_up", look_up)
 
 
 async def _give_up(waiting):

@@ -2,21 +2,17 @@
 
 import asyncio
 import gc
-import socket
 import warnings
 from contextlib import contextmanager
 
-import httpcore
 import numpy as np
 import pytest
 
 from langchain_hf_endpoint import EmbeddingError, HFEndpointEmbeddings, TransportError
-from langchain_hf_endpoint._connection import Connection
 from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector, faults
 
 uvloop = pytest.importorskip("uvloop", reason="uvloop is not made for this platform")
 
-LOOPS = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
 TEXTS = [f"text {number}" for number in range(300)]
 
 
@@ -91,45 +87,6 @@ def test_it_says_who_cannot_be_reached(transport):
 
     with nothing_left_open():
         uvloop.run(unreachable())
-
-
-async def asked_late(ours):
-    """The status of the answer to a request that is sent when the server was heard already."""
-    request = httpcore.Request(
-        "POST", "http://full.example/embed", headers={"host": "full.example"}
-    )
-    _, connection = await asyncio.get_running_loop().create_connection(
-        lambda: Connection(request.url.origin, set()), sock=ours
-    )
-    for _ in range(10):  # turns, in which it is heard
-        await asyncio.sleep(0)
-    try:
-        response, _ = await asyncio.wait_for(connection.exchange(request, b""), 30)
-        # The answer to what was asked may be still to come: the next request must not get it.
-        assert not connection.is_reusable
-        return response.status_code
-    finally:
-        connection.close()
-        await connection.lost
-
-
-@LOOPS
-@pytest.mark.parametrize("hangs_up", [False, True])
-def test_a_server_that_has_no_room_may_say_so_before_it_is_asked(run, hangs_up):
-    ours, theirs = socket.socketpair()
-    with theirs:
-        theirs.sendall(b"HTTP/1.1 503 No Room\r\ncontent-length: 0\r\n\r\n")
-        if hangs_up:
-            theirs.close()
-        assert run(asked_late(ours)) == 503
-
-
-@LOOPS
-def test_a_server_that_hangs_up_before_it_is_asked_is_not_waited_for(run):
-    ours, theirs = socket.socketpair()
-    theirs.close()
-    with pytest.raises(httpcore.NetworkError):
-        run(asked_late(ours))
 
 
 def test_it_shares_an_object_with_asyncio_and_with_threads(connected):

@@ -88,7 +88,7 @@ def test_describe_takes_a_client_too(server):
         ),
         (
             {"http_client": "http://a.proxy:3128"},
-            r"\[http_client\] must be an httpx.Client, not str",
+            r"\[http_client\] must be an httpx.Client or httpx2.Client, not str",
         ),
         ({"http_client": httpx.Client(), "tls": {"ca_file": "a.pem"}}, "service_settings.tls"),
         (

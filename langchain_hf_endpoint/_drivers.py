@@ -174,15 +174,24 @@ class Crew(Generic[TagT, T]):
             self.running += 1
             self._drive(tag, conversation)
             return
-        if self.running == self._threads:
-            # A copy for each thread: tracing and the like follow the caller's context variables.
-            work = contextvars.copy_context()
-            self._threads += 1
+        self.running += 1
+        if self.running > self._threads and not self._add_thread() and not self._threads:
+            self._drive(tag, conversation)
+            return
+        self._jobs.put((tag, conversation))
+
+    def _add_thread(self) -> bool:
+        """One more, where there is one to be had; else those there are go on."""
+        # A copy for each thread: tracing and the like follow the caller's context variables.
+        work = contextvars.copy_context()
+        try:
             threading.Thread(
                 target=work.run, args=(self._work,), name="hf-endpoint", daemon=True
             ).start()
-        self.running += 1
-        self._jobs.put((tag, conversation))
+        except (RuntimeError, MemoryError):
+            return False
+        self._threads += 1
+        return True
 
     def next_result(self, patience: float | None) -> tuple[TagT, T | BaseException] | None:
         """The result of whichever conversation ends next, or the error that ended it.

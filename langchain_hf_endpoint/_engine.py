@@ -16,7 +16,7 @@ from langchain_hf_endpoint._acquaintance import acquaint
 from langchain_hf_endpoint._clients import OURS
 from langchain_hf_endpoint._conversation import Outcome, converse
 from langchain_hf_endpoint._drivers import Crew, TaskCrew, TaskDriver, ThreadDriver
-from langchain_hf_endpoint._failing import rejects_everything, stops_the_call
+from langchain_hf_endpoint._failing import of_the_machine, rejects_everything, stops_the_call
 from langchain_hf_endpoint._options import is_asked_unbidden
 from langchain_hf_endpoint._plan import BatchBounds, Plan
 from langchain_hf_endpoint._sources import AsyncSource, Source, total_length
@@ -142,6 +142,8 @@ class Job(Generic[RowT]):
         Raises:
             BaseException: What no server did: a defect, a cancellation, an interrupt.
         """
+        if isinstance(result, BaseException):
+            result = of_the_machine(result) or result
         if isinstance(result, HFEndpointError):
             result = [Outcome(0, len(batch.inputs), result)]
         if isinstance(result, BaseException):

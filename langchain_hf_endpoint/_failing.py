@@ -85,7 +85,9 @@ _WORDING: Mapping[Cause, _Wording] = {
         TransportError, "no reply", "Check that the server runs, the network, and timeout."
     ),
     Cause.UNREACHABLE: _Wording(
-        TransportError, "no connection is possible", "Check the URL's host and its certificate."
+        TransportError,
+        "no connection is possible",
+        "Check what is named here, the URL's host and its certificate.",
     ),
     Cause.BATCH_TOO_LARGE: _Wording(
         ServerError,
@@ -151,6 +153,18 @@ def stops_the_call(error: HFEndpointError, *, has_worked: bool) -> bool:
     if isinstance(error, ProtocolError):
         return not has_worked
     return not isinstance(error, InputError)
+
+
+def of_the_machine(error: BaseException) -> HFEndpointError | None:
+    """The error of a call for which this machine has no memory or thread left; None for others."""
+    if isinstance(error, MemoryError):
+        what = "this machine has no memory left for the call"
+    elif isinstance(error, RuntimeError) and "can't start new thread" in str(error):
+        what = "this machine has no thread left for the call"
+    else:
+        return None
+    advice = "Give fewer texts at once (stream_chunks), or lower max_concurrent_requests."
+    return HFEndpointError(what, advice=advice)
 
 
 def rejects_everything(error: HFEndpointError) -> HFEndpointError:

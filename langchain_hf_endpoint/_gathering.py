@@ -9,7 +9,7 @@ from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from langchain_hf_endpoint._engine import afinished_texts, finished_texts
-from langchain_hf_endpoint._failing import named
+from langchain_hf_endpoint._failing import named, of_the_machine
 from langchain_hf_endpoint.errors import EmbeddingError, HFEndpointError
 
 if TYPE_CHECKING:
@@ -39,6 +39,12 @@ class Failures:
         else:
             self._passed += 1
         return error is not None
+
+    def stop(self, error: Exception) -> None:
+        """Note what ended the call; a defect is raised."""
+        self.fatal = error if isinstance(error, HFEndpointError) else of_the_machine(error)
+        if self.fatal is None:
+            raise error
 
     def raise_any(self) -> None:
         """Raise what there is to raise about a stream, whose results are all out."""
@@ -75,8 +81,8 @@ def gather(
         try:
             for text in finished_texts(texts, job):
                 gathered.take(text)
-        except HFEndpointError as error:
-            gathered.failures.fatal = error
+        except (HFEndpointError, MemoryError, RuntimeError) as error:
+            gathered.failures.stop(error)
         return gathered.all()
 
 
@@ -90,8 +96,8 @@ async def agather(
             async with aclosing(afinished_texts(texts, job)) as finished:
                 async for text in finished:
                     gathered.take(text)
-        except HFEndpointError as error:
-            gathered.failures.fatal = error
+        except (HFEndpointError, MemoryError, RuntimeError) as error:
+            gathered.failures.stop(error)
         return gathered.all()
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint.testing import Arrival
 
-_STILL_RIGHT = {"", "permuted", "wrong_content_type", "compressed", "late", "slow"}
+_STILL_RIGHT = {"", "permuted", "wrong_content_type", "late", "slow"}
 _REFUSALS = {"batch_too_large", "body_too_large", "input_too_long", "empty_input", "input_rejected"}
 _ERRORS: Mapping[str, tuple[type[HFEndpointError], ...]] = {
     "rate_limited": (RateLimitedError,),
@@ -52,7 +52,7 @@ _ERRORS: Mapping[str, tuple[type[HFEndpointError], ...]] = {
         (
             *("wrong_count", "no_vectors", "ragged", "narrower", "null", "not_a_number"),
             *("infinite", "duplicates", "repeated_index", "malformed", "web_page"),
-            *("compressed_unsaid", "huge"),
+            *("compressed", "compressed_unsaid", "huge"),
         ),
         (ProtocolError,),
     ),

@@ -39,7 +39,6 @@ SLOW: dict[str, Callable[[random.Random], Fault]] = {
 HARMLESS: dict[str, Callable[[random.Random], Fault]] = {
     "permuted": lambda _: faults.permuted(),
     "content type": lambda _: faults.wrong_content_type("text/html"),
-    "gzip": lambda _: faults.compressed(),
     "late": lambda _: faults.late(0.02),
     "slow": lambda _: faults.slow(0.02, pieces=4),
     "reset after": lambda _: faults.reset("after"),
@@ -57,6 +56,7 @@ WRONG: dict[str, Callable[[random.Random], Fault]] = {
     "repeated index": lambda _: faults.repeated_index(),
     "malformed": lambda _: faults.malformed(),
     "web page": lambda _: faults.web_page(),
+    "gzip": lambda _: faults.compressed(),
     "gzip unsaid": lambda _: faults.compressed(declared=False),
     "huge": lambda _: faults.huge(300_000),
 }

@@ -1,0 +1,70 @@
+"""A machine that has no more threads or memory in the middle of a call."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from langchain_hf_endpoint import EmbeddingError, HFEndpointEmbeddings, _wire
+from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector
+
+TEXTS = [f"text {number}" for number in range(40)]
+SETTINGS = {"dialect": "tei", "max_batch_size": 2, "max_concurrent_requests": 8, "max_wait": 20}
+
+
+@pytest.fixture
+def server():
+    with ScriptedEndpoint(dimensions=16) as server:
+        yield server
+
+
+@pytest.fixture
+def no_more_than(monkeypatch, server):
+    """Threads of ours that can be started; the server, which runs, needs no more."""
+
+    def no_more_than(most):
+        real, started = threading.Thread.start, []
+
+        def start(thread):
+            if not thread.name.startswith("hf-endpoint"):
+                return real(thread)
+            if len(started) >= most:
+                raise RuntimeError("can't start new thread")
+            started.append(thread)
+            return real(thread)
+
+        monkeypatch.setattr(threading.Thread, "start", start)
+
+    return no_more_than
+
+
+@pytest.mark.parametrize("most", [0, 1, 3])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_call_goes_on_with_the_threads_there_are(server, no_more_than, most, host):
+    no_more_than(most)
+    url = server.url.replace("127.0.0.1", host)
+    vectors = HFEndpointEmbeddings(url=url, **SETTINGS).embed_documents(TEXTS)
+    wanted = [expected_vector(text, 16) for text in TEXTS]
+    assert np.array_equal(np.asarray(vectors, np.float32), wanted)
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+async def test_what_is_done_is_kept_where_memory_ends(server, monkeypatch, is_async):
+    embeddings = HFEndpointEmbeddings(url=server.url, **SETTINGS | {"max_concurrent_requests": 1})
+    real, replies = _wire.Reply, []
+
+    def reply(*args):
+        replies.append(args)
+        if len(replies) == 6:
+            raise MemoryError
+        return real(*args)
+
+    monkeypatch.setattr("langchain_hf_endpoint._transport.Reply", reply)
+    with pytest.raises(EmbeddingError, match="no memory left") as caught:
+        if is_async:
+            await embeddings.aembed_documents(TEXTS)
+        else:
+            embeddings.embed_documents(TEXTS)
+    assert len(caught.value.completed) >= 8
+    for index, vector in caught.value.completed.items():
+        assert np.array_equal(np.asarray(vector, np.float32), expected_vector(TEXTS[index], 16))

@@ -46,14 +46,15 @@ def acquaint(call: Call) -> Conversation[None]:
         reply = yield from send(request, 0, min(call.service.timeout, _INFO_TIMEOUT), call)
         failure = _worth_asking_again(reply)
         if failure is None:
-            learned.info = read_info(reply) if isinstance(reply, Reply) else None
+            if isinstance(reply, Reply):
+                learned.info = read_info(call.redactor.reply(reply))
             break
         pause = attempts.after(failure)
         if attempts.count == _ENOUGH_FOR_INFO and _may_be_of_this_route(failure):
             _logger.warning(
                 "%s does not say what it is (%s): its model and its limits are unknown",
                 host_of(call.service.url),
-                call.redact(failure.text),
+                call.redactor.text(failure.text),
             )
             break
         if pause is None:

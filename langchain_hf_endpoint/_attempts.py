@@ -148,6 +148,8 @@ def send(
             call.window.replied(inputs, seconds)
         elif isinstance(reply, Reply) and reply.status == _TOO_MANY_REQUESTS:
             place.refused()  # before it leaves: nobody else is let in to be refused too
+        if isinstance(reply, Reply) and reply.status >= 300:  # noqa: PLR2004 - no success
+            return call.redactor.reply(reply)
         return reply
     finally:
         place.leave()

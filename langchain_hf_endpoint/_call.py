@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from langchain_core.rate_limiters import BaseRateLimiter
 
     from langchain_hf_endpoint._learned import Learned
+    from langchain_hf_endpoint._redacting import Redactor
     from langchain_hf_endpoint._retrying import RetryPolicy
     from langchain_hf_endpoint._window import Window
     from langchain_hf_endpoint._wire import Failure, Form, InputOptions
@@ -62,7 +63,7 @@ class Call:
     limiter: BaseRateLimiter
     policy: RetryPolicy
     sends_key: bool
-    redact: Callable[[str], str]
+    redactor: Redactor
     form: Form = "lists"
     clock: Callable[[], float] = time.monotonic
     pausing: Pausing = field(default_factory=Pausing)
@@ -102,7 +103,7 @@ class Call:
 
     def error(self, failure: Failure, attempts: int) -> HFEndpointError:
         """Word a failure, without the key even where the server repeats it."""
-        failure = dataclasses.replace(failure, text=self.redact(failure.text))
+        failure = dataclasses.replace(failure, text=self.redactor.text(failure.text))
         host = host_of(self.service.url)
         key_advice = ""
         if failure.cause is Cause.AUTHENTICATION:

@@ -104,7 +104,7 @@ def _job(  # noqa: PLR0913 - the same
         limiter=runtime.limiter if limiter is None else limiter,
         policy=RetryPolicy(service.max_wait),
         sends_key=runtime.has_key,
-        redact=runtime.redact,
+        redactor=runtime.redactor,
         form=keeper.form,
     )
     return Job(runtime, call, keeper, chunking=None, clients=clients)

@@ -222,7 +222,7 @@ def _persist(
                 raise
             return _GivenUp(failure, attempts.count)
         if searching and isinstance(reply, Reply) and declines(route, reply):
-            result = route.dialect.decode(reply, len(inputs))
+            result = route.dialect.decode(call.redactor.reply(reply), len(inputs))
             if isinstance(result, Failure):
                 return _GivenUp(result, attempts.count + 1, is_wrong_route=True)
         result = _read(reply, len(inputs), route, call)
@@ -251,7 +251,9 @@ def _read(reply: Reply | Failure, count: int, route: Route, call: Call) -> Rows 
         return reply
     result = route.dialect.decode(reply, count, call.form)
     if isinstance(result, Failure):
-        return result
+        # Read once more for its words, which may hold the key.
+        spoken = route.dialect.decode(call.redactor.reply(reply), count, call.form)
+        return spoken if isinstance(spoken, Failure) else result
     if problem := call.learned.problem_with_width(call.task.dimensions, len(result[0])):
         return Failure(Cause.PROTOCOL, problem, reply.status)
     if call.task.normalize and not call.learned.norm_checked:

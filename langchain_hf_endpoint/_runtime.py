@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from langchain_hf_endpoint._clients import OURS
 from langchain_hf_endpoint._learned import Learned
 from langchain_hf_endpoint._loops import close_with_loop, running_loop
+from langchain_hf_endpoint._redacting import Redactor
 from langchain_hf_endpoint._tls import edition
 from langchain_hf_endpoint._transport import AsyncTransport, SyncTransport, fast_transport
 from langchain_hf_endpoint._urls import host_of
@@ -62,10 +63,12 @@ class Runtime:
         learned: What is known about the server.
         limiter: Requests per minute.
         window: Requests in flight.
+        redactor: Takes the key out of what the server says.
     """
 
     def __init__(self, url: str, key: SecretStr | None, requests_per_minute: int) -> None:
         self.url = url
+        self.redactor = Redactor(key)
         self.learned = Learned()
         self.limiter = RequestsPerMinuteLimiter(requests_per_minute)
         self.window = Window()
@@ -90,10 +93,6 @@ class Runtime:
             SettingsError: The variable that should hold the key does not.
         """
         return self.url == service.url and self._key == service.find_key()
-
-    def redact(self, text: str) -> str:
-        """The text without the key, should a server have repeated it."""
-        return text.replace(self._key.get_secret_value(), "***") if self._key else text
 
     def agree(self, service: ServiceSettings) -> None:
         """Take the stricter of what this caller and those before want."""

@@ -19,7 +19,7 @@ _HUGGING_FACE_HOSTS = (".endpoints.huggingface.cloud", ".huggingface.co", ".hf.s
 # RFC 3986's characters without those that parsers disagree about (a backslash, blanks).
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+")
 _HOST_NAME = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
-_LOOKS_LIKE_AN_ADDRESS = re.compile(r"[0-9.]+|.*:.*")
+_DIGITS_AND_DOTS = re.compile(r"[0-9.]+")
 
 _WITHOUT_SCHEME = re.compile(
     r"(?:(h?t{1,3}ps?)(?::/{0,3}|//)|//)?"
@@ -106,7 +106,7 @@ def _routed(path: str) -> str:
 
 def _is_host(netloc: str, host: str) -> bool:
     """Whether all parsers agree on the host: Python's takes brackets anywhere, for one."""
-    if not _LOOKS_LIKE_AN_ADDRESS.fullmatch(host):
+    if ":" not in host and not _DIGITS_AND_DOTS.fullmatch(host):
         return _HOST_NAME.fullmatch(host) is not None and "[" not in netloc
     try:
         address = ipaddress.ip_address(host)

@@ -22,10 +22,10 @@ _ENOUGH = 4096
 """Characters that are looked at. Some servers send back the whole request."""
 
 _FIELDS = ("error", "message", "Message", "detail", "msg")
-_TITLE = re.compile(rb"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+_TITLE = re.compile(rb"<title[^<>]*>([^<]*)</title", re.IGNORECASE)
 _SECRET = re.compile(r"(?i)\b(bearer\s+|hf_|sk-)[\w.~+/=-]{6,}")
 
-_ECHO = re.compile(r",?\s*(\breceived:|\binput_value=|'input': ).*", re.DOTALL)
+_ECHO = re.compile(r"\breceived:|\binput_value=|'input': ")
 """Where a message begins to repeat the request: the inference toolkit's "Body needs to provide a
 inputs key, received: …" (https://github.com/huggingface/huggingface-inference-toolkit), and
 pydantic's errors turned into text, as vLLM sends them."""
@@ -86,6 +86,8 @@ def _message(answer: JSON, depth: int) -> str:
 
 def _cleaned(text: str) -> str:
     """Replace what does not print, and runs of blanks, by one blank."""
-    text = _ECHO.sub("", text[:_ENOUGH])
+    text = text[:_ENOUGH]
+    if echo := _ECHO.search(text):
+        text = text[: echo.start()].rstrip().removesuffix(",")
     printable = (char if char.isprintable() else " " for char in text)
     return " ".join("".join(printable).split())

@@ -10,6 +10,7 @@ from langchain_hf_endpoint._conversation import converse
 from langchain_hf_endpoint._dialects import DIALECTS
 from langchain_hf_endpoint._learned import Learned
 from langchain_hf_endpoint._pooling import LISTS
+from langchain_hf_endpoint._redacting import Redactor
 from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY, RetryPolicy
 from langchain_hf_endpoint._steps import Enter, Pause, Send
 from langchain_hf_endpoint._window import Window
@@ -53,7 +54,7 @@ class World:
             limiter=self.limiter,
             policy=RetryPolicy(max_wait, chance=lambda: 0.5),
             sends_key=False,
-            redact=str,
+            redactor=Redactor(None),
             clock=lambda: self.now,
         )
 

@@ -22,6 +22,7 @@ from langchain_hf_endpoint._acquaintance import acquaint
 from langchain_hf_endpoint._call import Call
 from langchain_hf_endpoint._engine import Job, _fill
 from langchain_hf_endpoint._pooling import LISTS
+from langchain_hf_endpoint._redacting import Redactor
 from langchain_hf_endpoint._retrying import RetryPolicy
 from langchain_hf_endpoint._runtime import Runtime
 from langchain_hf_endpoint._sources import Source
@@ -230,7 +231,7 @@ class Run:
             limiter=self._runtime.limiter,
             policy=RetryPolicy(600, chance=self._chance.random),
             sends_key=False,
-            redact=str,
+            redactor=Redactor(None),
             clock=self.clock,
         )
 

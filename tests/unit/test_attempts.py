@@ -8,6 +8,7 @@ import pytest
 from langchain_hf_endpoint._attempts import send
 from langchain_hf_endpoint._call import Call
 from langchain_hf_endpoint._learned import Learned
+from langchain_hf_endpoint._redacting import Redactor
 from langchain_hf_endpoint._retrying import RetryPolicy
 from langchain_hf_endpoint._steps import Enter, Pause, Send
 from langchain_hf_endpoint._window import Window
@@ -37,7 +38,7 @@ class Bench:
             limiter=self.limiter,
             policy=RetryPolicy(600),
             sends_key=False,
-            redact=str,
+            redactor=Redactor(None),
             clock=lambda: self.now,
         )
         return closing(send(REQUEST, 1, 60.0, call))

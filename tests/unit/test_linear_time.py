@@ -1,0 +1,262 @@
+"""Whatever reads a server's or a caller's text takes time in proportion to its length.
+
+A pattern that begins again at every character takes a million times the time for a thousand times
+the text: for 4 kB of blanks it once took seconds. Each reader gets texts that are the worst for
+some kind of pattern, four times as long the second time. Processor time is compared, not the clock.
+"""
+
+import importlib
+import pkgutil
+import re
+import time
+from contextlib import suppress
+
+import orjson
+import pytest
+from pydantic import SecretStr
+
+import langchain_hf_endpoint as package
+from langchain_hf_endpoint import (
+    ChunkingSettings,
+    HFEndpointError,
+    InferenceEndpoint,
+    ServiceSettings,
+    TaskSettings,
+    chunk,
+)
+from langchain_hf_endpoint._checking import findings
+from langchain_hf_endpoint._checking.checkup import Prompts
+from langchain_hf_endpoint._cuts import Cuts, page
+from langchain_hf_endpoint._dialects import DIALECTS, explain, read_info
+from langchain_hf_endpoint._dialects.openai import unknown_model
+from langchain_hf_endpoint._redacting import Redactor
+from langchain_hf_endpoint._wire import Cause, Failure, Reply
+from langchain_hf_endpoint.gateway import access, destinations, elastic_fields, reading
+from langchain_hf_endpoint.tls_settings import TlsSettings
+
+KEY = "hf_CaNaRyCaNaRyCaNaRyCaNaRyCaNaRyCaNa"
+REDACTOR = Redactor(SecretStr(KEY))
+SIZES = (1_600, 6_400, 25_600, 102_400)
+MOST = 9.0  # 4 is in proportion, 16 is with the square
+ENOUGH = 0.15  # seconds below which there is nothing to compare
+
+UNITS = (
+    *(
+        " ",
+        "\t\n",
+        "\u00a0",
+        ", ",
+        ",",
+        ";",
+        "; ",
+        ":",
+        ": ",
+        ".",
+        ". ",
+        "! ",
+        "?\n",
+        "'",
+        '"',
+        '" ',
+    ),
+    *(
+        "a",
+        "1",
+        "1.",
+        "1 ",
+        "-",
+        "_",
+        "/",
+        "a/",
+        "=",
+        "\\",
+        "\\u00",
+        "%",
+        "%25",
+        "&#0",
+        "&lt",
+        "<",
+        ">",
+    ),
+    *(
+        "<title>",
+        "<title",
+        "received: ",
+        "'input': ",
+        "input_value=",
+        "bearer ",
+        "hf_",
+        "sk-",
+        "{",
+        "[[",
+    ),
+    *(
+        "endpoint ",
+        "batch size ",
+        "batch size 1 > ",
+        "input ",
+        "inputs: ",
+        "missing ",
+        "model ",
+        "at most ",
+    ),
+    *(
+        "array ",
+        "maximum ",
+        "number of texts ",
+        "content ",
+        "unknown ",
+        "does not ",
+        "dimensions ",
+        "tokens ",
+    ),
+    *(
+        "at most 1 ",
+        "max 1 ",
+        "1 > ",
+        "requested 1 tokens, ",
+        "limit of 1 ",
+        "items ",
+        "e5-",
+        "(a) ",
+        "b.c. ",
+    ),
+    *(
+        '"type" ',
+        "compatible-with ",
+        "ratelimit ",
+        ";r=0",
+        "; t = 1",
+        "1h",
+        "1e",
+        "a.",
+        "e.g. ",
+        "A. ",
+        "…",
+    ),
+    KEY[:-1],
+    "\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
+    "文。",
+)
+
+
+def _patterns():
+    """Every compiled pattern of the package, by where it is."""
+    seen = set()
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        if module.name.endswith("__main__"):
+            continue
+        for name, pattern in vars(importlib.import_module(module.name)).items():
+            if isinstance(pattern, re.Pattern) and pattern not in seen:
+                seen.add(pattern)
+                yield f"{module.name.partition('.')[2]}.{name}", pattern
+
+
+def _searching(pattern):
+    def read(text):
+        text = text.encode() if isinstance(pattern.pattern, bytes) else text
+        pattern.search(text)
+        pattern.fullmatch(text)
+
+    return read
+
+
+def _header(name, status=429):
+    return lambda text: explain(Reply(status, {name: text, "date": text}, b""))
+
+
+def _chunks(**settings):
+    chosen = ChunkingSettings(**settings)
+    return lambda text: chunk(text, chosen)
+
+
+def _refused_setting(section, field):
+    def read(text):
+        with suppress(HFEndpointError, ValueError):
+            section(**{field: text})
+
+    return read
+
+
+def _refused(function):
+    def read(text):
+        with suppress(Exception):
+            function(text)
+
+    return read
+
+
+_NO_PROMPTS = Prompts("", "", None, None, are_ours=False)
+READERS = {
+    **{where: _searching(pattern) for where, pattern in _patterns()},
+    "a body of text": lambda text: explain(Reply(400, {}, text.encode())),
+    "JSON": lambda text: explain(Reply(400, {}, orjson.dumps({"error": text}))),
+    "many errors": lambda text: explain(
+        Reply(422, {}, orjson.dumps({"detail": [{"msg": text}] * 3}))
+    ),
+    "a page": lambda text: explain(Reply(502, {}, b"<html>" + text.encode())),
+    "vectors": lambda text: DIALECTS["tei"].decode(Reply(200, {}, text.encode()), 3),
+    "vectors of OpenAI's": lambda text: DIALECTS["openai"].decode(
+        Reply(200, {}, orjson.dumps({"data": [{"index": 0, "embedding": text}]})), 1
+    ),
+    "an error with 200": lambda text: DIALECTS["openai"].decode(
+        Reply(200, {}, orjson.dumps({"object": "error", "message": text})), 1
+    ),
+    "info": lambda text: read_info(
+        Reply(200, {}, orjson.dumps({"max_client_batch_size": 1, "model_id": text}))
+    ),
+    "Retry-After": _header("retry-after"),
+    "RateLimit": _header("ratelimit"),
+    "a reset": _header("x-ratelimit-reset-requests"),
+    "Location": _header("location", 307),
+    "unknown model": lambda text: unknown_model(Failure(Cause.NOT_FOUND, text, 404)),
+    "the redactor": REDACTOR.text,
+    "the redactor of bytes": lambda text: REDACTOR.reply(Reply(400, {}, text.encode())),
+    "sentences": _chunks(strategy="sentence", max_chunking_size=20),
+    "German sentences": _chunks(strategy="sentence", max_chunking_size=20, language="german"),
+    "words": _chunks(strategy="word", max_chunking_size=20, overlap=10),
+    "a page of cuts": lambda text: page([Cuts("x", text, chunk(text, ChunkingSettings()))], {}),
+    "a model's name": lambda text: findings.missing_prompts(text, "http://x", _NO_PROMPTS),
+    "url": _refused_setting(ServiceSettings, "url"),
+    "https url": lambda text: _refused_setting(ServiceSettings, "url")(f"https://{text}"),
+    "url with a port": lambda text: _refused_setting(ServiceSettings, "url")(f"https://[{text}]:1"),
+    "api_key": _refused_setting(ServiceSettings, "api_key"),
+    "api_key_env": _refused_setting(ServiceSettings, "api_key_env"),
+    "inference_id": _refused(
+        lambda text: InferenceEndpoint(url="http://127.0.0.1", inference_id=text)
+    ),
+    "ca_file": _refused_setting(TlsSettings, "ca_file"),
+    "prompt": _refused_setting(TaskSettings, "query_prompt"),
+    "language": _refused_setting(ChunkingSettings, "language"),
+    "a name in an answer": elastic_fields.shown,
+    "a task type": _refused(lambda text: elastic_fields.one_task_type(text, text)),
+    "a service": _refused(lambda text: elastic_fields.check_service_name({"service": text})),
+    "an input type": _refused(elastic_fields.lane),
+    "a key of a caller": _refused(lambda text: access.Access(KEY).check({"authorization": text})),
+    "a host of a caller": _refused(lambda text: access.Access(None).check({"host": text})),
+    "an allowed URL": _refused(destinations.Pattern.parse),
+    "a media type": reading._version_of,
+}
+
+
+def _seconds(reader, text):
+    started = time.process_time()
+    reader(text)
+    return time.process_time() - started
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS.keys())
+def test_four_times_the_text_takes_hardly_more_than_four_times_the_time(reader):
+    for unit in UNITS:
+        before = 0.0
+        for (
+            size
+        ) in SIZES:  # in steps, so that what is not linear is found out before it takes hours
+            text = (unit * size)[:size] + "\n"
+            spent = _seconds(reader, text)
+            if spent > max(ENOUGH, MOST * before):
+                spent = min(spent, *(_seconds(reader, text) for _ in range(2)))
+                shorter = text[-size // 4 :]
+                before = max(before, *(_seconds(reader, shorter) for _ in range(2)))
+                assert spent < max(ENOUGH, MOST * before), (unit, size)
+            before = spent

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
+from langchain_hf_endpoint._dialects import wait_foretold
 from langchain_hf_endpoint._limiting.reserving import ReservingLimiter
 from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._steps import AcquireFrom, Ask, Enter, Pause, Send, Waiting
@@ -116,6 +118,20 @@ def _slow_down(failure: Failure, delay: float | None, call: Call) -> None:
         call.limiter.penalize_soon(stated)
 
 
+def _heed(reply: Reply, call: Call) -> None:
+    """Send nothing more for a while where a good reply says that nothing more is allowed.
+
+    A wait beyond `max_wait` is not begun: the refusal that follows says it to the user.
+    """
+    wait = wait_foretold(reply.headers, time.time)
+    if wait is None or wait > call.policy.max_wait:
+        return
+    if isinstance(call.limiter, ReservingLimiter):
+        host = host_of(call.service.url)
+        _logger.info("%s allows no more requests: the next leaves in %.1f s", host, wait)
+        call.limiter.penalize_soon(wait)
+
+
 def send(
     request: Request, inputs: int, timeout: float, call: Call, patience: float | None = None
 ) -> Conversation[Reply | Failure]:
@@ -146,6 +162,7 @@ def send(
             seconds = call.clock() - started
             call.learned.latency_seconds = seconds
             call.window.replied(inputs, seconds)
+            _heed(reply, call)
         elif isinstance(reply, Reply) and reply.status == _TOO_MANY_REQUESTS:
             place.refused()  # before it leaves: nobody else is let in to be refused too
         if isinstance(reply, Reply) and reply.status >= 300:  # noqa: PLR2004 - no success

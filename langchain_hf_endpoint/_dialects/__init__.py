@@ -21,6 +21,7 @@ from langchain_hf_endpoint._dialects.info import info_request, read_info
 from langchain_hf_endpoint._dialects.known import DIALECTS
 from langchain_hf_endpoint._dialects.openai import models_request, read_model, unknown_model
 from langchain_hf_endpoint._dialects.tokens import Tokens, read_tokens, tokenize_request
+from langchain_hf_endpoint._dialects.waits import wait_foretold
 
 __all__ = [
     "DIALECTS",
@@ -40,4 +41,5 @@ __all__ = [
     "recognise",
     "tokenize_request",
     "unknown_model",
+    "wait_foretold",
 ]

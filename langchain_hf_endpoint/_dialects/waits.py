@@ -6,7 +6,7 @@ It knows the spellings. It must not know whether anybody will wait.
 from __future__ import annotations
 
 import re
-from datetime import timezone
+from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import TYPE_CHECKING
@@ -14,70 +14,153 @@ from typing import TYPE_CHECKING
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from langchain_hf_endpoint._wire import Reply
 
-_NOT_READY = 503
-_SECONDS = re.compile(r"\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
-_PARAMETER = re.compile(r";\s*(r|t)\s*=\s*(\d+)", re.ASCII)
+_TOO_MANY_REQUESTS, _NOT_READY = 429, 503
+_NUMBER = re.compile(r"\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
+_DURATION = re.compile(r"(\d+(?:\.\d*)?) ?(ms|us|µs|ns|[dhms])", re.ASCII)
+_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
+_PARAMETER = re.compile(r"\b(r|t|remaining|reset) ?= ?(\d+)", re.ASCII)
+_LONGEST = 200  # characters of a header that may be about time
+
+_TIMES_OF_DAY = (1e9, 1e10)
+"""Seconds since 1970 from 2001 to 2286; as a time to wait they would be 31 years and more."""
+_PARTS_OF_A_SECOND = (1.0, 1e3, 1e6, 1e9)
 
 
 def wait_asked(reply: Reply, clock: Callable[[], float]) -> float | None:
-    """Return the seconds that a reply asks to wait; the longest if several parts of it do.
+    """Return the seconds that a reply without vectors asks to wait; the longest of several.
 
     What is no number of seconds, or a negative one, counts as not said. What is absurdly long is
     passed on: it is the retry policy that knows a limit.
 
     Args:
         reply: The reply.
-        clock: The time of day, in seconds since 1970, for dates in a reply that has no ``Date``.
+        clock: The time of day, in seconds since 1970, for times in a reply that has no ``Date``.
     """
-    waits = (
-        _retry_after(reply.headers, clock),
-        _rate_limit(reply.headers.get("ratelimit", "")),
-        _estimated_time(reply),
-    )
+    now = _now(reply.headers, clock)
+    asked = _retry_after(reply.headers, now)
+    unsaid = reply.status == _TOO_MANY_REQUESTS and asked is None
+    waits = (asked, _until_reset(reply.headers, now, unsaid=unsaid), _estimated_time(reply))
     return max((wait for wait in waits if wait is not None), default=None)
 
 
-def _retry_after(headers: Mapping[str, str], clock: Callable[[], float]) -> float | None:
-    """Seconds, or a date (https://www.rfc-editor.org/rfc/rfc9110#field.retry-after).
+def wait_foretold(headers: Mapping[str, str], clock: Callable[[], float]) -> float | None:
+    """Return the seconds after which more is allowed, where a good reply says that nothing is left.
 
-    A date is relative to the server's clock, which may not be ours.
+    The headers stand in every reply: those that leave something ask for no wait.
     """
-    value = headers.get("retry-after", "").strip()
-    if _SECONDS.fullmatch(value):
-        seconds = float(value)
-        return seconds if isfinite(seconds) else None
-    until = _timestamp(value)
-    if until is None:
+    if not any(_is_of_a_limit(name) for name in headers):
         return None
-    now = _timestamp(headers.get("date", ""))
-    return max(0.0, until - (clock() if now is None else now))
+    return _until_reset(headers, _now(headers, clock), unsaid=False)
+
+
+def _now(headers: Mapping[str, str], clock: Callable[[], float]) -> float:
+    """The server's time of day, which may not be ours."""
+    date = _timestamp(headers.get("date", ""))
+    return clock() if date is None else date
+
+
+def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds or a date (https://www.rfc-editor.org/rfc/rfc9110#field.retry-after), or what is sent.
+
+    Azure's and OpenAI's ``retry-after-ms`` says the same more exactly.
+    """
+    for name in ("retry-after-ms", "x-ms-retry-after-ms"):
+        if (wait := _seconds(headers.get(name, ""), now, 1e-3)) is not None:
+            return wait
+    return _seconds(headers.get("retry-after", ""), now)
+
+
+def _until_reset(headers: Mapping[str, str], now: float, *, unsaid: bool) -> float | None:
+    """The longest time until one of the limits allows more that allow nothing now.
+
+    Args:
+        headers: Of the reply.
+        now: The time of day.
+        unsaid: Whether a limit counts of which the reply does not say what remains.
+    """
+    waits = [*_parameters(headers.get("ratelimit", ""))]
+    for name, value in headers.items():
+        if not (_is_of_a_limit(name) and "reset" in name):
+            continue
+        left = headers.get(name.removesuffix("-ms").replace("reset", "remaining"))
+        if unsaid if left is None else _is_zero(left):
+            scale = 1e-3 if name.endswith("-ms") else 1.0
+            waits.append(_seconds(value, now, scale) or 0.0)
+    return max((wait for wait in waits if wait > 0), default=None)
+
+
+def _is_of_a_limit(name: str) -> bool:
+    """``x-ratelimit-reset-requests`` (OpenAI), ``ratelimit-reset`` (Kong), ``x-rate-limit-…``."""
+    return "ratelimit" in name or "rate-limit" in name
+
+
+def _is_zero(value: str) -> bool:
+    value = value.strip()[:_LONGEST]
+    return value.startswith("-") or (_NUMBER.fullmatch(value) is not None and float(value) == 0)
+
+
+def _parameters(value: str) -> Iterator[float]:
+    """Read ``RateLimit: "api";r=0;t=55``: nothing remains, until in 55 seconds.
+
+    A second is added, as huggingface_hub does: https://huggingface.co/docs/hub/rate-limits. Older
+    drafts of the header have ``limit=100, remaining=0, reset=55``.
+    """
+    value = value[: 10 * _LONGEST]
+    for policy in [value] if "remaining" in value else value.split(","):
+        found = dict(_PARAMETER.findall(policy))
+        left, until = (found.get("r", found.get("remaining")), found.get("t", found.get("reset")))
+        if left is not None and until is not None and _is_zero(left):
+            yield float(until) + 1 if len(until) <= _LONGEST else 0.0
+
+
+def _seconds(value: str, now: float, scale: float = 1.0) -> float | None:
+    """Read a time to wait, or a time of day, in any of the ways in which servers write them.
+
+    Args:
+        value: ``17``, ``2.5``, ``6m0s``, ``20ms``, ``1795893149`` or in thousandths of it, or a
+            date of either kind.
+        now: The time of day.
+        scale: The unit of a bare number, in seconds.
+    """
+    value = value.strip()
+    if len(value) > _LONGEST:
+        return None
+    if not _NUMBER.fullmatch(value):
+        until = _timestamp(value)
+        return _duration(value) if until is None else max(0.0, until - now)
+    number = float(value)
+    for parts in _PARTS_OF_A_SECOND:
+        if _TIMES_OF_DAY[0] <= number / parts < _TIMES_OF_DAY[1]:
+            return max(0.0, number / parts - now)
+    return number * scale if isfinite(number) else None
+
+
+def _duration(value: str) -> float | None:
+    """Read ``1h2m3.5s``."""
+    rest = _DURATION.sub("", value)
+    parts = _DURATION.findall(value)
+    if not parts or rest.strip():
+        return None
+    return sum(float(number) * _UNITS.get(unit, 1e-9) for number, unit in parts)
 
 
 def _timestamp(date: str) -> float | None:
-    """Read an HTTP date."""
+    """Read a date of HTTP's, or of RFC 3339."""
+    date = date.strip()
+    if len(date) > _LONGEST:
+        return None
     try:
-        parsed = parsedate_to_datetime(date)
+        if date[:4].isdigit():
+            parsed = datetime.fromisoformat(date.replace("Z", "+00:00"))
+        else:
+            parsed = parsedate_to_datetime(date)
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp()
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
-
-
-def _rate_limit(value: str) -> float | None:
-    """Read ``RateLimit: "api";r=0;t=55``: nothing remains, until in 55 seconds.
-
-    The header comes with every reply, so it asks for a wait only where ``r`` is 0. A second is
-    added, as huggingface_hub does: https://huggingface.co/docs/hub/rate-limits
-    """
-    waits = []
-    for policy in value.split(","):
-        parameters = dict(_PARAMETER.findall(policy))
-        if parameters.get("r", "").strip("0") == "" and "r" in parameters and "t" in parameters:
-            waits.append(float(parameters["t"]) + 1)
-    return max((wait for wait in waits if isfinite(wait)), default=None)
 
 
 def _estimated_time(reply: Reply) -> float | None:

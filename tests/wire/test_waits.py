@@ -209,3 +209,38 @@ def test_a_cold_start_without_end_is_an_error_that_says_so(drive, server, make, 
         drive.documents(make(), ["one text"])
     assert isinstance(caught.value, EndpointNotReadyError)
     assert 590 <= clock.waited <= 601
+
+
+FORETOLD = {"ratelimit-remaining": "0", "ratelimit-reset": "30"}
+
+
+def with_headers(headers):
+    def serve(request):
+        reply = vectors(request)
+        reply.headers.update(headers)
+        return reply
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        (FORETOLD, 30),
+        ({"ratelimit": '"api";r=0;t=29'}, 30),
+        ({**FORETOLD, "ratelimit-remaining": "1"}, 0),
+        ({**FORETOLD, "ratelimit-reset": "601"}, 0),
+    ],
+    ids=["none left", "RateLimit", "one left", "beyond max_wait"],
+)
+def test_a_good_reply_that_leaves_nothing_lets_the_next_request_wait(
+    drive, server, make, clock, monkeypatch, headers, seconds
+):
+    server.script(with_headers(headers), vectors)
+    embeddings = make()
+    limiter = runtime_of(embeddings.endpoint.service_settings).limiter
+    held = []
+    monkeypatch.setattr(type(limiter), "penalize_soon", lambda _limiter, told: held.append(told))
+    drive.query(embeddings, "one text")
+    drive.query(embeddings, "another")
+    assert held == [seconds] * (seconds > 0)

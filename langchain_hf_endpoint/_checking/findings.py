@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         WindowUse,
     )
 
+_SMALLEST_OF_SENTENCES = 20  # words: no smaller chunks have whole sentences
 _E5_LIKE = re.compile(r"(?:^|[/_-])e5(?:$|[/_-])", re.IGNORECASE)
 
 
@@ -42,6 +43,8 @@ def over_window(use: WindowUse, strategy: str, *, truncate: bool) -> Finding | N
         advice = "Take smaller chunks (max_chunking_size), or a model with a wider window."
     elif strategy == "none":
         advice = f"Choose a strategy that cuts, with chunks of {size} words."
+    elif strategy == "sentence" and size < _SMALLEST_OF_SENTENCES:
+        advice = f"Chunks of {size} words fit, which strategy 'word' takes."
     return Finding("chunks_over_window", f"{said}: {what}.", advice)
 
 

@@ -10,6 +10,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._checking.checkup import WindowUse
+from langchain_hf_endpoint.chunking.counting import count_words
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint._checking.tokenizing import Piece
@@ -61,7 +62,7 @@ class Measure:
         self._end, self._kept_end = max(self._end, one.end), max(self._kept_end, kept_end)
         self._counts.append(tokens.count)
         self._marks = max(self._marks, tokens.marks)
-        words = len(one.text.split())
+        words = count_words(one.text)
         if words >= _ENOUGH_WORDS:
             self._tokens_per_word.append(len(tokens.ends) / words)
 

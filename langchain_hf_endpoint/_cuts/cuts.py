@@ -10,6 +10,8 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
+from langchain_hf_endpoint.chunking.counting import count_words
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -87,7 +89,7 @@ class Cuts:
 
     def sizes(self) -> list[int]:
         """Words of each chunk."""
-        return [len(one.text.split()) for one in self.chunks]
+        return [count_words(one.text) for one in self.chunks]
 
     def shared(self) -> float:
         """Which part of the characters is in more than one chunk, 0 to 1."""
@@ -99,7 +101,7 @@ class Cuts:
         sizes = self.sizes() or [0]
         return {
             "chunks": len(self.chunks),
-            "words": len(self.text.split()),
+            "words": count_words(self.text),
             "characters": len(self.text),
             "shortest": min(sizes),
             "median": median(sizes),

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from langchain_hf_endpoint._ingest.records import Unreadable
+from langchain_hf_endpoint.chunking.counting import count_words
 from langchain_hf_endpoint.errors import HFEndpointError, SettingsError
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ class Journal:
 
     def add_chunk(self, record: int, number: int, piece: Chunk, key: bytes) -> None:
         """Note a chunk of a text."""
-        row = (record, number, piece.start, piece.end, len(piece.text.split()), key)
+        row = (record, number, piece.start, piece.end, count_words(piece.text), key)
         with self._errors():
             self._write()
             self._sql.execute(

@@ -46,7 +46,7 @@ UNSPACED: tuple[tuple[int, int, float], ...] = (
     (0xAA60, 0xAA7F, _MYANMAR),
     (0xAA80, 0xAADF, _UNKNOWN),  # Tai Viet
     (0xF900, 0xFAFF, FEWEST_PER_WORD),  # Han
-    (0xFF66, 0xFF9F, _KANA),
+    (0xFF66, 0xFF9F, FEWEST_PER_WORD),  # halfwidth Katakana
     (0x11700, 0x1174F, _UNKNOWN),  # Ahom
     (0x11F00, 0x11F5F, _UNKNOWN),  # Kawi
     (0x16FE0, 0x18DFF, _UNKNOWN),  # Tangut, Khitan

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from langchain_hf_endpoint.chunking.counting import count_words
 from langchain_hf_endpoint.cli.exits import WRONG, errors_in_words, say_error
 from langchain_hf_endpoint.cli.options import (
     AsJson,
@@ -116,7 +117,7 @@ def _heading(cuts: Cuts, number: int) -> RenderableType:
     from rich.rule import Rule  # noqa: PLC0415
 
     one, colour = cuts.chunks[number], _COLOURS[number % len(_COLOURS)]
-    words = len(one.text.split())
+    words = count_words(one.text)
     title = f"[bold]{number}[/]  {words} words  [dim]{one.start}\N{EN DASH}{one.end}[/]"
     return Rule(title, style=colour, align="left")
 

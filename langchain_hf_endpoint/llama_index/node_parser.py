@@ -14,6 +14,7 @@ from llama_index.core.schema import MetadataMode, TextNode
 from llama_index.core.utils import get_tqdm_iterable
 
 from langchain_hf_endpoint.chunking.chunks import as_settings, chunk
+from langchain_hf_endpoint.chunking.counting import count_words
 from langchain_hf_endpoint.settings import ChunkingSettings
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class HFEndpointNodeParser(NodeParser):
         if not (self.metadata_aware and self.include_metadata):
             return settings
         text = node.get_content(metadata_mode=MetadataMode.NONE)
-        room = len(node.get_content(metadata_mode=MetadataMode.EMBED).split()) - len(text.split())
+        room = count_words(node.get_content(metadata_mode=MetadataMode.EMBED)) - count_words(text)
         return settings.smaller_by(room) if room else settings
 
     def _postprocess_parsed_nodes(

@@ -33,6 +33,7 @@ from langchain_hf_endpoint._dialects import (
 from langchain_hf_endpoint._dialects.waits import wait_asked
 from langchain_hf_endpoint._wire import Cause, Failure, Reply
 from langchain_hf_endpoint.chunking import chunk
+from langchain_hf_endpoint.chunking.counting import LONGEST_CHUNK, count_words
 from langchain_hf_endpoint.chunking.punkt import sentence_starts
 from langchain_hf_endpoint.chunking.punkt_tables import load_tables
 
@@ -142,13 +143,17 @@ def stock_starts(text, punkt=None):
 
 
 def assert_chunks_hold_every_word(text, settings):
-    """Chunks are pieces of the text, in order, none too long; between them lie blanks only."""
+    """Chunks are pieces of the text, in order, none too long; between them lie blanks only.
+
+    A run without blanks may count as many words, so that a chunk has no more than `count_words`.
+    """
     size = settings.get("max_chunking_size", 250)
     reached = 0
     pieces = chunk(text, settings)
     for piece in pieces:
         assert piece.text == text[piece.start : piece.end] == piece.text.strip() != ""
-        assert len(piece.text.split()) <= size
+        assert len(piece.text.split()) <= count_words(piece.text) <= size
+        assert len(piece.text) <= LONGEST_CHUNK
         assert not text[reached : piece.start].strip()
         assert piece.end > reached
         reached = piece.end

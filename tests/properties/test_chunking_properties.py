@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import regex
 from hypothesis import example, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
@@ -12,10 +13,15 @@ from laws import assert_chunks_hold_every_word, stock_punkt, stock_starts
 from nltk.tokenize.punkt import PunktSentenceTokenizer
 
 from langchain_hf_endpoint.chunking import PUNKT_LANGUAGES, chunk
+from langchain_hf_endpoint.chunking.counting import count_words
 from langchain_hf_endpoint.chunking.punkt import _finders, sentence_starts
 from langchain_hf_endpoint.chunking.punkt_tables import load_tables
+from langchain_hf_endpoint.chunking.scripts import UNSPACED
 from langchain_hf_endpoint.chunking.windows import sentence_windows, word_windows
 
+UNSPACED_BELOW_2000 = "".join(
+    chr(code) for first, last, _ in UNSPACED if last < 0x2000 for code in range(first, last + 1)
+)
 BOOK = Path(__file__).parents[2] / "examples/data/alice_in_wonderland.txt"
 
 QUOTES = "\"'`\u2018\u2019\u201c\u201d\xab\xbb"
@@ -167,6 +173,51 @@ def test_chunks_are_those_of_the_rules(text, settings):
     assert found == reference_chunks(text, settings)
 
 
+# Every script that parts words by blanks, and every mark: runs of up to 63 of them are words.
+SPACED = st.characters(
+    codec="utf-8", max_codepoint=0x1FFF, exclude_characters=UNSPACED_BELOW_2000
+) | st.sampled_from("\u2014\u2019\u201c\u2026\u20ac\u3001\u3002\u300c\u300d한국어책\U0001f600")
+SPACED_TEXTS = st.lists(st.text(SPACED, max_size=63), min_size=20, max_size=90).map(" ".join)
+
+
+@given(SPACED_TEXTS, CHUNKING)
+@example(
+    "word " * 40 + "-" * 63 + " word" * 40,
+    {"strategy": "word", "max_chunking_size": 10, "overlap": 3},
+)
+@example(
+    "(漢字)와 「책」을。 ｢中｣ " * 40,
+    {"strategy": "sentence", "max_chunking_size": 20, "sentence_overlap": 1},
+)
+@profile(max_examples=150, deadline=None)
+def test_texts_whose_words_blanks_part_are_cut_as_by_their_blanks_alone(text, settings):
+    found = [(piece.start, piece.end) for piece in chunk(text, settings)]
+    assert found == reference_chunks(text, settings)
+
+
+RUNS = st.text(
+    st.sampled_from("中文。！…」（a1.é\u0301ก็ ยຄ  ខ្ម។ကြ။ｶﾞ한\u200d😀🇩👩 \u3000\n"), max_size=400
+)
+LONG_RUNS = st.builds(
+    lambda run, count, more: run * count + more,
+    st.text(min_size=1, max_size=30),
+    st.integers(1, 90),
+    RUNS,
+)
+
+
+@given(st.one_of(RUNS, LONG_RUNS, st.lists(RUNS, max_size=4).map("".join)), CHUNKING)
+@profile(max_examples=400, deadline=None)
+def test_texts_without_blanks_are_cut_between_characters_and_hold_everything(text, settings):
+    pieces = assert_chunks_hold_every_word(text, settings)
+    edges = {0, *(match.end() for match in regex.finditer(r"\X", text))}
+    inside = {at for piece in pieces for at in (piece.start, piece.end)} - edges
+    # Of a character without end only a part is in a chunk; what joins a blank is no part of it.
+    for at in inside:
+        cluster = regex.match(r"\X", text, pos=max(edge for edge in edges if edge < at)).group()
+        assert len(cluster) > 32 or any(letter.isspace() for letter in cluster)
+
+
 @given(st.one_of(TEXTS, SNIPPETS, st.text()), CHUNKING)
 @profile(deadline=None)
 def test_chunks_are_pieces_that_together_hold_every_word(text, settings):
@@ -179,7 +230,7 @@ def test_a_text_that_fits_is_the_same_chunk_under_every_strategy(text):
     by_sentence, by_word = (
         chunk(text, {"strategy": name, "max_chunking_size": 50}) for name in ("sentence", "word")
     )
-    if len(text.split()) <= 50:
+    if count_words(text) <= 50:
         assert by_sentence == by_word == chunk(text, {"strategy": "none"})
 
 

@@ -13,6 +13,7 @@ from tei_double import Scripted
 from langchain_hf_endpoint import HFEndpointEmbeddings
 
 ALICE = Path(__file__).parents[2] / "examples" / "data" / "alice_in_wonderland.txt"
+BOOKS = Path(__file__).parents[1] / "books"
 E5 = "intfloat/multilingual-e5-small"
 
 
@@ -56,6 +57,17 @@ def test_the_default_chunks_of_a_book_are_longer_than_the_small_models_window(lo
     assert "15.2%" in found["findings"][0]["problem"]
     follow = check(local_server.url, ALICE, "--size", window["fitting_size"])
     assert follow["window"]["over"] == follow["window"]["lost"] == 0
+
+
+@pytest.mark.parametrize("script", ["chinese", "japanese"])
+def test_the_size_advised_for_a_text_without_blanks_helps(local_server, tmp_path, script):
+    file = tmp_path / "book.txt"
+    paragraphs = (BOOKS / f"{script}.txt").read_text(encoding="utf-8").splitlines()
+    file.write_text("".join(paragraphs * 3), encoding="utf-8")
+    found = check(local_server.url, file, status=3)
+    size = found["window"]["fitting_size"]
+    assert f"--size {size}" in found["findings"][0]["advice"]
+    assert check(local_server.url, file, "--size", size)["window"]["lost"] == 0
 
 
 def test_what_is_called_lost_is_what_the_model_does_not_read(local_server, tmp_path):

@@ -16,6 +16,7 @@ from langchain_hf_endpoint import (
     TransportError,
     chunk,
 )
+from langchain_hf_endpoint.chunking.counting import count_words
 
 WORDS = ("amber", "birch", "cedar", "dune", "elm", "fjord", "grove", "heath", "isle", "juniper")
 VERSIONS = pytest.mark.parametrize("version", ["1.2.3", "1.8.3", "1.9.3"])
@@ -122,10 +123,10 @@ def _pooled(text, chunking, *, normalize):
     """The mean of the chunks' vectors by words, computed anew."""
     parts = chunk(text, chunking)
     total = sum(
-        len(part.text.split()) * expected_vector(part.text, normalize=normalize).astype(np.float64)
+        count_words(part.text) * expected_vector(part.text, normalize=normalize).astype(np.float64)
         for part in parts
     )
-    mean = total / sum(len(part.text.split()) for part in parts)
+    mean = total / sum(count_words(part.text) for part in parts)
     return mean / np.linalg.norm(mean) if normalize else mean
 
 
@@ -134,7 +135,7 @@ def _pooled(text, chunking, *, normalize):
 def test_a_long_text_gets_the_mean_of_its_chunks_weighted_by_words(
     drive, connect, strategy, normalize
 ):
-    texts = [_prose(1), "short and whole", _prose(2)]
+    texts = [_prose(1), "short and whole", _prose(2) + "人人生而自由。" * 60]
     chunking = CHUNKING[strategy]
     embeddings = connect(chunking_settings=chunking, task_settings={"normalize": normalize})
     vectors = np.asarray(drive.documents(embeddings, texts))
@@ -146,6 +147,19 @@ def test_a_long_text_gets_the_mean_of_its_chunks_weighted_by_words(
     else:
         assert np.linalg.norm(vectors[1]) == pytest.approx(RAW_LENGTH, abs=1e-5)
         assert np.linalg.norm(vectors[0]) < 0.9 * RAW_LENGTH
+
+
+@pytest.mark.parametrize("strategy", ["sentence", "word"])
+@pytest.mark.parametrize(
+    "text",
+    ["data:image/png;base64," + "iVBORw0KGgoAAAANSUhE" * 135_000, "one" + " " * 2_700_000 + "two"],
+    ids=["base64", "blanks"],
+)
+def test_no_text_is_too_large_for_the_server(tei_double, connect, strategy, text):
+    tei_double.configure(log_texts=True)
+    embeddings = connect(chunking_settings={"strategy": strategy})
+    assert len(embeddings.embed_documents([text])) == 1
+    assert {entry.status for entry in tei_double.log(method="POST")} == {200}
 
 
 def test_shorter_vectors_are_had_by_asking(drive, connect):

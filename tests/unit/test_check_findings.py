@@ -133,6 +133,21 @@ def test_words_that_fit_are_advised_and_a_strategy_that_cuts_where_there_is_none
     assert "strategy that cuts" in over_window(use, "none", truncate=True).advice
 
 
+def test_a_size_that_the_strategy_does_not_take_is_not_advised_for_it():
+    text = "word " * 99 + "word"
+    use = measured(17, *pieces(text, (0, len(text))))
+    assert use.fitting_size == 10
+    assert "strategy 'word'" in over_window(use, "sentence", truncate=True).advice
+    assert "--size 10" in over_window(use, "word", truncate=True).advice
+
+
+def test_the_size_advised_for_a_text_without_blanks_counts_its_words():
+    text = "人人生而自由" * 50
+    measure = Measure(102)
+    measure.add(*pieces(text, (0, len(text))), Tokens(2, [None] * len(text)), "", text)
+    assert measure.result(is_whole=True).fitting_size == 50  # two tokens a word
+
+
 @pytest.mark.parametrize(
     ("model", "prompts", "warns"),
     [

@@ -21,7 +21,7 @@ from langchain_hf_endpoint._gathering import Failures, agather, gather, reported
 from langchain_hf_endpoint._plan import check_text, check_texts
 from langchain_hf_endpoint._pooling import ARRAYS, LISTS
 from langchain_hf_endpoint._runtime import runtime_of
-from langchain_hf_endpoint.chunking.counting import count_words
+from langchain_hf_endpoint.chunking.counting import counts_of_words
 from langchain_hf_endpoint.embedded_chunk import EmbeddedChunk
 from langchain_hf_endpoint.errors import HFEndpointError, InputError
 
@@ -238,7 +238,7 @@ def _pooled(text: PlannedText[RowT], job: Job[RowT]) -> RowT:
     rows = text.rows(job.keeper)
     if len(rows) == 1:
         return rows[0]
-    words = [count_words(chunk.text) for chunk in text.chunks]
+    words = counts_of_words([chunk.text for chunk in text.chunks])
     return job.keeper.mean(rows, words, normalize=job.call.task.normalize)
 
 

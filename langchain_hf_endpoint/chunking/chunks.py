@@ -42,9 +42,10 @@ def chunk(
     """Cut a text into chunks of at most ``max_chunking_size`` words.
 
     A word is a run of characters between blanks, exactly as ``str.split()`` has it; a run that is
-    more than a word, in scripts that are written without blanks or longer than 63 characters,
-    counts as many. Every word of the text is in at least one chunk, and the chunks are in the
-    order of the text. Takes time and memory in proportion to the text's length, whatever the text.
+    more than a word, in scripts that are written without blanks, longer than 255 characters, or
+    longer than 63 after another such one, counts as many. Every word of the text is in at least
+    one chunk, and the chunks are in the order of the text. Takes time and memory in proportion to
+    the text's length, whatever the text.
 
     Args:
         text: Any string; lone surrogates and control characters do no harm.

@@ -16,6 +16,7 @@ LONGEST_CHUNK = 1 << 16
 """Characters of a chunk at most, which only a text with thousands of blanks in a row can reach."""
 
 _BLANKS = bytes(code for code in range(128) if chr(code).isspace())
+_BETWEEN = " - "
 _SHORT = 10_000  # characters; what has 300 words at most is rarely longer
 
 
@@ -32,8 +33,10 @@ def counts_of_words(texts: Sequence[str]) -> list[int]:
 
     from langchain_hf_endpoint.chunking.words import Words  # noqa: PLC0415 - as above
 
-    ends = np.cumsum([len(text) + 1 for text in texts])
-    counts: list[int] = np.diff(Words.of("\n".join(texts)).begun_before(ends), prepend=0).tolist()
+    # A word between two texts, since a long run counts by what stands before it.
+    ends = np.cumsum([len(text) + len(_BETWEEN) for text in texts])
+    begun = Words.of(_BETWEEN.join([*texts, ""])).begun_before(ends)
+    counts: list[int] = (np.diff(begun, prepend=0) - 1).tolist()
     return counts
 
 

@@ -10,7 +10,12 @@ from __future__ import annotations
 import re
 
 LONGEST_WORD = 63
-"""Characters that a run may have to be one word, as blanks have it: the longest of German have."""
+"""Characters that a run may have to be one word, whatever is beside it: the longest of German have
+so many."""
+
+LONGEST_ALONE = 255
+"""Characters that a run may have to be one word if the run before it is not over-long too: a URL or
+a line of dashes in a text. Lucene's longest token."""
 
 # Characters to a word, by the tokenizer of XLM-RoBERTa, which nearly all multilingual models have:
 # 250 words come to 260 to 510 tokens. No tokenizer of its kind makes more than one token of a

@@ -18,6 +18,7 @@ import numpy as np
 from langchain_hf_endpoint.chunking.scripts import (
     BLANK_ENDS,
     FEWEST_PER_WORD,
+    LONGEST_ALONE,
     LONGEST_WORD,
     PUNCTUATION,
     STOPS,
@@ -92,17 +93,29 @@ class Units(NamedTuple):
     ended: bool
 
 
-def needs_units(codes: _Codes, starts: NDArray[np.intp], ends: NDArray[np.intp]) -> bool:
+def over_long(lengths: NDArray[np.intp], before: int) -> NDArray[np.bool_]:
+    """Which runs are longer than a word can be, so that they count by their lengths.
+
+    Args:
+        lengths: Characters of each run.
+        before: Those of the run before the first one; 0 where there is none.
+    """
+    follows_one = np.append(before, lengths[:-1]) > LONGEST_WORD
+    mask: NDArray[np.bool_] = lengths > np.where(follows_one, LONGEST_WORD, LONGEST_ALONE)
+    return mask
+
+
+def needs_units(codes: _Codes, lengths: NDArray[np.intp], before: int) -> bool:
     """Whether any run between blanks is more than a word.
 
     Args:
         codes: The text's code points; as octets where all are ASCII.
-        starts: Where its runs start.
-        ends: Where they end.
+        lengths: Characters of each run.
+        before: Those of the run before the first one.
     """
-    if not len(starts):
+    if not len(lengths):
         return False
-    if int((ends - starts).max()) > LONGEST_WORD:
+    if int(lengths.max()) > LONGEST_WORD and over_long(lengths, before).any():
         return True
     if codes.dtype == np.uint8 or int(codes.max()) < _LOWEST:
         return False
@@ -114,6 +127,7 @@ def units(
     starts: NDArray[np.intp],
     ends: NDArray[np.intp],
     *,
+    before: int,
     after_sentence: bool,
 ) -> Units:
     """Cut the runs of a text that are more than a word.
@@ -122,20 +136,19 @@ def units(
         codes: The text's code points; as octets where all are ASCII.
         starts: Where its runs start; one at least.
         ends: Where they end.
+        before: Characters of the run before the first one.
         after_sentence: Whether a sentence has ended before the text.
     """
     count = len(codes)
     places = np.arange(count)
     traits = _traits(codes)
     inside = _flags_of_runs(count, starts, ends)
-    lengths = ends - starts
+    is_long = over_long(ends - starts, before)
     weights = _WEIGHTS.take(codes).astype(np.intp)
     of_script = _flags_of_runs(
         count, *_heavier_than_a_word(starts, ends, np.where(traits & _UNSPACED, weights, 0))
     )
-    is_cut = of_script | _flags_of_runs(
-        count, starts[lengths > LONGEST_WORD], ends[lengths > LONGEST_WORD]
-    )
+    is_cut = of_script | _flags_of_runs(count, starts[is_long], ends[is_long])
 
     may_start = _cluster_starts(traits, inside, places)
     # Characters of these scripts and what stands between them; a mark is of its letter's kind.

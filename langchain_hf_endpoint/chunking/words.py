@@ -102,7 +102,7 @@ def _parts(text: str) -> Iterator[tuple[_Offsets, _Offsets, _Offsets]]:
     A run that goes on beyond its block is left to the next one; where it is all there is, only its
     last word is.
     """
-    offset, after_sentence = 0, False
+    offset, before, after_sentence = 0, 0, False
     while offset < len(text):
         block = text[offset : offset + _BLOCK]
         codes, blank = _decoded(block)
@@ -110,9 +110,10 @@ def _parts(text: str) -> Iterator[tuple[_Offsets, _Offsets, _Offsets]]:
         starts, ends = edges[::2], edges[1::2]
         goes_on = offset + len(block) < len(text) and not blank[-1]
         done = int(starts[-1]) if goes_on else len(block)
-        if needs_units(codes, starts, ends):
+        lengths = ends - starts
+        if needs_units(codes, lengths, before):
             starts, ends, sentences, after_sentence = units(
-                codes, starts, ends, after_sentence=after_sentence
+                codes, starts, ends, before=before, after_sentence=after_sentence
             )
         else:
             sentences, after_sentence = starts[:0], after_sentence and not len(starts)
@@ -122,6 +123,8 @@ def _parts(text: str) -> Iterator[tuple[_Offsets, _Offsets, _Offsets]]:
             words = int(np.searchsorted(starts, done))
             starts, ends = starts[:words], ends[:words]
             sentences = sentences[sentences < done]
+        whole = lengths[:-1] if goes_on and len(lengths) > 1 else lengths
+        before = int(whole[-1]) if len(whole) else before
         yield starts + offset, ends + offset, sentences + offset
         offset += done
 

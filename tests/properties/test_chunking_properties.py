@@ -173,7 +173,8 @@ def test_chunks_are_those_of_the_rules(text, settings):
     assert found == reference_chunks(text, settings)
 
 
-# Every script that parts words by blanks, and every mark: runs of up to 63 of them are words.
+# Every script that parts words by blanks, and every mark: runs of up to 63 of them are words,
+# and up to 255 of one that stands alone.
 SPACED = st.characters(
     codec="utf-8", max_codepoint=0x1FFF, exclude_characters=UNSPACED_BELOW_2000
 ) | st.sampled_from("\u2014\u2019\u201c\u2026\u20ac\u3001\u3002\u300c\u300d한국어책\U0001f600")
@@ -184,6 +185,10 @@ SPACED_TEXTS = st.lists(st.text(SPACED, max_size=63), min_size=20, max_size=90).
 @example(
     "word " * 40 + "-" * 63 + " word" * 40,
     {"strategy": "word", "max_chunking_size": 10, "overlap": 3},
+)
+@example(
+    "word " * 40 + "https://example.com/" + "a/" * 117 + " word" * 40,
+    {"strategy": "sentence", "max_chunking_size": 20, "sentence_overlap": 0},
 )
 @example(
     "(漢字)와 「책」을。 ｢中｣ " * 40,

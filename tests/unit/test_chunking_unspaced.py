@@ -216,8 +216,19 @@ def test_strategy_none_leaves_a_text_whole():
 
 
 def test_the_words_of_many_texts_are_counted_at_once():
-    texts = ["one two", "人人生而自由。", "", " \n", "a" * 64, "人人生而", "b" * 63, "。中"] * 5000
-    assert counts_of_words(texts) == [2, 4, 0, 0, 32, 2, 1, 1] * 5000
+    texts = [
+        "one two",
+        "人人生而自由。",
+        "",
+        " \n",
+        "a" * 256,
+        "b" * 256,
+        "人人生而",
+        "b" * 64,
+        "c" * 64,
+        "。中",
+    ] * 5000
+    assert counts_of_words(texts) == [2, 4, 0, 0, 128, 128, 2, 1, 1, 1] * 5000
     assert counts_of_words(["one", "two three"]) == [1, 2]
     assert counts_of_words([]) == []
 
@@ -228,7 +239,10 @@ def test_the_words_of_many_texts_are_counted_at_once():
         ("", 0),
         ("one two", 2),
         ("a" * 63, 1),
-        ("a" * 64, 32),
+        ("a" * 64, 1),
+        ("a" * 255 + " b", 2),
+        ("a" * 256, 128),
+        ("a" * 64 + " " + "b" * 64 + " c " + "d" * 64, 1 + 32 + 1 + 1),
         ("本.", 1),
         ("(中文)", 1),
         ("人人生而自由", 3),
@@ -244,5 +258,5 @@ def test_the_words_of_many_texts_are_counted_at_once():
 def test_how_many_words_a_text_has(text, words):
     assert count_words(text) == words
     assert len(
-        chunk(f"{text} " * 60, {"strategy": "word", "max_chunking_size": 10, "overlap": 0})
-    ) == (-(-60 * words // 10))
+        chunk(f"{text} - " * 60, {"strategy": "word", "max_chunking_size": 10, "overlap": 0})
+    ) == (-(-60 * (words + 1) // 10))

@@ -6,6 +6,7 @@ request is sent.
 
 from __future__ import annotations
 
+import copy
 import logging
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,10 @@ from langchain_hf_endpoint._dialects import (
     read_model,
 )
 from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
+from langchain_hf_endpoint._steps import Enter
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint._wire import Cause, Failure, Reply
+from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint._attempts import Conversation
@@ -35,10 +38,32 @@ _ENOUGH_FOR_INFO = 3
 def acquaint(call: Call) -> Conversation[None]:
     """Ask the server what it is (TEI's ``/info``), once; most others answer 404, which is fine.
 
+    One asks, and all who want to know meanwhile wait for its answer, or its error. Where it is
+    cancelled the next one asks.
+
     Raises:
         HFEndpointError: The server cannot be reached, is not ready even after `max_wait`, or says
             that it makes no text embeddings.
     """
+    learned = call.learned
+    failed_before = learned.failed_to_say
+    place = call.door.place(0, call.lane)
+    try:
+        yield Enter(place)
+        if learned.asked_for_info:
+            return
+        if learned.failed_to_say is not None and learned.failed_to_say is not failed_before:
+            raise copy.copy(learned.failed_to_say)  # an error is raised by one thread alone
+        try:
+            yield from _ask(call)
+        except HFEndpointError as error:
+            learned.failed_to_say = copy.copy(error)
+            raise
+    finally:
+        place.leave()
+
+
+def _ask(call: Call) -> Conversation[None]:
     learned = call.learned
     request = info_request(call.service.url)
     attempts = Attempts(call)

@@ -15,7 +15,7 @@ from langchain_hf_endpoint._dialects import wait_foretold
 from langchain_hf_endpoint._limiting.reserving import ReservingLimiter
 from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._steps import AcquireFrom, Ask, Enter, Pause, Send, Waiting
-from langchain_hf_endpoint._urls import host_of, is_dedicated_endpoint
+from langchain_hf_endpoint._urls import host_of, is_dedicated_endpoint, is_loopback
 from langchain_hf_endpoint._wire import Cause, Failure, Reply
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._call import Call
     from langchain_hf_endpoint._limiting.reserving import DistantTurn, LocalTurn
+    from langchain_hf_endpoint._retrying import RetryPolicy
     from langchain_hf_endpoint._steps import Answer, Step
     from langchain_hf_endpoint._wire import Request
 
@@ -35,6 +36,7 @@ _logger = logging.getLogger("langchain_hf_endpoint")
 
 _TOO_MANY_REQUESTS = 429
 _LONG = 5.0  # seconds of trying after which the user is told
+_SOON_UP = 15.0  # seconds in which a server on this machine may begin to listen
 _HOLD_MARGIN = 5.0  # seconds by which the proxy's hold stays below our own time-out
 _WHY = {Cause.NOT_READY: Waiting.COLD_START, Cause.RATE_LIMITED: Waiting.REFUSED}
 
@@ -44,7 +46,6 @@ class Attempts:
 
     Attributes:
         count: How many were made since the last success.
-        time_outs: How many of them were ended for taking too long.
     """
 
     def __init__(self, call: Call) -> None:
@@ -56,7 +57,6 @@ class Attempts:
         """Begin anew: the next part of a batch has the whole budget."""
         self._failing_since: float | None = None
         self.count = 0
-        self.time_outs = 0
 
     @property
     def seconds_left(self) -> float | None:
@@ -73,29 +73,52 @@ class Attempts:
         """
         call = self._call
         self.count += 1
-        self.time_outs += failure.timed_out
         if self._failing_since is None:
             self._failing_since = call.clock()
         elapsed = self._elapsed(self._failing_since)
         usual = call.learned.latency_seconds
-        delay = call.policy.delay(failure, self.count, elapsed, usual)
+        policy = _policy_for(failure, call)
+        delay = policy.delay(failure, self.count, elapsed, usual)
         _slow_down(failure, delay, call)
-        if failure.cause not in WORTH_ANOTHER_TRY:
+        if failure.cause not in WORTH_ANOTHER_TRY | {Cause.PROTOCOL}:
             # The server has answered. What is sent next, smaller or elsewhere, is no retry.
             self._failing_since = None
         if delay is None:
             return None
+        self._tell(failure, delay, elapsed, policy.max_wait)
+        return Pause(delay, _WHY.get(failure.cause, Waiting.RETRY))
+
+    def soon(self) -> Pause | None:
+        """A short pause, before something else than what failed is sent; None: no time is left."""
+        since = self._failing_since
+        delay = self._call.policy.soon(0.0 if since is None else self._elapsed(since))
+        return None if delay is None else Pause(delay, Waiting.RETRY)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether no time is left for another try."""
+        return self.seconds_left == 0
+
+    def _tell(self, failure: Failure, delay: float, elapsed: float, max_wait: float) -> None:
+        """Say that it is tried again: loudly where nothing listens, or once it takes long."""
+        host = host_of(self._call.service.url)
+        if failure.refused and self._is_worth_saying(_LONG):
+            _logger.warning(
+                "nothing listens at %s; trying again for %.0f s (max_wait)", host, max_wait
+            )
+            return
+        status = "" if failure.status is None else f"HTTP {failure.status}, "
         _logger.log(
             logging.WARNING if self._is_worth_saying(elapsed) else logging.DEBUG,
-            "%s: attempt %d failed (%s, HTTP %s); next in %.1f s, for %.0f s in all",
-            host_of(call.service.url),
+            "%s: attempt %d failed: %s (%s%s); next in %.1f s, for %.0f s in all (max_wait)",
+            host,
             self.count,
             failure.cause.value,
-            failure.status,
+            status,
+            self._call.redactor.text(failure.text),
             delay,
-            call.policy.max_wait,
+            max_wait,
         )
-        return Pause(delay, _WHY.get(failure.cause, Waiting.RETRY))
 
     def _elapsed(self, since: float) -> float:
         return self._call.clock() - since
@@ -107,13 +130,21 @@ class Attempts:
         return first
 
 
+def _policy_for(failure: Failure, call: Call) -> RetryPolicy:
+    """On this machine a server that is not up is seldom about to be."""
+    hopeless = failure.refused and is_loopback(call.service.url) and not call.learned.has_worked
+    if not hopeless or call.policy.max_wait <= _SOON_UP:
+        return call.policy
+    return dataclasses.replace(call.policy, max_wait=_SOON_UP)
+
+
 def _slow_down(failure: Failure, delay: float | None, call: Call) -> None:
     call.learned.is_waking = failure.cause is Cause.NOT_READY
     if failure.cause is Cause.NOT_READY or failure.timed_out:
         call.window.refused(is_waking=call.learned.is_waking)
     elif failure.cause is not Cause.RATE_LIMITED:
         return
-    stated = failure.retry_after
+    stated = None if failure.is_estimate else failure.retry_after
     if stated and delay is not None and isinstance(call.limiter, ReservingLimiter):
         call.limiter.penalize_soon(stated)
 

@@ -16,6 +16,7 @@ from langchain_hf_endpoint._failing import error_of
 from langchain_hf_endpoint._options import is_asked_unbidden, options_of
 from langchain_hf_endpoint._prompts import e5_prompt, needs_e5_prompts
 from langchain_hf_endpoint._urls import host_of
+from langchain_hf_endpoint._window import one_at_a_time
 from langchain_hf_endpoint._wire import Cause
 
 if TYPE_CHECKING:
@@ -53,7 +54,10 @@ class Pausing:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What the conversations of one call have in common."""
+    """What the conversations of one call have in common.
+
+    `door` is where all who do not know the server yet wait while one of them asks it.
+    """
 
     service: ServiceSettings
     task: TaskSettings
@@ -67,6 +71,7 @@ class Call:
     form: Form = "lists"
     clock: Callable[[], float] = time.monotonic
     pausing: Pausing = field(default_factory=Pausing)
+    door: Window = field(default_factory=one_at_a_time)
 
     @property
     def batch_size(self) -> int:
@@ -101,12 +106,12 @@ class Call:
             )
         return e5_prompt(self.lane)
 
-    def error(self, failure: Failure, attempts: int) -> HFEndpointError:
+    def error(self, failure: Failure, attempts: int, *, of_input: bool = False) -> HFEndpointError:
         """Word a failure, without the key even where the server repeats it."""
         failure = dataclasses.replace(failure, text=self.redactor.text(failure.text))
         host = host_of(self.service.url)
         key_advice = ""
-        if failure.cause is Cause.AUTHENTICATION:
+        if failure.cause is Cause.AUTHENTICATION and not of_input:
             key_advice = self.service.advice_on_key()
         return error_of(
             failure,
@@ -114,4 +119,5 @@ class Call:
             attempts=attempts,
             sent_key=self.sends_key,
             key_advice=key_advice,
+            of_input=of_input,
         )

@@ -101,6 +101,7 @@ def _job(  # noqa: PLR0913 - the same
         lane=lane,
         learned=runtime.learned,
         window=runtime.window,
+        door=runtime.door,
         limiter=runtime.limiter if limiter is None else limiter,
         policy=RetryPolicy(service.max_wait),
         sends_key=runtime.has_key,

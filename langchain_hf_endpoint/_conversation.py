@@ -12,10 +12,22 @@ import math
 from collections import deque
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from langchain_hf_endpoint._acquaintance import ask_for_model
 from langchain_hf_endpoint._attempts import Attempts, send
+from langchain_hf_endpoint._blaming import (
+    MOST_ASIDE,
+    Next,
+    Run,
+    Suspicion,
+    suspicion,
+    tells_of_size,
+    took_too_long,
+    tries_again,
+    what_next,
+)
 from langchain_hf_endpoint._dialects import (
     DIALECTS,
     Route,
@@ -29,7 +41,7 @@ from langchain_hf_endpoint._dialects import (
 from langchain_hf_endpoint._options import unsupported_settings
 from langchain_hf_endpoint._pooling import is_unit_length
 from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
-from langchain_hf_endpoint._steps import Stopped, Waiting
+from langchain_hf_endpoint._steps import Pause, Stopped, Waiting
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint._wire import Cause, Failure, Reply
 from langchain_hf_endpoint.errors import HFEndpointError, RateLimitedError, SettingsError
@@ -49,16 +61,26 @@ RowT = TypeVar("RowT")
 
 _logger = logging.getLogger("langchain_hf_endpoint")
 
-_TOO_SLOW = 2  # time-outs of one batch after which a smaller one is tried
+
+class Fault(Enum):
+    """Whose fault it is that inputs have no vectors."""
+
+    INPUTS = "inputs"
+    """Theirs: other inputs fare better."""
+    SERVER = "server"
+    """The server's: other batches would meet the same."""
+    UNCLEAR = "unclear"
+    """The server failed all of a batch, by what may be the inputs' fault or its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[RowT]):
-    """What became of the inputs ``[start:stop]`` of a batch."""
+    """What became of the inputs ``[start:stop]`` of a batch; `fault` is of their error."""
 
     start: int
     stop: int
     result: Sequence[RowT] | HFEndpointError
+    fault: Fault = Fault.SERVER
 
 
 def converse(
@@ -66,54 +88,214 @@ def converse(
 ) -> Conversation[list[Outcome[RowT]]]:
     """Get the vectors of one batch.
 
-    A batch that the server calls too large is split at the limit it states; one that it rejects is
-    halved until the inputs at fault stand alone. The vectors are brought into the form in which
-    they are kept here, where the driver's threads share the work.
+    A batch that the server calls too large is split at the limit it states; one that it rejects, or
+    fails although it answers others, is halved until the inputs at fault stand alone. The vectors
+    are brought into the form in which they are kept here, where the driver's threads share the
+    work.
 
     Returns:
         One outcome for every input, in no order, each for a run of inputs. None for the inputs
         that were not sent when the call was stopped.
     """
-    outcomes: list[Outcome[RowT]] = []
-    open_runs = deque([(0, len(inputs))])
     attempts = Attempts(call)
-    while open_runs:
-        start, stop = open_runs.popleft()
-        size = call.batch_size
-        if stop - start > size:
-            cuts = range(start, stop, size)
-            open_runs.extendleft((cut, min(cut + size, stop)) for cut in reversed(cuts))
-            continue
+    search: _Search[RowT] = _Search(len(inputs), call, attempts)
+    while (run := search.next_run()) is not None:
+        sent = search.probe if run.size == 0 else inputs[run.start : run.stop]
         try:
-            result = yield from _vectors(inputs[start:stop], call, attempts)
+            result = yield from _vectors(sent, run, call, attempts, is_last=search.is_last(run))
         except Stopped:
             break  # what was answered is kept
         except HFEndpointError as no_permit:
-            outcomes.extend(Outcome(*run, no_permit) for run in ((start, stop), *open_runs))
-            break
-        if not isinstance(result, _GivenUp):
-            outcomes.append(Outcome(start, stop, keeper.rows(result)))
-        elif stop - start > 1 and _may_split(result.failure, inputs[start:stop], call):
-            middle = (start + stop) // 2
-            halves = result.failure.cause is not Cause.BATCH_TOO_LARGE
-            runs = [(middle, stop), (start, middle)] if halves else [(start, stop)]
-            open_runs.extendleft(runs)
+            search.not_sent(run, no_permit)
         else:
-            error = call.error(result.failure, result.attempts)
-            outcomes.append(Outcome(start, stop, error))
-            if result.failure.cause not in _OF_THE_INPUT:
-                outcomes.extend(Outcome(*run, error) for run in open_runs)
-                break
-    return outcomes
+            if isinstance(result, _GivenUp):
+                search.failed(run, sent, result)
+            else:
+                search.succeeded(run, keeper.rows(result))
+    return search.outcomes
 
 
 @dataclass(frozen=True, slots=True)
 class _GivenUp:
-    """A failure after which nothing more is tried for these inputs as they are."""
+    """A failure after which nothing more is tried for these inputs as they are.
+
+    Attributes:
+        failure: The last one.
+        attempts: How many requests failed in a row.
+        is_wrong_route: Whether another route may fare better.
+        is_over: Whether smaller requests would not either: the server asks for a longer wait than
+            there is time.
+    """
 
     failure: Failure
     attempts: int
     is_wrong_route: bool = False
+    is_over: bool = False
+
+
+class _Search(Generic[RowT]):
+    """The inputs of one batch: which are done, which are to be sent next, which have failed.
+
+    While the server answers nothing, a batch that failed is asked for in ever smaller parts: down
+    to one input, and then for what that leaves. What fails meanwhile is set aside. If nothing of
+    it is answered, nor what it has answered before, the server fails everything.
+    """
+
+    def __init__(self, inputs: int, call: Call, attempts: Attempts) -> None:
+        self._call = call
+        self._attempts = attempts
+        self._open = deque([Run(0, inputs)])
+        self._aside: list[tuple[Run, _GivenUp, Suspicion]] = []
+        self._slow: list[tuple[Run, bool]] = []
+        self._nothing_works = False
+        self._may_probe = True
+        self._first: _GivenUp | None = None
+        self._last: _GivenUp | None = None
+        self.outcomes: list[Outcome[RowT]] = []
+
+    @property
+    def probe(self) -> list[str]:
+        """An input that the server has answered, if there was one: sent by a run of size 0."""
+        sample = self._call.learned.sample
+        return [] if sample is None else [sample]
+
+    def next_run(self) -> Run | None:
+        """What is to be sent next; None where every input has its outcome."""
+        if len(self._aside) > MOST_ASIDE:
+            self._reopen()
+        while self._aside and not self._open:
+            self._reopen()
+        while self._open:
+            run, size = self._open.popleft(), self._call.batch_size
+            if run.size <= size:
+                return run
+            cuts = range(run.start, run.stop, size)
+            self._open.extendleft(
+                replace(run, start=cut, stop=min(cut + size, run.stop), own=0)
+                for cut in reversed(cuts)
+            )
+        return None
+
+    def is_last(self, run: Run) -> bool:
+        """Whether nothing else is left that could show that the server works."""
+        return self._nothing_works or (run.size == 1 and not self._open and not self._aside)
+
+    def _reopen(self) -> None:
+        """Go on with what was set aside: where others were answered since, else all the same."""
+        answers = self._call.learned.answers
+        ready = [one for one in self._aside if answers > one[0].own_answers]
+        if ready:
+            self._aside = [one for one in self._aside if one not in ready]
+            for run, given_up, why in reversed(ready):
+                if run.is_to_blame(why, answers):
+                    self._settle(run, given_up, Fault.INPUTS)
+                else:
+                    self._open.appendleft(run)
+            self._attempts.succeeded()  # of others: the server works, so there is time again
+        elif self._aside and self._may_probe and self.probe:
+            self._may_probe = False
+            self._open.appendleft(Run(0, 0))
+        elif self._aside:
+            self._may_probe = True
+            _, given_up, why = self._aside[0]
+            if why is Suspicion.PASSING and not self._attempts.is_spent:
+                self._nothing_works = True
+                self._open.appendleft(self._aside.pop(0)[0])
+            else:
+                self._give_up_for(given_up, why)
+
+    def succeeded(self, run: Run, rows: Sequence[RowT]) -> None:
+        """Enter the vectors of a run."""
+        self._nothing_works, self._may_probe = False, True
+        if run.size == 0:
+            return
+        self.outcomes.append(Outcome(run.start, run.stop, rows))
+        for slow, is_sure in list(self._slow):
+            done = sum(
+                one.stop - one.start
+                for one in self.outcomes
+                if slow.start <= one.start < slow.stop
+                and not isinstance(one.result, HFEndpointError)
+            )
+            if done == slow.size:
+                self._slow.remove((slow, is_sure))
+                self._call.learned.worked_in_parts(slow.size, is_sure=is_sure)
+
+    def failed(self, run: Run, sent: Sequence[str], given_up: _GivenUp) -> None:
+        """Decide what becomes of a run that failed; remembers what the server takes."""
+        if run.size == 0:
+            self._nothing_works = True
+            return
+        failure, learned = given_up.failure, self._call.learned
+        why = None if given_up.is_over else suspicion(failure, has_worked=learned.has_worked)
+        if failure.cause is Cause.BATCH_TOO_LARGE and run.size > 1:
+            learned.refused_batch(run.size, failure.batch_limit)
+            self._open.appendleft(Run(run.start, run.stop))
+            return
+        if failure.cause is Cause.WIDTH:
+            self._settle(run, given_up, Fault.UNCLEAR)
+            return
+        if why is None:
+            self.give_up(self._error(given_up), Fault.SERVER, run)
+            return
+        if why is not Suspicion.REFUSED:
+            self._first = self._first or given_up
+            self._last = given_up
+        if failure.cause is Cause.BODY_TOO_LARGE and run.size > 1:
+            learned.refused_body(sum(len(one.encode()) for one in sent))
+        aside = len(self._aside)
+        step = what_next(
+            run,
+            why,
+            learned.answers,
+            aside=aside,
+            is_last=self.is_last(run),
+            can_probe=bool(self.probe),
+        )
+        self._nothing_works = self._nothing_works and step not in {Next.HALVE, Next.BLAME}
+        if step is Next.HALVE:
+            self._halve(run, failure)
+        elif step is Next.SET_ASIDE:
+            self._aside.append((run, given_up, why))
+        elif step is Next.BLAME:
+            self._settle(run, given_up, Fault.INPUTS)
+        else:
+            self._give_up_for(given_up, why, run)
+
+    def _halve(self, run: Run, failure: Failure) -> None:
+        if tells_of_size(failure):
+            self._slow.append((run, took_too_long(failure)))
+            self._call.learned.failed_again(run.size)
+        self._open.extendleft(reversed(run.halves()))
+
+    def not_sent(self, run: Run, why: HFEndpointError) -> None:
+        """No permit is to be had in time, or a limiter elsewhere does not answer."""
+        if run.own and self._last is not None and isinstance(why, RateLimitedError):
+            why = self._error(self._last)  # a retry: what it failed with before says more
+        self.give_up(why, Fault.SERVER, run)
+
+    def _settle(self, run: Run, given_up: _GivenUp, fault: Fault) -> None:
+        attempts = max(given_up.attempts, run.failures)
+        error = self._call.error(given_up.failure, attempts, of_input=fault is Fault.INPUTS)
+        self.outcomes.append(Outcome(run.start, run.stop, error, fault))
+
+    def _error(self, given_up: _GivenUp) -> HFEndpointError:
+        return self._call.error(given_up.failure, given_up.attempts)
+
+    def _give_up_for(self, given_up: _GivenUp, why: Suspicion, *runs: Run) -> None:
+        if why is Suspicion.PASSING:
+            self.give_up(self._error(given_up), Fault.SERVER, *runs)
+            return
+        first = self._first or given_up  # its words are about all of them
+        error = self._call.error(first.failure, given_up.attempts)
+        self.give_up(error, Fault.UNCLEAR, *runs)
+
+    def give_up(self, error: HFEndpointError, fault: Fault, *runs: Run) -> None:
+        """These, and all that have no outcome, fail by this error."""
+        failed = (*runs, *self._open, *(run for run, _, _ in self._aside))
+        self.outcomes.extend(Outcome(one.start, one.stop, error, fault) for one in failed)
+        self._open.clear()
+        self._aside.clear()
 
 
 _OF_THE_SERVER = WORTH_ANOTHER_TRY - {Cause.SERVER} | {
@@ -124,35 +306,22 @@ _OF_THE_SERVER = WORTH_ANOTHER_TRY - {Cause.SERVER} | {
 }
 """What the server would say on any of its routes."""
 
-_OF_THE_INPUT = frozenset({Cause.INPUT_REJECTED, Cause.BODY_TOO_LARGE, Cause.PROTOCOL})
-
-
-def _may_split(failure: Failure, inputs: Sequence[str], call: Call) -> bool:
-    """Whether smaller batches would fare better; remembers what the server takes."""
-    if failure.cause is Cause.BATCH_TOO_LARGE:
-        call.learned.refused_batch(len(inputs), failure.batch_limit)
-        return True
-    if failure.cause is Cause.BODY_TOO_LARGE:
-        call.learned.refused_body(sum(len(one.encode()) for one in inputs))
-        return True
-    return failure.cause is Cause.INPUT_REJECTED
-
 
 def _vectors(
-    inputs: Sequence[str], call: Call, attempts: Attempts
+    inputs: Sequence[str], run: Run, call: Call, attempts: Attempts, *, is_last: bool
 ) -> Conversation[Rows | _GivenUp]:
     """Embed inputs over the route that is known, or over each that may be until one answers."""
     tried: list[tuple[Route, Failure]] = []
     made = 0
-    searching = _is_open_question(call)
+    how = _How(is_last, searching=_is_open_question(call))
     for route in _routes(call):
-        if searching and _is_settled_otherwise(route, call):
+        if how.searching and _is_settled_otherwise(route, call):
             continue
-        result = yield from _persist(inputs, route, call, attempts, searching=searching)
+        result = yield from _persist(inputs, run, route, call, attempts, how)
         if isinstance(result, _GivenUp) and unknown_model(result.failure):
             yield from ask_for_model(route, call)
             if call.learned.model is not None:
-                result = yield from _persist(inputs, route, call, attempts, searching=searching)
+                result = yield from _persist(inputs, run, route, call, attempts, how)
         if not isinstance(result, _GivenUp):
             return result
         made += result.attempts
@@ -199,50 +368,83 @@ def _shortcut(kept: Route, call: Call) -> list[Route]:
     return [] if route is None else [route]
 
 
-def _persist(
-    inputs: Sequence[str], route: Route, call: Call, attempts: Attempts, *, searching: bool
-) -> Conversation[Rows | _GivenUp]:
-    """Send the inputs until there are vectors, or trying again is of no use.
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How inputs are sent.
 
-    Args:
-        inputs: What the vectors are for.
-        route: Where they are sent.
-        call: For whom.
-        attempts: How often they were sent.
+    Attributes:
+        is_last: Whether nothing else is left to be tried.
         searching: Whether a refusal may mean that this is the wrong route. What was not known when
             the search began is a guess to its end, although another call may have found out since.
     """
+
+    is_last: bool
+    searching: bool
+
+
+def _persist(  # noqa: PLR0913, PLR0917 - what is sent, where, for whom, how often, and how
+    inputs: Sequence[str], run: Run, route: Route, call: Call, attempts: Attempts, how: _How
+) -> Conversation[Rows | _GivenUp]:
+    """Send the inputs until there are vectors, or trying again as they are is of no use."""
     request = route.request(inputs, call.options)
-    timeout, failure = call.service.timeout, None
+    timeout, failure, learned = call.service.timeout, None, call.learned
     while True:
+        # Sent for the first time, they are no retry, whatever was tried before.
+        patience = attempts.seconds_left if run.own or failure is not None else None
         try:
-            reply = yield from send(request, len(inputs), timeout, call, attempts.seconds_left)
+            reply = yield from send(request, len(inputs), timeout, call, patience)
         except RateLimitedError:
             if failure is None:
                 raise
-            return _GivenUp(failure, attempts.count)
-        if searching and isinstance(reply, Reply) and declines(route, reply):
+            return _GivenUp(failure, attempts.count, is_over=True)
+        if how.searching and isinstance(reply, Reply) and declines(route, reply):
             result = route.dialect.decode(call.redactor.reply(reply), len(inputs))
             if isinstance(result, Failure):
                 return _GivenUp(result, attempts.count + 1, is_wrong_route=True)
         result = _read(reply, len(inputs), route, call)
         if not isinstance(result, Failure):
-            call.learned.is_waking = False
+            learned.is_waking = False
+            learned.answered(inputs)
             attempts.succeeded()
             return result
         failure = result
         if route.shortcut and failure.cause not in _OF_THE_SERVER:
-            call.learned.refuses_base64 = True
+            learned.refuses_base64 = True
             return _GivenUp(failure, attempts.count + 1, is_wrong_route=True)
-        pause = attempts.after(failure)
-        if pause is None:
-            return _GivenUp(failure, attempts.count)
-        if attempts.time_outs == _TOO_SLOW and len(inputs) > 1:
-            attempts.time_outs = 0
-            slow = replace(failure, cause=Cause.BATCH_TOO_LARGE)
-            return _GivenUp(slow, attempts.count)
-        with call.pausing if pause.why is Waiting.REFUSED else nullcontext():
-            yield pause
+        then = _after(failure, run, call, attempts, is_last=how.is_last)
+        if then.pause is not None:
+            with call.pausing if then.pause.why is Waiting.REFUSED else nullcontext():
+                yield then.pause
+        if not then.again:
+            return _GivenUp(failure, attempts.count, is_over=then.is_over)
+
+
+@dataclass(frozen=True, slots=True)
+class _Then:
+    """How to go on after a failure: first a pause, then the same again or not."""
+
+    pause: Pause | None
+    again: bool
+    is_over: bool = False
+
+
+def _after(failure: Failure, run: Run, call: Call, attempts: Attempts, *, is_last: bool) -> _Then:
+    """Count a failure and say how to go on."""
+    pause = attempts.after(failure)
+    why = suspicion(failure, has_worked=call.learned.has_worked)
+    if why is None:
+        return _Then(pause, pause is not None)
+    answers = call.learned.answers
+    if why is not Suspicion.REFUSED:
+        run.failed(answers)
+    can_probe = call.learned.sample is not None
+    again = tries_again(run, why, answers, is_last=is_last, can_probe=can_probe)
+    if why is Suspicion.PASSING and failure.retry_after is not None:
+        return _Then(pause, again and pause is not None, is_over=pause is None)
+    if why is Suspicion.MALFORMED or (why is Suspicion.PASSING and not again):
+        # A server that answers others needs no rest.
+        pause = attempts.soon() if again or not run.server_works(answers) else None
+    return _Then(pause, again and pause is not None)
 
 
 def _read(reply: Reply | Failure, count: int, route: Route, call: Call) -> Rows | Failure:
@@ -251,11 +453,13 @@ def _read(reply: Reply | Failure, count: int, route: Route, call: Call) -> Rows 
         return reply
     result = route.dialect.decode(reply, count, call.form)
     if isinstance(result, Failure):
+        # Vectors that are wrong show all the same who speaks here.
+        call.learned.route = call.learned.route or recognise(route, reply)
         # Read once more for its words, which may hold the key.
         spoken = route.dialect.decode(call.redactor.reply(reply), count, call.form)
         return spoken if isinstance(spoken, Failure) else result
     if problem := call.learned.problem_with_width(call.task.dimensions, len(result[0])):
-        return Failure(Cause.PROTOCOL, problem, reply.status)
+        return Failure(Cause.WIDTH, problem, reply.status)
     if call.task.normalize and not call.learned.norm_checked:
         _check_norm(result[0], call)
     if call.learned.route is None:

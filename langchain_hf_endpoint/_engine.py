@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from langchain_hf_endpoint._acquaintance import acquaint
 from langchain_hf_endpoint._clients import OURS
-from langchain_hf_endpoint._conversation import Outcome, converse
+from langchain_hf_endpoint._conversation import Fault, Outcome, converse
 from langchain_hf_endpoint._drivers import Crew, TaskCrew, TaskDriver, ThreadDriver
-from langchain_hf_endpoint._failing import of_the_machine, rejects_everything, stops_the_call
+from langchain_hf_endpoint._failing import of_the_machine, rejects_everything
 from langchain_hf_endpoint._options import is_asked_unbidden
 from langchain_hf_endpoint._plan import BatchBounds, Plan
 from langchain_hf_endpoint._sources import AsyncSource, Source, total_length
@@ -37,9 +37,10 @@ if TYPE_CHECKING:
 
 RowT = TypeVar("RowT")
 
-# Batches of nothing but rejected inputs, one after another, after which no more are sent. More than
-# a look-ahead from a server that works: the longest inputs come first, and may all be too long.
-_REJECTED_BY_A_NEW_SERVER = 3
+# Batches of which nothing was embedded, one after another, after which no more are sent. Where each
+# text was rejected by itself, more than a look-ahead from a server that works: the longest inputs
+# come first, and may all be too long.
+_FAILED = 3
 _REJECTED_BY_A_WORKING_SERVER = 20
 _A_MOMENT = 0.05  # seconds: most servers have answered by then
 _WORTH_A_THREAD = 50_000  # characters whose chunking would be felt on an event loop
@@ -76,7 +77,7 @@ class Job(Generic[RowT]):
     clients: Clients = OURS
     received: Callable[[Sequence[str], Sequence[RowT]], None] | None = None
     fatal: HFEndpointError | None = None
-    batches_rejected: int = 0
+    batches_failed: int = 0
     plan: Plan[RowT] = field(init=False, repr=False)  # not there yet where a traceback shows it
 
     def sync_transport(self) -> SyncTransport:
@@ -163,18 +164,24 @@ class Job(Generic[RowT]):
         self, outcomes: Sequence[Outcome[RowT]], inputs: int
     ) -> HFEndpointError | None:
         """The error that the batches not sent yet would meet too, if there is one."""
-        worked = self.call.learned.has_worked
-        errors = [one.result for one in outcomes if isinstance(one.result, HFEndpointError)]
-        for error in errors:
-            if stops_the_call(error, has_worked=worked):
-                return error
-        if len(errors) < len(outcomes):
-            self.batches_rejected = 0
-        if inputs == 1 or len(errors) < len(outcomes):
+        failed = [
+            (one.fault, one.result) for one in outcomes if isinstance(one.result, HFEndpointError)
+        ]
+        of_fault = dict(reversed(failed))  # the first error of each
+        if Fault.SERVER in of_fault:
+            return of_fault[Fault.SERVER]
+        if len(failed) < len(outcomes) or not failed:
+            self.batches_failed = 0
             return None
-        self.batches_rejected += 1
-        enough = _REJECTED_BY_A_WORKING_SERVER if worked else _REJECTED_BY_A_NEW_SERVER
-        return rejects_everything(errors[0]) if self.batches_rejected >= enough else None
+        worked, unclear = self.call.learned.has_worked, of_fault.get(Fault.UNCLEAR)
+        if unclear is None and inputs == 1:
+            return None
+        self.batches_failed += 1
+        if unclear is not None:
+            enough = _FAILED if worked or inputs == 1 else 1
+            return unclear if self.batches_failed >= enough else None
+        enough = _REJECTED_BY_A_WORKING_SERVER if worked else _FAILED
+        return rejects_everything(failed[0][1]) if self.batches_failed >= enough else None
 
     def is_over(self, source: Source | AsyncSource) -> bool:
         """Whether nothing is left to be sent, when nothing is under way."""

@@ -47,6 +47,11 @@ _WORDING: Mapping[Cause, _Wording] = {
         "the server does not accept the key",
         "Check api_key (or the variable that holds it) and what the token may do.",
     ),
+    Cause.BLOCKED: _Wording(
+        AuthenticationError,
+        "the server, or a firewall before it, refuses the request",
+        "Check what the token may do, and ask whoever runs the firewall, if there is one.",
+    ),
     Cause.PAYMENT_REQUIRED: _Wording(
         PaymentRequiredError,
         "the account has no credit left",
@@ -112,11 +117,47 @@ _WORDING: Mapping[Cause, _Wording] = {
         "the reply cannot be right",
         "Nothing of it was used. Check that the URL leads to an embedding model.",
     ),
+    Cause.WIDTH: _Wording(
+        ProtocolError,
+        "the reply cannot be right",
+        "Nothing of it was used. Check which model the URL leads to.",
+    ),
 }
 
+_LOOK_AT_THE_TEXT = "Shorten, mend or leave out the text, and look at the server's log."
+_OF_AN_INPUT: Mapping[Cause, _Wording] = {
+    **dict.fromkeys(
+        (Cause.AUTHENTICATION, Cause.BLOCKED),
+        _Wording(
+            InputError,
+            "the server, or a firewall before it, refuses the text and takes others",
+            "Mend it or leave it out, or ask whoever runs the firewall.",
+        ),
+    ),
+    **dict.fromkeys(
+        (Cause.BACKEND, Cause.SERVER),
+        _Wording(ServerError, "the server fails on the text and answers others", _LOOK_AT_THE_TEXT),
+    ),
+    Cause.TRANSPORT: _Wording(
+        TransportError, "no reply for the text, while others are answered", _LOOK_AT_THE_TEXT
+    ),
+    Cause.PROTOCOL: _Wording(
+        ProtocolError,
+        "the reply for the text cannot be right, while those for others are",
+        _LOOK_AT_THE_TEXT,
+    ),
+}
+"""What befalls one text alone."""
 
-def error_of(
-    failure: Failure, *, host: str, attempts: int, sent_key: bool, key_advice: str = ""
+
+def error_of(  # noqa: PLR0913 - all that an error tells
+    failure: Failure,
+    *,
+    host: str,
+    attempts: int,
+    sent_key: bool,
+    key_advice: str = "",
+    of_input: bool = False,
 ) -> HFEndpointError:
     """Word a failure that is not tried again.
 
@@ -126,13 +167,16 @@ def error_of(
         attempts: How many requests were made for it.
         sent_key: Whether a key went with them.
         key_advice: What to do about the key, where that is at fault.
+        of_input: Whether it befalls this input alone.
     """
     wording = _WORDING[failure.cause]
+    if of_input:
+        wording = _OF_AN_INPUT.get(failure.cause, wording)
     status = "" if failure.status is None else f"HTTP {failure.status}, "
     advice = wording.advice
-    if failure.cause is Cause.AUTHENTICATION and key_advice:
+    if failure.cause is Cause.AUTHENTICATION and key_advice and not of_input:
         advice = key_advice
-    elif failure.cause is Cause.AUTHENTICATION and not sent_key:
+    elif failure.cause is Cause.AUTHENTICATION and not sent_key and not of_input:
         advice = "No key was sent. Pass api_key."
     if failure.retry_after is not None:
         advice = f"The server asks to wait {failure.retry_after:.0f} s. {advice}"
@@ -142,17 +186,6 @@ def error_of(
         where = ("task_settings", failure.text)
         return SettingsError(where, problem=problem, advice=advice, **details)
     return wording.error(problem, advice=advice, **details)
-
-
-def stops_the_call(error: HFEndpointError, *, has_worked: bool) -> bool:
-    """Whether the other batches of a call would meet the same error, so that sending them is vain.
-
-    What is wrong with one text says nothing about the others, nor does one wrong reply once the
-    server has shown that it can give right ones.
-    """
-    if isinstance(error, ProtocolError):
-        return not has_worked
-    return not isinstance(error, InputError)
 
 
 def of_the_machine(error: BaseException) -> HFEndpointError | None:

@@ -10,8 +10,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from langchain_hf_endpoint._dialects import Route
     from langchain_hf_endpoint._wire import ServerInfo
+    from langchain_hf_endpoint.errors import HFEndpointError
 
 DEFAULT_BATCH_SIZE = 32
 """TEI's own default for `max_client_batch_size`, and what we take where a server says nothing."""
@@ -28,23 +31,30 @@ class Learned:
         route: The dialect and URL that answered, None before the first answer.
         info: What the server says of itself, None where it says nothing.
         asked_for_info: Whether it was asked.
+        failed_to_say: What asking it ended with the last time that it was in vain.
         model: The name that an OpenAI-style server insists on.
         refuses_base64: Whether a server that answers with digits has refused to answer in base64.
         is_waking: Whether its last reply said that it is starting.
         e5_logged: Whether it was logged that E5's prompts are in use.
         norm_checked: Whether it was looked at whether its vectors have length 1.
         latency_seconds: How long the last good reply took.
+        answers: How many right answers it has given.
+        sample: A short input that it has answered: whether it still does shows that it works.
     """
 
     route: Route | None = None
     info: ServerInfo | None = None
     asked_for_info: bool = False
+    failed_to_say: HFEndpointError | None = None
     model: str | None = None
     refuses_base64: bool = False
     is_waking: bool = False
     e5_logged: bool = False
     norm_checked: bool = False
     latency_seconds: float = 0.0
+    answers: int = 0
+    sample: str | None = None
+    _too_slow_for: int | None = None
     _batch_size: int | None = None
     _body_bytes: int = _DEFAULT_BODY_BYTES
     _widths: dict[int | None, int] = field(default_factory=dict)
@@ -72,6 +82,34 @@ class Learned:
         with self._lock:
             smaller = stated if stated and stated < inputs else max(1, inputs // 2)
             self._batch_size = min(smaller, self._batch_size or smaller)
+
+    def answered(self, inputs: Sequence[str]) -> None:
+        """Count a right answer to these inputs."""
+        with self._lock:
+            self.answers += 1
+            if self.sample is None or len(inputs[-1]) < len(self.sample):
+                self.sample = inputs[-1]
+            if self._too_slow_for is not None and len(inputs) >= self._too_slow_for:
+                self._too_slow_for = None
+
+    def worked_in_parts(self, inputs: int, *, is_sure: bool) -> None:
+        """Remember that a batch failed as a whole, as for lack of time, and then in parts did not.
+
+        Args:
+            inputs: How many it had.
+            is_sure: Whether it was for lack of time. Else it may have been chance: it counts when
+                a batch of that size fails again before one has worked.
+        """
+        if is_sure:
+            self.refused_batch(inputs, None)
+            return
+        with self._lock:
+            self._too_slow_for = min(inputs, self._too_slow_for or inputs)
+
+    def failed_again(self, inputs: int) -> None:
+        """A batch of so many inputs failed, as it may for lack of time."""
+        if self._too_slow_for is not None and inputs >= self._too_slow_for:
+            self.refused_batch(self._too_slow_for, None)
 
     def refused_body(self, size: int) -> None:
         """Remember that a request of so many bytes was too large."""

@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 from langchain_hf_endpoint._acquaintance import acquaint
 from langchain_hf_endpoint._calls import document_job, query_job
 from langchain_hf_endpoint._clients import OURS
-from langchain_hf_endpoint._conversation import converse
+from langchain_hf_endpoint._conversation import Fault, converse
 from langchain_hf_endpoint._drivers import TaskDriver
-from langchain_hf_endpoint._failing import stops_the_call
 from langchain_hf_endpoint._merged import Asked, MergedBatch, QueueFullError, Sections, Watcher
 from langchain_hf_endpoint._plan import check_text
 from langchain_hf_endpoint._pooling import LISTS
@@ -251,10 +250,10 @@ class Merger:
             batch.share_tokens()
             for outcome in outcomes:
                 batch.settle(outcome.start, outcome.stop, outcome.result)
-                if isinstance(outcome.result, HFEndpointError):
-                    errors.append(outcome.result)
-                else:
+                if not isinstance(outcome.result, HFEndpointError):
                     self._answers += 1
+                elif outcome.fault is Fault.SERVER:
+                    errors.append(outcome.result)
         except HFEndpointError as error:
             batch.settle(0, batch.size, error)
             errors.append(error)
@@ -265,7 +264,7 @@ class Merger:
         # A server that answered others meanwhile failed on these inputs, and on nothing else.
         if self._answers == answers_before:
             for one in errors:
-                self._give_up(batch, one, job)
+                self._give_up(batch, one)
 
     async def _converse(self, batch: MergedBatch, job: Job[Vector]) -> list[Outcome[Vector]]:
         driver = TaskDriver(await job.async_transport(), self._watcher)
@@ -297,10 +296,9 @@ class Merger:
             self._unsent[batch.lane] = None
         self._pump_soon()
 
-    def _give_up(self, batch: MergedBatch, error: HFEndpointError, job: Job[Vector]) -> None:
+    def _give_up(self, batch: MergedBatch, error: HFEndpointError) -> None:
         """Do not send what would meet the same error."""
-        if stops_the_call(error, has_worked=job.call.learned.has_worked):
-            self._fail([asked for asked in batch.askers if asked.unsent], error)
+        self._fail([asked for asked in batch.askers if asked.unsent], error)
         if isinstance(error, (EndpointNotReadyError, TransportError)):
             # They have waited for `max_wait` as well: not for another one, batch after batch.
             waiting = [asked for queue in self._queues.values() for asked in queue]

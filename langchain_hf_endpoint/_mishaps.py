@@ -5,6 +5,7 @@ It knows errors of sockets and of TLS. It must not know any HTTP library.
 
 from __future__ import annotations
 
+import errno
 import socket
 import ssl
 from typing import TYPE_CHECKING
@@ -76,6 +77,13 @@ def mishap(error: Exception, *, connected: bool, text: str | None = None) -> Fai
             return Failure(Cause.UNREACHABLE, refusal, connected=False)
         if isinstance(root, socket.gaierror) and root.errno == socket.EAI_NONAME:
             return Failure(Cause.UNREACHABLE, "the host is unknown", connected=False)
+        if not connected and _is_refusal(root):
+            return Failure(
+                Cause.TRANSPORT,
+                "the connection is refused: nothing listens there",
+                connected=False,
+                refused=True,
+            )
     said = f"{type(error).__name__}: {error if text is None else text}"[:300]
     return Failure(Cause.TRANSPORT, said, connected=connected)
 
@@ -137,9 +145,21 @@ def _refusal(error: ssl.SSLError, *, connected: bool) -> str | None:
     return f"the TLS handshake failed, as it will each time: {reason.lower().replace('_', ' ')}"
 
 
+def _is_refusal(error: BaseException) -> bool:
+    """Whether it is one of a closed port. With several addresses asyncio leaves only the words."""
+    several = f"[Errno {errno.ECONNREFUSED}]"
+    return isinstance(error, ConnectionRefusedError) or (
+        isinstance(error, OSError) and several in str(error)
+    )
+
+
 def _chain(error: BaseException) -> list[BaseException]:
-    """The error and all that is behind it; httpx wraps httpcore, which wraps the socket's."""
+    """The error and all that is behind it; httpx wraps httpcore, which wraps the socket's.
+
+    For a host with several addresses anyio has a group of them.
+    """
     chain = [error]
-    while (deeper := chain[-1].__cause__ or chain[-1].__context__) and deeper not in chain:
-        chain.append(deeper)
+    for one in chain:
+        behind = (*getattr(one, "exceptions", ()), one.__cause__ or one.__context__)
+        chain.extend(deeper for deeper in behind if deeper is not None and deeper not in chain)
     return chain

@@ -52,13 +52,31 @@ class RetryPolicy:
         left = self.max_wait - elapsed
         if failure.cause not in WORTH_ANOTHER_TRY or left <= 0:
             return None
-        if failure.retry_after is not None:
+        longest = self.max_wait if failure.is_estimate else left
+        if failure.retry_after is not None and failure.retry_after > longest:
+            return None
+        if failure.retry_after is not None and not failure.is_estimate:
             # A little later than asked, and not all callers at the same instant.
-            wait = failure.retry_after + 0.05 + 0.1 * self.chance()
-            return min(left, wait) if failure.retry_after <= left else None
+            return min(left, failure.retry_after + 0.05 + 0.1 * self.chance())
         first = self.first_delay
         if usual and failure.cause is Cause.RATE_LIMITED:
             first = min(first, usual)
         bound = min(self.longest_delay, first * 2.0 ** min(attempt - 1, 30))
         # The last attempt is made at the end of the budget, not before it.
-        return min(left, bound / 2 + bound / 2 * self.chance())
+        return min(left, self._within(bound))
+
+    def soon(self, elapsed: float) -> float | None:
+        """Say how long to wait before something else than what failed is tried: not long.
+
+        Args:
+            elapsed: Seconds since the first failure.
+
+        Returns:
+            Seconds, or None where `max_wait` is over.
+        """
+        left = self.max_wait - elapsed
+        return min(left, self._within(self.first_delay)) if left > 0 else None
+
+    def _within(self, bound: float) -> float:
+        """Not all callers at the same instant."""
+        return bound / 2 + bound / 2 * self.chance()

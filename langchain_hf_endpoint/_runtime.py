@@ -21,7 +21,7 @@ from langchain_hf_endpoint._redacting import Redactor
 from langchain_hf_endpoint._tls import edition
 from langchain_hf_endpoint._transport import AsyncTransport, SyncTransport, fast_transport
 from langchain_hf_endpoint._urls import host_of
-from langchain_hf_endpoint._window import Window
+from langchain_hf_endpoint._window import Window, one_at_a_time
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class Runtime:
         limiter: Requests per minute.
         window: Requests in flight.
         redactor: Takes the key out of what the server says.
+        door: Lets one at a time ask what the server is.
     """
 
     def __init__(self, url: str, key: SecretStr | None, requests_per_minute: int) -> None:
@@ -72,6 +73,7 @@ class Runtime:
         self.learned = Learned()
         self.limiter = RequestsPerMinuteLimiter(requests_per_minute)
         self.window = Window()
+        self.door = one_at_a_time()
         self._key = key
         self._lock = threading.Lock()
         self._sync: dict[_Way, SyncTransport] = {}

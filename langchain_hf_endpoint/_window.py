@@ -240,6 +240,13 @@ class Window:
         return woken
 
 
+def one_at_a_time() -> Window:
+    """A window of one place: the others wait, from whichever thread or loop."""
+    window = Window()
+    window.bound(requests=1)
+    return window
+
+
 def _wake_all(places: list[Place]) -> None:
     for place in places:
         place._call_wake()  # noqa: SLF001

@@ -65,6 +65,8 @@ class Cause(Enum):
     """Why a request brought no vectors. The value is how it is named in logs and counts."""
 
     AUTHENTICATION = "authentication"
+    BLOCKED = "blocked"
+    """403 with a web page, as firewalls answer."""
     PAYMENT_REQUIRED = "payment_required"
     NOT_FOUND = "not_found"
     """404, 405, 410, a redirect: no embedding route here."""
@@ -74,9 +76,9 @@ class Cause(Enum):
     RATE_LIMITED = "rate_limited"
     """429: too many requests, or no permits left."""
     SERVER = "server"
-    """408, 425, 500, 502, 504: worth another try."""
+    """408, 425, 500, 502, 504, any 5xx that is not known: worth another try."""
     BACKEND = "backend"
-    """424 and other 5xx such as 501: another try will not help."""
+    """424, and 5xx about the request itself such as 501: another try will not help."""
     TRANSPORT = "transport"
     """No reply: not connected, reset, timed out. Worth another try."""
     UNREACHABLE = "unreachable"
@@ -91,6 +93,8 @@ class Cause(Enum):
     """The server refuses an option (a prompt name, dimensions): no input would pass."""
     PROTOCOL = "protocol"
     """A reply that cannot be right: a 2xx without usable vectors, a status out of place."""
+    WIDTH = "width"
+    """Vectors of another width than asked for, or than before: another model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +106,22 @@ class Failure:
         text: What happened, in words: the server's own (at most 300 characters), or ours.
         status: The HTTP status, None where there was no reply.
         retry_after: Seconds that the server asks to wait, from whichever header or field said so.
+        is_estimate: Whether that is how long it may take to start: it may be asked before.
         batch_limit: Inputs per request that the server takes, where it said so.
         timed_out: Whether it was ended for taking longer than it may.
         connected: Whether a connection stood, so that the server may have seen the request.
+        refused: Whether nothing listens there.
     """
 
     cause: Cause
     text: str
     status: int | None = None
     retry_after: float | None = None
+    is_estimate: bool = False
     batch_limit: int | None = None
     timed_out: bool = False
     connected: bool = True
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,11 +212,7 @@ class EmbeddingError(HFEndpointError):
             error,
             f"{len(failures)} of {total} texts could not be embedded "
             f"(texts {ranges(sorted(failures))}). The first: {cause}",
-            advice=(
-                "The vectors of the others are in .completed, every cause is in .failures."
-                if yielded is None
-                else "The others have come out of the stream, every cause is in .failures."
-            ),
+            advice=_where_the_rest_is(len(completed), yielded),
         )
         for name in vars(cause).keys() - {"problem", "advice"}:  # what its class promises
             setattr(error, name, getattr(cause, name))
@@ -255,6 +251,15 @@ class ModelChangedError(HFEndpointError):
 
 class RegistryError(HFEndpointError):
     """A registry's file cannot be used: its mode, its format, a lock, a full disk, or closed."""
+
+
+def _where_the_rest_is(completed: int, yielded: int | None) -> str:
+    """Where to look for the vectors, if there are any, and for the causes."""
+    if yielded:
+        return "The others have come out of the stream, every cause is in .failures."
+    if completed:
+        return "The vectors of the others are in .completed, every cause is in .failures."
+    return "Every cause is in .failures."
 
 
 def _embedding_error(

@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._dialects.base import split_url
-from langchain_hf_endpoint._dialects.waits import wait_asked
+from langchain_hf_endpoint._dialects.waits import estimated_wait, wait_asked
 from langchain_hf_endpoint._dialects.wordings import (
     BATCH_LIMIT,
     BODY_LIMIT,
@@ -50,16 +50,21 @@ _BY_STATUS: Mapping[int, Cause] = {
     424: Cause.BACKEND,  # TEI: inference failed, or the model makes no embeddings
     425: Cause.SERVER,
     429: Cause.RATE_LIMITED,
-    500: Cause.SERVER,
-    502: Cause.SERVER,
+    501: Cause.BACKEND,
     503: Cause.NOT_READY,
-    504: Cause.SERVER,
+    505: Cause.BACKEND,
+    506: Cause.BACKEND,
+    510: Cause.BACKEND,
+    511: Cause.BACKEND,  # a network that wants a log-in first
 }
+"""Any other 5xx, 529 and Cloudflare's 520 to 530 among them, is as a 500:
+https://www.rfc-editor.org/rfc/rfc9110#section-15"""
 _ABOUT_THE_REQUEST = (400, 413, 422)
 REDIRECTS = range(300, 400)
 _CLIENT_ERRORS = range(400, 500)
 _SERVER_ERRORS = range(500, 600)
 _TOO_LARGE = 413
+_FORBIDDEN = 403
 
 
 def explain(reply: Reply, clock: Callable[[], float] = time.time) -> Failure:
@@ -71,11 +76,14 @@ def explain(reply: Reply, clock: Callable[[], float] = time.time) -> Failure:
     """
     words = words_of(reply)
     limit = _batch_limit(reply, words)
+    asked = wait_asked(reply, clock)
+    estimate = estimated_wait(reply) if asked is None else None
     return Failure(
         cause=Cause.BATCH_TOO_LARGE if limit else _cause(reply, words),
         text=_text(reply, words),
         status=reply.status,
-        retry_after=wait_asked(reply, clock),
+        retry_after=estimate if asked is None else asked,
+        is_estimate=estimate is not None,
         batch_limit=limit,
     )
 
@@ -101,7 +109,9 @@ def _cause(reply: Reply, words: str) -> Cause:
     if status in REDIRECTS:
         return Cause.NOT_FOUND
     if status in _SERVER_ERRORS:
-        return _BY_STATUS.get(status, Cause.BACKEND)
+        return _BY_STATUS.get(status, Cause.SERVER)
+    if status == _FORBIDDEN and _is_page(reply):
+        return Cause.BLOCKED
     # Other client errors (406, 409, 411, 415, 431, 451, …) are about neither key, URL nor inputs,
     # as we send them: they come from something between us and the server.
     return _BY_STATUS.get(status, Cause.PROTOCOL)
@@ -131,9 +141,11 @@ def _refused(reply: Reply, words: str) -> Cause:
     if reply.status == _TOO_LARGE and not MARK_OF_TEI.search(reply.body):
         # nginx, load balancers and API gateways, with a web page or with no body at all.
         return Cause.BODY_TOO_LARGE
-    if reply.body.lstrip()[:1] == b"<":
-        return Cause.PROTOCOL
-    return Cause.INPUT_REJECTED
+    return Cause.PROTOCOL if _is_page(reply) else Cause.INPUT_REJECTED
+
+
+def _is_page(reply: Reply) -> bool:
+    return reply.body.lstrip()[:1] == b"<"
 
 
 def _text(reply: Reply, words: str) -> str:

@@ -43,7 +43,7 @@ def wait_asked(reply: Reply, clock: Callable[[], float]) -> float | None:
     now = _now(reply.headers, clock)
     asked = _retry_after(reply.headers, now)
     unsaid = reply.status == _TOO_MANY_REQUESTS and asked is None
-    waits = (asked, _until_reset(reply.headers, now, unsaid=unsaid), _estimated_time(reply))
+    waits = (asked, _until_reset(reply.headers, now, unsaid=unsaid))
     return max((wait for wait in waits if wait is not None), default=None)
 
 
@@ -163,8 +163,11 @@ def _timestamp(date: str) -> float | None:
         return None
 
 
-def _estimated_time(reply: Reply) -> float | None:
-    """Read the old serverless API's 503: ``{"error": "… loading", "estimated_time": 20.0}``."""
+def estimated_wait(reply: Reply) -> float | None:
+    """Return the seconds that a server takes itself to need for starting.
+
+    Read the old serverless API's 503: ``{"error": "… loading", "estimated_time": 20.0}``.
+    """
     if reply.status != _NOT_READY:
         return None
     try:

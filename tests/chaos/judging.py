@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint.testing import Arrival
 
 _STILL_RIGHT = {"", "permuted", "wrong_content_type", "late", "slow"}
+_TO_BE_SURE = 3
+"""Tries of an input alone, after others were answered, before it is blamed."""
 _REFUSALS = {"batch_too_large", "body_too_large", "input_too_long", "empty_input", "input_rejected"}
 _ERRORS: Mapping[str, tuple[type[HFEndpointError], ...]] = {
     "rate_limited": (RateLimitedError,),
@@ -275,7 +277,11 @@ def _of_the_rate(ran: Ran) -> Iterator[str]:
 
 
 def _of_retries(ran: Ran) -> Iterator[str]:
-    """An input is sent again only after a failure, and only as often as `max_wait` lets it."""
+    """An input is sent again only after a failure, and only as often as `max_wait` lets it.
+
+    One input that was answered may be sent again by itself, as a probe of a server that fails: at
+    most one for each failure that there was. Halves of a batch are no retries.
+    """
     of_input: dict[str, list[Arrival]] = defaultdict(list)
     for arrival in ran.arrivals:
         for text in set(arrival.texts):
@@ -283,14 +289,23 @@ def _of_retries(ran: Ran) -> Iterator[str]:
         if len(set(arrival.texts)) < len(arrival.texts):
             yield f"a request with the same input twice: {arrival.texts}"
     most = _most_attempts(float(ran.scenario.service["max_wait"]))
+    all_failed = sum(one.fault not in _STILL_RIGHT or one.status != 200 for one in ran.arrivals)
+    probes = 0
     for text, arrivals in of_input.items():
         failed = [one for one in arrivals if one.fault not in _STILL_RIGHT or one.status != 200]
-        if len(arrivals) > 1 + len(failed) and not ran.scenario.may_time_out:
+        again = len(arrivals) - 1 - len(failed)
+        alone = sum(len(one.texts) == 1 for one in arrivals)
+        if again > min(alone, all_failed) and not ran.scenario.may_time_out:
             yield f"{text!r} was sent {len(arrivals)} times with {len(failed)} failures"
+        probes += max(0, again)
+        halved = max(len(one.texts) for one in arrivals).bit_length()
         split = 1 + sum(one.status in (400, 413, 422) for one in failed)
         routes = len({one.path for one in arrivals})
-        if len(arrivals) > most * split + routes - 1:
-            yield f"{text!r} was sent {len(arrivals)} times; {most * split} fit into max_wait"
+        most_failures = most * split + halved + routes - 1 + _TO_BE_SURE
+        if len(failed) > most_failures:
+            yield f"{text!r} was sent {len(arrivals)} times; {most_failures} fit into max_wait"
+    if probes > all_failed and not ran.scenario.may_time_out:
+        yield f"{probes} inputs were sent again with {all_failed} failures in all"
 
 
 def _most_attempts(max_wait: float) -> int:

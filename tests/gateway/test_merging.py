@@ -20,6 +20,7 @@ from langchain_hf_endpoint import (
 )
 from langchain_hf_endpoint._conversation import Outcome
 from langchain_hf_endpoint._merging import Merger, QueueFullError
+from langchain_hf_endpoint.testing import ScriptedEndpoint, faults
 
 
 @pytest.fixture
@@ -333,3 +334,31 @@ async def test_an_outcome_that_fails_beside_others_fails_its_own_callers_alone(
     *answers, bad = await asyncio.gather(*others, merger.embed(["bad"]), return_exceptions=True)
     assert [len(answer) for answer in answers] == [40] * 39
     assert isinstance(bad.failures[0], ServerError)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        faults.backend_error(),
+        faults.answer(403, "<html><title>Access denied</title></html>"),
+        faults.server_error(529),
+        faults.null(),
+        faults.wrong_count(),
+        faults.reset(),
+    ],
+    ids=lambda fault: fault.kind,
+)
+async def test_a_text_that_the_server_fails_on_costs_its_own_caller_alone(fault):
+    def fails_on_the_bad(asked):
+        return fault if any("bad" in text for text in asked.texts) else None
+
+    with ScriptedEndpoint(plan=fails_on_the_bad, dimensions=8) as server:
+        merger = Merger(InferenceEndpoint(url=server.url, max_wait=60.0))
+        await merger.embed(["first"])
+        texts = [f"{'bad' if number == 20 else 'caller'} {number}" for number in range(40)]
+        answers = await asyncio.gather(
+            *(merger.embed([text]) for text in texts), return_exceptions=True
+        )
+        await merger.close()
+    assert [n for n, one in enumerate(answers) if isinstance(one, Exception)] == [20]
+    assert isinstance(answers[20], EmbeddingError)

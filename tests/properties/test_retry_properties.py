@@ -105,7 +105,8 @@ def test_retries_stay_within_their_budget_and_stop_where_they_are_of_no_use(
     if first_failure is not None:
         assert world.sent[-1] <= first_failure + max_wait + 1e-6
     # What is not worth another try gets none, and what is well ends it.
-    assert all(cause in WORTH_ANOTHER_TRY for _, cause in failed[:-1])
+    assert all(cause in WORTH_ANOTHER_TRY | {Cause.PROTOCOL} for _, cause in failed[:-1])
+    assert sum(cause is Cause.PROTOCOL for _, cause in failed) <= 2
     # A wait that the server asks for is kept to the full.
     for (moment, reply), sent in zip(world.replied, world.sent[1:], strict=False):
         asked = getattr(reply, "headers", {}).get("retry-after", "")

@@ -17,11 +17,12 @@ from langchain_hf_endpoint import (
     SettingsError,
     TransportError,
 )
-from langchain_hf_endpoint._failing import error_of, named, rejects_everything, stops_the_call
+from langchain_hf_endpoint._failing import error_of, named, rejects_everything
 from langchain_hf_endpoint._wire import Cause, Failure
 
 ERRORS = {
     Cause.AUTHENTICATION: AuthenticationError,
+    Cause.BLOCKED: AuthenticationError,
     Cause.PAYMENT_REQUIRED: PaymentRequiredError,
     Cause.NOT_FOUND: EndpointNotFoundError,
     Cause.PAUSED: EndpointPausedError,
@@ -36,6 +37,7 @@ ERRORS = {
     Cause.INPUT_REJECTED: InputError,
     Cause.SETTING_REJECTED: SettingsError,
     Cause.PROTOCOL: ProtocolError,
+    Cause.WIDTH: ProtocolError,
 }
 
 
@@ -102,23 +104,27 @@ def test_other_errors_are_not_about_one_text(cause):
     assert named(found, 7) is found
 
 
-@pytest.mark.parametrize("has_worked", [True, False])
 @pytest.mark.parametrize(
-    "cause", [cause for cause in Cause if ERRORS[cause] not in (InputError, ProtocolError)]
+    ("cause", "status"),
+    [
+        (Cause.BACKEND, 424),
+        (Cause.SERVER, 500),
+        (Cause.TRANSPORT, None),
+        (Cause.PROTOCOL, 200),
+        (Cause.AUTHENTICATION, 403),
+        (Cause.BLOCKED, 403),
+    ],
 )
-def test_what_the_other_batches_would_meet_too_stops_the_call(cause, has_worked):
-    assert stops_the_call(error(cause), has_worked=has_worked)
-
-
-@pytest.mark.parametrize("has_worked", [True, False])
-@pytest.mark.parametrize("cause", [Cause.INPUT_REJECTED, Cause.BODY_TOO_LARGE])
-def test_what_is_wrong_with_one_text_does_not_stop_the_call(cause, has_worked):
-    assert not stops_the_call(error(cause), has_worked=has_worked)
-
-
-def test_replies_that_cannot_be_right_stop_a_call_only_if_it_never_worked():
-    assert stops_the_call(error(Cause.PROTOCOL), has_worked=False)
-    assert not stops_the_call(error(Cause.PROTOCOL), has_worked=True)
+def test_what_befalls_one_text_alone_blames_neither_key_nor_server(cause, status):
+    failure = Failure(cause, "the server's words", status)
+    found = error_of(failure, host="x.hf.space", attempts=9, sent_key=False, of_input=True)
+    forbidden = status == 403
+    assert type(found) is (InputError if forbidden else ERRORS[cause])
+    assert "the text" in str(found)
+    assert "the server's words" in str(found)
+    assert "other" in str(found)
+    assert "key" not in str(found)
+    assert "serve no embedding model" not in str(found)
 
 
 def test_texts_that_were_not_sent_are_told_why_and_are_not_called_wrong():

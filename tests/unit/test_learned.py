@@ -117,3 +117,32 @@ def test_each_number_of_dimensions_that_is_asked_for_has_its_own_width():
     assert server.problem_with_width(64, 64) is None
     assert server.problem_with_width(128, 128) is None
     assert (server.width(None), server.width(64), server.width(128)) == (768, 64, 128)
+
+
+def test_a_batch_that_took_too_long_and_worked_in_parts_is_too_large():
+    server = learned()
+    server.worked_in_parts(32, is_sure=True)
+    assert server.batch_size(None) == 16
+
+
+def test_where_it_may_have_been_chance_it_must_happen_again_before_one_works():
+    server = learned()
+    server.worked_in_parts(32, is_sure=False)
+    assert server.batch_size(None) == 32
+    server.answered(["text"] * 32)
+    server.failed_again(32)
+    assert server.batch_size(None) == 32
+    server.worked_in_parts(32, is_sure=False)
+    server.answered(["text"] * 16)
+    server.failed_again(16)
+    assert server.batch_size(None) == 32
+    server.failed_again(32)
+    assert server.batch_size(None) == 16
+
+
+def test_answers_are_counted_and_a_short_input_is_kept_as_a_sample():
+    server = learned()
+    assert (server.answers, server.sample) == (0, None)
+    server.answered(["longest", "long"])
+    server.answered(["longer"])
+    assert (server.answers, server.sample) == (2, "long")

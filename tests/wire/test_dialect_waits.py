@@ -90,7 +90,13 @@ def test_the_longest_wait_counts():
     headers = {"retry-after": "3", "ratelimit": '"api";r=0;t=55'}
     assert wait(headers) == 56.0
     assert wait({**headers, "retry-after": "90"}) == 90.0
-    assert wait({"retry-after": "3"}, 503, b'{"estimated_time": 20}') == 20.0
+
+
+def test_an_estimate_is_told_from_what_is_asked_for():
+    loading = b'{"estimated_time": 20}'
+    assert explain(reply(loading, 503)).is_estimate
+    assert wait({"retry-after": "3"}, 503, loading) == 3.0
+    assert not explain(reply(loading, 503, {"retry-after": "3"})).is_estimate
 
 
 def test_without_a_clock_given_it_is_now():

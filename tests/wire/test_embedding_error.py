@@ -41,6 +41,18 @@ def test_every_text_is_either_completed_or_failed(drive, server, make):
     assert ".completed" in error.advice
 
 
+def test_others_are_not_spoken_of_where_there_are_none(drive, server, make):
+    server.behave(REJECTED)
+    with pytest.raises(EmbeddingError) as caught:
+        drive.documents(_one_by_one(make), ["bad one", "bad two"])
+    assert "2 of 2 texts" in str(caught.value)
+    assert "others" not in str(caught.value)
+    assert caught.value.advice == "Every cause is in .failures."
+    with pytest.raises(EmbeddingError) as caught:
+        drive.stream(_one_by_one(make), ["bad one"])
+    assert "others" not in str(caught.value)
+
+
 @pytest.mark.parametrize("method", ["array", "chunks"])
 def test_completed_holds_what_the_call_would_have_returned(drive, server, make, method):
     server.behave(rejects("bad", REJECTED))

@@ -50,11 +50,31 @@ def test_a_date_is_read_by_our_clock_where_the_server_names_no_time(drive, serve
     assert 20 <= clock.waited <= 31
 
 
-def test_an_estimated_time_is_waited(drive, server, make, clock):
+def test_an_estimated_time_is_no_reason_to_look_late(drive, server, make, clock):
+    began = clock()
+    loading = answer(503, LOADING)
+    server.behave(lambda one: loading(one) if clock() < began + 3 else vectors(one))
+    assert drive.query(make(), "one text") == vector("one text")
+    assert 3 <= clock.waited < 9
+    assert {why for why, _ in clock.waits} == {Waiting.COLD_START}
+
+
+def test_an_estimated_time_is_waited_where_it_is_true(drive, server, make, clock):
+    began = clock()
+    loading = answer(503, LOADING)
+    server.behave(lambda one: loading(one) if clock() < began + 20 else vectors(one))
+    assert drive.query(make(max_wait=25.0), "one text") == vector("one text")
+    assert 20 <= clock.waited <= 25.1
+
+
+def test_an_estimated_time_keeps_nobody_else_waiting(drive, server, make, clock):
+    embeddings = make()
+    limiter = runtime_of(embeddings.endpoint.service_settings).limiter
+    had = []
+    clock.during_a_wait = lambda: had.append(limiter.acquire(blocking=False))
     server.script(answer(503, LOADING), vectors)
-    drive.query(make(), "one text")
-    assert 20 <= clock.waited <= 20.5
-    assert clock.waits[0][0] is Waiting.COLD_START
+    drive.query(embeddings, "one text")
+    assert had[0] is True
 
 
 NONSENSE = (

@@ -27,13 +27,19 @@ _PARQUET_ROWS = 1000  # at once
 _NAMES_SHOWN = 20
 DEFAULT_TEXT_COLUMN = "text"
 
-# How files begin that hold a text among other things. The first of them may be UTF-8 all the same.
-_MARKUP = (
+# How files begin, in small letters, that hold a text among other things.
+_BEGINNINGS = (
     (b"<!doctype html", "HTML"),
     (b"<html", "HTML"),
     (b"<?xml", "XML"),
     (b"{\\rtf", "RTF"),
     (b"%pdf-", "PDF"),
+    (b"pk\x03\x04", "an archive, as .docx, .odt, .epub and .zip are"),
+    (b"\xd0\xcf\x11\xe0", "a document of an office program"),
+    (b"\x1f\x8b", "packed by gzip"),
+    (b"par1", "Parquet, see --format"),
+    (b"\xff\xfe", "UTF-16, not UTF-8"),
+    (b"\xfe\xff", "UTF-16, not UTF-8"),
 )
 _ENDINGS = {
     ".htm": "HTML",
@@ -41,17 +47,15 @@ _ENDINGS = {
     ".xhtml": "HTML",
     ".xml": "XML",
     ".svg": "XML",
-    ".json": "JSON, of which one object a line could be read",
+    ".json": "JSON, of which only an object a line is read (.jsonl)",
     ".ipynb": "a notebook",
+    ".pdf": "PDF",
+    ".rtf": "RTF",
+    ".docx": "a document of an office program",
+    ".doc": "a document of an office program",
+    ".odt": "a document of an office program",
+    ".epub": "a book in an archive",
 }
-_BINARY = (
-    (b"PK\x03\x04", "an archive, as .docx, .odt, .epub and .zip are"),
-    (b"\xd0\xcf\x11\xe0", "a document of an office program"),
-    (b"\x1f\x8b", "packed by gzip"),
-    (b"PAR1", "Parquet (--format parquet)"),
-    (b"\xff\xfe", "UTF-16, not UTF-8"),
-    (b"\xfe\xff", "UTF-16, not UTF-8"),
-)
 _SNIFFED = 1024  # bytes
 
 
@@ -115,37 +119,31 @@ def read_text(
         is_sure: Whether it was said to be a text, so that one of tags is one too.
     """
     content = file.read()
-    markup = _ENDINGS.get(Path(source).suffix.lower()) or _beginning(content, _MARKUP)
-    if markup and not is_sure:
-        problem = f"is {markup}: extract the text first, or take all of it with --format text"
-        yield Unreadable(source, problem, source)
-        return
+    what = _ENDINGS.get(Path(source).suffix.lower()) or _beginning(content)
+    hint = f"is {what}: extract the text first" if what else ""
     try:
-        yield found(content.decode("utf-8-sig"), None, source, None)
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        problem = _no_text(content) or f"is not UTF-8, see byte {error.start}"
-        yield Unreadable(source, problem, source)
+        yield Unreadable(source, hint or f"is not UTF-8, see byte {error.start}", source)
+        return
+    if hint and not is_sure:
+        yield Unreadable(source, f"{hint}, or take all of it with --format text", source)
+    else:
+        yield found(text, None, source, None)
 
 
-def _beginning(content: bytes, beginnings: tuple[tuple[bytes, str], ...]) -> str | None:
-    head = content[:_SNIFFED].removeprefix(b"\xef\xbb\xbf").lstrip()
-    return next(
-        (what for mark, what in beginnings if head[: len(mark)].lower() == mark.lower()), None
-    )
-
-
-def _no_text(content: bytes) -> str | None:
-    """What a file is that cannot be read; None where its beginning does not tell."""
-    what = _beginning(content, _BINARY + _MARKUP)
-    return what and f"is {what}: extract the text first"
+def _beginning(content: bytes) -> str | None:
+    """What a file is that holds more than a text; None where its beginning does not tell."""
+    head = content[:_SNIFFED].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return next((what for mark, what in _BEGINNINGS if head.startswith(mark)), None)
 
 
 def read_jsonl(file: BinaryIO, source: str, columns: Columns) -> Generator[Found, None, None]:
     """A JSON object a line; blank lines are passed over."""
     wanted, start = columns.text or DEFAULT_TEXT_COLUMN, 0
     for row, line in enumerate(file, 1):
-        if row == 1 and (problem := _no_text(line)):
-            yield Unreadable(source, problem, source)
+        if row == 1 and (what := _beginning(line)):
+            yield Unreadable(source, f"is {what}", source)
             return
         if line.strip():
             yield _of_line(line, start, (wanted, columns.id), source, row)
@@ -205,8 +203,8 @@ def read_csv(
         if header is None:
             return
         begins = header.content.encode("utf-8", "surrogateescape")
-        if problem := header.problem or _no_text(begins):
-            yield Unreadable(source, problem, source)
+        if header.problem or (what := _beginning(begins)):
+            yield Unreadable(source, header.problem or f"is {what}", source)
             return
         names = [name.strip() for name in header.cells]
         text_at, id_at = columns.of(source, names)

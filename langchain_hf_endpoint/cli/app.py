@@ -7,7 +7,7 @@ from functools import partial
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from langchain_hf_endpoint._version import __version__
 from langchain_hf_endpoint.cli.check import EPILOG as CHECK_EPILOG
@@ -26,8 +26,7 @@ class _Command(TyperCommand):
     """A command whose arguments are named in the line of usage alone; it ends in words."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run it. No error of a file or a stream is shown as a traceback, whoever meets it."""
-        take_any_letter()
+        """Run it."""
         with errors_in_words():
             return super().invoke(ctx)
 
@@ -41,8 +40,22 @@ class _Command(TyperCommand):
         return pieces
 
 
+class _Commands(TyperGroup):
+    """All commands; no error of a file or a stream is shown as a traceback, whoever meets it."""
+
+    def main(self, *arguments: Any, **more: Any) -> Any:
+        """Run one of them."""
+        take_any_letter()
+        try:
+            with errors_in_words():
+                return super().main(*arguments, **more)
+        except typer.Exit as end:
+            sys.exit(end.exit_code)
+
+
 app = typer.Typer(
     name="hf-endpoint",
+    cls=_Commands,
     no_args_is_help=True,
     # Plain help: a command's options fit a screen.
     rich_markup_mode=None,
@@ -54,7 +67,7 @@ app = typer.Typer(
 
 def _say_version(wanted: bool) -> None:
     if wanted:
-        sys.stdout.write(f"hf-endpoint {__version__}\n")
+        typer.echo(f"hf-endpoint {__version__}")
         raise typer.Exit
 
 

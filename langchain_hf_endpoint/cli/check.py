@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from langchain_hf_endpoint._steps import Follower
-from langchain_hf_endpoint.cli.exits import PARTLY, errors_in_words, say_error
+from langchain_hf_endpoint.cli.exits import PARTLY, say_error
 from langchain_hf_endpoint.cli.options import (
     AsJson,
     AtOnce,
@@ -93,34 +93,33 @@ def check(  # noqa: PLR0913 - the options
 
     # What the library would log of such things is among the findings.
     logging.getLogger("langchain_hf_endpoint").setLevel(logging.ERROR)
-    with errors_in_words():
-        target = endpoint_of(endpoint, database, key)
-        chunking = chunking_with(target.chunking_settings, strategy, size, overlap, language)
-        usage = used_as(
-            rpm=rpm,
-            dialect=dialect,
-            query_prompt=query_prompt,
-            document_prompt=document_prompt,
-            batch=batch,
-            at_once=at_once,
-            timeout=timeout,
-            max_wait=max_wait,
-        )
-        texts = None
-        if files:
-            records = records_of(files, Columns(text_column, delimiter=delimiter), form)
-            texts = (one.text for one in records)
-        wanted = _checking.Wanted(
-            changed(target, usage, chunking),
-            texts,
-            _checking.Registered(*registered_as(endpoint, database)),
-            most_chunks,
-        )
-        found = _checking.check(wanted, _Waits())
-        if as_json:
-            print_json(dataclasses.asdict(found))
-        else:
-            _print(found)
+    target = endpoint_of(endpoint, database, key)
+    chunking = chunking_with(target.chunking_settings, strategy, size, overlap, language)
+    usage = used_as(
+        rpm=rpm,
+        dialect=dialect,
+        query_prompt=query_prompt,
+        document_prompt=document_prompt,
+        batch=batch,
+        at_once=at_once,
+        timeout=timeout,
+        max_wait=max_wait,
+    )
+    texts = None
+    if files:
+        records = records_of(files, Columns(text_column, delimiter=delimiter), form)
+        texts = (one.text for one in records)
+    wanted = _checking.Wanted(
+        changed(target, usage, chunking),
+        texts,
+        _checking.Registered(*registered_as(endpoint, database)),
+        most_chunks,
+    )
+    found = _checking.check(wanted, _Waits())
+    if as_json:
+        print_json(dataclasses.asdict(found))
+    else:
+        _print(found)
     if found.findings:
         raise typer.Exit(PARTLY)
 

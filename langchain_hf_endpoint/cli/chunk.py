@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from langchain_hf_endpoint.chunking.counting import count_words
-from langchain_hf_endpoint.cli.exits import WRONG, errors_in_words, say_error
+from langchain_hf_endpoint.cli.exits import WRONG, say_error
 from langchain_hf_endpoint.cli.options import (
     AsJson,
     Delimiter,
@@ -72,22 +72,21 @@ def chunk(  # noqa: PLR0913 - the options
     from langchain_hf_endpoint import _cuts  # noqa: PLC0415 - numpy loads late
     from langchain_hf_endpoint._ingest import Columns  # noqa: PLC0415
 
-    with errors_in_words():
-        settings = chunking_with(ChunkingSettings(), strategy, size, overlap, language)
-        if html is not None and html.exists() and not overwrite:
-            raise SettingsError(
-                ("--html", f"{html} exists"), advice="Choose another name, or pass --overwrite."
-            )
-        records = records_of(files, Columns(text_column, delimiter=delimiter), form)
-        texts = _cut(records, settings)
-        if as_json:
-            public = settings.public_config()
-            print_json({"chunking_settings": public, "texts": [one.as_json() for one in texts]})
-        elif html is not None:
-            html.write_text(_cuts.page(texts, settings.public_config()), encoding="utf-8")
-            say_error(f"{html}: {sum(len(one.chunks) for one in texts):,} chunks")
-        else:
-            _print(texts, with_text=not summary)
+    settings = chunking_with(ChunkingSettings(), strategy, size, overlap, language)
+    if html is not None and html.exists() and not overwrite:
+        raise SettingsError(
+            ("--html", f"{html} exists"), advice="Choose another name, or pass --overwrite."
+        )
+    records = records_of(files, Columns(text_column, delimiter=delimiter), form)
+    texts = _cut(records, settings)
+    if as_json:
+        public = settings.public_config()
+        print_json({"chunking_settings": public, "texts": [one.as_json() for one in texts]})
+    elif html is not None:
+        html.write_text(_cuts.page(texts, settings.public_config()), encoding="utf-8")
+        say_error(f"{html}: {sum(len(one.chunks) for one in texts):,} chunks")
+    else:
+        _print(texts, with_text=not summary)
 
 
 def _cut(records: Iterable[Record], settings: ChunkingSettings) -> list[Cuts]:

@@ -161,7 +161,10 @@ def _print(summary: Summary, sources: Sources, tally: Tally) -> None:
     for words in left_out(sources):
         _say(words)
     if summary.repeated_ids:
-        _say(f"{counted(summary.repeated_ids, 'id')} stand for more than one text each")
+        stands = (
+            "1 id stands" if summary.repeated_ids == 1 else f"{summary.repeated_ids:,} ids stand"
+        )
+        _say(f"{stands} for several texts")
     if summary.failed:
         failed = counted(summary.failed, "text")
         _say(f"{failed} failed, see {summary.failures}; --resume tries again")

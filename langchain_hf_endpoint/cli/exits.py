@@ -6,7 +6,7 @@ It knows which error is whose fault. It must not know any command.
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import typer
@@ -64,8 +64,7 @@ def errors_in_words(when_interrupted: str = "Interrupted.") -> Iterator[None]:
     """
     try:
         yield
-        if sys.stdout is not None:
-            sys.stdout.flush()  # here, where it can be said if the disk is full
+        sys.stdout.flush()  # here, where it can be said if the disk is full
     except HFEndpointError as error:
         say_error(_worded(error))
         is_ours = isinstance(error, _OURS) or not (error.host or error.attempts)
@@ -93,4 +92,5 @@ def _worded(error: HFEndpointError) -> str:
 
 def say_error(words: str) -> None:
     """Say it on standard error."""
-    sys.stderr.write(f"{words}\n")
+    with suppress(OSError):  # there is no other place to say it
+        sys.stderr.write(f"{words}\n")

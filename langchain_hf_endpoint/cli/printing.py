@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -42,9 +43,15 @@ def console() -> Console:
 
 def take_any_letter() -> None:
     """Have letters that standard output and error cannot show spelled out, not refused."""
+    sys.stdout = sys.stdout or _nowhere()  # None where it was closed
+    sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
             reconfigure(errors="backslashreplace")
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w", encoding="utf-8")
 
 
 def drop_what_is_unwritten(stream: TextIO) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from langchain_hf_endpoint.cli.exits import errors_in_words
 from langchain_hf_endpoint.cli.keys import key_settings
 from langchain_hf_endpoint.cli.options import (
     AsJson,
@@ -80,35 +79,34 @@ def put(  # noqa: PLR0913 - the options
 
     hf-endpoint put my-endpoint --url https://... --key env:HF_TOKEN
     """
-    with errors_in_words():
-        wanted: dict[str, Any] = {"service": "hugging_face"}
-        if config:
-            wanted = _read(config)
-        usage = used_as(
-            rpm=rpm,
-            dialect=dialect,
-            query_prompt=query_prompt,
-            document_prompt=document_prompt,
-            batch=batch,
-            at_once=at_once,
-            timeout=timeout,
-            max_wait=max_wait,
+    wanted: dict[str, Any] = {"service": "hugging_face"}
+    if config:
+        wanted = _read(config)
+    usage = used_as(
+        rpm=rpm,
+        dialect=dialect,
+        query_prompt=query_prompt,
+        document_prompt=document_prompt,
+        batch=batch,
+        at_once=at_once,
+        timeout=timeout,
+        max_wait=max_wait,
+    )
+    place = {**({} if url is None else {"url": url}), **key_settings(key)}
+    _merge(wanted, {"service_settings": place})
+    _merge(wanted, usage)
+    if any(value is not None for value in (strategy, size, overlap, language)):
+        base = ChunkingSettings(**wanted.get("chunking_settings") or {})
+        changed = chunking_with(base, strategy, size, overlap, language)
+        wanted["chunking_settings"] = changed.public_config()
+    with open_registry(database, to_write=True) as endpoints:
+        stored = endpoints.put(
+            inference_id=name,
+            inference_config=wanted,
+            skip_validation=skip_validation,
+            allow_model_change=allow_model_change,
         )
-        place = {**({} if url is None else {"url": url}), **key_settings(key)}
-        _merge(wanted, {"service_settings": place})
-        _merge(wanted, usage)
-        if any(value is not None for value in (strategy, size, overlap, language)):
-            base = ChunkingSettings(**wanted.get("chunking_settings") or {})
-            changed = chunking_with(base, strategy, size, overlap, language)
-            wanted["chunking_settings"] = changed.public_config()
-        with open_registry(database, to_write=True) as endpoints:
-            stored = endpoints.put(
-                inference_id=name,
-                inference_config=wanted,
-                skip_validation=skip_validation,
-                allow_model_change=allow_model_change,
-            )
-        print_config(stored, as_json=as_json)
+    print_config(stored, as_json=as_json)
 
 
 def update(  # noqa: PLR0913 - the options
@@ -128,21 +126,18 @@ def update(  # noqa: PLR0913 - the options
 
     hf-endpoint update my-endpoint --rpm 600 --max-wait 60
     """
-    with errors_in_words():
-        wanted = _read(config) if config else {}
-        usage = used_as(
-            rpm=rpm,
-            dialect=dialect,
-            batch=batch,
-            at_once=at_once,
-            timeout=timeout,
-            max_wait=max_wait,
-        )
-        _merge(wanted, usage)
-        with open_registry(database) as endpoints:
-            print_config(
-                endpoints.update(inference_id=name, inference_config=wanted), as_json=as_json
-            )
+    wanted = _read(config) if config else {}
+    usage = used_as(
+        rpm=rpm,
+        dialect=dialect,
+        batch=batch,
+        at_once=at_once,
+        timeout=timeout,
+        max_wait=max_wait,
+    )
+    _merge(wanted, usage)
+    with open_registry(database) as endpoints:
+        print_config(endpoints.update(inference_id=name, inference_config=wanted), as_json=as_json)
 
 
 def _read(config: str) -> dict[str, Any]:

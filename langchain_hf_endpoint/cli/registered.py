@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from langchain_hf_endpoint.cli.exits import WRONG, errors_in_words, say_error
+from langchain_hf_endpoint.cli.exits import WRONG, say_error
 from langchain_hf_endpoint.cli.options import AsJson, Database
 from langchain_hf_endpoint.cli.printing import console, print_config, print_json
 from langchain_hf_endpoint.cli.targets import names_beginning, open_registry, registry_path
@@ -27,7 +27,7 @@ def get(name: _Name, *, database: Database = None, as_json: AsJson = False) -> N
 
     hf-endpoint get my-endpoint
     """
-    with errors_in_words(), open_registry(database) as endpoints:
+    with open_registry(database) as endpoints:
         print_config(endpoints.get(inference_id=name), as_json=as_json)
 
 
@@ -36,15 +36,14 @@ def list_(*, database: Database = None, as_json: AsJson = False) -> None:
 
     hf-endpoint list --json | jq '.[].inference_id'
     """
-    with errors_in_words():
-        with open_registry(database) as endpoints:
-            configs = endpoints.get()
-        if as_json:
-            print_json(configs)
-        elif configs:
-            _print_table(configs)
-        else:
-            say_error(f"{registry_path(database)} holds no endpoints; see hf-endpoint put --help")
+    with open_registry(database) as endpoints:
+        configs = endpoints.get()
+    if as_json:
+        print_json(configs)
+    elif configs:
+        _print_table(configs)
+    else:
+        say_error(f"{registry_path(database)} holds no endpoints; see hf-endpoint put --help")
 
 
 def delete(
@@ -57,7 +56,7 @@ def delete(
 
     hf-endpoint delete my-endpoint --yes
     """
-    with errors_in_words(), open_registry(database) as endpoints:
+    with open_registry(database) as endpoints:
         endpoints.get(inference_id=name)
         if not yes and not sys.stdin.isatty():
             say_error("nobody can be asked here: pass --yes")

@@ -12,7 +12,6 @@ from typing import Annotated
 
 import typer
 
-from langchain_hf_endpoint.cli.exits import errors_in_words
 from langchain_hf_endpoint.cli.keys import find_key, refuse_key
 from langchain_hf_endpoint.cli.options import Database
 from langchain_hf_endpoint.cli.targets import open_registry
@@ -111,25 +110,25 @@ def serve(  # noqa: PLR0913 - the options
     """
     if api_key is not None:
         refuse_key("--api-key", f"--api-key-file FILE, --ask-key, or the variable {KEY_VARIABLE}")
-    with errors_in_words():
-        # Imported here, so that other commands do without the gateway's extra.
-        from langchain_hf_endpoint import gateway  # noqa: PLC0415
+    # Imported here, so that other commands do without the gateway's extra.
+    from langchain_hf_endpoint import gateway  # noqa: PLC0415
 
-        _log_to_stderr(with_access=access_log)
-        key = find_key(KEY_VARIABLE, api_key_file, ask=ask_key)
-        with open_registry(database, to_write=True) as endpoints:
-            gateway.serve(
-                endpoints,
-                host=host,
-                port=port,
-                ready=lambda url: _say(f"Serving {len(endpoints)} endpoints at {url}"),
-                api_key=key,
-                max_queue=max_queue,
-                allow_urls=(*gateway.DEFAULT_ALLOWED_URLS, *(allow_url or ())),
-                environment_keys=environment_keys,
-                redis_url=find_key(REDIS_VARIABLE, None, ask=False),
-                replicas=replicas,
-            )
+    _log_to_stderr(with_access=access_log)
+    key = find_key(KEY_VARIABLE, api_key_file, ask=ask_key)
+    serve_registry = gateway.serve  # without its packages that is said first
+    with open_registry(database, to_write=True) as endpoints:
+        serve_registry(
+            endpoints,
+            host=host,
+            port=port,
+            ready=lambda url: _say(f"Serving {len(endpoints)} endpoints at {url}"),
+            api_key=key,
+            max_queue=max_queue,
+            allow_urls=(*gateway.DEFAULT_ALLOWED_URLS, *(allow_url or ())),
+            environment_keys=environment_keys,
+            redis_url=find_key(REDIS_VARIABLE, None, ask=False),
+            replicas=replicas,
+        )
 
 
 def local(port: _AnyPort = 0, model_dir: _ModelDir = None, threads: _Threads = None) -> None:
@@ -139,8 +138,7 @@ def local(port: _AnyPort = 0, model_dir: _ModelDir = None, threads: _Threads = N
     """
     from langchain_hf_endpoint.local.__main__ import serve as serve_model  # noqa: PLC0415
 
-    with errors_in_words():
-        serve_model(port=port, model_dir=model_dir, threads=threads)
+    serve_model(port=port, model_dir=model_dir, threads=threads)
 
 
 def _log_to_stderr(*, with_access: bool) -> None:

@@ -27,7 +27,8 @@ def kinds(found: dict[str, object]) -> list[str]:
     return [one["kind"] for one in found["findings"]]
 
 
-def test_one_screen_says_what_the_server_is(local_server, tmp_path):
+def test_one_screen_says_what_the_server_is(local_server, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     (tmp_path / "a.md").write_text("A short text.")
     shown = run("check", local_server.url, tmp_path)
     assert shown.exit_code == 0
@@ -218,3 +219,44 @@ def test_a_key_is_read_where_it_is_and_shown_nowhere(tei_double, tmp_path, monke
     refused = run("check", tei_double.url, "--key", "hf_secret_of_a_test")
     assert refused.exit_code == 2
     assert "secret" not in refused.output
+
+
+@pytest.mark.parametrize(
+    ("target", "url"),
+    [
+        ("localhost:8090", "http://localhost:8090"),
+        ("127.0.0.1:8090", "http://127.0.0.1:8090"),
+        ("[::1]:8090", "http://[::1]:8090"),
+        ("my-host:8090/embed", "http://my-host:8090/embed"),
+        ("localhost", "http://localhost"),
+        ("x.endpoints.huggingface.cloud", "https://x.endpoints.huggingface.cloud"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "embed"])
+def test_a_url_without_its_beginning_is_recognised(tmp_path, command, target, url):
+    more = [target]
+    if command == "embed":
+        (tmp_path / "a.txt").write_text("a")
+        more = [tmp_path / "a.txt", "-e", target, "-o", tmp_path / "out.jsonl"]
+    done = run(command, *more)
+    assert done.exit_code == 1
+    assert f"did you mean {url}?" in done.stderr
+
+
+@pytest.mark.parametrize("target", ["[x", "org/model", "a b"])
+def test_what_is_neither_a_name_nor_a_url_is_no_traceback(target):
+    done = run("check", target)
+    assert done.exit_code == 1
+    assert "Traceback" not in done.output
+    assert "did you mean" not in done.output
+
+
+def test_a_bare_url_is_used_as_the_options_say(tei_double):
+    prompts = ("--query-prompt", "query: ", "--document-prompt", "passage: ")
+    usage = ("--rpm", 60, "--batch", 4, "--at-once", 2, "--timeout", 5, "--max-wait", 5)
+    found = check(tei_double.url, *prompts, *usage, "--dialect", "tei")
+    assert (found["prompts"]["query"], found["prompts"]["document"]) == ("query: ", "passage: ")
+    limits = found["limits"]
+    assert (limits["requests_per_minute"], limits["batch_size"]) == (60, 4)
+    assert limits["wanted_requests"] == 2
+    assert run("check", tei_double.url, "--batch", 0).exit_code == 1

@@ -216,3 +216,15 @@ def test_without_a_terminal_the_summary_is_in_words(tei_double, tmp_path):
     done = run("embed", tmp_path / "x.jsonl", "-e", tei_double.url, "-o", output, *TABLE)
     assert "3 texts, 3 chunks; 3 embedded" in done.stdout
     assert f"{output}: 3 rows, 384 dimensions" in done.stdout
+
+
+def test_a_bare_url_is_used_as_the_options_say(tei_double, tmp_path):
+    tei_double.configure(log_texts=True)
+    source = tmp_path / "x.jsonl"
+    source.write_text("".join(json.dumps({"text": f"text {n}"}) + "\n" for n in range(10)))
+    usage = ("--document-prompt", "passage: ", "--batch", "4", "--dialect", "tei")
+    more = ("--rpm", "600", "--at-once", "1", "--timeout", "9", "--max-wait", "9")
+    embed(source, tei_double, tmp_path / "out.jsonl", *usage, *more)
+    posts = tei_double.log(method="POST")
+    assert max(entry.inputs for entry in posts) == 4
+    assert all(text.startswith("passage: ") for entry in posts for text in entry.texts)

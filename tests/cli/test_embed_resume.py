@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from arrivals import wait_for_posts
-from commands import embed, run, vectors_of
+from commands import embed, rows_of, run, vectors_of
 from tei_double import Scripted, expected_vector
 
 from langchain_hf_endpoint.testing import ScriptedEndpoint, faults
@@ -211,3 +211,93 @@ def test_vectors_of_two_models_at_one_host_do_not_get_into_one_file(texts, tmp_p
         assert not server.requests
         same = run("embed", texts, "-e", f"{server.url}/predict", "-o", output, "--resume")
         assert same.exit_code == 0
+
+
+def test_a_text_that_fails_alone_costs_no_other_and_resume_goes_past_it(
+    tei_double, texts, tmp_path
+):
+    output = tmp_path / "out.jsonl"
+    tei_double.configure(reject_marker="number 300.", log_texts=True)
+    first = embed(texts, tei_double, output, status=3)
+    assert (first["rows"], first["failed"], first["unsent"]) == (COUNT - 1, 1, 0)
+    (failed,) = rows_of(tmp_path / "out.jsonl.failures.jsonl")
+    assert (failed["row"], failed["error"]) == (301, "InputError")
+    assert len(sent(tei_double)) < COUNT + 100
+    again = embed(texts, tei_double, output, "--resume", status=3)
+    assert (again["rows"], again["failed"], again["embedded"]) == (COUNT - 1, 1, 0)
+
+
+def test_an_endpoint_that_gives_up_on_the_way_leaves_what_it_gave_in_the_output(
+    tei_double, texts, tmp_path
+):
+    output = tmp_path / "out.jsonl"
+    tei_double.configure(reject_marker="number 3.")
+    tei_double.script(
+        *[Scripted()] * 8, Scripted(status=402, body={"error": "no credit"}, times=99)
+    )
+    ended = run("embed", texts, "-e", tei_double.url, "-o", output)
+    assert ended.exit_code == 4
+    assert "credit" in ended.stderr
+    assert "--resume" in ended.stdout
+    rows = rows_of(output)
+    assert len(rows) == journalled(output) > 0
+    # The text that was at fault itself is named; those that were not sent are not.
+    failures = tmp_path / "out.jsonl.failures.jsonl"
+    assert [one["row"] for one in rows_of(failures)] == [4]
+    tei_double.reset(log_texts=True)
+    embed(texts, tei_double, output, "--resume")
+    assert len(sent(tei_double)) == COUNT - len(rows)
+    assert_complete(output)
+
+
+def test_of_a_text_that_was_sent_in_part_no_part_is_in_the_output(tei_double, tmp_path):
+    source, output = tmp_path / "x.jsonl", tmp_path / "out.jsonl"
+    long = " ".join(f"This is sentence {number} of it." for number in range(2000))
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in ("short", long)))
+    tei_double.script(*[Scripted()] * 2, Scripted(status=402, body={"error": "none"}, times=99))
+    ended = embed(source, tei_double, output, "--size", "20", "--overlap", "0", status=4)
+    assert [row["text"] for row in rows_of(output)] == ["short"]
+    assert (ended["unsent"], ended["failed"]) == (1, 0)
+    assert "none" in ended["error"]
+
+
+NOTHING_RECEIVED = {
+    "a wrong column": (["x.csv", "--text-column", "wrong"], 200, 1),
+    "a wrong column of lines": (["x.jsonl", "--text-column", "wrong"], 200, 3),
+    "a wrong column in the second file": (["x.csv", "y.csv"], 200, 1),
+    "a key that is not accepted": (["x.csv"], 401, 4),
+}
+
+
+@pytest.mark.parametrize("case", NOTHING_RECEIVED)
+def test_where_nothing_was_received_nothing_is_left(tei_double, tmp_path, monkeypatch, case):
+    wrong, reply, status = NOTHING_RECEIVED[case]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.csv").write_text("id,text\n1,hello\n")
+    (tmp_path / "y.csv").write_text("id,words\n1,hello\n")
+    (tmp_path / "x.jsonl").write_text('{"text": "hello"}')
+    if reply != 200:
+        tei_double.script(Scripted(status=reply, body={"error": "no"}, times=9))
+    more = ("-e", tei_double.url, "-o", "out.jsonl")
+    assert run("embed", *wrong, *more).exit_code == status
+    assert not (tmp_path / "out.jsonl.journal").exists()
+    tei_double.reset()
+    assert run("embed", wrong[0], *more).exit_code == 0
+
+
+def test_an_output_that_cannot_be_written_is_said_and_gone_on_with(
+    tei_double, texts, tmp_path, monkeypatch
+):
+    def full(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    output = tmp_path / "out.jsonl"
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        done = run("embed", texts, "-e", tei_double.url, "-o", output)
+    assert done.exit_code == 1
+    assert f"{output} cannot be written: No space left on device" in done.stderr
+    tei_double.reset()
+    embed(texts, tei_double, output, "--resume")
+    assert tei_double.log(method="POST") == []
+    assert_complete(output)

@@ -20,7 +20,8 @@ from langchain_hf_endpoint.errors import (
     TransportError,
 )
 
-COMMANDS = ["put", "get", "list", "update", "delete", "check", "chunk", "embed", "serve", "local"]
+COMMANDS = ["check", "chunk", "embed", "put", "list", "get", "update", "delete", "serve", "local"]
+"""In the order in which a newcomer needs them."""
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
@@ -34,8 +35,19 @@ def test_help_fits_a_screen_and_has_an_example(command):
     if command:
         assert "Exit status: 0" in shown.stdout
     else:
-        assert all(name in shown.stdout for name in COMMANDS)
-        assert "..." not in shown.stdout.partition("Commands:")[2]
+        listed = shown.stdout.partition("Commands:")[2]
+        assert [line.split()[0] for line in listed.splitlines() if line] == COMMANDS
+        assert "..." not in listed
+
+
+def test_help_is_in_sentences():
+    for command in typer.main.get_command(app).commands.values():
+        for option in command.params:
+            words = getattr(option, "help", None)
+            if words and not option.hidden:
+                assert words[0].isupper(), words
+                assert words.endswith("."), words
+                assert len(words.split()) > 1, words
 
 
 def test_no_command_takes_a_key_itself():
@@ -51,7 +63,13 @@ def test_without_a_command_there_is_help():
 
 
 def test_the_version():
-    assert run("--version").stdout == f"hf-endpoint {__version__}\n"
+    assert run("--version").stdout == run("-V").stdout == f"hf-endpoint {__version__}\n"
+
+
+def test_it_can_be_run_as_a_module():
+    command = [sys.executable, "-m", "langchain_hf_endpoint", "-V"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"hf-endpoint {__version__}\n"
 
 
 AS_INSTALLED = "from langchain_hf_endpoint.cli.app import app; app(prog_name='hf-endpoint')"

@@ -138,10 +138,25 @@ def test_a_table_for_people(stored, tei_double):
         assert words in shown
 
 
-def test_reading_makes_no_file(registry):
-    assert "put --help" in run("list").stderr
-    assert run("get", "mine").exit_code == 1
-    assert not registry.exists()
+def test_a_registry_that_is_not_where_it_was_said_is_an_error_and_not_made(registry, tmp_path):
+    for path in (registry, tmp_path / "nodir" / "r.db"):
+        for command in (["list"], ["get", "mine"], ["check", "mine"], ["delete", "mine", "--yes"]):
+            done = run(*command, "--database", path)
+            assert done.exit_code == 1
+            assert f"{path} does not exist" in done.stderr
+            assert "put --help" in done.stderr
+            assert not path.exists()
+    assert run("list").exit_code == 1
+
+
+def test_without_a_registry_of_ones_own_there_are_no_endpoints(tmp_path, monkeypatch):
+    monkeypatch.delenv("HF_ENDPOINT_REGISTRY")
+    for name in ("HOME", "XDG_CONFIG_HOME", "APPDATA", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    done = run("list")
+    assert done.exit_code == 0
+    assert "put --help" in done.stderr
+    assert not (tmp_path / "home").exists()
 
 
 def test_the_option_goes_before_the_variable(tei_double, registry, tmp_path):
@@ -173,3 +188,51 @@ def test_reading_the_help_loads_no_http_library():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
+
+
+USAGE = ("--rpm", 60, "--max-wait", 5, "--timeout", 7, "--batch", 8, "--at-once", 2)
+USED = {"max_wait": 5, "timeout": 7, "max_batch_size": 8, "max_concurrent_requests": 2}
+
+
+@pytest.mark.parametrize("command", ["put", "update"])
+def test_how_an_endpoint_is_used_is_said_with_the_same_options(tei_double, command):
+    url = ("--url", tei_double.url)
+    if command == "update":
+        assert run("put", "mine", *url).exit_code == 0
+        url = ()
+    assert run(command, "mine", *url, *USAGE).exit_code == 0
+    service = read("get", "mine")["service_settings"]
+    assert {name: service[name] for name in USED} == USED
+    assert service["rate_limit"] == {"requests_per_minute": 60}
+
+
+def test_a_section_that_is_none_is_told_in_words(tmp_path):
+    config = tmp_path / "config.json"
+    config.write_text('{"service": "hugging_face", "service_settings": []}')
+    done = run("put", "mine", config, "--rpm", 5)
+    assert done.exit_code == 1
+    assert "service_settings" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["get", "check", "update", "delete"])
+def test_a_name_that_is_not_there_is_told_in_the_words_of_the_commands(stored, command):
+    done = run(command, "other")
+    assert done.exit_code == 1
+    assert "hf-endpoint list" in done.stderr
+    assert "()" not in done.stderr
+
+
+def test_a_name_in_use_is_told_in_the_words_of_the_commands(stored, tei_double):
+    done = run("put", "mine", "--url", tei_double.url)
+    assert "hf-endpoint update" in done.stderr
+    assert "()" not in done.stderr
+
+
+def test_a_table_that_is_piped_is_not_wrapped(tei_double, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    name = "a-name-of-many-letters-" * 4 + "x"
+    tei_double.configure(model_id="an-owner-of-many-letters/a-model-of-a-great-many-letters")
+    assert run("put", name, "--url", tei_double.url).exit_code == 0
+    (line,) = run("list").stdout.splitlines()[1:]
+    assert name in line
+    assert "a-model-of-a-great-many-letters" in line

@@ -139,6 +139,17 @@ def test_it_serves_the_registry_that_the_environment_names(served, tmp_path, mon
     monkeypatch.setattr(gateway, "serve", lambda endpoints, **_: names.extend(endpoints))
     run("serve")
     run("serve", "--database", str(tmp_path / "other.db"))
+    run("serve", "--database", ":memory:")
+    assert names == ["mine"]
+
+
+def test_it_serves_what_put_keeps_where_no_registry_is_named(served, tmp_path, monkeypatch):
     monkeypatch.delenv("HF_ENDPOINT_REGISTRY")
+    for name in ("HOME", "XDG_CONFIG_HOME", "APPDATA", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    names = []
+    monkeypatch.setattr(gateway, "serve", lambda endpoints, **_: names.extend(endpoints))
+    assert run("serve").exit_code == 0
+    run("put", "mine", "--url", "http://127.0.0.1:9", "--skip-validation")
     run("serve")
     assert names == ["mine"]

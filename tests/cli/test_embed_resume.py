@@ -231,11 +231,11 @@ def test_an_endpoint_that_gives_up_on_the_way_leaves_what_it_gave_in_the_output(
     tei_double, texts, tmp_path
 ):
     output = tmp_path / "out.jsonl"
-    tei_double.configure(reject_marker="number 3.")
+    tei_double.configure(reject_marker="number 100.")  # of the longest, which are sent first
     tei_double.script(
-        *[Scripted()] * 8, Scripted(status=402, body={"error": "no credit"}, times=99)
+        Scripted(times=15), Scripted(status=402, body={"error": "no credit"}, times=99)
     )
-    ended = run("embed", texts, "-e", tei_double.url, "-o", output)
+    ended = run("embed", texts, "-e", tei_double.url, "-o", output, "--at-once", 1)
     assert ended.exit_code == 4
     assert "credit" in ended.stderr
     assert "--resume" in ended.stdout
@@ -243,7 +243,7 @@ def test_an_endpoint_that_gives_up_on_the_way_leaves_what_it_gave_in_the_output(
     assert len(rows) == journalled(output) > 0
     # The text that was at fault itself is named; those that were not sent are not.
     failures = tmp_path / "out.jsonl.failures.jsonl"
-    assert [one["row"] for one in rows_of(failures)] == [4]
+    assert [one["row"] for one in rows_of(failures)] == [101]
     tei_double.reset(log_texts=True)
     embed(texts, tei_double, output, "--resume")
     assert len(sent(tei_double)) == COUNT - len(rows)
@@ -253,10 +253,12 @@ def test_an_endpoint_that_gives_up_on_the_way_leaves_what_it_gave_in_the_output(
 def test_of_a_text_that_was_sent_in_part_no_part_is_in_the_output(tei_double, tmp_path):
     source, output = tmp_path / "x.jsonl", tmp_path / "out.jsonl"
     long = " ".join(f"This is sentence {number} of it." for number in range(2000))
-    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in ("short", long)))
-    tei_double.script(*[Scripted()] * 2, Scripted(status=402, body={"error": "none"}, times=99))
-    ended = embed(source, tei_double, output, "--size", "20", "--overlap", "0", status=4)
-    assert [row["text"] for row in rows_of(output)] == ["short"]
+    whole = "Extraordinarily " * 19  # it has more letters than a chunk of the other: it goes first
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in (whole, long)))
+    tei_double.script(Scripted(times=2), Scripted(status=402, body={"error": "none"}, times=99))
+    more = ("--size", "20", "--overlap", "0", "--at-once", "1")
+    ended = embed(source, tei_double, output, *more, status=4)
+    assert [row["text"] for row in rows_of(output)] == [whole.strip()]
     assert (ended["unsent"], ended["failed"]) == (1, 0)
     assert "none" in ended["error"]
 

@@ -5,6 +5,7 @@ It knows pydantic's errors and how we word them. It must not know any particular
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, get_args
@@ -26,6 +27,23 @@ Problem: TypeAlias = "tuple[str, str]"
 
 _LONGEST_VALUE_SHOWN = 60
 _LONGEST_VALUE_READ = 1000
+
+_PYDANTICS = [
+    (re.compile(pattern), words)
+    for pattern, words in (
+        (r"^Value error, ", ""),
+        (r", unable to parse.*", ""),
+        (
+            r"Input should be a valid dictionary or instance of (\w+)",
+            r"must be an object with the fields of \1",
+        ),
+        (r"Input should be a valid (?=[aeiou])", "must be an "),
+        (r"Input should be a valid ", "must be a "),
+        (r"Input should be greater than or equal to (.*)", r"must be \1 or more"),
+        (r"Input should be less than or equal to (.*)", r"must be \1 or less"),
+        (r"Input should be ", "must be "),
+    )
+]
 
 
 @dataclass(frozen=True)
@@ -184,7 +202,14 @@ class Section(BaseModel):
             for note in (*field.metadata, *_notes_within(field.annotation)):
                 if isinstance(note, Allowed):
                     return f"must be {note.text}"
-        return detail["msg"].removeprefix("Value error, ")
+        return in_our_words(detail["msg"])
+
+
+def in_our_words(said: str) -> str:
+    """What pydantic says of a value, in words that mean something to who does not know it."""
+    for pattern, words in _PYDANTICS:
+        said = pattern.sub(words, said)
+    return said
 
 
 def _notes_within(annotation: object) -> Iterator[object]:

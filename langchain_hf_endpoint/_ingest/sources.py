@@ -172,9 +172,9 @@ class Sources:
             yield _File(STDIN, self._form or UNKNOWN, 0, is_named=True)
             return
         try:
-            is_folder = stat.S_ISDIR(Path(name).stat().st_mode)
+            is_folder = stat.S_ISDIR(os.stat(name).st_mode)  # noqa: PTH116 - of "" Path makes "."
         except FileNotFoundError:
-            raise SettingsError(("sources", f"{name} does not exist")) from None
+            raise SettingsError(("sources", f"{name or repr(name)} does not exist")) from None
         except (OSError, ValueError) as error:
             why = getattr(error, "strerror", None) or "this is no name of a file"
             raise SettingsError(("sources", f"{name} cannot be read: {why}")) from None

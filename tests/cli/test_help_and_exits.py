@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 
@@ -143,3 +144,44 @@ def test_a_reader_that_leaves_ends_it_quietly(tmp_path):
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert len(done.stdout) == 100
     assert done.stderr == ""
+
+
+WRONG_VALUES = [
+    ("chunk a.txt --size x", "must be an integer"),
+    ("chunk a.txt --strategy foo", "is not one of"),
+    ("serve --port 99999", "65535"),
+    ("serve --max-queue 0", "1"),
+    ("check http://127.0.0.1:9 --timeout x", "must be a number"),
+    ("chunk a.txt --language klingon", "'german'"),
+    ("chunk ''", "does not exist"),
+]
+
+
+@pytest.mark.parametrize(("command", "words"), WRONG_VALUES)
+def test_a_wrong_value_is_told_without_pydantics_words(tmp_path, monkeypatch, command, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("a")
+    shown = run(*shlex.split(command))
+    assert shown.exit_code in (1, 2)
+    assert words in shown.stderr
+    for theirs in ("Value error", "Input should", "unable to parse", "Traceback"):
+        assert theirs not in shown.output
+
+
+@pytest.mark.parametrize(
+    "section",
+    ['"service_settings": 7', '"chunking_settings": []', '"task_settings": {"truncate": 3}'],
+)
+def test_json_of_a_wrong_kind_is_told_without_pydantics_words(tmp_path, section):
+    config = tmp_path / "config.json"
+    url = (
+        ""
+        if "service_settings" in section
+        else ', "service_settings": {"url": "http://127.0.0.1:9", "rate_limit": 7}'
+    )
+    config.write_text(f'{{"service": "hugging_face", {section}{url}}}')
+    shown = run("put", "mine", config)
+    assert shown.exit_code == 1
+    assert "must be" in shown.stderr
+    for theirs in ("Value error", "Input should", "instance of"):
+        assert theirs not in shown.output

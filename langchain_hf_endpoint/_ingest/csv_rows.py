@@ -54,7 +54,11 @@ class Row:
 
 
 def header_and_rows(
-    lines: Iterator[str], source: str, wanted: Collection[str], delimiter: str | None
+    lines: Iterator[str],
+    source: str,
+    wanted: Collection[str],
+    delimiter: str | None,
+    of_ending: str | None,
 ) -> tuple[Row | None, Iterator[Row]]:
     """The first row, and an iterator of those below it that are not empty.
 
@@ -62,7 +66,9 @@ def header_and_rows(
         lines: With their ends.
         source: The file's name.
         wanted: Columns that the header is to have, should there be doubt what parts them.
-        delimiter: What parts columns; None: the file's `sep=`, else what the header tells.
+        delimiter: What parts columns; None: the file's `sep=`, else what the ending or the header
+            tells.
+        of_ending: What parts the columns of files that are called so; None: any may.
 
     Raises:
         SettingsError: The header does not tell.
@@ -74,7 +80,7 @@ def header_and_rows(
         start += _bytes(first)
         delimiter, first = delimiter or said.group(1), next(lines, "")
     is_given = delimiter is not None
-    delimiter = delimiter or _delimiter(first, source, wanted)
+    delimiter = delimiter or of_ending or _delimiter(first, source, wanted)
     rows = _Rows(chain([first] if first else [], lines), delimiter, start)
     header = next(rows, None)
     if header and len(header.cells) == 1 and not is_given:

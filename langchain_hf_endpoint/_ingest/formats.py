@@ -199,7 +199,7 @@ def read_csv(
     lines = io.TextIOWrapper(file, "utf-8", errors="surrogateescape", newline="")
     try:
         wanted = {columns.text or DEFAULT_TEXT_COLUMN, *filter(None, [columns.id])}
-        header, rows = header_and_rows(lines, source, wanted, columns.delimiter or delimiter)
+        header, rows = header_and_rows(lines, source, wanted, columns.delimiter, delimiter)
         if header is None:
             return
         begins = header.content.encode("utf-8", "surrogateescape")

@@ -13,6 +13,7 @@ from langchain_hf_endpoint._sections import in_our_words
 from langchain_hf_endpoint._version import __version__
 from langchain_hf_endpoint.cli.check import EPILOG as CHECK_EPILOG
 from langchain_hf_endpoint.cli.check import check
+from langchain_hf_endpoint.cli.chunk import EPILOG as CHUNK_EPILOG
 from langchain_hf_endpoint.cli.chunk import chunk
 from langchain_hf_endpoint.cli.embed import EPILOG as EMBED_EPILOG
 from langchain_hf_endpoint.cli.embed import embed
@@ -97,7 +98,7 @@ def _common(*, version: _Version = False) -> None:
 _add = partial(app.command, cls=_Command, epilog=EPILOG)
 # In the order in which someone new needs them.
 _add(short_help="Say what an endpoint is, and what may go wrong.", epilog=CHECK_EPILOG)(check)
-_add(short_help="Show how files are cut; nothing is sent.")(chunk)
+_add(short_help="Show how files are cut; nothing is sent.", epilog=CHUNK_EPILOG)(chunk)
 _add(short_help="Embed files into a file of vectors.", epilog=EMBED_EPILOG)(embed)
 _add(short_help="Keep an endpoint under a name.")(put)
 _add("list", short_help="List the endpoints that are kept.")(list_)

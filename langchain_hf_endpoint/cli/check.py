@@ -37,7 +37,7 @@ from langchain_hf_endpoint.cli.options import (
     used_as,
 )
 from langchain_hf_endpoint.cli.printing import console, print_json
-from langchain_hf_endpoint.cli.reading import records_of
+from langchain_hf_endpoint.cli.reading import Reading
 from langchain_hf_endpoint.cli.targets import endpoint_of, names_beginning, registered_as
 
 if TYPE_CHECKING:
@@ -105,13 +105,10 @@ def check(  # noqa: PLR0913 - the options
         timeout=timeout,
         max_wait=max_wait,
     )
-    texts = None
-    if files:
-        records = records_of(files, Columns(text_column, delimiter=delimiter), form)
-        texts = (one.text for one in records)
+    read = Reading(files, Columns(text_column, delimiter=delimiter), form) if files else None
     wanted = _checking.Wanted(
         changed(target, usage, chunking),
-        texts,
+        (one.text for one in read) if read else None,
         _checking.Registered(*registered_as(endpoint, database)),
         most_chunks,
     )
@@ -120,7 +117,7 @@ def check(  # noqa: PLR0913 - the options
         print_json(dataclasses.asdict(found))
     else:
         _print(found)
-    if found.findings:
+    if found.findings or (read and read.failed):
         raise typer.Exit(PARTLY)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from langchain_hf_endpoint.chunking.counting import count_words
-from langchain_hf_endpoint.cli.exits import WRONG, say_error
+from langchain_hf_endpoint.cli.exits import PARTLY, WRONG, say_error
 from langchain_hf_endpoint.cli.options import (
     AsJson,
     Delimiter,
@@ -24,7 +24,7 @@ from langchain_hf_endpoint.cli.options import (
     chunking_with,
 )
 from langchain_hf_endpoint.cli.printing import console, print_json
-from langchain_hf_endpoint.cli.reading import records_of
+from langchain_hf_endpoint.cli.reading import Reading
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.settings import ChunkingSettings
 
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._cuts import Bar, Cuts
     from langchain_hf_endpoint._ingest import Record
+
+EPILOG = "Exit status: 0 all, 1 wrong setting or file, 2 usage, 3 some not read."
 
 _COLOURS = ("blue", "yellow", "green", "magenta", "cyan", "red")
 _WIDEST_RULE = 80  # where nothing else bounds it
@@ -77,8 +79,8 @@ def chunk(  # noqa: PLR0913 - the options
         raise SettingsError(
             ("--html", f"{html} exists"), advice="Choose another name, or pass --overwrite."
         )
-    records = records_of(files, Columns(text_column, delimiter=delimiter), form)
-    texts = _cut(records, settings)
+    read = Reading(files, Columns(text_column, delimiter=delimiter), form)
+    texts = _cut(read, settings)
     if as_json:
         public = settings.public_config()
         print_json({"chunking_settings": public, "texts": [one.as_json() for one in texts]})
@@ -87,6 +89,8 @@ def chunk(  # noqa: PLR0913 - the options
         say_error(f"{html}: {sum(len(one.chunks) for one in texts):,} chunks")
     else:
         _print(texts, with_text=not summary)
+    if read.failed:
+        raise typer.Exit(PARTLY)
 
 
 def _cut(records: Iterable[Record], settings: ChunkingSettings) -> list[Cuts]:

@@ -30,7 +30,7 @@ WRONG = 1
 USAGE = 2
 """The command line itself is wrong. Typer's own."""
 PARTLY = 3
-"""Done, but not all is well: some texts failed, or `check` warns."""
+"""Done, but not all is well: some texts failed or could not be read, or `check` warns."""
 REFUSED = 4
 """The endpoint refuses, fails, or cannot be reached."""
 INTERRUPTED = 130

@@ -16,26 +16,39 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._ingest import Columns, Record, Sources
 
 
-def records_of(files: list[str], columns: Columns, form: str | None) -> Iterator[Record]:
+class Reading:
     """The records that can be read; of the others it is said on standard error why not.
+
+    Args:
+        files: As they were named.
+        columns: Where tables keep their texts.
+        form: The format of all of them, if one was named.
+
+    Attributes:
+        failed: How many could not be read so far.
 
     Raises:
         SettingsError: A file is not there: at once, before anything is read or sent.
     """
-    from langchain_hf_endpoint._ingest import Record, Sources  # noqa: PLC0415 - loads late
 
-    found = Sources(files, columns, form=form)
-    for words in left_out(found):
-        say_error(words)
+    def __init__(self, files: list[str], columns: Columns, form: str | None) -> None:
+        from langchain_hf_endpoint._ingest import Sources  # noqa: PLC0415 - loads late
 
-    def readable() -> Iterator[Record]:
-        for one in found.records():
+        self._sources = Sources(files, columns, form=form)
+        self.failed = 0
+        for words in left_out(self._sources):
+            say_error(words)
+
+    def __iter__(self) -> Iterator[Record]:
+        """Each record, once."""
+        from langchain_hf_endpoint._ingest import Record  # noqa: PLC0415
+
+        for one in self._sources.records():
             if isinstance(one, Record):
                 yield one
             else:
+                self.failed += 1
                 say_error(f"{one.id}: {one.problem}")
-
-    return readable()
 
 
 def left_out(sources: Sources) -> Iterator[str]:

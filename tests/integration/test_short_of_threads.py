@@ -48,6 +48,12 @@ def test_a_call_goes_on_with_the_threads_there_are(server, no_more_than, most, h
     assert np.array_equal(np.asarray(vectors, np.float32), wanted)
 
 
+async def embed(embeddings, *, is_async):
+    if is_async:
+        return await embeddings.aembed_documents(TEXTS)
+    return embeddings.embed_documents(TEXTS)
+
+
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 async def test_what_is_done_is_kept_where_memory_ends(server, monkeypatch, is_async):
     embeddings = HFEndpointEmbeddings(url=server.url, **SETTINGS | {"max_concurrent_requests": 1})
@@ -61,10 +67,7 @@ async def test_what_is_done_is_kept_where_memory_ends(server, monkeypatch, is_as
 
     monkeypatch.setattr("langchain_hf_endpoint._transport.Reply", reply)
     with pytest.raises(EmbeddingError, match="no memory left") as caught:
-        if is_async:
-            await embeddings.aembed_documents(TEXTS)
-        else:
-            embeddings.embed_documents(TEXTS)
+        await embed(embeddings, is_async=is_async)
     assert len(caught.value.completed) >= 8
     for index, vector in caught.value.completed.items():
         assert np.array_equal(np.asarray(vector, np.float32), expected_vector(TEXTS[index], 16))

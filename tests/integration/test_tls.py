@@ -18,7 +18,7 @@ from driving import DRIVES
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, SettingsError, TransportError
 from langchain_hf_endpoint._runtime import forget_runtimes
-from langchain_hf_endpoint.testing import expected_vector
+from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector
 
 if sys.version_info < (3, 11):
     # Its asyncio says so of connections that a server has ended; their sockets are closed.
@@ -39,7 +39,10 @@ WAYS = {
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch):
-    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHONHTTPSVERIFY", "HTTPS_PROXY", "ALL_PROXY"):
+    for name in (
+        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+        *("PYTHONHTTPSVERIFY", "HTTPS_PROXY", "ALL_PROXY"),
+    ):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
 
@@ -51,7 +54,8 @@ def ask(request):
 
     def ask(url, method="query", **settings):
         embeddings = HFEndpointEmbeddings(
-            url=url, api_key=KEY, dialect="openai", transport=transport, max_wait=0.0, **settings
+            **{"url": url, "api_key": KEY, "dialect": "openai", "max_wait": 0.0, **settings},
+            transport=transport,
         )
         if method == "query":
             return drive.query(embeddings, TEXT)
@@ -297,7 +301,10 @@ def test_files_that_cannot_be_used_are_named_without_their_content(ask, authorit
 # What the environment may say
 
 
-@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+VARIABLES = ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"]
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
 def test_the_environment_may_name_authorities(ask, authority, environment, tmp_path, variable):
     place = tmp_path / "authority.pem"
     if variable == "SSL_CERT_DIR":
@@ -313,6 +320,31 @@ def test_the_environment_may_name_authorities(ask, authority, environment, tmp_p
     environment.setenv(variable, str(tmp_path if variable == "SSL_CERT_DIR" else place))
     with serving(authority.issue_cert("127.0.0.1")) as (url, _heard):
         assert is_right(ask(url))
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_a_missing_file_of_the_environment_is_named(ask, environment, tmp_path, variable):
+    missing = tmp_path / "missing.pem"
+    environment.setenv(variable, str(missing))
+    with pytest.raises(TransportError, match=variable) as caught:
+        ask("https://127.0.0.1:1")
+    assert str(missing) in str(caught.value)
+
+
+def test_the_first_variable_that_is_set_counts(ask, authority, other_authority, pem, environment):
+    environment.setenv("SSL_CERT_FILE", pem("authority.pem", authority.cert_pem))
+    environment.setenv("REQUESTS_CA_BUNDLE", pem("other.pem", other_authority.cert_pem))
+    environment.setenv("CURL_CA_BUNDLE", "/nowhere.pem")
+    with serving(authority.issue_cert("127.0.0.1")) as (url, _heard):
+        assert is_right(ask(url))
+
+
+def test_an_authority_that_is_not_known_is_said_with_where_to_name_it(ask, authority):
+    with serving(authority.issue_cert("127.0.0.1")) as (url, _heard):
+        with pytest.raises(TransportError, match="not accepted") as caught:
+            ask(url)
+        assert "tls.ca_file" in str(caught.value)
+        assert "SSL_CERT_FILE" in str(caught.value)
 
 
 def test_a_file_of_the_settings_comes_before_that_of_the_environment(
@@ -396,6 +428,33 @@ def test_an_old_protocol_is_refused(ask, authority, ca_file):
             context.maximum_version = ssl.TLSVersion.TLSv1_1
 
     with serving(Old()) as (url, heard):
-        with pytest.raises(TransportError):
-            ask(url, tls={"ca_file": ca_file})
+        with pytest.raises(TransportError, match=r"TLS 1\.2") as caught:
+            ask(url, tls={"ca_file": ca_file}, max_wait=60.0)
+        assert caught.value.attempts == 1
+        assert not heard.requests
+
+
+def test_a_server_without_tls_is_not_asked_twice(ask):
+    with ScriptedEndpoint(dimensions=16) as server:
+        with pytest.raises(TransportError, match="does not speak TLS") as caught:
+            ask(server.url.replace("http:", "https:"), max_wait=60.0)
+        assert caught.value.attempts == 1
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=str)
+def test_a_missing_client_certificate_is_not_asked_for_twice(ask, authority, ca_file, version):
+    certificate = authority.issue_cert("127.0.0.1")
+    plain = certificate.configure_cert
+
+    class Only:
+        """One version of TLS."""
+
+        def configure_cert(self, context):
+            plain(context)
+            context.minimum_version = context.maximum_version = version
+
+    with serving(Only(), authority) as (url, heard):
+        with pytest.raises(TransportError, match="certificate|handshake") as caught:
+            ask(url, tls={"ca_file": ca_file}, max_wait=60.0)
+        assert caught.value.attempts == 1
         assert not heard.requests

@@ -27,6 +27,7 @@ def look_up(host: str, port: int) -> Future[list[Address]]:
     for. ``localhost`` and the names under it are this machine and nobody is asked (RFC 6761, 6.3).
     """
     found: Future[list[Address]] = Future()
+    found.set_running_or_notify_cancel()  # whoever gives up takes nobody's answer away
     name = host.lower().removesuffix(".")
     if name == "localhost" or name.endswith(".localhost"):
         loopback = [(socket.AF_INET, "127.0.0.1")]

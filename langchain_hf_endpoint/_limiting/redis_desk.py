@@ -108,6 +108,7 @@ class RedisDesk:
 
     def _failed(self, error: Exception) -> None:
         if self.place.on_failure == "raise":
+            _without_frames(error)
             raise error_of(error, self.place.shown) from error
         with self._lock:
             is_news = not self._away_until
@@ -254,3 +255,13 @@ class RedisTurn:
         if self.started_at is not None:
             return f"<Turn of a {self.lane}: started at {self.started_at:.3f}>"
         return f"<Turn of a {self.lane}: {'waiting' if self._ticket else 'given back'}>"
+
+
+def _without_frames(error: BaseException) -> None:
+    """The frames of redis-py have the URL's password among their locals."""
+    seen: list[BaseException] = []
+    behind: BaseException | None = error
+    while behind is not None and behind not in seen:
+        seen.append(behind)
+        behind.__traceback__ = None
+        behind = behind.__cause__ or behind.__context__

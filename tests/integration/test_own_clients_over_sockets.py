@@ -16,19 +16,32 @@ TEXTS = [f"text {number}" for number in range(100)]
 NAME = "embed.example.org"  # no machine: only the proxy knows where it is
 
 
+try:
+    import httpx2
+except ImportError:  # the fork of httpx that langsmith brings along where Python is new enough
+    LIBRARIES = [httpx]
+else:
+    LIBRARIES = [httpx, httpx2]
+
+
+@pytest.fixture(params=LIBRARIES, ids=lambda library: library.__name__)
+def library(request):
+    return request.param
+
+
 @pytest.fixture(params=["sync", "async"])
-def embed(request):
+def embed(request, library):
     """Embed `TEXTS` over a client with these options, and look at it before it is closed."""
 
     def sync(url, seen=id, **options):
-        with httpx.Client(**options) as client:
+        with library.Client(**options) as client:
             embeddings = HFEndpointEmbeddings(url=url, api_key=KEY, max_wait=5, http_client=client)
             vectors = embeddings.embed_documents(TEXTS)
             seen(client)
             return vectors
 
     async def tasks(url, seen, options):
-        async with httpx.AsyncClient(**options) as client:
+        async with library.AsyncClient(**options) as client:
             embeddings = HFEndpointEmbeddings(
                 url=url, api_key=KEY, max_wait=5, http_async_client=client
             )
@@ -58,9 +71,9 @@ def test_the_connections_are_the_clients_and_stay_open_after_the_call(embed):
         assert open_then[0] >= 1
 
 
-def test_a_clients_only_connection_serves_every_request(embed):
+def test_a_clients_only_connection_serves_every_request(embed, library):
     with ScriptedEndpoint(api_key=KEY) as server:
-        limits = httpx.Limits(max_connections=1)
+        limits = library.Limits(max_connections=1)
         open_then = []
         vectors = embed(
             server.url, lambda _client: open_then.append(server.open_connections), limits=limits
@@ -123,3 +136,24 @@ def test_the_clients_hooks_see_every_request(embed):
         }
         assert right(embed(server.url, event_hooks=hooks))
         assert len(requests) == len(answers) == len(server.arrivals)
+
+
+@pytest.mark.parametrize("fault", [faults.hang(), faults.hang("body")], ids=["hang", "body"])
+def test_a_time_out_of_a_client_is_said_like_any_other(library, fault):
+    with ScriptedEndpoint() as server, library.Client() as client:
+        server.script(*[fault] * 2)
+        embeddings = HFEndpointEmbeddings(
+            url=server.url, dialect="tei", timeout=0.3, max_wait=0.0, http_client=client
+        )
+        with pytest.raises(TransportError, match=r"no complete reply within 0\.3 s"):
+            embeddings.embed_query("a question")
+
+
+def test_a_transport_of_a_client_may_answer_by_itself(library):
+    body = [expected_vector("a question", 16).tolist()]
+    transport = library.MockTransport(lambda _request: library.Response(200, json=body))
+    with library.Client(transport=transport) as client:
+        embeddings = HFEndpointEmbeddings(
+            url="http://mocked.example", dialect="hugging_face", http_client=client
+        )
+        assert embeddings.embed_query("a question") == body[0]

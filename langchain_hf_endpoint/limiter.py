@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 from langchain_hf_endpoint._limiting.copies import PerProcess
 from langchain_hf_endpoint._limiting.limits import burst_of, check_limits
 from langchain_hf_endpoint._limiting.reserving import ReservingLimiter
-from langchain_hf_endpoint._limiting.schedule import Lane, Schedule
+from langchain_hf_endpoint._limiting.schedule import DOCUMENT_SHARE, Lane, Schedule
 from langchain_hf_endpoint._limiting.turns import Desk, Turn
 from langchain_hf_endpoint._loops import asyncio_sleep
 from langchain_hf_endpoint.errors import RateLimitedError, SettingsError
@@ -33,6 +33,7 @@ class _Settings(NamedTuple):
 
     requests_per_minute: int
     burst: int | None
+    document_share: float
     period: float
     clock: Callable[[], float]
     sleep: Callable[[float], object]
@@ -58,8 +59,8 @@ class RequestsPerMinuteLimiter(ReservingLimiter):
     so whoever wakes late or leaves delays nobody.
 
     **The order.** First come, first served within a lane; queries before documents: a query gets
-    the next slot, and the documents that have not started move back by one. Nothing is set aside
-    for documents: queries that use up the whole rate keep them waiting for as long as they do.
+    the next slot, and the documents that have not started move back by one. While queries use up
+    the whole rate, `document_share` of the permits go to the documents that wait.
     Nobody is woken up early, so a place given back goes to the next who asks, who may then start
     before others that sleep towards slots of their own.
 
@@ -71,6 +72,8 @@ class RequestsPerMinuteLimiter(ReservingLimiter):
         requests_per_minute: The limit, at least 1. Default 3000.
         burst: Permits that can be had at once, 1 to `requests_per_minute`. Default: one second's
             worth, at least 1.
+        document_share: Of the permits, 0 to 0.5, that documents have when there are more queries
+            than permits. Default 0.05: a document after 19 queries.
         period: Seconds that the limit counts over, 60. Tests shorten it to see minutes pass.
         clock: Seconds that go on evenly. A step back is taken as time standing still.
         sleep: How a thread waits, in `acquire`.
@@ -85,14 +88,18 @@ class RequestsPerMinuteLimiter(ReservingLimiter):
         requests_per_minute: int = 3000,
         *,
         burst: int | None = None,
+        document_share: float = DOCUMENT_SHARE,
         period: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
         async_sleep: Callable[[float], Awaitable[object]] = asyncio_sleep,
     ) -> None:
-        check_limits(requests_per_minute, burst, period)
-        self._settings = _Settings(requests_per_minute, burst, period, clock, sleep, async_sleep)
-        schedule = Schedule(requests_per_minute, burst_of(requests_per_minute, burst), period)
+        check_limits(requests_per_minute, burst, period, document_share)
+        self._settings = _Settings(
+            requests_per_minute, burst, document_share, period, clock, sleep, async_sleep
+        )
+        burst = burst_of(requests_per_minute, burst)
+        schedule = Schedule(requests_per_minute, burst, period, document_share)
         self._desk = Desk(schedule, clock)
         self._forked = False
         self._token = uuid.uuid4().hex

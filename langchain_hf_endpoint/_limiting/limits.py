@@ -9,13 +9,20 @@ import math
 
 from langchain_hf_endpoint.errors import SettingsError
 
+_MOST_SHARE = 0.5  # with more, documents would go before queries
+
 
 def burst_of(requests_per_minute: int, asked: int | None) -> int:
     """The burst that was asked for, or a second's worth; between 1 and the limit."""
     return max(1, requests_per_minute // 60) if asked is None else min(asked, requests_per_minute)
 
 
-def check_limits(requests_per_minute: int, burst: int | None = None, period: float = 60.0) -> None:
+def check_limits(
+    requests_per_minute: int,
+    burst: int | None = None,
+    period: float = 60.0,
+    document_share: float = 0.0,
+) -> None:
     """Refuse what no limiter can keep.
 
     Raises:
@@ -30,6 +37,9 @@ def check_limits(requests_per_minute: int, burst: int | None = None, period: flo
         problems.append(("burst", f"{allowed}, not {burst!r}"))
     if not 0 < period < math.inf:
         problems.append(("period", f"must be a positive number of seconds, not {period!r}"))
+    if isinstance(document_share, bool) or not 0 <= document_share <= _MOST_SHARE:
+        allowed = f"must be a number from 0 to {_MOST_SHARE}"
+        problems.append(("document_share", f"{allowed}, not {document_share!r}"))
     if problems:
         raise SettingsError(*problems)
 

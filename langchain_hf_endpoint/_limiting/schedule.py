@@ -5,8 +5,9 @@ know a clock, a lock, a thread or a loop: every moment is passed in, in seconds,
 than the one before.
 
 Whoever waits holds a *place*: 0 is the next to start. Places are counted over both lanes, queries
-first. The earliest start of a place is a formula over what has already happened, so nothing has to
-be moved when someone starts, leaves or pushes in::
+first, but for every so many of them a document, so that a flood of queries leaves it a share. The
+earliest start of a place is a formula over what has already happened, so nothing has to be
+moved when someone starts, leaves or pushes in::
 
     slot(place) = max(ready + place * interval,              the pace
                       start `limit` places earlier + span)   the log
@@ -19,6 +20,7 @@ alone would be exact, yet would fire a whole period's permits at once.
 from __future__ import annotations
 
 import math
+import sys
 from array import array
 from typing import Literal, TypeAlias
 
@@ -34,6 +36,14 @@ _GRAIN = 1e-7
 """The share of a period, 6 microseconds of a minute, by which a start may be early: sums of
 intervals are rounded, and nobody shall sleep twice for that. Far below the margin."""
 
+DOCUMENT_SHARE = 0.05
+_LANES: tuple[Lane, Lane] = ("query", "document")
+
+
+def queries_per_document(share: float) -> int:
+    """After how many queries a waiting document has its turn."""
+    return max(1, round(1 / share) - 1) if share else sys.maxsize
+
 
 class Schedule:
     """Who may start when.
@@ -42,6 +52,7 @@ class Schedule:
         limit: Starts allowed in any `period`.
         burst: Starts that need no pace after idling, 1..limit.
         period: Seconds.
+        document_share: Of the starts, 0..1, that documents have when queries take all they can.
 
     Attributes:
         grain: Seconds too few to sleep for.
@@ -54,6 +65,8 @@ class Schedule:
         "_interval",
         "_log_ready",
         "_oldest",
+        "_passed",
+        "_per_document",
         "_queries",
         "_ready",
         "_span",
@@ -66,8 +79,11 @@ class Schedule:
         "period",
     )
 
-    def __init__(self, limit: int, burst: int, period: float) -> None:
+    def __init__(
+        self, limit: int, burst: int, period: float, document_share: float = DOCUMENT_SHARE
+    ) -> None:
         self.period = period
+        self._per_document = queries_per_document(document_share)
         self.grain = period * _GRAIN
         self._span = period * (1 + MARGIN)
         self._tickets = 0
@@ -85,6 +101,7 @@ class Schedule:
         self._forgotten = -math.inf  # the newest start that the log had no room for
         self._queries = Line()
         self._documents = Line()
+        self._passed = 0  # queries that started while documents waited, since a document did
 
     def _set_limit(self, limit: int, burst: int) -> None:
         self.limit = limit
@@ -142,8 +159,8 @@ class Schedule:
             length = len(self._queries.places) + len(self._documents.places)
             idle_until = now - self._tolerance - length * self._interval
             self._ready = max(self._ready, idle_until)
-        place = self._line(lane).next_place() + self._places_before(lane)
-        return self._slot(place, now)
+        index = self._line(lane).next_place()
+        return self._slot(index + self._others_before(lane, index), now)
 
     def join(self, lane: Lane, slot: float) -> int:
         """Take the place whose `slot` `slot_for_new` has just told; return a ticket for it."""
@@ -165,18 +182,20 @@ class Schedule:
         told = line.told[ticket]
         if told - now > self.grain:
             return told
-        place = line.places.index(ticket)
-        slot = self._slot(place + self._places_before(lane))
+        index = line.places.index(ticket)
+        before = self._others_before(lane, index)
+        slot = self._slot(index + before)
         if slot - now > self.grain:
             line.told[ticket] = slot
             return slot
         self._record(now)
         # Free places that this one overtakes have passed unused: whoever is behind keeps its slot.
-        overtaken = line.drop_free_before(place)
-        if line is self._documents:
-            overtaken += self._queries.drop_free_before(len(self._queries.places))
+        other = self._documents if line is self._queries else self._queries
+        overtaken = line.drop_free_before(index) + other.drop_free_before(before)
         self._ready += overtaken * self._interval
         line.start(ticket)
+        is_passing = line is self._queries and self._documents.told
+        self._passed = min(self._passed + 1, self._per_document) if is_passing else 0
         self._tidy()
         return None
 
@@ -191,8 +210,12 @@ class Schedule:
     def _line(self, lane: Lane) -> Line:
         return self._queries if lane == "query" else self._documents
 
-    def _places_before(self, lane: Lane) -> int:
-        return 0 if lane == "query" else len(self._queries.places)
+    def _others_before(self, lane: Lane, index: int) -> int:
+        """How many places of the other lane are before this place of `lane`."""
+        if lane == "query":
+            return min(len(self._documents.places), (index + self._passed) // self._per_document)
+        owed = (index + 1) * self._per_document - self._passed
+        return min(len(self._queries.places), max(0, owed))
 
     def _joining_lengthens(self, lane: Lane) -> bool:
         usable = self._documents.free + (self._queries.free if lane == "query" else 0)
@@ -244,7 +267,8 @@ class Schedule:
         self._documents.drop_free_at_end()
         documents = self._documents
         if freed and documents.places:
-            last = len(self._queries.places) + len(documents.places) - 1
+            last = len(documents.places) - 1
+            last += self._others_before("document", last)
             told = documents.told[documents.places[-1]] + self._interval / 2
             while freed and self._slot(last + freed) > told:
                 freed -= 1
@@ -255,11 +279,12 @@ class Schedule:
 
         The pace moves on by as many intervals, so the places behind keep their moment.
         """
-        for line in (self._queries, self._documents):
-            before = 0 if line is self._queries else len(self._queries.places)
+        for lane in _LANES:
+            line = self._line(lane)
             while line.free:
-                place = line.next_place()
-                if self._slot(before + place) >= now - self._tolerance:
+                index = line.next_place()
+                place = index + self._others_before(lane, index)
+                if self._slot(place) >= now - self._tolerance:
                     break
-                del line.places[place]
+                del line.places[index]
                 self._ready += self._interval

@@ -35,6 +35,7 @@ class World:
         self.lateness = lambda: 0.0
         self.after_start = lambda name: None
         self._sleepers = []
+        self._lanes = {}
         self._count = itertools.count()
 
     def come(self, name="", lane="document"):
@@ -46,14 +47,16 @@ class World:
         self.run(moment)
         return self.come(name, lane)
 
-    def keep_busy(self, callers):
+    def keep_busy(self, callers, lane="document"):
         """So many callers that line up again as soon as they have started."""
-        self.after_start = self._come_soon
+        self.after_start = lambda name: self._come_soon(name, self._lanes[name])
         for number in range(callers):
-            self._come_soon(number)
+            name = f"{lane} {number}"
+            self._lanes[name] = lane
+            self._come_soon(name, lane)
 
-    def _come_soon(self, name):
-        turn = self.limiter.reserve()
+    def _come_soon(self, name, lane):
+        turn = self.limiter.reserve(lane)
         heapq.heappush(self._sleepers, (self.now, next(self._count), turn, name))
 
     def _ask(self, turn, name):
@@ -355,7 +358,7 @@ def test_a_query_uses_up_the_place_that_a_document_left():
 
 
 def test_queries_alone_can_use_the_whole_rate():
-    world = World(60)
+    world = World(60, document_share=0)
     world.come("d")
     world.come("d")
     world.after_start = lambda name: world.come(name, "query") if name == "q" else None
@@ -364,6 +367,64 @@ def test_queries_alone_can_use_the_whole_rate():
     world.run(1200)
     assert world.order.count("d") == 1
     assert world.used(600, 1200) >= 0.99
+
+
+@pytest.mark.parametrize("share", [0.05, 0.25, 0.5])
+@pytest.mark.parametrize(("queries", "documents"), [(50, 1), (50, 30), (200, 8)])
+@pytest.mark.parametrize("lateness", [0.0, 0.3])
+def test_a_flood_of_queries_leaves_documents_their_share(share, queries, documents, lateness):
+    world = World(600, document_share=share)
+    random.seed(7)
+    world.lateness = lambda: random.uniform(0, lateness)
+    world.keep_busy(queries, "query")
+    world.keep_busy(documents)
+    world.run(300)
+    assert most_in_a_minute(world.moments) <= 600
+    assert world.used(120, 300) > (0.97 if lateness else 0.98)
+    late = [name for moment, name in world.starts if moment > 120]
+    of_documents = sum(name.startswith("document") for name in late) / len(late)
+    can_use = documents >= 8 or share <= 0.1 or not lateness
+    assert share * (0.9 if can_use else 0.3) <= of_documents <= share * 1.05
+
+
+def test_without_a_share_documents_wait_for_as_long_as_queries_come():
+    world = World(600, document_share=0)
+    world.keep_busy(20, "query")
+    world.keep_busy(5)
+    world.run(600)
+    assert sum(name.startswith("document") for name in world.order) <= 5
+
+
+def test_who_waits_with_a_share_is_told_its_moment_at_once():
+    world = World(6000, burst=1)
+    world.come("first", "query")
+    queries = [world.limiter.reserve("query") for _ in range(60)]
+    documents = [world.limiter.reserve() for _ in range(2)]
+    told = [turn.wait() * 100 for turn in [*documents, *queries[:3]]]
+    assert told == pytest.approx([20, 40, 1, 2, 3])
+    more = [world.limiter.reserve("query").wait() * 100 for _ in range(2)]
+    assert more == pytest.approx([63, 63])  # the first was forgotten at once
+
+
+def test_queries_that_leave_give_their_places_to_whoever_is_next_with_a_share():
+    world = World(600)
+    world.keep_busy(40, "query")
+    world.keep_busy(4)
+    come_again = world.after_start
+    world.after_start = lambda name: None if "leaver" in name else come_again(name)
+    leavers = [world.come(f"leaver {n}", "query") for n in range(200)]
+    world.run(10)
+    for turn in leavers[::2]:
+        world.cancel(turn)
+    world.run(300)
+    assert most_in_a_minute(world.moments) <= 600
+    assert world.used(60, 300) > 0.97
+
+
+@pytest.mark.parametrize("share", [-0.1, 0.51, 1, True, float("nan")])
+def test_the_share_of_documents_lies_within_half(share):
+    with pytest.raises(SettingsError, match=r"\[document_share\] must be a number from 0 to 0.5"):
+        RequestsPerMinuteLimiter(60, document_share=share)
 
 
 @pytest.mark.parametrize("method", ["acquire", "reserve"])

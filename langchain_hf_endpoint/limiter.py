@@ -216,6 +216,11 @@ class RequestsPerMinuteLimiter(ReservingLimiter):
 
     penalize_soon = penalize
 
+    def note_start(self) -> None:
+        """Count a start that another limiter has granted, as one of the last minute."""
+        with self._desk.lock:
+            self._desk.schedule.note(self._desk.now())
+
     def slow_to(self, requests_per_minute: int) -> None:
         """Let the lower of two limits hold; a higher one changes nothing.
 

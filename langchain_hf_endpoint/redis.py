@@ -22,12 +22,11 @@ from langchain_hf_endpoint._lazy import missing_extra
 from langchain_hf_endpoint._limiting.errands import errands
 from langchain_hf_endpoint._limiting.limits import burst_of, check_limits
 from langchain_hf_endpoint._limiting.reserving import ReservingLimiter
+from langchain_hf_endpoint._limiting.schedule import DOCUMENT_SHARE, queries_per_document
 from langchain_hf_endpoint.errors import MissingExtraError, RateLimitedError, SettingsError
 from langchain_hf_endpoint.limiter import Lane, RequestsPerMinuteLimiter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from langchain_hf_endpoint._limiting.redis_desk import OnFailure, RedisDesk, RedisTurn
 
 __all__ = ["MissingExtraError", "RedisRequestsPerMinuteLimiter"]
@@ -44,6 +43,7 @@ class _Settings(NamedTuple):
     url_env: str | None
     key: str
     burst: int | None
+    document_share: float
     on_failure: OnFailure
     expected_workers: int | None
     timeout: float
@@ -62,10 +62,11 @@ class RedisRequestsPerMinuteLimiter(ReservingLimiter):
 
     **When Redis is away**, ``on_failure="raise"`` raises a `TransportError` within `timeout`
     seconds; ``"local"`` goes on with ``requests_per_minute / expected_workers`` in each process,
-    looks for Redis once a second, and goes back to the shared limit when it answers. Neither ever
-    lets requests through without a limit. At a change-over, and when a Redis that stores nothing is
-    restarted, the starts of the last minute are forgotten: at most the burst and the even pace of
-    a minute may come on top of them.
+    looks for Redis once a second, and goes back to the shared limit when it answers, those who wait
+    included. Neither ever lets requests through without a limit. Each process remembers its starts
+    of the last minute, and tells Redis those that it does not know: what was granted meanwhile, or
+    was lost in a restart. So in any minute at most the limit starts, and what one process was
+    granted by itself.
 
     **Different limits under one key**: the lowest holds for as long as somebody asks with it, and
     two minutes longer.
@@ -87,8 +88,11 @@ class RedisRequestsPerMinuteLimiter(ReservingLimiter):
         key: Who uses the same one shares the limit: one key for each endpoint and account.
         burst: Permits that can be had at once, 1 to `requests_per_minute`. Default: one second's
             worth, at least 1.
+        document_share: Of the permits, 0 to 0.5, that documents have when there are more queries
+            than permits. Default 0.05.
         on_failure: ``"raise"`` or ``"local"``, see above.
-        expected_workers: For ``"local"``: how many processes share the limit. Required there.
+        expected_workers: For ``"local"``: how many processes share the limit, at most as many as
+            requests. Required there.
         timeout: Seconds for connecting to Redis, and for its answer.
         period: Seconds that the limit counts over, 60. Tests shorten it to see minutes pass.
 
@@ -105,12 +109,13 @@ class RedisRequestsPerMinuteLimiter(ReservingLimiter):
         url_env: str | None = None,
         key: str,
         burst: int | None = None,
+        document_share: float = DOCUMENT_SHARE,
         on_failure: OnFailure = "raise",
         expected_workers: int | None = None,
         timeout: float = 5.0,
         period: float = 60.0,
     ) -> None:
-        check_limits(requests_per_minute, burst, period)
+        check_limits(requests_per_minute, burst, period, document_share)
         secret = SecretStr(url) if isinstance(url, str) else url
         self._settings = _Settings(
             requests_per_minute,
@@ -118,6 +123,7 @@ class RedisRequestsPerMinuteLimiter(ReservingLimiter):
             url_env,
             key,
             burst,
+            document_share,
             on_failure,
             expected_workers,
             timeout,
@@ -277,19 +283,26 @@ def _check(settings: _Settings) -> None:
         problems.append(("key", "must be a text of at least one character, without braces"))
     if settings.on_failure not in _POLICIES:
         problems.append(("on_failure", f"must be 'raise' or 'local', not {settings.on_failure!r}"))
-    workers = settings.expected_workers
-    if workers is not None and (not isinstance(workers, int) or workers < 1):
-        problems.append(("expected_workers", f"must be an integer of at least 1, not {workers!r}"))
-    elif workers is None and settings.on_failure == "local":
-        allowed = (
-            "is required with on_failure='local': the number of processes that share the limit"
-        )
-        problems.append(("expected_workers", allowed))
+    problems += _problems_with_workers(settings)
     if not 0 < settings.timeout < math.inf:
         allowed = "must be a positive number of seconds"
         problems.append(("timeout", f"{allowed}, not {settings.timeout!r}"))
     if problems:
         raise SettingsError(*problems)
+
+
+def _problems_with_workers(settings: _Settings) -> list[tuple[str, str]]:
+    workers, limit = settings.expected_workers, settings.requests_per_minute
+    if workers is None:
+        allowed = "with on_failure='local': the number of processes that share the limit"
+        is_lacking = settings.on_failure == "local"
+        return [("expected_workers", f"is required {allowed}")] if is_lacking else []
+    if not isinstance(workers, int) or workers < 1:
+        return [("expected_workers", f"must be an integer of at least 1, not {workers!r}")]
+    if workers > limit:
+        allowed = f"requests_per_minute ({limit}), since each needs one at least"
+        return [("expected_workers", f"must be at most {allowed}, not {workers}")]
+    return []
 
 
 class _Desks:
@@ -326,20 +339,17 @@ def _make_desk(settings: _Settings) -> RedisDesk:
 
     limit, period = settings.requests_per_minute, settings.period
     url = settings.url or _from_environment(settings.url_env or "")
-    share = max(1, limit // (settings.expected_workers or limit))
+    share = limit // (settings.expected_workers or limit)
+    per_document = queries_per_document(settings.document_share)
+    burst = None if settings.burst is None else min(settings.burst, share)
     shown = place_of(url.get_secret_value())
     return RedisDesk(
-        Line(settings.key, limit, burst_of(limit, settings.burst), period),
+        Line(settings.key, limit, burst_of(limit, settings.burst), period, per_document),
         Place(url, shown, settings.timeout, settings.on_failure, share),
-        _local_limiter(share, settings.burst, period),
+        lambda: RequestsPerMinuteLimiter(
+            share, burst=burst, document_share=settings.document_share, period=period
+        ),
     )
-
-
-def _local_limiter(
-    share: int, burst: int | None, period: float
-) -> Callable[[], RequestsPerMinuteLimiter]:
-    asked = None if burst is None else min(burst, share)
-    return lambda: RequestsPerMinuteLimiter(share, burst=asked, period=period)
 
 
 def _from_environment(name: str) -> SecretStr:

@@ -10,6 +10,8 @@ import logging
 import threading
 import time
 import uuid
+from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 from langchain_hf_endpoint._limiting.errands import errands
@@ -29,7 +31,8 @@ logger = logging.getLogger("langchain_hf_endpoint")
 
 OnFailure: TypeAlias = Literal["raise", "local"]
 
-_TRY_AGAIN = 1.0  # seconds for which a Redis that was away is not asked
+TRY_AGAIN = 1.0  # seconds for which a Redis that was away is not asked
+_TOLD_AT_ONCE = 1000  # starts
 
 
 class Place(NamedTuple):
@@ -65,7 +68,9 @@ class RedisDesk:
         self.local = make_local()
         self._clients = RedisClients(place.url, place.timeout)
         self._lock = threading.Lock()
-        self._away_until = 0.0
+        self.is_away = False
+        self._begun: int | None = None
+        self._starts: deque[tuple[float, str]] = deque()
         self._said_lower: int | None = None
 
     def run(self, args: list[str]) -> Answer | None:
@@ -74,62 +79,95 @@ class RedisDesk:
         Raises:
             HFEndpointError: Redis is away, and nobody is to go on.
         """
-        if self._is_away():
+        if self.is_away:
             return None
         try:
             answer = self._clients.run(self.line, args)
         except AWAY as error:
             self._failed(error)
             return None
+        if self._has_news(answer):
+            self._tell_soon()
         return self._answered(answer)
 
     async def arun(self, args: list[str]) -> Answer | None:
         """The async twin of `run`."""
-        if self._is_away():
+        if self.is_away:
             return None
         try:
             answer = await self._clients.arun(self.line, args)
         except AWAY as error:
             self._failed(error)
             return None
+        if self._has_news(answer):
+            self._tell_soon()
         return self._answered(answer)
 
-    def _is_away(self) -> bool:
-        """Whether to do without Redis; one in a while tries it, for all."""
-        if not self._away_until:
-            return False
+    def started(self, ticket: str, *, here: bool = False) -> None:
+        """Remember a start, so that the log in Redis can be told what it does not know.
+
+        Args:
+            ticket: Whose.
+            here: It was granted by the local limiter, which then knows of it.
+        """
+        now = time.monotonic()
         with self._lock:
-            now = time.monotonic()
-            if now < self._away_until:
-                return True
-            if self._away_until:
-                self._away_until = now + self.place.timeout + _TRY_AGAIN
-        return False
+            self._starts.append((now, ticket))
+            while now - self._starts[0][0] > 2 * self.line.period:
+                self._starts.popleft()
+        if not here:
+            self.local.note_start()
+
+    def _has_news(self, answer: Answer) -> bool:
+        """Whether Redis has lost what it knew."""
+        begun, self._begun = self._begun, answer.begun
+        return begun not in (None, answer.begun)
+
+    def _tell_soon(self) -> None:
+        def tell() -> None:
+            with suppress(*AWAY):
+                self._tell()
+
+        errands.soon(tell)
+
+    def _tell(self) -> None:
+        """Tell Redis the starts of the last period; those that it knows are no news to it."""
+        now = time.monotonic()
+        with self._lock:
+            starts = [(ticket, now - moment) for moment, ticket in self._starts]
+        for first in range(0, len(starts) or 1, _TOLD_AT_ONCE):
+            told = self.line.tell(starts[first : first + _TOLD_AT_ONCE])
+            self._begun = self._clients.run(self.line, told).begun
 
     def _failed(self, error: Exception) -> None:
         if self.place.on_failure == "raise":
             _without_frames(error)
             raise error_of(error, self.place.shown) from error
         with self._lock:
-            is_news = not self._away_until
-            self._away_until = time.monotonic() + _TRY_AGAIN
-        if is_news:
-            logger.warning(
-                "%s keeps the rate limit %r and does not answer (%s): this process goes on with "
-                "%d requests a minute until it does",
-                self.place.shown,
-                self.line.key,
-                type(error).__name__,
-                self.place.local_limit,
-            )
+            is_news, self.is_away = not self.is_away, True
+        if not is_news:
+            return
+        logger.warning(
+            "%s keeps the rate limit %r and does not answer (%s): this process goes on with "
+            "%d requests a minute until it does",
+            self.place.shown,
+            self.line.key,
+            type(error).__name__,
+            self.place.local_limit,
+        )
+        watch = threading.Thread(target=self._watch, name="hf-endpoint-redis", daemon=True)
+        watch.start()
+
+    def _watch(self) -> None:
+        """Look for Redis until it answers; what was granted here meanwhile is told first."""
+        while self.is_away:
+            time.sleep(TRY_AGAIN)
+            with suppress(*AWAY):
+                self._tell()
+                self.is_away = False
+                logger.warning("%s is back: the shared rate limit holds", self.place.shown)
 
     def _answered(self, answer: Answer) -> Answer:
-        if self._away_until:
-            with self._lock:
-                is_news = bool(self._away_until)
-                self._away_until = 0.0
-            if is_news:
-                logger.warning("%s is back: the shared rate limit holds", self.place.shown)
         if answer.limit and answer.limit not in (self.line.limit, self._said_lower):
             self._said_lower = answer.limit
             logger.warning(
@@ -211,6 +249,10 @@ class RedisTurn:
             errands.soon(lambda: desk.run(args))
 
     def _is_settled(self) -> bool:
+        """Whether there is nothing to ask Redis; who waits here moves there once it is back."""
+        if self.started_at is None and self._local is not None and not self._desk.is_away:
+            self._local.give_back()
+            self._local = None
         return self.started_at is not None or self._local is not None
 
     def _question(self) -> list[str]:
@@ -224,6 +266,7 @@ class RedisTurn:
             return self._wait_here()
         if answer.started:
             self.started_at = answer.now
+            self._desk.started(self._ticket)
             return 0.0
         if answer.is_waiting:
             return max(answer.seconds, 1e-6)
@@ -245,7 +288,8 @@ class RedisTurn:
         seconds = self._local.wait()
         if not seconds:
             self.started_at = time.time()
-        return seconds
+            self._desk.started(self._ticket, here=True)
+        return min(seconds, TRY_AGAIN)  # by then Redis may be back
 
     def __del__(self) -> None:
         if self._ticket:

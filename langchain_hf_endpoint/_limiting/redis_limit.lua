@@ -1,8 +1,8 @@
 -- One limit on requests per period, kept in Redis: who may start when, decided in one atomic step.
 --
 -- It knows the starts of the last period and who waits in which order. Its clock is the server's.
--- Times are microseconds. Whoever waits has a rank, counted over both lanes, queries first; the
--- earliest start of a rank is a formula over what has happened, so nothing is moved when someone
+-- Times are microseconds. Whoever waits has a rank, counted over both lanes, queries first, but for
+-- every so many of them a document; the earliest start of a rank is a formula over what has happened, so nothing is moved when someone
 -- starts, leaves or pushes in:
 --
 --   slot(rank) = max(ready + rank * interval,             the pace
@@ -11,10 +11,12 @@
 -- A start is written into the log only by the call that makes it, if the start `limit` places
 -- earlier is a whole span back: late, lost and disordered callers cannot break the limit.
 --
--- ARGV: "ask", ticket, lane, limit, burst, period, longest wait (-1: any)
+-- ARGV: "ask", ticket, lane, limit, burst, period, longest wait (-1: any), queries per document
 --       "leave", ticket | "hold", microseconds, period
--- Answers: {kind, microseconds to wait, limit that holds, now}; kind 0: started, 1: waits in the
---       line, 2: not in the line, since it would have to wait too long.
+--       "tell", period, ticket, microseconds since its start, ticket, ...: starts that this log may
+--       not know, since they were made without it, or before it was lost
+-- Answers: {kind, microseconds to wait, limit that holds, now, when the log was begun}; kind 0:
+--       started, 1: waits in the line, 2: not in the line, since it would have to wait too long.
 
 local state_key, starts, queries, documents, told = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 
@@ -35,6 +37,9 @@ if state.latest and now < state.latest then
   now = state.latest
 end
 state.latest = now
+state.begun = state.begun or now
+
+local function answer(kind, wait, limit) return {kind, wait, limit, now, state.begun} end
 
 local function exact(number) return string.format('%.17g', number) end
 
@@ -61,19 +66,27 @@ end
 
 if ARGV[1] == 'leave' then
   leave(ARGV[2])
-  return {0, 0, 0, now}
+  return answer(0, 0, 0)
+end
+
+if ARGV[1] == 'tell' then
+  for i = 3, #ARGV, 2 do
+    redis.call('ZADD', starts, 'NX', exact(now - tonumber(ARGV[i + 1])), ARGV[i])
+  end
+  save(tonumber(ARGV[2]))
+  return answer(0, 0, 0)
 end
 
 if ARGV[1] == 'hold' then
   local seconds, period = tonumber(ARGV[2]), tonumber(ARGV[3])
   state.ready = math.max(state.ready or 0, now + seconds)
   save(period)
-  return {0, 0, 0, now}
+  return answer(0, 0, 0)
 end
 
 local ticket, lane = ARGV[2], ARGV[3]
 local limit, burst, period = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local longest = tonumber(ARGV[7])
+local longest, per_document = tonumber(ARGV[7]), tonumber(ARGV[8])
 
 -- Of several limits under one key the lowest holds, for as long as someone asks with it.
 if state.limit and state.limit < limit and now - state.limit_seen < 2 * period then
@@ -86,11 +99,8 @@ local interval, span, grain = period / limit, period * (1 + MARGIN), period * GR
 local tolerance = (math.min(burst, limit) - 1) * interval
 
 -- What is out of the period, and who is out of time.
-for _ = 1, MOST_SWEPT do
-  local oldest = redis.call('LINDEX', starts, 0)
-  if not oldest or now - oldest < span then break end
-  redis.call('LPOP', starts)
-end
+redis.call('ZREMRANGEBYSCORE', starts, '-inf', exact(now - span))
+if redis.call('ZSCORE', starts, ticket) then return answer(0, 0, limit) end  -- it asks twice
 local dead = redis.call('ZRANGEBYSCORE', told, '-inf', exact(now - GRACE * period),
   'LIMIT', 0, MOST_SWEPT)
 for _, one in ipairs(dead) do
@@ -107,8 +117,8 @@ local late = redis.call('ZCOUNT', told, '-inf', exact(now + grain))
 state.ready = math.max(state.ready or 0, now - tolerance - late * interval)
 
 local function log_slot(rank)  -- when the log allows the start `rank` places from now
-  local start = redis.call('LINDEX', starts, rank - limit)
-  return start and tonumber(start) + span or 0
+  local start = redis.call('ZRANGE', starts, rank - limit, rank - limit, 'WITHSCORES')
+  return start[2] and tonumber(start[2]) + span or 0
 end
 
 local function slot(rank)
@@ -120,25 +130,35 @@ local function slot(rank)
 end
 
 local line = lane == 'query' and queries or documents
-local before = lane == 'query' and 0 or redis.call('ZCARD', queries)
+local passed = state.passed or 0  -- queries that started while documents waited, since one did
+local others = redis.call('ZCARD', lane == 'query' and documents or queries)
+
+local function rank_of(index)  -- over both lanes, of a place in this one
+  if lane == 'query' then
+    return index + math.min(others, math.floor((index + passed) / per_document))
+  end
+  return index + math.min(others, math.max(0, (index + 1) * per_document - passed))
+end
 
 local function start()
   state.ready = math.max(state.ready, log_slot(0) - tolerance) + interval
-  redis.call('RPUSH', starts, string.format('%.0f', now))
+  redis.call('ZADD', starts, exact(now), ticket)
+  local is_passing = lane == 'query' and others > 0
+  state.passed = is_passing and math.min(passed + 1, per_document) or 0
   leave(ticket)
   save(period)
-  return {0, 0, limit, now}
+  return answer(0, 0, limit)
 end
 
 local function wait_until(moment)
   redis.call('ZADD', told, exact(moment), ticket)
   save(period)
-  return {1, math.ceil(moment - now), limit, now}
+  return answer(1, math.ceil(moment - now), limit)
 end
 
 local rank = redis.call('ZRANK', line, ticket)
 if rank then
-  local moment = slot(before + rank)
+  local moment = slot(rank_of(rank))
   if moment - now <= grain then return start() end
   return wait_until(moment)
 end
@@ -148,7 +168,7 @@ end
 local place, order = redis.call('ZCARD', line), nil
 if place > 0 then
   local function has_gap(index, holder)
-    return tonumber(redis.call('ZSCORE', told, holder)) > slot(before + index) + interval / 2
+    return tonumber(redis.call('ZSCORE', told, holder)) > slot(rank_of(index)) + interval / 2
   end
   if has_gap(place - 1, redis.call('ZRANGE', line, -1, -1)[1]) then
     local waiting = redis.call('ZRANGE', line, 0, -1)
@@ -165,10 +185,10 @@ if place > 0 then
   end
 end
 
-local moment = slot(before + place)
+local moment = slot(rank_of(place))
 if longest >= 0 and moment - now > longest + grain then
   save(period)
-  return {2, math.ceil(moment - now), limit, now}
+  return answer(2, math.ceil(moment - now), limit)
 end
 if moment - now <= grain then return start() end
 if not order then

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 AWAY = (redis.RedisError, OSError)
 """What redis-py raises when there is no answer, or none that is of use."""
 
-_PARTS = ("state", "starts", "queries", "documents", "told")
+_PARTS = ("state", "log", "queries", "documents", "told")
 _MICRO = 1_000_000
 
 
@@ -49,6 +49,7 @@ class Answer(NamedTuple):
         seconds: How long it has to wait.
         limit: The limit that holds, per period.
         now: The server's clock, seconds.
+        begun: When what is kept there was begun; another one shows that all was lost meanwhile.
     """
 
     started: bool
@@ -56,6 +57,7 @@ class Answer(NamedTuple):
     seconds: float
     limit: int
     now: float
+    begun: int
 
 
 class Line(NamedTuple):
@@ -65,6 +67,7 @@ class Line(NamedTuple):
     limit: int
     burst: int
     period: float
+    queries_per_document: int
 
     def keys(self) -> list[str]:
         """Where it is kept; the braces keep it on one shard of a cluster."""
@@ -74,11 +77,17 @@ class Line(NamedTuple):
         """The arguments for asking, which lines up who is not in the line."""
         longest = -1 if max_wait is None else max(0, round(max_wait * _MICRO))
         period = round(self.period * _MICRO)
-        return ["ask", ticket, lane, *map(str, (self.limit, self.burst, period, longest))]
+        numbers = (self.limit, self.burst, period, longest, self.queries_per_document)
+        return ["ask", ticket, lane, *map(str, numbers)]
 
     def leave(self, ticket: str) -> list[str]:
         """The arguments for leaving the line."""
         return ["leave", ticket]
+
+    def tell(self, starts: Sequence[tuple[str, float]]) -> list[str]:
+        """The arguments for telling starts: ticket, and how many seconds ago."""
+        told = [part for ticket, age in starts for part in (ticket, str(round(age * _MICRO)))]
+        return ["tell", str(round(self.period * _MICRO)), *told]
 
     def hold(self, seconds: float) -> list[str]:
         """The arguments for letting nobody start for so long."""
@@ -143,8 +152,8 @@ class _AsyncScript(NamedTuple):
 
 
 def _answer(raw: Sequence[int]) -> Answer:
-    kind, wait, limit, now = raw
-    return Answer(kind == 0, kind == 1, wait / _MICRO, limit, now / _MICRO)
+    kind, wait, limit, now, begun = raw
+    return Answer(kind == 0, kind == 1, wait / _MICRO, limit, now / _MICRO, begun)
 
 
 def place_of(url: str) -> str:

@@ -33,6 +33,9 @@ class LocalLimiter(Protocol):
     def penalize(self, seconds: float) -> None:
         """Let nobody start for so long."""
 
+    def note_start(self) -> None:
+        """Count a start that another limiter has granted."""
+
 
 class DistantTurn(Protocol):
     """A place in a line that is kept elsewhere: asking takes a journey."""

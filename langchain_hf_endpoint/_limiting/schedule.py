@@ -236,12 +236,22 @@ class Schedule:
             slot = max(slot, start + self._span)
         return max(slot, begin) + rounds * self._span if rounds else slot
 
+    def note(self, now: float) -> None:
+        """Write down a start that was granted elsewhere, however many there were."""
+        self._log(now)
+        ready = max(self._ready, now - self._tolerance)
+        self._ready = max(self._ready, min(ready, now) + self._interval)
+
     def _record(self, now: float) -> None:
         """Write down a start. The pace goes on from the slot, so lateness costs no rate."""
         ready = self._ready
-        starts = self._starts
         if self._log_ready - self._tolerance > ready:  # noqa: PLR1730 - as above
             ready = self._log_ready - self._tolerance
+        self._log(now)
+        self._ready = ready + self._interval
+
+    def _log(self, now: float) -> None:
+        starts = self._starts
         if len(starts) < self.limit:
             starts.append(now)
         else:
@@ -249,7 +259,6 @@ class Schedule:
             self._oldest += 1
             if self._oldest == self.limit:
                 self._oldest = 0
-        self._ready = ready + self._interval
         self._look_back()
 
     def _look_back(self) -> None:

@@ -18,6 +18,7 @@ from contextlib import suppress
 
 import pytest
 import redis
+from late_forwarding import forwarding_late
 from redis_workers import astart_once, line_up_and_stay, start_once, take
 
 from langchain_hf_endpoint import (
@@ -26,6 +27,7 @@ from langchain_hf_endpoint import (
     SettingsError,
     TransportError,
 )
+from langchain_hf_endpoint._limiting import redis_line
 from langchain_hf_endpoint._limiting.errands import errands
 
 ENOUGH = 60.0
@@ -316,6 +318,11 @@ def test_the_password_is_not_shown_and_stays_out_of_pickles_with_url_env(monkeyp
         ({"key": "a{b}"}, r"\[key\] must be a text"),
         ({"on_failure": "open"}, r"\[on_failure\] must be 'raise' or 'local', not 'open'"),
         ({"on_failure": "local"}, r"\[expected_workers\] is required"),
+        (
+            {"on_failure": "local", "requests_per_minute": 5, "expected_workers": 8},
+            r"\[expected_workers\] must be at most requests_per_minute \(5\).*not 8",
+        ),
+        ({"document_share": 0.6}, r"\[document_share\] must be a number from 0 to 0.5"),
         ({"expected_workers": 0}, r"\[expected_workers\] must be an integer of at least 1"),
         ({"timeout": 0}, r"\[timeout\] must be a positive number"),
         ({"burst": 9999}, r"\[burst\] must be an integer from 1 to"),
@@ -388,8 +395,8 @@ def test_on_failure_local_goes_on_with_a_share_and_comes_back(own_redis, limiter
     shared = limiter(40, burst=40, **settings)
     assert shared.acquire()
     own_redis.freeze()
-    # A quarter of forty, and no more.
-    assert sum(shared.acquire(blocking=False) for _ in range(30)) == 10
+    # A quarter of forty, with its own start of before, and no more.
+    assert sum(shared.acquire(blocking=False) for _ in range(30)) == 9
     assert not asyncio.run(shared.aacquire(blocking=False))
     assert "goes on with 10 requests a minute" in caplog.text
     own_redis.thaw()
@@ -408,7 +415,99 @@ def test_a_waiter_whose_redis_dies_goes_on_in_the_local_line(own_redis, limiter)
     turn = shared.reserve()
     assert turn.wait() > 0
     own_redis.kill()
-    assert turn.wait() == 0.0
+    assert 0 < turn.wait() <= 0.2  # the pace of before
+    while seconds := turn.wait():
+        time.sleep(seconds)
+
+
+@pytest.mark.parametrize("is_lost", [False, True], ids=["frozen", "restarted"])
+def test_after_an_outage_the_limit_holds_for_what_was_granted_before_and_meanwhile(
+    own_redis, limiter, is_lost
+):
+    """Four processes of their own desks; all starts are seen on one clock."""
+    limit, workers, period = 40, 4, 20.0
+    made = [
+        limiter(
+            limit,
+            burst=limit,
+            period=period,
+            on_failure="local",
+            expected_workers=workers,
+            url=own_redis.url,
+            timeout=0.2 + number / 1000,  # another desk for each
+        )
+        for number in range(workers)
+    ]
+    starts, ends = [], time.monotonic() + 9
+
+    def work(shared):
+        while time.monotonic() < ends:
+            if shared.acquire(blocking=False):
+                starts.append(time.monotonic())
+            else:
+                time.sleep(0.05)
+
+    def waiting(shared):
+        turn = shared.reserve()
+        while time.monotonic() < ends and (seconds := turn.wait()):
+            time.sleep(seconds)
+        if turn.started_at is not None:
+            starts.append(time.monotonic())
+        turn.give_back()
+
+    for shared in made:  # before the outage each has had half of its share
+        for _ in range(5):
+            assert shared.acquire()
+            starts.append(time.monotonic())
+    with ThreadPoolExecutor(2 * workers) as pool:
+        own_redis.kill() if is_lost else own_redis.freeze()
+        done = [pool.submit(work, shared) for shared in made]
+        done += [pool.submit(waiting, shared) for shared in made]
+        time.sleep(3)
+        while_away = len(starts)
+        assert own_redis.start() if is_lost else own_redis.thaw() is None
+        for one in done:
+            one.result(ENOUGH)
+    assert 20 < while_away <= limit
+    assert most_in(period, starts) <= limit + limit // workers
+    assert len(starts) >= limit - workers
+
+
+def test_a_redis_that_lost_everything_is_told_what_was_granted(own_redis, limiter):
+    """With ``on_failure="raise"`` too, and without an outage that anybody noticed."""
+    shared = limiter(20, burst=20, period=30.0, url=own_redis.url)
+    assert sum(shared.acquire(blocking=False) for _ in range(12)) == 12
+    with redis.Redis(port=own_redis.port) as client:
+        client.flushall()
+        assert shared.acquire()
+        told = threading.Event()
+        errands.soon(told.set)
+        assert told.wait(ENOUGH)
+        assert client.zcard(f"hf-endpoint:{{{shared.key}}}:log") == 13
+    assert sum(shared.acquire(blocking=False) for _ in range(30)) == 7
+
+
+def test_a_question_that_arrives_twice_is_one_start(limiter):
+    shared = limiter(3, burst=3, period=30.0)
+    desk = shared._desk()
+    question = desk.line.ask("the same", "document", None)
+    assert [desk.run(question).started for _ in range(5)] == [True] * 5
+    assert sum(shared.acquire(blocking=False) for _ in range(5)) == 2
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2])
+async def test_a_flood_of_queries_leaves_documents_their_share(limiter, share):
+    shared = limiter(60, document_share=share)
+    assert shared.acquire()
+    queries = [shared.reserve("query") for _ in range(40)]
+    documents = [shared.reserve("document") for _ in range(2)]
+    for turn in [*queries, *documents]:
+        assert await turn.await_() > 0
+    order = await in_order(*queries, *documents)
+    places = [order.index(40), order.index(41)]
+    every = round(1 / share)
+    # A neighbour may wake up late.
+    assert places == pytest.approx([every - 1, 2 * every - 1], abs=1)
 
 
 def test_a_penalty_without_redis_holds_here(own_redis, limiter):
@@ -417,6 +516,57 @@ def test_a_penalty_without_redis_holds_here(own_redis, limiter):
     own_redis.kill()
     shared.penalize(60)
     assert not shared.acquire(blocking=False)
+
+
+@pytest.fixture
+def shifted(monkeypatch):
+    """A Redis whose clock steps: the script adds what stands under a key to its time."""
+    script = redis_line._script().replace(
+        "local time = redis.call('TIME')",
+        "local time = redis.call('TIME')\ntime[1] = time[1] + (redis.call('GET', 'shift') or 0)",
+    )
+    assert "'shift'" in script
+    monkeypatch.setattr(redis_line, "_script", lambda: script)
+
+
+@pytest.mark.parametrize("step", [-3600, -1, 0.05])
+def test_a_clock_of_redis_that_steps_loses_neither_limit_nor_waiters(
+    own_redis, limiter, shifted, step
+):
+    shared = limiter(20, url=own_redis.url)
+    starts, ends = [], time.monotonic() + 5
+
+    def work(_):
+        while time.monotonic() < ends:
+            start_once(shared)
+            starts.append(time.monotonic())
+
+    with ThreadPoolExecutor(4) as pool, redis.Redis(port=own_redis.port) as client:
+        working = [pool.submit(work, number) for number in range(4)]
+        time.sleep(1.5)
+        client.set("shift", step)
+        for one in working:
+            one.result(ENOUGH)
+    # Two seconds are a minute here; a step forward hides as much of one.
+    assert most_in(2.0 - max(0, step), starts) <= 20
+    assert len(starts) >= 0.8 * 20 * 5 / 2
+
+
+@pytest.mark.parametrize("latency", [0.05, 0.5])
+async def test_a_distant_redis_costs_no_permits(own_redis, limiter, latency):
+    with forwarding_late(own_redis.port, latency) as port:
+        shared = limiter(40, url=f"redis://127.0.0.1:{port}/0", period=8.0)
+        starts, ends = [], time.monotonic() + 8
+
+        async def work():
+            while time.monotonic() < ends:
+                starts.append(await astart_once(shared))
+
+        await asyncio.wait_for(asyncio.gather(*(work() for _ in range(16))), ENOUGH)
+    assert most_in(8.0, starts) <= 40
+    late = [start for start in starts if start > min(starts) + 2 * latency]
+    used = (len(late) - 1) / ((max(late) - min(late)) * 40 / 8)
+    assert used >= 0.9
 
 
 def test_a_redis_that_keeps_silent_is_not_told_that_nobody_waits_any_more():

@@ -28,9 +28,11 @@ def forwarding_late(port: int, latency: float) -> Iterator[int]:
     """A port that leads to `port`, where a question and its answer take `latency` seconds."""
     loop = asyncio.new_event_loop()
     begun: list[asyncio.Task[None]] = []
+    writers: list[asyncio.StreamWriter] = []
 
     async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", port)
+        writers.extend((writer, back))
         for source, target in ((reader, back), (there, writer)):
             begun.append(loop.create_task(_carry(source, target, latency / 2)))
 
@@ -45,5 +47,12 @@ def forwarding_late(port: int, latency: float) -> Iterator[int]:
         server.close()
         for task in begun:
             task.cancel()
-        loop.run_until_complete(asyncio.gather(*begun, return_exceptions=True))
+        for writer in writers:
+            writer.transport.abort()
+        loop.run_until_complete(_gone(begun))
         loop.close()
+
+
+async def _gone(tasks: list[asyncio.Task[None]]) -> None:
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(0.05)  # for the transports to let go of their sockets

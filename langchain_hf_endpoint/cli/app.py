@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from langchain_hf_endpoint._secrets import without_perhaps_keys
 from langchain_hf_endpoint._sections import in_our_words
 from langchain_hf_endpoint._version import __version__
 from langchain_hf_endpoint.cli.check import EPILOG as CHECK_EPILOG
@@ -28,11 +29,11 @@ class _Command(TyperCommand):
     """A command whose arguments are named in the line of usage alone; it ends in words."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read its options; what is wrong with one is told in our words."""
+        """Read its options; what is wrong with one is told in our words, without a key."""
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
-            error.message = in_our_words(error.message)
+            error.message = without_perhaps_keys(in_our_words(error.message))
             raise
 
     def invoke(self, ctx: Any) -> Any:

@@ -111,6 +111,17 @@ def test_a_key_itself_is_not_taken_and_not_repeated(tei_double, source):
     assert tei_double.log() == []
 
 
+@pytest.mark.parametrize("key", [f"hf_{'aB3' * 12}", f"sk-{'aB3' * 12}", f"Bearer {'aB3' * 12}"])
+@pytest.mark.parametrize(
+    "option", ["--dialect", "--strategy", "--language", "--rpm", "--size", "--key", "--nonsense"]
+)
+def test_a_key_in_any_option_is_not_repeated(tei_double, option, key):
+    done = run("put", "a", "--url", tei_double.url, option, key)
+    assert done.exit_code
+    assert key not in done.output
+    assert "aB3" * 12 not in done.output.replace(key, "")
+
+
 def test_how_it_is_used_may_change_what_it_is_may_not(stored, tmp_path):
     run("update", "mine", "--rpm", 60, "--max-wait", 5, "--batch", 8, "--at-once", 2)
     service = read("get", "mine")["service_settings"]

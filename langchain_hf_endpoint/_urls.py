@@ -124,8 +124,17 @@ def host_of(url: str) -> str:
 def is_loopback(url: str) -> bool:
     """Whether the URL's host is this machine."""
     host = (urlsplit(url).hostname or "").lower().removesuffix(".")
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
+    return host == "localhost" or host.endswith(".localhost") or is_loopback_address(host)
+
+
+def is_own_name(host: str) -> bool:
+    """Whether a Host header names this machine. An absent one (HTTP/1.0) comes from no browser."""
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return name.lower() in ("", "localhost") or is_loopback_address(name)
+
+
+def is_loopback_address(host: str) -> bool:
+    """Whether this is a loopback address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -12,11 +12,13 @@ from typing import Annotated
 
 import typer
 
+from langchain_hf_endpoint._urls import is_loopback_address
 from langchain_hf_endpoint.cli.keys import find_key, refuse_key
 from langchain_hf_endpoint.cli.options import Database
 from langchain_hf_endpoint.cli.targets import open_registry
 
 KEY_VARIABLE = "HF_ENDPOINT_GATEWAY_KEY"
+MANAGE_KEY_VARIABLE = "HF_ENDPOINT_GATEWAY_MANAGE_KEY"
 REDIS_VARIABLE = "HF_ENDPOINT_REDIS_URL"
 
 _Host = Annotated[
@@ -36,6 +38,14 @@ _KeyFile = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help=f"Ask callers for the key in FILE (${KEY_VARIABLE})."),
 ]
+_ManageKeyFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Ask for the key in FILE those who create, update or delete endpoints "
+        f"(${MANAGE_KEY_VARIABLE}); the other key then only uses them.",
+    ),
+]
 _AskKey = Annotated[bool, typer.Option("--ask-key", help="Type the callers' key in.")]
 _Key = Annotated[str | None, typer.Option("--api-key", hidden=True)]
 _MaxQueue = Annotated[
@@ -47,12 +57,50 @@ _MaxQueue = Annotated[
         help="Let N requests wait for an endpoint (2000), others get 429.",
     ),
 ]
+_MaxWaitingBytes = Annotated[
+    int,
+    typer.Option(
+        min=20_000_000,
+        metavar="N",
+        show_default=False,
+        help="Let requests that are not answered hold N bytes (200000000), others get 429.",
+    ),
+]
+_MaxConnections = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        metavar="N",
+        show_default=False,
+        help="Let callers have N connections (4096, or what the limit of open files allows). "
+        "Above it the one is closed that has waited longest without a request.",
+    ),
+]
+_RequestSeconds = Annotated[
+    float,
+    typer.Option(
+        min=1,
+        metavar="N",
+        show_default=False,
+        help="Wait N seconds for the head of a request, and as long for its body (60).",
+    ),
+]
+_ShutdownSeconds = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        metavar="N",
+        show_default=False,
+        help="Give requests under way N seconds when the gateway is told to end (30).",
+    ),
+]
 _AllowUrl = Annotated[
     list[str] | None,
     typer.Option(
         metavar="URL",
         help="Let endpoints be created there too, such as https://*.example.com or "
-        "10.0.0.5:8080; repeatable. Hugging Face's hosts and this machine always are.",
+        "10.0.0.5:8080; repeatable. Hugging Face's hosts always are, this machine where --host "
+        "is a loopback address.",
     ),
 ]
 _EnvironmentKeys = Annotated[
@@ -96,9 +144,14 @@ def serve(  # noqa: PLR0913 - the options
     port: _Port = 9200,
     *,
     api_key_file: _KeyFile = None,
+    manage_key_file: _ManageKeyFile = None,
     ask_key: _AskKey = False,
     api_key: _Key = None,
     max_queue: _MaxQueue = 2000,
+    max_waiting_bytes: _MaxWaitingBytes = 200_000_000,
+    max_connections: _MaxConnections = 4096,
+    request_seconds: _RequestSeconds = 60.0,
+    shutdown_seconds: _ShutdownSeconds = 30,
     allow_url: _AllowUrl = None,
     environment_keys: _EnvironmentKeys = False,
     replicas: _Replicas = None,
@@ -115,6 +168,9 @@ def serve(  # noqa: PLR0913 - the options
 
     _log_to_stderr(with_access=access_log)
     key = find_key(KEY_VARIABLE, api_key_file, ask=ask_key)
+    default_urls = gateway.default_allowed_urls(
+        only_this_machine=host == "localhost" or is_loopback_address(host)
+    )
     serve_registry = gateway.serve  # without its packages that is said first
     with open_registry(database, to_write=True) as endpoints:
         serve_registry(
@@ -123,8 +179,13 @@ def serve(  # noqa: PLR0913 - the options
             port=port,
             ready=lambda url: _say(f"Serving {len(endpoints)} endpoints at {url}"),
             api_key=key,
+            manage_key=find_key(MANAGE_KEY_VARIABLE, manage_key_file, ask=False),
             max_queue=max_queue,
-            allow_urls=(*gateway.DEFAULT_ALLOWED_URLS, *(allow_url or ())),
+            max_waiting_bytes=max_waiting_bytes,
+            max_connections=max_connections,
+            request_seconds=request_seconds,
+            shutdown_seconds=shutdown_seconds,
+            allow_urls=(*default_urls, *(allow_url or ())),
             environment_keys=environment_keys,
             redis_url=find_key(REDIS_VARIABLE, None, ask=False),
             replicas=replicas,

@@ -22,13 +22,19 @@ from typing import TYPE_CHECKING
 from langchain_hf_endpoint._lazy import lazy_names
 from langchain_hf_endpoint.errors import MissingExtraError
 
-from .options import DEFAULT_ALLOWED_URLS
+from .options import DEFAULT_ALLOWED_URLS, default_allowed_urls
 
 if TYPE_CHECKING:
     from .app import create_app
     from .serving import serve
 
-__all__ = ["DEFAULT_ALLOWED_URLS", "MissingExtraError", "create_app", "serve"]
+__all__ = [
+    "DEFAULT_ALLOWED_URLS",
+    "MissingExtraError",
+    "create_app",
+    "default_allowed_urls",
+    "serve",
+]
 
 _ROOMS = {"create_app": "app", "serve": "serving"}
 

@@ -9,11 +9,11 @@ import base64
 import binascii
 import hashlib
 import hmac
-import ipaddress
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
+from langchain_hf_endpoint._urls import is_own_name
 from langchain_hf_endpoint.errors import SettingsError
 
 from .problems import Refusal
@@ -27,31 +27,27 @@ _SHORTEST_KEY = 8
 
 
 class Access:
-    """The gateway's key, or that there is none.
+    """The gateway's keys, or that there are none.
 
     Args:
         api_key: What callers must send; None: anybody may call.
+        manage_key: What callers must send who create, update and delete endpoints; the other key
+            then only uses and reads them. None: one key has both rights.
 
     Raises:
-        SettingsError: The key is too short, or no header can carry it.
+        SettingsError: A key is too short, or no header can carry it; both are the same; or the
+            second stands alone.
     """
 
-    def __init__(self, api_key: SecretStr | str | None) -> None:
-        key = api_key.get_secret_value() if isinstance(api_key, SecretStr) else api_key
-        if key is not None and (
-            len(key) < _SHORTEST_KEY or not all("!" <= letter <= "~" for letter in key)
-        ):
-            key = None  # a traceback may show it
-            raise SettingsError(
-                (
-                    "api_key",
-                    (
-                        f"the gateway's key must have at least {_SHORTEST_KEY} characters, all "
-                        "printable ASCII and none a blank"
-                    ),
-                )
-            )
-        self._digest = None if key is None else _digest(key)
+    def __init__(
+        self, api_key: SecretStr | str | None, manage_key: SecretStr | str | None = None
+    ) -> None:
+        self._digest = _checked("api_key", api_key)
+        self._managing = _checked("manage_key", manage_key)
+        if self._managing is not None and self._managing == self._digest:
+            raise SettingsError(("manage_key", "must not be the key that only uses endpoints"))
+        if self._managing is not None and self._digest is None:
+            raise SettingsError(("api_key", "is required beside manage_key: else anybody may call"))
 
     def __repr__(self) -> str:
         return f"<Access {'with' if self.has_key else 'without'} a key>"
@@ -61,7 +57,7 @@ class Access:
         """Whether callers must send a key."""
         return self._digest is not None
 
-    def check(self, headers: Mapping[str, str]) -> None:
+    def check(self, headers: Mapping[str, str]) -> bool:
         """Let a request through.
 
         Without a key only requests to this machine's own names are taken: a web page that a browser
@@ -71,23 +67,63 @@ class Access:
         Args:
             headers: Names in lower case.
 
+        Returns:
+            Whether the caller may create, update and delete endpoints.
+
         Raises:
             Refusal: 401 or 403.
         """
         if self._digest is None:
-            if not _is_own_name(headers.get("host", "")):
+            if not is_own_name(headers.get("host", "")):
                 raise Refusal(
                     403,
                     "security_exception",
                     "a gateway without a key answers only to localhost and loopback addresses",
                 )
-            return
+            return True
         scheme, _, sent = headers.get("authorization", "").partition(" ")
         if scheme.lower() not in _SCHEMES or not sent:
             raise _unauthorized("missing authentication credentials: send the gateway's key")
-        matches = [hmac.compare_digest(_digest(one), self._digest) for one in _keys_of(sent)]
-        if not any(matches):
+        found = [_digest(one) for one in _keys_of(sent)]
+        uses = _is_among(self._digest, found)
+        manages = uses if self._managing is None else _is_among(self._managing, found)
+        if not (manages or uses):
             raise _unauthorized("unable to authenticate: this is not the gateway's key")
+        return manages
+
+
+def check_manages(*, may_manage: bool) -> None:
+    """Refuse who may use endpoints only.
+
+    Raises:
+        Refusal: 403.
+    """
+    if not may_manage:
+        raise Refusal(
+            403,
+            "security_exception",
+            "this key may use endpoints; to create, update or delete one takes the managing key "
+            "[manage_inference]",
+        )
+
+
+def _is_among(digest: bytes, found: list[bytes]) -> bool:
+    matches = [hmac.compare_digest(one, digest) for one in found]
+    return any(matches)
+
+
+def _checked(field: str, given: SecretStr | str | None) -> bytes | None:
+    key = given.get_secret_value() if isinstance(given, SecretStr) else given
+    if key is not None and (
+        len(key) < _SHORTEST_KEY or not all("!" <= letter <= "~" for letter in key)
+    ):
+        key = given = None  # a traceback may show it
+        problem = (
+            f"the gateway's key must have at least {_SHORTEST_KEY} characters, all printable ASCII "
+            "and none a blank"
+        )
+        raise SettingsError((field, problem))
+    return None if key is None else _digest(key)
 
 
 def _digest(key: str) -> bytes:
@@ -108,17 +144,3 @@ def _keys_of(sent: str) -> list[str]:
 def _unauthorized(reason: str) -> Refusal:
     headers = {"WWW-Authenticate": _CHALLENGE}
     return Refusal(401, "security_exception", reason, headers=headers, code="invalid_api_key")
-
-
-def _is_own_name(host: str) -> bool:
-    """Whether a Host header names this machine. An absent one (HTTP/1.0) comes from no browser."""
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    return name in ("", "localhost") or is_loopback_address(name)
-
-
-def is_loopback_address(host: str) -> bool:
-    """Whether this is a loopback address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -15,6 +15,8 @@ from starlette.responses import Response
 
 from langchain_hf_endpoint.errors import HFEndpointError, RegistryError
 
+from .access import check_manages
+from .filtering import filtered
 from .problems import Refusal, elastic_body, openai_body, refusal_of
 from .reading import answer_type
 
@@ -29,6 +31,7 @@ _logger = logging.getLogger("langchain_hf_endpoint.gateway")
 
 OPENAI_PREFIX = "/v1/"
 NOBODY_THERE = 499
+_NO_SUCCESS = 400
 _JSON = "application/json"
 
 
@@ -40,6 +43,8 @@ def json_answer(
 ) -> Response:
     """JSON in the media type that the client takes."""
     is_openai = request.url.path.startswith(OPENAI_PREFIX)
+    if not is_openai and status < _NO_SUCCESS and "filter_path" in request.query_params:
+        content = filtered(content, ",".join(request.query_params.getlist("filter_path")))
     option = orjson.OPT_SERIALIZE_NUMPY
     if request.query_params.get("pretty") in ("", "true"):
         option |= orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
@@ -61,12 +66,20 @@ def refused(request: Request, refusal: Refusal) -> Response:
     return json_answer(request, elastic_body(refusal), refusal.status, refusal.headers)
 
 
-def guarded(handler: Handler, route: str) -> Handler:
-    """Turn whatever a handler raises into an answer; note the route for the log and the metrics."""
+def guarded(handler: Handler, route: str, *, manages: bool = False) -> Handler:
+    """Turn whatever a handler raises into an answer; note the route for the log and the metrics.
+
+    Args:
+        handler: Of the route.
+        route: Its name.
+        manages: Whether only those may call it who may create, update and delete endpoints.
+    """
 
     async def answer(request: Request) -> Response:
         request.state.record["route"] = route
         try:
+            if manages:
+                check_manages(may_manage=request.state.may_manage)
             return await handler(request)
         except ClientDisconnect:
             return Response(status_code=NOBODY_THERE)

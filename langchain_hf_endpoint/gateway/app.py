@@ -20,14 +20,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from langchain_hf_endpoint.errors import RegistryError
+from langchain_hf_endpoint.errors import RegistryError, SettingsError
 
 from . import elastic, openai
 from .access import Access
 from .answers import NOBODY_THERE, OPENAI_PREFIX, guarded, refused
 from .destinations import Destinations
-from .options import DEFAULT_ALLOWED_URLS, Options
+from .options import Options, default_allowed_urls
 from .problems import Refusal
+from .reading import WaitingBytes
 from .service import Service
 
 if TYPE_CHECKING:
@@ -47,8 +48,11 @@ def create_app(  # noqa: PLR0913 - the operator's decisions
     endpoints: InferenceEndpoints,
     *,
     api_key: SecretStr | str | None = None,
+    manage_key: SecretStr | str | None = None,
     max_queue: int = 2000,
-    allow_urls: Sequence[str] = DEFAULT_ALLOWED_URLS,
+    max_waiting_bytes: int = 200_000_000,
+    request_seconds: float = 60.0,
+    allow_urls: Sequence[str] | None = None,
     environment_keys: bool = False,
     max_inputs: int = 2048,
     max_body_bytes: int = 20_000_000,
@@ -63,10 +67,16 @@ def create_app(  # noqa: PLR0913 - the operator's decisions
         endpoints: The registry. Other processes may use the same file.
         api_key: What callers must send, as ``Authorization: ApiKey …`` or ``Bearer …``. None:
             anybody may call who reaches it by a name of this machine.
+        manage_key: What callers must send who create, update and delete endpoints; `api_key` then
+            only uses and reads them. None: `api_key` has both rights.
         max_queue: Requests per endpoint that may wait before they are sent; more get 429.
+        max_waiting_bytes: Bytes that the bodies of all requests may hold that are not answered;
+            more get 429.
+        request_seconds: How long a body may take to arrive.
         allow_urls: To which hosts endpoints may be created: ``https://*.example.com``,
-            ``host:port``, ``127.0.0.1``. Default: Hugging Face's hosts and this machine. It does
-            not hold for what is put into the registry by other means until it is used here.
+            ``host:port``, ``127.0.0.1``. Default: Hugging Face's hosts, and without `api_key`,
+            where only this machine is answered, this machine. It does not hold for what is put
+            into the registry by other means until it is used here.
         environment_keys: Let callers create endpoints that use a key of this process's environment
             (``HF_TOKEN`` by leaving the key out, any variable with ``api_key_env``). Whoever may
             do that can have it sent to a host of his own among `allow_urls`.
@@ -82,10 +92,20 @@ def create_app(  # noqa: PLR0913 - the operator's decisions
     """
     redis = SecretStr(redis_url) if isinstance(redis_url, str) else redis_url  # it may hold a key
     options = Options(
-        max_queue, allow_urls, environment_keys, max_inputs, max_body_bytes, redis, replicas
+        max_queue,
+        environment_keys,
+        max_inputs,
+        max_body_bytes,
+        max_waiting_bytes,
+        request_seconds,
+        redis,
+        replicas,
     )
+    _check_numbers(options)
+    access = Access(api_key, manage_key)
+    if allow_urls is None:
+        allow_urls = default_allowed_urls(only_this_machine=not access.has_key)
     service = Service(endpoints, options, Destinations(allow_urls))
-    access = Access(api_key)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -102,6 +122,22 @@ def create_app(  # noqa: PLR0913 - the operator's decisions
     app.router.redirect_slashes = False
     app.add_middleware(_Door, service=service, access=access)
     return app
+
+
+def _check_numbers(options: Options) -> None:
+    problems = [
+        (name, f"must be {least} or more, not {value}")
+        for name, value, least in (
+            ("max_queue", options.max_queue, 1),
+            ("max_inputs", options.max_inputs, 1),
+            ("max_body_bytes", options.max_body_bytes, 1),
+            ("max_waiting_bytes", options.max_waiting_bytes, options.max_body_bytes),
+            ("request_seconds", options.request_seconds, 1),
+        )
+        if value < least
+    ]
+    if problems:
+        raise SettingsError(*problems)
 
 
 def _own_routes(service: Service) -> list[Route]:
@@ -145,6 +181,7 @@ class _Door:
     def __init__(self, app: ASGIApp, service: Service, access: Access) -> None:
         self._app = app
         self._metrics = service.metrics
+        self._waiting = WaitingBytes(service.options.max_waiting_bytes)
         self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -156,7 +193,9 @@ class _Door:
         began = time.perf_counter()
         self._metrics.in_flight.inc()
         try:
-            await self._admit(scope, receive, self._noting(scope, record, send))
+            with self._waiting.lease() as lease:
+                scope["state"]["lease"] = lease
+                await self._admit(scope, receive, self._noting(scope, record, send))
         finally:
             self._metrics.in_flight.dec()
             self._write_down(scope, record, time.perf_counter() - began)
@@ -164,14 +203,21 @@ class _Door:
     async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             if scope["path"] not in _OPEN_PATHS:
-                self._access.check(Headers(scope=scope))
+                may_manage = self._access.check(Headers(scope=scope))
+                scope["state"]["may_manage"] = may_manage
         except Refusal as refusal:
             await refused(Request(scope), refusal)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
     def _noting(self, scope: Scope, record: dict[str, Any], send: Send) -> Send:
+        headers = Headers(scope=scope)
+        # A proxy in between may have read the other one (RFC 9112, 6.1): what follows is not ours.
+        is_unclear = "transfer-encoding" in headers and "content-length" in headers
+
         async def noting(message: Message) -> None:
+            if message["type"] == "http.response.start" and is_unclear:
+                MutableHeaders(scope=message)["Connection"] = "close"
             if message["type"] == "http.response.start":
                 record["status"] = message["status"]
                 if not scope["path"].startswith(OPENAI_PREFIX):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .service import Service
 
 _PUT_FIELDS = ("service", "service_settings", "chunking_settings", "task_settings", "task_type")
+_MANAGING = ("put", "update", "delete")
 _NEVER_HERE = ("query", "return_documents", "top_n")
 _PRODUCT = {
     "name": "langchain-hf-endpoint",
@@ -59,11 +60,13 @@ def routes(service: Service) -> list[Route]:
         ("GET", "/", "product", api.product),
         ("GET", "/_inference", "get", api.get),
         ("GET", "/_inference/_all", "get", api.get),
+        ("GET", "/_inference/*", "get", api.get),
         ("PUT", "/_inference/{id}/_update", "update", api.update),
         ("PUT", "/_inference/{task}/{id}/_update", "update", api.update),
         ("POST", "/_inference/{id}/_chunks", "chunks", api.chunks),
         ("POST", "/_inference/{task}/{id}/_chunks", "chunks", api.chunks),
         ("GET", "/_inference/{task}/_all", "get", api.get),
+        ("GET", "/_inference/{task}/*", "get", api.get),
     ]
     for method, name, handler in (
         ("PUT", "put", api.put),
@@ -74,7 +77,15 @@ def routes(service: Service) -> list[Route]:
         table.append((method, "/_inference/{id}", name, handler))
         table.append((method, "/_inference/{task}/{id}", name, handler))
     return [
-        Route(path, guarded(handler, f"_inference.{name}" if path != "/" else name), methods=[verb])
+        Route(
+            path,
+            guarded(
+                handler,
+                f"_inference.{name}" if path != "/" else name,
+                manages=name in _MANAGING,
+            ),
+            methods=[verb],
+        )
         for verb, path, name, handler in table
     ]
 
@@ -197,7 +208,7 @@ class _Api:
         return json_answer(request, {TASK_TYPE: answer})
 
     async def _body(self, request: Request) -> dict[str, Any]:
-        return await json_object(request, self._service.options.max_body_bytes)
+        return await json_object(request, self._service.options)
 
     def _texts(self, content: dict[str, Any]) -> list[str]:
         given = content.get("input")

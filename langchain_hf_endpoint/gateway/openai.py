@@ -71,7 +71,7 @@ class _Api:
 
     async def embeddings(self, request: Request) -> Response:
         """One vector per input, none chunked."""
-        content = await json_object(request, self._service.options.max_body_bytes)
+        content = await json_object(request, self._service.options)
         if isinstance(given := content.get("input"), list):
             self._service.check_count(len(given))
         asked = _asked(content)

@@ -6,23 +6,30 @@ It knows sizes, media types and JSON. It must not know what the fields of a body
 from __future__ import annotations
 
 import re
+import zlib
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import orjson
 from starlette.requests import ClientDisconnect
 
 from .problems import Refusal, not_parsed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from starlette.requests import Request
+
+    from .options import Options
 
 _PLAIN_JSON = "application/json"
 _ELASTIC_JSON = "application/vnd.elasticsearch+json"
 _VERSIONS = ("8", "9")
-_COMMON = frozenset({"pretty", "human", "error_trace"})
+_COMMON = frozenset({"pretty", "human", "error_trace", "filter_path"})
+_GZIP = 16 + zlib.MAX_WBITS
+_PIECE = 1_000_000
 _DRAINED = 8  # times the limit that is read and dropped, so that the sender hears the answer
 _UNITS = {"nanos": 1e-9, "micros": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _TIME = re.compile(rf"(\d{{1,9}})({'|'.join(_UNITS)})")
@@ -32,14 +39,76 @@ _MOST_VALUES = 1000
 _MOST_LEVELS = 20
 
 
-async def json_object(request: Request, most: int) -> dict[str, Any]:
+class WaitingBytes:
+    """How many bytes of requests are held, of all that are not answered yet.
+
+    Args:
+        most: How many may be.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held = 0
+
+    @contextmanager
+    def lease(self) -> Iterator[Lease]:
+        """One request's share, to be given back when it is answered."""
+        lease = Lease(self)
+        try:
+            yield lease
+        finally:
+            self._held -= lease.bytes
+
+    def has_room(self, more: int) -> bool:
+        """Whether so many more may be held; they are counted then."""
+        if self._held + more > self._most:
+            return False
+        self._held += more
+        return True
+
+
+class Lease:
+    """The bytes of one request; `bytes` says how many."""
+
+    def __init__(self, waiting: WaitingBytes) -> None:
+        self._waiting = waiting
+        self.bytes = 0
+
+    def take(self, more: int) -> None:
+        """Hold more.
+
+        Raises:
+            Refusal: 429, too many are held.
+        """
+        if not self._waiting.has_room(more):
+            raise Refusal(
+                429,
+                "es_rejected_execution_exception",
+                "the requests that wait hold as many bytes as this gateway takes "
+                "(its operator sets them, --max-waiting-bytes). Try again later.",
+                headers={"Retry-After": "5", "Connection": "close"},
+            )
+        self.bytes += more
+
+
+async def json_object(request: Request, options: Options) -> dict[str, Any]:
     """The body, a JSON object.
 
     Raises:
-        Refusal: It is too large, of another media type, or no JSON object.
+        Refusal: It is too large, of another media type or coding, no JSON object, or does not come.
         ClientDisconnect: The client left before all of it was there.
     """
-    body = await _body(request, most)
+    try:
+        with anyio.fail_after(options.request_seconds):
+            body = await _body(request, options.max_body_bytes)
+    except TimeoutError:
+        raise Refusal(
+            408,
+            "status_exception",
+            f"The request body was not complete within {options.request_seconds:g} s",
+            headers={"Connection": "close"},
+            code="timeout",
+        ) from None
     _check_media_type(request)
     if not body.strip():
         raise not_parsed("Request body is empty")
@@ -54,24 +123,75 @@ async def json_object(request: Request, most: int) -> dict[str, Any]:
 
 
 async def _body(request: Request, most: int) -> bytes:
+    lease: Lease = request.state.lease
+    coding, refusal = _coding(request)
+    unpacked = _unpacked if coding == "gzip" else _as_it_is
+    unpacking = zlib.decompressobj(_GZIP)
     parts: list[bytes] = []
-    size = 0
+    sent = size = 0
     async for part in request.stream():
-        size += len(part)
-        if size <= most:
-            parts.append(part)
-        else:
-            parts.clear()
-        if size > most * _DRAINED:
+        sent += len(part)
+        if refusal is None:
+            try:
+                for piece in unpacked(part, unpacking, most - size):
+                    size += len(piece)
+                    lease.take(len(piece))
+                    parts.append(piece)
+                if size > most:
+                    raise _too_large(most)
+            except Refusal as error:
+                refusal = error
+                parts.clear()
+        if sent > most * _DRAINED:
             break  # the rest is left unread, and the connection is closed
-    if size > most:
-        raise Refusal(
-            413,
-            "content_too_long_exception",
-            f"The request body is over {most} bytes",
-            headers={"Connection": "close"},
-        )
+    if refusal is not None:
+        raise refusal
+    if unpacked is _unpacked and sent and not unpacking.eof:
+        raise not_parsed("The request body ends in the middle of its gzip coding")
     return b"".join(parts)
+
+
+def _coding(request: Request) -> tuple[str, Refusal | None]:
+    """``gzip``, nothing, or what is not known here and why it is refused."""
+    given = ", ".join(request.headers.getlist("content-encoding")).strip().lower()
+    coding = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip"}.get(given)
+    if coding is not None:
+        return coding, None
+    return given, Refusal(
+        415,
+        "media_type_header_exception",
+        "Content-Encoding must be gzip or identity",
+        headers={"Accept-Encoding": "gzip"},
+    )
+
+
+def _as_it_is(part: bytes, _unpacking: object, _most: int) -> Iterator[bytes]:
+    yield part
+
+
+def _unpacked(part: bytes, unpacking: zlib._Decompress, most: int) -> Iterator[bytes]:
+    """The bytes behind a part of a gzip body: at most one piece more than are allowed."""
+    while part:
+        if unpacking.eof:
+            raise not_parsed("The request body goes on behind the end of its gzip coding")
+        try:
+            piece = unpacking.decompress(part, min(_PIECE, most + 1))
+        except zlib.error:
+            raise not_parsed("The request body is not in the gzip coding") from None
+        part = unpacking.unconsumed_tail or unpacking.unused_data
+        most -= len(piece)
+        yield piece
+        if most < 0:
+            return
+
+
+def _too_large(most: int) -> Refusal:
+    return Refusal(
+        413,
+        "content_too_long_exception",
+        f"The request body is over {most} bytes",
+        headers={"Connection": "close"},
+    )
 
 
 def _check_media_type(request: Request) -> None:
@@ -193,6 +313,8 @@ def check_size(settings: object) -> None:
 
 __all__ = [
     "ClientDisconnect",
+    "Lease",
+    "WaitingBytes",
     "answer_type",
     "check_fields",
     "check_query",

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from langchain_hf_endpoint._urls import is_loopback_address
 from langchain_hf_endpoint.errors import SettingsError
 
-from .access import is_loopback_address
 from .app import create_app
+from .connections import KEEP_ALIVE_SECONDS, connections, most_connections
+from .options import default_allowed_urls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,34 +25,41 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 9200
 _BACKLOG = 2048
-# Longer than clients and proxies keep an idle connection: whoever closes first may cut off a
-# request that the other is sending.
-_KEEP_ALIVE_SECONDS = 120
 
 
-def serve(
+def serve(  # noqa: PLR0913 - the operator's decisions
     endpoints: InferenceEndpoints,
     *,
     host: str = "127.0.0.1",
     port: int = DEFAULT_PORT,
     ready: Callable[[str], object] | None = None,
+    max_connections: int = 4096,
+    request_seconds: float = 60.0,
+    shutdown_seconds: int = 30,
     **options: Any,
 ) -> None:
     """Serve a registry until the process is told to end (Ctrl-C, SIGTERM).
 
-    What is under way then is finished and answered first; a second Ctrl-C ends it at once.
+    What is under way then is finished and answered first, within `shutdown_seconds`; a second
+    Ctrl-C ends it at once.
 
     Args:
         endpoints: The registry; it is not closed.
-        host: An address of this machine. Any but a loopback one needs `api_key`.
+        host: An address of this machine. Any but a loopback one needs `api_key`, and there
+            `allow_urls` has loopback addresses only where it names them.
         port: 0 takes a free one.
         ready: Is called with the URL when it listens.
+        max_connections: Of callers, at a time; never more than this process may have files. Above
+            it the one is closed that has waited longest without a request.
+        request_seconds: How long the head of a request may take to arrive, and then its body.
+        shutdown_seconds: How long what is under way may take when the process is told to end.
         **options: Those of `create_app`.
 
     Raises:
         SettingsError: An option cannot be used, or the address cannot.
     """
-    if options.get("api_key") is None and not (host == "localhost" or is_loopback_address(host)):
+    only_this_machine = host == "localhost" or is_loopback_address(host)
+    if options.get("api_key") is None and not only_this_machine:
         raise SettingsError(
             (
                 "host",
@@ -60,7 +69,19 @@ def serve(
                 ),
             )
         )
-    app = create_app(endpoints, **options)
+    problems = [
+        (name, f"must be 1 or more, not {value}")
+        for name, value in (
+            ("max_connections", max_connections),
+            ("shutdown_seconds", shutdown_seconds),
+        )
+        if value < 1
+    ]
+    if problems:
+        raise SettingsError(*problems)
+    if options.get("allow_urls") is None:
+        options["allow_urls"] = default_allowed_urls(only_this_machine=only_this_machine)
+    app = create_app(endpoints, request_seconds=request_seconds, **options)
     config = uvicorn.Config(
         app,
         lifespan="on",
@@ -68,7 +89,9 @@ def serve(
         access_log=False,
         log_level="error",
         server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        http=connections(request_seconds, most_connections(max_connections)),
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=shutdown_seconds,
     )
     with _listener(host, port) as listener:
         if ready:

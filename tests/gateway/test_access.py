@@ -84,6 +84,111 @@ def test_a_key_that_is_none_is_refused_unseen(key):
     assert not key or key not in str(refused.value)
 
 
+MANAGING = "another-key-of-a-test"
+MANAGED = [
+    ("PUT", "/_inference/text_embedding/a"),
+    ("PUT", "/_inference/a"),
+    ("PUT", "/_inference/a/_update"),
+    ("DELETE", "/_inference/text_embedding/a"),
+    ("DELETE", "/_inference/a?dry_run"),
+]
+USED = [
+    ("GET", "/"),
+    ("GET", "/_inference"),
+    ("GET", "/metrics"),
+    ("GET", "/v1/models"),
+    ("POST", "/_inference/a"),
+    ("POST", "/_inference/a/_chunks"),
+    ("POST", "/v1/embeddings"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), [*MANAGED, *USED])
+@pytest.mark.parametrize("key", [KEY, MANAGING, "neither-of-the-two"])
+async def test_of_two_keys_one_uses_and_the_other_manages_too(call, method, path, key):
+    headers = {"authorization": f"ApiKey {key}"}
+    body = None if method == "GET" else {}
+    answer = await call(method, path, headers=headers, json=body, api_key=KEY, manage_key=MANAGING)
+    refused = 401 if key not in (KEY, MANAGING) else 403
+    if key != MANAGING and ((method, path) in MANAGED or refused == 401):
+        assert answer.status_code == refused
+        assert "error" in answer.json()
+    else:
+        assert answer.status_code in (200, 400, 404)
+
+
+@pytest.mark.parametrize(("method", "path"), MANAGED)
+async def test_one_key_alone_has_both_rights(call, method, path):
+    headers = {"authorization": f"ApiKey {KEY}"}
+    answer = await call(method, path, headers=headers, json={}, api_key=KEY)
+    assert answer.status_code in (400, 404)
+
+
+@pytest.mark.parametrize(
+    ("keys", "field"),
+    [
+        ({"manage_key": MANAGING}, "api_key"),
+        ({"api_key": KEY, "manage_key": KEY}, "manage_key"),
+        ({"api_key": KEY, "manage_key": "short"}, "manage_key"),
+    ],
+)
+def test_two_keys_that_make_no_sense_are_refused(keys, field):
+    with InferenceEndpoints() as endpoints, pytest.raises(SettingsError) as refused:
+        create_app(endpoints, **keys)
+    assert refused.value.problems[0][0] == field
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_waiting_bytes": 1},
+        {"request_seconds": 0},
+        {"max_queue": 0},
+        {"max_connections": 0},
+        {"shutdown_seconds": 0},
+    ],
+)
+def test_bounds_that_leave_no_room_are_refused(options):
+    with InferenceEndpoints() as endpoints, pytest.raises(SettingsError) as refused:
+        serve(endpoints, port=0, **options)
+    assert refused.value.problems[0][0] in options
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [({}, "takes no endpoints there"), ({"allow_urls": ["127.0.0.1"]}, "validation call")],
+)
+async def test_callers_of_other_machines_do_not_reach_loopback_through_the_gateway(
+    call, options, status
+):
+    config = {"service": "hugging_face", "service_settings": {"url": "http://127.0.0.1:1"}}
+    config["service_settings"]["max_wait"] = 0
+    headers = {"authorization": f"ApiKey {KEY}"}
+    path = "/_inference/text_embedding/mine"
+    answer = await call("PUT", path, headers=headers, json=config, api_key=KEY, **options)
+    assert status in answer.json()["error"]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("host", "has_loopback"),
+    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("0.0.0.0", False), ("::", False)],
+)
+def test_loopback_is_a_default_only_where_the_gateway_listens_there(
+    host, has_loopback, monkeypatch
+):
+    seen: list[object] = []
+
+    def note(_endpoints: object, **options: object) -> None:
+        seen.append(options["allow_urls"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("langchain_hf_endpoint.gateway.serving.create_app", note)
+    with InferenceEndpoints() as endpoints, pytest.raises(KeyboardInterrupt):
+        serve(endpoints, host=host, port=0, api_key=KEY)
+    assert ("127.0.0.1" in seen[0]) is has_loopback
+    assert "https://*.hf.space" in seen[0]
+
+
 PUBLIC = "93.184.215.14"
 
 

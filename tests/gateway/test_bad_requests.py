@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import socket
+import zlib
 
 import pytest
 
@@ -226,6 +228,38 @@ def test_chunks_of_it_are_refused_likewise(client, put, case):
     assert words in check_shape(client.post(f"{put()}/_chunks", json=body), 400)["reason"]
 
 
+def in_gzip(body: bytes) -> dict[str, object]:
+    return {"content": gzip.compress(body), "headers": {**JSON, "content-encoding": "gzip"}}
+
+
+def test_a_gzip_body_is_unpacked(client, put):
+    answer = client.post(put(), **in_gzip(b'{"input": ["one", "two"]}'))
+    assert len(answer.json()["text_embedding"]) == 2
+
+
+BAD_CODINGS = {
+    "brotli": ({"content-encoding": "br"}, b'{"input": "a"}', 415),
+    "deflate": ({"content-encoding": "deflate"}, zlib.compress(b'{"input": "a"}'), 415),
+    "gzip twice": (
+        {"content-encoding": "gzip, gzip"},
+        gzip.compress(gzip.compress(b'{"input": "a"}')),
+        415,
+    ),
+    "no gzip": ({"content-encoding": "gzip"}, b'{"input": "a"}', 400),
+    "half of it": ({"content-encoding": "gzip"}, gzip.compress(b'{"input": "a"}')[:-4], 400),
+    "more than it": ({"content-encoding": "gzip"}, gzip.compress(b'{"input": "a"}') + b"!", 400),
+    "nothing": ({"content-encoding": "gzip"}, b"", 400),
+    "a bomb": ({"content-encoding": "gzip"}, gzip.compress(b" " * 300_000_000, 1), 413),
+    "just too much": ({"content-encoding": "gzip"}, gzip.compress(b" " * 20_000_001), 413),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CODINGS)
+def test_a_body_in_another_coding_is_refused_and_packed_bytes_count_unpacked(client, put, case):
+    headers, body, status = BAD_CODINGS[case]
+    check_shape(client.post(put(), content=body, headers={**JSON, **headers}), status)
+
+
 @pytest.mark.parametrize(
     "content_type",
     [
@@ -283,7 +317,14 @@ def test_another_task_type_than_the_endpoints_is_refused(client, put, method):
 
 
 @pytest.mark.parametrize(
-    "query", ["timeout=fast", "timeout=10", "nonsense=1", "filter_path=text_embedding"]
+    "query",
+    [
+        "timeout=fast",
+        "timeout=10",
+        "nonsense=1",
+        "filter_path=" + ",".join("abcdefghijk" * 5),
+        "filter_path=" + ".".join("abcdefghijk" * 5),
+    ],
 )
 def test_parameters_that_mean_nothing_are_refused(client, put, query):
     check_shape(client.post(f"{put()}?{query}", json={"input": "a"}), 400)
@@ -307,6 +348,19 @@ def test_what_cannot_be_updated_is_refused_and_nothing_changes(client, put, chan
     check_shape(answer, 400)
     assert "hf_another" not in answer.text
     assert client.get(path).json() == before
+
+
+def test_a_request_of_two_lengths_is_the_last_on_its_connection(gateway):
+    host, port = gateway.url.removeprefix("http://").split(":")
+    head = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
+    both = b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=10) as plug:
+        plug.sendall(head + both + head + b"\r\n")
+        answers = b""
+        while part := plug.recv(1000):
+            answers += part
+    assert answers.count(b"HTTP/1.1 200") == 1
+    assert b"connection: close" in answers
 
 
 def test_bytes_that_are_no_http_do_no_harm(gateway, client):

@@ -54,13 +54,63 @@ def test_one_endpoint_is_read_by_its_name(client, put, path):
 
 
 @pytest.mark.parametrize(
-    "path", ["/_inference", "/_inference/_all", "/_inference/text_embedding/_all"]
+    "path",
+    [
+        "/_inference",
+        "/_inference/_all",
+        "/_inference/*",
+        "/_inference/text_embedding/_all",
+        "/_inference/text_embedding/*",
+        "/_inference/any/*",
+    ],
 )
 def test_all_endpoints_are_read_in_the_order_of_their_names(client, put, path):
     put("b")
     put("a")
     endpoints = client.get(path).json()["endpoints"]
     assert [each["inference_id"] for each in endpoints] == ["a", "b"]
+
+
+FILTERED = {
+    "endpoints.inference_id": {"endpoints": [{"inference_id": "a"}, {"inference_id": "b"}]},
+    "endpoints.service_settings.dim*,*.task_type": {
+        "endpoints": [{"task_type": "text_embedding", "service_settings": {"dimensions": 384}}] * 2
+    },
+    "**.similarity": {"endpoints": [{"service_settings": {"similarity": "cosine"}}] * 2},
+    "endpoints.**.strategy": {"endpoints": [{"chunking_settings": {"strategy": "sentence"}}] * 2},
+    "endpoints.*,-endpoints.*_settings,-**.service": {
+        "endpoints": [{"inference_id": name, "task_type": "text_embedding"} for name in ("a", "b")]
+    },
+    "-endpoints": {},
+    "nothing.here": {},
+    "endpoints.inference_id.deeper": {},
+}
+
+
+@pytest.mark.parametrize("wanted", FILTERED)
+def test_filter_path_leaves_what_was_asked_for(client, put, wanted):
+    put("b")
+    put("a")
+    answer = client.get("/_inference", params={"filter_path": wanted})
+    assert answer.json() == FILTERED[wanted]
+
+
+def test_filter_path_goes_with_any_call(client, config, put):
+    only = {"filter_path": "inference_id"}
+    answer = client.put("/_inference/text_embedding/new", json=config(), params=only)
+    assert answer.json() == {"inference_id": "new"}
+    path = put()
+    answer = client.post(
+        path, json={"input": "a"}, params={"filter_path": "text_embedding.nothing"}
+    )
+    assert answer.json() == {}
+    answer = client.post(path, json={"input": "a"}, params={"filter_path": "**.embedding"})
+    assert len(answer.json()["text_embedding"][0]["embedding"]) == 384
+    assert client.get("/", params={"filter_path": "version.number"}).json().keys() == {"version"}
+    wrong = client.post(path, json={}, params={"filter_path": "nothing"})
+    assert wrong.json()["error"]["reason"]
+    gone = client.delete(path, params={"filter_path": "acknowledged"})
+    assert gone.json() == {"acknowledged": True}
 
 
 def test_there_are_no_endpoints_of_another_task_type(client, put):

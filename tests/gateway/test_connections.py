@@ -106,17 +106,19 @@ async def test_bytes_that_wait_are_bounded_and_given_back(tmp_path, config, tei_
     options = {"max_body_bytes": 100_000, "max_waiting_bytes": 250_000}
     with GatewayChild(tmp_path / "log", **options) as gateway:
         async with httpx.AsyncClient(base_url=gateway.url, timeout=30) as client:
-            put = await client.put("/_inference/text_embedding/mine", json=config())
+            one_each = config(max_batch_size=1)
+            put = await client.put("/_inference/text_embedding/mine", json=one_each)
             assert put.status_code == 200
-            tei_double.script(Scripted(hang=True))
+            tei_double.script(Scripted(hang=True, times=2))
+            before = len(tei_double.log(method="POST"))
             body = {"input": "a " * 45_000}
 
-            async def ask() -> httpx.Response:
-                return await client.post("/_inference/mine", json=body)
+            async def ask(more: str = "") -> httpx.Response:
+                return await client.post("/_inference/mine", json={"input": body["input"] + more})
 
-            held = [asyncio.create_task(ask()) for _ in range(2)]
-            while "\nhf_gateway_in_flight 3.0" not in (await client.get("/metrics")).text:
-                pass
+            held = [asyncio.create_task(ask(more)) for more in "ab"]
+            while len(tei_double.log(method="POST")) < before + 2:
+                await asyncio.sleep(0.01)
             refused = await asyncio.gather(*(ask() for _ in range(4)))
             as_openai = await client.post("/v1/embeddings", json={"model": "mine", **body})
             small = await client.get("/_inference/mine")

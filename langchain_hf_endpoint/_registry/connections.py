@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._registry.files import check
+from langchain_hf_endpoint._registry.files import check, identity
 from langchain_hf_endpoint._registry.migrations import bring_up_to_date
 from langchain_hf_endpoint.errors import RegistryError
 
@@ -39,6 +39,7 @@ class _Slot:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.connection: sqlite3.Connection | None = None
+        self.file: tuple[int, int] | None = None
 
     def close(self) -> None:
         connection, self.connection = self.connection, None
@@ -81,7 +82,10 @@ class Connections:
             if self._closed:
                 raise RegistryError(f"{self._name} is closed", advice="Open it again.")
             try:
+                if slot.connection is not None and self._has_moved(slot):
+                    slot.close()
                 if slot.connection is None:
+                    slot.file = None if self._path is None else identity(self._path)
                     slot.connection = self._open()
                 yield slot.connection
             except sqlite3.Error as error:
@@ -98,11 +102,23 @@ class Connections:
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
+                self._check_still_there(self._slot())
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+    def _has_moved(self, slot: _Slot) -> bool:
+        """Whether the path leads to another file than the one that is open, or to none."""
+        return self._path is not None and identity(self._path) != slot.file
+
+    def _check_still_there(self, slot: _Slot) -> None:
+        if self._has_moved(slot):
+            raise RegistryError(
+                f"{self._name} was moved or replaced meanwhile; nothing was changed",
+                advice="Try again.",
+            )
 
     def close(self) -> None:
         """Close all connections, those of other threads when these have done. May be repeated."""

@@ -55,7 +55,7 @@ def _make(path: str) -> None:
 
 
 def check(path: str) -> None:
-    """Refuse what is no plain file, or what others than its owner may read or write.
+    """Refuse what is no plain file, another user's, or what others may read or write.
 
     It is not repaired: keys that others could read may be known already.
 
@@ -65,6 +65,15 @@ def check(path: str) -> None:
     _check_one(path, must_exist=True)
     for ending in _SIDE_FILES:
         _check_one(path + ending, must_exist=False)
+
+
+def identity(path: str) -> tuple[int, int] | None:
+    """What tells the file at a path from another that takes its place; None where there is none."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _check_one(path: str, *, must_exist: bool) -> None:
@@ -80,6 +89,12 @@ def _check_one(path: str, *, must_exist: bool) -> None:
         raise RegistryError(f"{path} is a symbolic link", advice="Give the file itself.")
     if not stat.S_ISREG(found.st_mode):
         raise RegistryError(f"{path} is no file", advice="Give the path of a file.")
+    if os.name == "posix" and found.st_uid not in (os.geteuid(), 0):
+        raise RegistryError(
+            f"{path} belongs to another user (number {found.st_uid}), who could read and change it",
+            advice=f"Run this as that user, or, if you trust its content: chown {os.geteuid()} "
+            f"{path}",
+        )
     mode = stat.S_IMODE(found.st_mode)
     if mode & _OF_OTHERS and os.name == "posix":
         raise RegistryError(

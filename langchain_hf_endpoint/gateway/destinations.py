@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
+from langchain_hf_endpoint._mishaps import RefusedAddressError
 from langchain_hf_endpoint.errors import SettingsError
 
 from .problems import Refusal
@@ -80,6 +81,27 @@ class Pattern:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class AddressCheck:
+    """Asked for each address just before it is connected to: a name may lead elsewhere by now."""
+
+    host: str
+    is_named: bool
+
+    def __call__(self, address: str) -> None:
+        """Let an address pass.
+
+        Raises:
+            RefusedAddressError: The gateway does not send there.
+        """
+        # A zone ("%eth0") stands behind link-local addresses only.
+        found = ipaddress.ip_address(address.partition("%")[0])
+        if not _is_fit(found, self.host, is_named=self.is_named):
+            raise RefusedAddressError(
+                "the host leads to an address of a kind that this gateway does not send to"
+            )
+
+
 class Destinations:
     """The hosts to which endpoints may be created and used over HTTP.
 
@@ -100,6 +122,12 @@ class Destinations:
     def is_known(self, url: str) -> bool:
         """Whether this URL passed a moment ago."""
         return time.monotonic() - self._passed.get(_parts(url), -_CHECKED_FOR) < _CHECKED_FOR
+
+    def address_check(self, url: str) -> AddressCheck:
+        """What to ask before a connection for this URL is made."""
+        scheme, host, port = _parts(url)
+        is_named = any(one.is_exact for one in self._patterns if one.allows(scheme, host, port))
+        return AddressCheck(host, is_named)
 
     def check(self, url: str) -> None:
         """Let a URL pass. It may resolve a name, which takes its time: call it in a thread.

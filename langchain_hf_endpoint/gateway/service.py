@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.requests import ClientDisconnect
 
-from langchain_hf_endpoint._clients import OURS
+from langchain_hf_endpoint._clients import Clients
 from langchain_hf_endpoint._describing import adescribe
 from langchain_hf_endpoint._merging import Merger
 from langchain_hf_endpoint._runtime import own_runtime
@@ -149,7 +149,7 @@ class Service:
         async def describe(endpoint: InferenceEndpoint) -> EndpointDescription:
             runtime = own_runtime(endpoint.service_settings)
             tried.append((endpoint, runtime))
-            return await adescribe(endpoint, OURS, runtime)
+            return await adescribe(endpoint, self._clients(endpoint), runtime)
 
         try:
             stored = await self.endpoints.aput(
@@ -324,9 +324,14 @@ class Service:
             watcher=self.metrics.of_endpoint(endpoint.inference_id),
             limiter=shared_limiter(endpoint, self.options),
             runtime=runtime,
+            clients=self._clients(endpoint),
         )
         self._entries[endpoint.inference_id] = _Entry(endpoint, runtime, merger)
         return merger
+
+    def _clients(self, endpoint: InferenceEndpoint) -> Clients:
+        check = self._destinations.address_check(endpoint.service_settings.url)
+        return Clients(check_address=check)
 
     def _let_go(self, inference_id: str, goes_on: Runtime | None = None) -> None:
         """Close an entry when the last request under way is finished."""

@@ -74,12 +74,12 @@ def serve(
         try:
             import uvicorn  # noqa: PLC0415 - of the extra
 
-            from .app import create_app  # noqa: PLC0415 - the same
+            from .app import create_app, own_names_only  # noqa: PLC0415 - the same
             from .service import Service  # noqa: PLC0415 - the same
         except ImportError as error:
             raise missing_extra(str(error)) from error
         model = loading.result()
-    app = create_app(Service(model, threads or _processors()))
+    app = own_names_only(create_app(Service(model, threads or _processors())))
     config = uvicorn.Config(
         app, lifespan="off", ws="none", access_log=False, log_level="error", server_header=False
     )

@@ -11,12 +11,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
-import anyio.to_thread
 import orjson
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
+
+from langchain_hf_endpoint._urls import is_own_name
 
 from . import protocol
 from .protocol import MAX_BODY_BYTES, OPENAI_PATHS, RefusedError
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from .service import Embedded, Service
 
@@ -48,6 +51,23 @@ def create_app(service: Service) -> Starlette:
             Route("/tokenize", _guarded(routes.tokenize), methods=["POST"]),
         ]
     )
+
+
+def own_names_only(app: ASGIApp) -> ASGIApp:
+    """The application for this machine's own names alone.
+
+    A web page that a browser on this machine shows could otherwise call it by a name of its own
+    that resolves to loopback.
+    """
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not is_own_name(Headers(scope=scope).get("host", "")):
+            words = "this server answers only to localhost and loopback addresses"
+            await Response(words, 403, media_type=_TEXT)(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return answer
 
 
 class _Routes:
@@ -85,16 +105,19 @@ class _Routes:
         content = protocol.json_object(await _body(request))
         inputs = protocol.inputs_of(content, "inputs")
         special = protocol.add_special_tokens(content)
+        protocol.check_characters(inputs)
         model = self._service.model
 
-        def tokens() -> list[list[dict[str, object]]]:
+        def tokens() -> bytes:
             texts = (each if isinstance(each, str) else model.text_of(each) for each in inputs)
-            return [
-                [token._asdict() for token in model.tokens(text, special=special)] for text in texts
-            ]
+            return orjson.dumps(
+                [
+                    [token._asdict() for token in model.tokens(text, special=special)]
+                    for text in texts
+                ]
+            )
 
-        rows = await anyio.to_thread.run_sync(tokens)
-        return Response(orjson.dumps(rows), media_type=_JSON)
+        return Response(await self._service.in_thread(tokens), media_type=_JSON)
 
 
 def _guarded(handler: Handler) -> Handler:

@@ -19,6 +19,7 @@ VERSION = "1.9.3"
 MAX_BATCH_SIZE = 32
 MAX_CONCURRENT_INPUTS = 512
 MAX_BODY_BYTES = 2_000_000
+MAX_TOKENIZED_CHARACTERS = 200_000
 OPENAI_PATHS = ("/v1/embeddings", "/embeddings")
 
 Input: TypeAlias = "str | list[int]"
@@ -105,6 +106,18 @@ def inputs_of(content: dict[str, Any], name: str) -> list[Input]:
     if not all(inputs):
         raise RefusedError(400, "Empty", "Input validation error: `inputs` cannot be empty")
     return inputs
+
+
+def check_characters(inputs: list[Input]) -> None:
+    """Refuse to tokenize more of a request than its answer could hold: thirty bytes a character.
+
+    Raises:
+        RefusedError: It says how many characters, or token ids, there may be.
+    """
+    given = sum(map(len, inputs))
+    if given > MAX_TOKENIZED_CHARACTERS:
+        most = MAX_TOKENIZED_CHARACTERS
+        raise RefusedError(413, "Validation", f"inputs have {given} characters > maximum {most}")
 
 
 def _is_input(given: object) -> bool:

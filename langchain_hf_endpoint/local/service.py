@@ -17,7 +17,7 @@ import numpy as np
 from .protocol import MAX_CONCURRENT_INPUTS, overloaded, too_long
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -83,11 +83,11 @@ class Service:
             RefusedError: An input is over the limit and not to be cut.
         """
         with self.admitted(len(request.inputs)):
-            ids = await self._in_thread(partial(self._tokenized, request))
+            ids = await self.in_thread(partial(self._tokenized, request))
             rows: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(ids)
 
             async def run(place: int) -> None:
-                rows[place] = await self._in_thread(partial(self.model.embed, ids[place]))
+                rows[place] = await self.in_thread(partial(self.model.embed, ids[place]))
 
             async with anyio.create_task_group() as tasks:
                 for place in range(len(ids)):
@@ -98,7 +98,8 @@ class Service:
             characters=sum(len(each) for each in request.inputs if isinstance(each, str)),
         )
 
-    async def _in_thread(self, work: partial[_Result]) -> _Result:
+    async def in_thread(self, work: Callable[[], _Result]) -> _Result:
+        """Do the work where the model's is done, no more at a time than `threads`."""
         return await anyio.to_thread.run_sync(work, limiter=self._limiter)
 
     def _tokenized(self, request: EmbedRequest) -> list[list[int]]:

@@ -292,6 +292,37 @@ def test_without_a_name_server_a_new_host_is_503_and_one_in_use_goes_on(code, mo
     assert refused.value.headers["Retry-After"]
 
 
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+async def test_a_name_that_leads_elsewhere_when_it_is_connected_to_gets_nothing(
+    call, monkeypatch, tei_double, transport
+):
+    port = int(tei_double.url.rpartition(":")[2])
+    real, asked = socket.getaddrinfo, []
+
+    def rebinding(host, port, *arguments, **options):
+        if host != "rebound.example":
+            return real(host, port, *arguments, **options)
+        asked.append(host)
+        address = PUBLIC if len(asked) == 1 else "127.0.0.1"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port or 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebinding)
+    settings = {"url": f"http://rebound.example:{port}", "transport": transport}
+    config = {"service": "hugging_face", "service_settings": settings}
+    answer = await call(
+        "PUT",
+        "/_inference/text_embedding/mine",
+        headers={"authorization": f"ApiKey {KEY}"},
+        json=config,
+        api_key=KEY,
+        allow_urls=["http://*.example"],
+    )
+    assert len(asked) > 1
+    assert answer.status_code == 400
+    assert "does not send to" in answer.json()["error"]["caused_by"]["reason"]
+    assert tei_double.log() == []
+
+
 @pytest.mark.parametrize("pattern", ["", "https://", "ftp://a", "http://a/path", "a:b", "x@y"])
 def test_a_pattern_that_is_none_is_refused(pattern):
     with pytest.raises(SettingsError, match="allow_urls"):

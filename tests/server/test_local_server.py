@@ -14,6 +14,7 @@ import time
 from contextlib import closing
 from importlib import resources
 
+import httpx
 import numpy as np
 import pytest
 from huggingface_hub import AsyncInferenceClient, InferenceClient
@@ -217,6 +218,24 @@ def test_a_folder_is_served_as_it_is(tmp_path, local_server):
         assert server.model.max_input_tokens == 16
         np.testing.assert_array_equal(embed(server, CATS), embed(local_server, CATS))
         assert "my-model" in str(server)
+
+
+# Who may ask, and how much
+
+
+@pytest.mark.parametrize("path", ["/health", "/info", "/embed"])
+def test_a_web_page_cannot_call_it_by_a_name_of_its_own(local_server, path):
+    answer = httpx.get(local_server.url + path, headers={"host": "rebound.example"})
+    assert answer.status_code == 403
+    answer = httpx.get(local_server.url + "/health", headers={"host": "localhost:8080"})
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("inputs", [". " * 600_000, [".! " * 10_000] * 32])
+def test_more_text_than_an_answer_could_hold_is_not_tokenized(local_server, inputs):
+    answer = httpx.post(f"{local_server.url}/tokenize", json={"inputs": inputs}, timeout=30)
+    assert answer.status_code == 413
+    assert "maximum 200000" in answer.text
 
 
 # Failures to start

@@ -719,3 +719,68 @@ file.close()
 """
     subprocess.run([sys.executable, "-c", script, str(path)], check=True, timeout=60)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no owners")
+def test_a_file_of_another_user_is_refused(path, monkeypatch):
+    InferenceEndpoints(path).close()
+    owner = path.stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner)
+    InferenceEndpoints(path).close()
+    real = os.lstat
+
+    def of_another(name: str) -> os.stat_result:
+        found = list(real(name))
+        found[4] = 4321
+        return os.stat_result(found)
+
+    monkeypatch.setattr(os, "lstat", of_another)
+    with pytest.raises(RegistryError, match=r"belongs to another user \(number 4321\).*chown"):
+        InferenceEndpoints(path)
+
+
+def put_one(endpoints: InferenceEndpoints, name: str) -> None:
+    config = {"service": "hugging_face", "service_settings": {"url": "http://127.0.0.1:1"}}
+    endpoints.put(inference_id=name, inference_config=config, skip_validation=True)
+
+
+def test_a_file_that_was_moved_away_takes_no_more_changes(path, tmp_path):
+    with InferenceEndpoints(path) as endpoints:
+        put_one(endpoints, "before")
+        path.rename(tmp_path / "elsewhere.db")
+        with pytest.raises(RegistryError, match="is gone"):
+            put_one(endpoints, "after")
+        with pytest.raises(RegistryError, match="is gone"):
+            endpoints.get()
+
+
+def test_a_file_that_was_put_in_its_place_is_the_one_that_is_used(path, tmp_path):
+    other = tmp_path / "other.db"
+    with InferenceEndpoints(other) as endpoints:
+        put_one(endpoints, "theirs")
+    with InferenceEndpoints(path) as endpoints:
+        put_one(endpoints, "ours")
+        for ending in ("-wal", "-shm"):
+            path.with_name(path.name + ending).unlink(missing_ok=True)
+        other.replace(path)
+        assert list(endpoints) == ["theirs"]
+        put_one(endpoints, "ours")
+        assert list(endpoints) == ["ours", "theirs"]
+
+
+def test_a_file_that_is_moved_in_the_middle_of_a_change_is_not_changed(path, tmp_path, monkeypatch):
+    with InferenceEndpoints(path) as endpoints:
+        put_one(endpoints, "before")
+        moved = tmp_path / "elsewhere.db"
+        real = json.dumps
+
+        def move(*arguments: object, **options: object) -> str:
+            path.rename(moved)
+            return real(*arguments, **options)
+
+        with monkeypatch.context() as patched:
+            patched.setattr("langchain_hf_endpoint._registry.store.json.dumps", move)
+            with pytest.raises(RegistryError, match="moved or replaced"):
+                put_one(endpoints, "after")
+        moved.rename(path)
+        assert list(endpoints) == ["before"]

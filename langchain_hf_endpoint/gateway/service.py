@@ -20,7 +20,13 @@ from langchain_hf_endpoint._merging import Merger
 from langchain_hf_endpoint._runtime import own_runtime
 from langchain_hf_endpoint._urls import is_hugging_face
 from langchain_hf_endpoint.chunking import chunk
-from langchain_hf_endpoint.errors import InputError, SettingsError, UnknownEndpointError
+from langchain_hf_endpoint.errors import (
+    EmbeddingError,
+    InputError,
+    ProtocolError,
+    SettingsError,
+    UnknownEndpointError,
+)
 
 from .metrics import Metrics
 from .problems import Refusal, unknown_endpoint
@@ -249,7 +255,14 @@ class Service:
         """
         self.check_count(len(texts))
         self.metrics.asked(endpoint.inference_id, lane, len(texts))
-        embedded = await self._merger(endpoint).embed_counting(texts, lane, task=task)
+        merger = self._merger(endpoint)
+        try:
+            embedded = await merger.embed_counting(texts, lane, task=task)
+        except EmbeddingError as error:
+            asked = task.dimensions if task else None
+            if asked is not None and asked != endpoint.task_settings.dimensions:
+                _check_width(error, asked)
+            raise
         await self._turn()
         return embedded
 
@@ -370,6 +383,19 @@ def _bounds(endpoint: InferenceEndpoint) -> tuple[object, ...]:
     """What a runtime is made with and cannot change, beside URL and key."""
     service = endpoint.service_settings
     return service.max_concurrent_requests, service.dialect
+
+
+def _check_width(error: EmbeddingError, asked: int) -> None:
+    """Say of a model that does not shorten its vectors that the request's `dimensions` are wrong.
+
+    Raises:
+        SettingsError: It did not.
+    """
+    first = error.failures[min(error.failures)]
+    if isinstance(first, ProtocolError) and f"{asked} dimensions were asked for" in first.problem:
+        raise SettingsError(
+            ("dimensions", f"{asked} cannot be had: {first.problem}"), status=first.status
+        ) from error
 
 
 def _is_hf(url: str) -> bool:

@@ -6,7 +6,7 @@ import httpx
 import openai
 import pytest
 from langchain_openai import OpenAIEmbeddings
-from tei_double import expected_vector
+from tei_double import TeiDouble, expected_vector
 
 from langchain_hf_endpoint import HFEndpointEmbeddings
 
@@ -64,6 +64,19 @@ def test_usage_is_what_the_server_counted(sdk, client, config, local_server):
 def test_dimensions_are_passed_on(sdk, mine):
     answer = sdk.embeddings.create(model=mine, input="text", dimensions=16)
     assert len(answer.data[0].embedding) == 16
+
+
+@pytest.mark.parametrize("version", ["1.9.3", "1.7.0"])  # the older one passes over `dimensions`
+@pytest.mark.parametrize("api", ["/v1/embeddings", "/_inference/mine"])
+def test_dimensions_that_the_model_lacks_are_400(client, config, version, api):
+    with TeiDouble(version=version) as double:
+        put = client.put("/_inference/text_embedding/mine", json=config(url=double.url))
+        assert put.status_code == 200
+        own = {"model": "mine", "dimensions": 4096}
+        body = own if api.startswith("/v1") else {"task_settings": {"dimensions": 4096}}
+        answer = client.post(api, json={"input": ["one", "two"], **body})
+    assert answer.status_code == 400
+    assert "dimension" in str(answer.json()["error"])
 
 
 def test_models_are_the_endpoints(sdk, mine):

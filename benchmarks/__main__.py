@@ -10,7 +10,7 @@ from benchmarks import plots, report
 from benchmarks.records import Scale, saved, say
 
 TOPICS = ("imports", "chunking", "limiting", "queries", "memory", "capacity", "throughput")
-ON_REQUEST = ("linearity",)
+ON_REQUEST = ("linearity", "callers")
 """Measured where they are named only: they take minutes by themselves."""
 
 

@@ -12,6 +12,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks import (
+    callers,
     capacity,
     chunking,
     imports,
@@ -101,6 +102,7 @@ def all_goals(topics: Mapping[str, Topic]) -> list[Goal]:
         throughput.NAME: _of_throughput,
         chunking.NAME: _of_chunking,
         linearity.NAME: _of_linearity,
+        callers.NAME: _of_callers,
         limiting.NAME: _of_limiting,
         queries.NAME: _of_queries,
         memory.NAME: _of_memory,
@@ -199,6 +201,12 @@ def _of_linearity(topic: Topic) -> list[Goal]:
     grown = [(f"{row.subject}, {row.setting}", linearity.growth(row.figures)) for row in topic.rows]
     what = "hostile text: time per MB at 50 MB against 1 MB"
     return [_at_most(what, _LINEAR, _worst(grown, most=True), " x")]
+
+
+def _of_callers(topic: Topic) -> list[Goal]:
+    waited = [(row.subject, row.median("p99_ms")) for row in topic.rows if "p99_ms" in row.figures]
+    what = "`/health` of the gateway while many ask, 99th percentile"
+    return [_at_most(what, 100, _worst(waited, most=True), " ms")]
 
 
 def _of_limiting(topic: Topic) -> list[Goal]:

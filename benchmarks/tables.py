@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from benchmarks import (
+    callers,
     capacity,
     chunking,
     imports,
@@ -169,6 +170,22 @@ def of_linearity(topic: Topic) -> str:
     return f"{linearity.__doc__}\n{table(heads, rows)}" + _errors(topic.rows)
 
 
+def of_callers(topic: Topic) -> str:
+    """One row for each load."""
+    heads = ("load", "answered 200", "seconds", "largest answer, kB", "p50, ms", "p99, ms", "max")
+    rows = [
+        [
+            row.subject,
+            figure(row, "answered", ",.0f"),
+            figure(row, "seconds", ".1f"),
+            figure(row, "largest_kb", ",.0f"),
+            *(figure(row, name, ".1f") for name in ("p50_ms", "p99_ms", "max_ms")),
+        ]
+        for row in topic.rows
+    ]
+    return f"{callers.__doc__}\n{table(heads, rows)}" + _errors(topic.rows)
+
+
 def of_limiting(topic: Topic) -> str:
     """One row for each limiter, for each limit."""
     text = limiting.__doc__.split("\n\n", 1)[1]
@@ -254,6 +271,7 @@ TABLES: dict[str, tuple[str, Callable[[Topic], str]]] = {
     capacity.NAME: ("Share of the server's capacity", of_capacity),
     chunking.NAME: ("Chunking", of_chunking),
     linearity.NAME: ("Chunking of hostile text", of_linearity),
+    callers.NAME: ("The gateway under many callers", of_callers),
     limiting.NAME: ("Limiters", of_limiting),
     queries.NAME: ("Queries during an ingestion", of_queries),
     memory.NAME: ("Memory", of_memory),

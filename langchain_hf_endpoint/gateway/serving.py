@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 9200
 _BACKLOG = 2048
+_ACCEPTED_AT_ONCE = 16
 
 
 def serve(  # noqa: PLR0913 - the operator's decisions
@@ -89,6 +90,7 @@ def serve(  # noqa: PLR0913 - the operator's decisions
         access_log=False,
         log_level="error",
         server_header=False,
+        backlog=_ACCEPTED_AT_ONCE,
         http=connections(request_seconds, most_connections(max_connections)),
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=shutdown_seconds,
@@ -96,7 +98,19 @@ def serve(  # noqa: PLR0913 - the operator's decisions
     with _listener(host, port) as listener:
         if ready:
             ready(_url_of(listener))
-        uvicorn.Server(config).run(sockets=[listener])
+        _Server(config).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Takes in few connections in one turn of the loop, so that those who are in have their turn.
+
+    asyncio accepts as many at once as it makes the system queue: so the queue is made longer later.
+    """
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(_BACKLOG)
 
 
 def _listener(host: str, port: int) -> socket.socket:

@@ -7,16 +7,21 @@ request is sent.
 from __future__ import annotations
 
 import copy
+import dataclasses
 import logging
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._attempts import Attempts, send
 from langchain_hf_endpoint._dialects import (
+    ServedModels,
     explain,
     info_request,
     models_request,
+    props_request,
     read_info,
-    read_model,
+    read_models,
+    read_window,
+    shortened,
 )
 from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._steps import Enter
@@ -33,6 +38,7 @@ _logger = logging.getLogger("langchain_hf_endpoint")
 
 _INFO_TIMEOUT = 10.0
 _ENOUGH_FOR_INFO = 3
+_LONGEST_NAME, _MOST_NAMES = 60, 5
 
 
 def acquaint(call: Call) -> Conversation[None]:
@@ -110,9 +116,48 @@ def _may_be_of_this_route(failure: Failure) -> bool:
     return failure.cause is Cause.SERVER or (failure.cause is Cause.TRANSPORT and failure.connected)
 
 
-def ask_for_model(route: Route, call: Call) -> Conversation[None]:
-    """Learn the model's name from an OpenAI-style server that insists on it (vLLM, Ollama)."""
-    request = models_request(route.url)
-    if request is not None and call.learned.model is None:
-        reply = yield from send(request, 0, min(call.service.timeout, _INFO_TIMEOUT), call)
-        call.learned.model = read_model(reply) if isinstance(reply, Reply) else None
+def ask_for_models(route: Route, call: Call) -> Conversation[ServedModels]:
+    """Ask an OpenAI-style server which models it has, once, and keep what it says.
+
+    Where no model is named, the one that is chosen is asked for from now on, if the server insists
+    on a name. vLLM is asked to cut what is too long, which it does only if it is told where.
+    """
+    learned = call.learned
+    if learned.served is not None:
+        return learned.served
+    timeout = min(call.service.timeout, _INFO_TIMEOUT)
+    served, request = ServedModels(), models_request(route.url)
+    if request is not None:
+        reply = yield from send(request, 0, timeout, call)
+        if isinstance(reply, Reply):
+            served = read_models(call.redactor.reply(reply), call.service.model)
+    request = props_request(route.url) if served.kind == "llamacpp" else None
+    if request is not None:
+        reply = yield from send(request, 0, timeout, call)
+        window = read_window(reply) if isinstance(reply, Reply) else None
+        windows = [one for one in (served.window, window) if one is not None]
+        served = dataclasses.replace(served, window=min(windows, default=None))
+    learned.served = served
+    return served
+
+
+def take_model(served: ServedModels, call: Call) -> bool:
+    """Ask for the model that was chosen from now on; False where there is none to choose."""
+    if call.service.model is not None or served.choice is None:
+        return False
+    if call.learned.model is None and len(served.names) > 1:
+        _logger.warning(
+            "%s has several models (%s); %s is taken, the only one whose name says that it embeds. "
+            "Set service_settings.model to choose another, or to say that this is right",
+            host_of(call.service.url),
+            names_of(served),
+            served.choice,
+        )
+    call.learned.model = served.choice
+    return True
+
+
+def names_of(served: ServedModels) -> str:
+    """The first of the models' names, as they may stand in a message."""
+    names = [shortened(name, _LONGEST_NAME) for name in served.names[:_MOST_NAMES]]
+    return ", ".join(names) + (", …" if len(served.names) > _MOST_NAMES else "")

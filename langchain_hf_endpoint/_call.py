@@ -81,7 +81,14 @@ class Call:
     @property
     def options(self) -> InputOptions:
         """What the server is asked to do with the inputs of this lane."""
-        return options_of(self.task, self.lane, self.learned.model)
+        learned = self.learned
+        return options_of(
+            self.task,
+            self.lane,
+            self.service.model or learned.model,
+            base64=not learned.has_no_base64,
+            truncate_tokens=learned.truncate_tokens if self.task.truncate else None,
+        )
 
     @property
     def prompt(self) -> str:
@@ -91,7 +98,7 @@ class Call:
         if given is not None or self.options.prompt_name is not None:
             return given or ""
         info = self.learned.info if is_asked_unbidden(self.service) else None
-        model = info.model_id if info else None
+        model = self.service.model or (info.model_id if info else None)
         if not (needs_e5_prompts(model) or needs_e5_prompts(self.service.url)):
             return ""
         if not self.learned.e5_logged:
@@ -120,4 +127,5 @@ class Call:
             sent_key=self.sends_key,
             key_advice=key_advice,
             of_input=of_input,
+            truncates=self.task.truncate,
         )

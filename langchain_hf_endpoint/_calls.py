@@ -99,7 +99,7 @@ def _job(  # noqa: PLR0913 - the same
         service=service,
         task=settings.task_settings,
         lane=lane,
-        learned=runtime.learned,
+        learned=runtime.learned_of(service.model),
         window=runtime.window,
         door=runtime.door,
         limiter=runtime.limiter if limiter is None else limiter,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from langchain_hf_endpoint._acquaintance import ask_for_model
+from langchain_hf_endpoint._acquaintance import ask_for_models, names_of, take_model
 from langchain_hf_endpoint._attempts import Attempts, send
 from langchain_hf_endpoint._blaming import (
     MOST_ASIDE,
@@ -36,6 +36,7 @@ from langchain_hf_endpoint._dialects import (
     conclude,
     declines,
     recognise,
+    refuses_base64,
     unknown_model,
 )
 from langchain_hf_endpoint._options import unsupported_settings
@@ -112,6 +113,8 @@ def converse(
                 search.failed(run, sent, result)
             else:
                 search.succeeded(run, keeper.rows(result))
+    else:
+        search.learn_from_refusals()
     return search.outcomes
 
 
@@ -147,6 +150,7 @@ class _Search(Generic[RowT]):
         self._open = deque([Run(0, inputs)])
         self._aside: list[tuple[Run, _GivenUp, Suspicion]] = []
         self._slow: list[tuple[Run, bool]] = []
+        self._refused: list[tuple[Run, int]] = []
         self._nothing_works = False
         self._may_probe = True
         self._first: _GivenUp | None = None
@@ -241,8 +245,8 @@ class _Search(Generic[RowT]):
         if why is not Suspicion.REFUSED:
             self._first = self._first or given_up
             self._last = given_up
-        if failure.cause is Cause.BODY_TOO_LARGE and run.size > 1:
-            learned.refused_body(sum(len(one.encode()) for one in sent))
+        if run.size > 1:
+            self._note_refusal(run, _size(sent), failure)
         aside = len(self._aside)
         step = what_next(
             run,
@@ -261,6 +265,24 @@ class _Search(Generic[RowT]):
             self._settle(run, given_up, Fault.INPUTS)
         else:
             self._give_up_for(given_up, why, run)
+
+    def _note_refusal(self, run: Run, size: int, failure: Failure) -> None:
+        if failure.cause is Cause.BODY_TOO_LARGE:
+            self._call.learned.refused_body(size)
+        elif failure.cause is Cause.INPUT_REJECTED and failure.share is not None:
+            self._call.learned.refused_tokens(size, failure.share)
+        elif failure.cause is Cause.INPUT_REJECTED:
+            self._refused.append((run, size))
+
+    def learn_from_refusals(self) -> None:
+        """What was refused although none of its inputs is at fault was too much at once.
+
+        Such is a limit of tokens per request, in whichever words.
+        """
+        failed = [one for one in self.outcomes if isinstance(one.result, HFEndpointError)]
+        for run, size in self._refused:
+            if not any(one.start < run.stop and run.start < one.stop for one in failed):
+                self._call.learned.refused_tokens(size, None)
 
     def _halve(self, run: Run, failure: Failure) -> None:
         if tells_of_size(failure):
@@ -307,6 +329,10 @@ _OF_THE_SERVER = WORTH_ANOTHER_TRY - {Cause.SERVER} | {
 """What the server would say on any of its routes."""
 
 
+def _size(inputs: Sequence[str]) -> int:
+    return sum(len(one.encode()) for one in inputs)
+
+
 def _vectors(
     inputs: Sequence[str], run: Run, call: Call, attempts: Attempts, *, is_last: bool
 ) -> Conversation[Rows | _GivenUp]:
@@ -318,10 +344,8 @@ def _vectors(
         if how.searching and _is_settled_otherwise(route, call):
             continue
         result = yield from _persist(inputs, run, route, call, attempts, how)
-        if isinstance(result, _GivenUp) and unknown_model(result.failure):
-            yield from ask_for_model(route, call)
-            if call.learned.model is not None:
-                result = yield from _persist(inputs, run, route, call, attempts, how)
+        if isinstance(result, _GivenUp) and route.dialect.name == "openai":
+            result = yield from _asked_otherwise(result, inputs, run, route, call, attempts, how)
         if not isinstance(result, _GivenUp):
             return result
         made += result.attempts
@@ -329,6 +353,55 @@ def _vectors(
         if not result.is_wrong_route:
             return result
     return _GivenUp(conclude(tried), made)
+
+
+def _asked_otherwise(  # noqa: PLR0913, PLR0917 - what was refused, and how it was sent
+    refused: _GivenUp,
+    inputs: Sequence[str],
+    run: Run,
+    route: Route,
+    call: Call,
+    attempts: Attempts,
+    how: _How,
+) -> Conversation[Rows | _GivenUp]:
+    """Ask an OpenAI-style server once more, if it is the way of asking that it refused.
+
+    It may insist on the name of a model, have no base64, or want to be told where to cut.
+    """
+    failure, learned = refused.failure, call.learned
+    before = (learned.has_no_base64, learned.truncate_tokens)
+    if unknown_model(failure):
+        served = yield from ask_for_models(route, call)
+        if not take_model(served, call):
+            names = names_of(served)
+            text = f"{failure.text}. It has: {names}" if names else failure.text
+            return replace(refused, failure=replace(failure, text=text))
+    elif failure.over_window and call.task.truncate and learned.truncate_tokens is None:
+        served = yield from ask_for_models(route, call)
+        if served.kind != "vllm" or served.window is None:
+            return refused
+        learned.truncate_tokens = served.window
+    elif not learned.has_no_base64 and _may_be_of_base64(failure, call):
+        learned.has_no_base64 = True
+    else:
+        return refused
+    settled = replace(how, searching=False)
+    result = yield from _persist(inputs, run, route, call, attempts, settled)
+    if isinstance(result, _GivenUp) and not refuses_base64(failure):
+        learned.has_no_base64, learned.truncate_tokens = before  # it was something else
+        return refused if result.failure.text == failure.text else result
+    return result
+
+
+def _may_be_of_base64(failure: Failure, call: Call) -> bool:
+    """Whether a server may have refused for base64: it says so, or has never answered before."""
+    if refuses_base64(failure):
+        return True
+    refused = failure.cause in {Cause.INPUT_REJECTED, Cause.SETTING_REJECTED}
+    if not refused or call.learned.has_worked or call.learned.asked_for_floats:
+        return False
+    call.learned.asked_for_floats = True
+    return True
 
 
 def _is_open_question(call: Call) -> bool:
@@ -458,6 +531,8 @@ def _read(reply: Reply | Failure, count: int, route: Route, call: Call) -> Rows 
         # Read once more for its words, which may hold the key.
         spoken = route.dialect.decode(call.redactor.reply(reply), count, call.form)
         return spoken if isinstance(spoken, Failure) else result
+    if call.task.normalize and (zeros := _row_of_zeros(result)) is not None:
+        return Failure(Cause.PROTOCOL, f"{_ZEROS} (row {zeros})", reply.status)
     if problem := call.learned.problem_with_width(call.task.dimensions, len(result[0])):
         return Failure(Cause.WIDTH, problem, reply.status)
     if call.task.normalize and not call.learned.norm_checked:
@@ -465,6 +540,14 @@ def _read(reply: Reply | Failure, count: int, route: Route, call: Call) -> Rows 
     if call.learned.route is None:
         call.learned.route = recognise(route, reply)
     return result
+
+
+_ZEROS = "a vector of zeros, which has no direction and cannot be brought to length 1"
+
+
+def _row_of_zeros(rows: Rows) -> int | None:
+    """The first row without any number but 0; most rows are seen at their first number."""
+    return next((index for index, row in enumerate(rows) if not (row[0] or any(row))), None)
 
 
 def _check_norm(row: Sequence[float] | NDArray[np.float32], call: Call) -> None:

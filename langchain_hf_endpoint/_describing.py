@@ -8,11 +8,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from langchain_hf_endpoint._acquaintance import ask_for_models
 from langchain_hf_endpoint._calls import query_job
 from langchain_hf_endpoint._clients import Clients, check_clients
+from langchain_hf_endpoint._dialects import ServedModels
+from langchain_hf_endpoint._drivers import TaskDriver, ThreadDriver
 from langchain_hf_endpoint._engine import afinished_texts, finished_texts
 from langchain_hf_endpoint._pooling import ARRAYS
-from langchain_hf_endpoint._prompts import e5_prompt, needs_e5_prompts
+from langchain_hf_endpoint._prompts import e5_prompt, needs_e5_prompts, unnamed
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint._wire import ServerInfo
 from langchain_hf_endpoint.endpoint import EndpointDescription
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from langchain_hf_endpoint._dialects import Route
     from langchain_hf_endpoint._engine import Job
     from langchain_hf_endpoint._plan import PlannedText
     from langchain_hf_endpoint._runtime import Runtime
@@ -48,6 +52,8 @@ def describe(
     job = _probe_job(endpoint, Clients(sync=client))
     job.progress = progress
     widths = [_width(text) for text in finished_texts([_PROBE], job)]
+    if (route := _route_to_ask(job)) is not None:
+        ThreadDriver(job.sync_transport(), progress).run(ask_for_models(route, job.call))
     return _described(endpoint, job, widths[0])
 
 
@@ -63,6 +69,9 @@ async def adescribe(
     """
     job = _probe_job(endpoint, clients, runtime)
     widths = [_width(text) async for text in afinished_texts([_PROBE], job)]
+    if (route := _route_to_ask(job)) is not None:
+        driver = TaskDriver(await job.async_transport(), None)
+        await driver.run(ask_for_models(route, job.call))
     return _described(endpoint, job, widths[0])
 
 
@@ -73,6 +82,13 @@ def _probe_job(
     job = query_job(endpoint, ARRAYS, clients=clients, runtime=runtime)
     job.insists_on_info = True
     return job
+
+
+def _route_to_ask(job: Job[NDArray[np.float32]]) -> Route | None:
+    """Where to ask an OpenAI-style server for its models: one that says nothing else of itself."""
+    learned = job.call.learned
+    is_openai = learned.route is not None and learned.route.dialect.name == "openai"
+    return learned.route if is_openai and learned.info is None else None
 
 
 def _width(text: PlannedText[NDArray[np.float32]]) -> int:
@@ -91,13 +107,17 @@ def _described(
 ) -> EndpointDescription:
     service, learned = endpoint.service_settings, job.call.learned
     info = learned.info or ServerInfo(kind="")
-    if needs_e5_prompts(info.model_id) and not job.call.prompt and not _has_prompts(endpoint):
+    served = learned.served or ServedModels()
+    model = info.model_id or service.model or served.choice
+    if model is None and not _has_prompts(endpoint) and not needs_e5_prompts(service.url):
+        _logger.warning("%s %s", host_of(service.url), unnamed(info.model_path))
+    if needs_e5_prompts(model) and not job.call.prompt and not _has_prompts(endpoint):
         _logger.warning(
             "%s serves the E5 model %s, which wants the prompts %r and %r: set "
             "task_settings.query_prompt and document_prompt (on this route they are not set by "
             "themselves)",
             host_of(service.url),
-            info.model_id,
+            model,
             e5_prompt("query"),
             e5_prompt("document"),
         )
@@ -108,10 +128,10 @@ def _described(
         dialect=route.dialect.name if route else service.dialect,
         dimensions=dimensions,
         latency_seconds=learned.latency_seconds,
-        server=info.kind or None,
+        server=info.kind or served.kind,
         version=info.version,
-        model_id=info.model_id,
-        max_input_tokens=info.max_input_tokens,
+        model_id=model,
+        max_input_tokens=info.max_input_tokens or served.window,
         max_batch_size=info.max_batch_size,
         max_concurrent_inputs=info.max_concurrent_inputs,
     )

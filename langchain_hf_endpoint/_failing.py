@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
+from langchain_hf_endpoint._dialects import unknown_model
 from langchain_hf_endpoint._wire import Cause, Failure
 from langchain_hf_endpoint.errors import (
     AuthenticationError,
@@ -149,8 +150,13 @@ _OF_AN_INPUT: Mapping[Cause, _Wording] = {
 }
 """What befalls one text alone."""
 
+_CUT_IT = (
+    "Cut texts into smaller chunks (chunking_settings.max_chunking_size), or shorten the query: "
+    "the server does not truncate on this route, although task_settings.truncate is True."
+)
 
-def error_of(  # noqa: PLR0913 - all that an error tells
+
+def error_of(  # noqa: PLR0913 - what a message is made of
     failure: Failure,
     *,
     host: str,
@@ -158,6 +164,7 @@ def error_of(  # noqa: PLR0913 - all that an error tells
     sent_key: bool,
     key_advice: str = "",
     of_input: bool = False,
+    truncates: bool = False,
 ) -> HFEndpointError:
     """Word a failure that is not tried again.
 
@@ -168,6 +175,7 @@ def error_of(  # noqa: PLR0913 - all that an error tells
         sent_key: Whether a key went with them.
         key_advice: What to do about the key, where that is at fault.
         of_input: Whether it befalls this input alone.
+        truncates: Whether the server was to cut what is too long.
     """
     wording = _WORDING[failure.cause]
     if of_input:
@@ -178,12 +186,19 @@ def error_of(  # noqa: PLR0913 - all that an error tells
         advice = key_advice
     elif failure.cause is Cause.AUTHENTICATION and not sent_key and not of_input:
         advice = "No key was sent. Pass api_key."
+    if failure.cause is Cause.INPUT_REJECTED and truncates:
+        advice = _CUT_IT if failure.over_window else "Shorten or mend it."
     if failure.retry_after is not None:
         advice = f"The server asks to wait {failure.retry_after:.0f} s. {advice}"
     problem = f"{wording.what}: {status}{failure.text}"
     details: _Details = {"host": host, "attempts": attempts, "status": failure.status}
     if wording.error is SettingsError:
-        where = ("task_settings", failure.text)
+        if unknown_model(failure):
+            advice = "Set service_settings.model to the name of a model that the server has."
+        where = (
+            "service_settings.model" if unknown_model(failure) else "task_settings",
+            failure.text,
+        )
         return SettingsError(where, problem=problem, advice=advice, **details)
     return wording.error(problem, advice=advice, **details)
 

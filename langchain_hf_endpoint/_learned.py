@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_hf_endpoint._dialects import Route
+    from langchain_hf_endpoint._dialects import Route, ServedModels
     from langchain_hf_endpoint._wire import ServerInfo
     from langchain_hf_endpoint.errors import HFEndpointError
 
@@ -21,6 +21,9 @@ DEFAULT_BATCH_SIZE = 32
 
 _DEFAULT_BODY_BYTES = 1_900_000
 """A little below TEI's default `payload_limit` of 2,000,000 bytes."""
+
+
+_LESS, _MARGIN = 0.75, 0.95
 
 
 @dataclass(slots=True)
@@ -33,6 +36,10 @@ class Learned:
         asked_for_info: Whether it was asked.
         failed_to_say: What asking it ended with the last time that it was in vain.
         model: The name that an OpenAI-style server insists on.
+        served: What an OpenAI-style server says of its models, None before it was asked.
+        truncate_tokens: Where vLLM is asked to cut an input, None as long as it need not be.
+        has_no_base64: Whether an OpenAI-style server has refused to answer in base64.
+        asked_for_floats: Whether it was tried if base64 is what it refuses, when it did not say.
         refuses_base64: Whether a server that answers with digits has refused to answer in base64.
         is_waking: Whether its last reply said that it is starting.
         e5_logged: Whether it was logged that E5's prompts are in use.
@@ -47,6 +54,10 @@ class Learned:
     asked_for_info: bool = False
     failed_to_say: HFEndpointError | None = None
     model: str | None = None
+    served: ServedModels | None = None
+    truncate_tokens: int | None = None
+    has_no_base64: bool = False
+    asked_for_floats: bool = False
     refuses_base64: bool = False
     is_waking: bool = False
     e5_logged: bool = False
@@ -115,6 +126,18 @@ class Learned:
         """Remember that a request of so many bytes was too large."""
         with self._lock:
             self._body_bytes = max(1, min(self._body_bytes, size // 2))
+
+    def refused_tokens(self, size: int, share: float | None) -> None:
+        """Remember that the tokens of so many bytes were too many for one request.
+
+        Args:
+            size: Bytes of the inputs.
+            share: Which part of them the server takes, where it said so: texts of the next batch
+                may have more tokens for their bytes. Else less is tried step by step.
+        """
+        with self._lock:
+            smaller = int(size * (_LESS if share is None else share * _MARGIN))
+            self._body_bytes = max(1, min(self._body_bytes, smaller))
 
     def width(self, asked: int | None) -> int | None:
         """The width of the vectors where `asked` dimensions are asked for (None: the model's)."""

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint.settings import ServiceSettings, TaskSettings
 
 
-def options_of(task: TaskSettings, lane: Lane, model: str | None = None) -> InputOptions:
+def options_of(
+    task: TaskSettings,
+    lane: Lane,
+    model: str | None = None,
+    *,
+    base64: bool = True,
+    truncate_tokens: int | None = None,
+) -> InputOptions:
     """What the server is asked to do with the inputs of this lane."""
     return InputOptions(
         prompt_name=task.query_prompt_name if lane == "query" else task.document_prompt_name,
@@ -25,6 +32,8 @@ def options_of(task: TaskSettings, lane: Lane, model: str | None = None) -> Inpu
         normalize=task.normalize,
         dimensions=task.dimensions,
         model=model,
+        base64=base64,
+        truncate_tokens=truncate_tokens,
     )
 
 

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _OTHER_NAMES: Mapping[str, str] = {
-    "url": "api_base api_url base_url endpoint_url host inference_server_url model model_id "
+    "url": "api_base api_url base_url endpoint_url host inference_server_url model_id "
     "model_name openai_api_base repo_id server_url uri",
+    "model": "model_id model_name repo_id",
     "api_key": "access_token api_token auth_token bearer hf_api_key hf_token huggingface_api_key "
     "huggingfacehub_api_token key openai_api_key token",
     "api_key_env": "key_env token_env",

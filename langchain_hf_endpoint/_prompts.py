@@ -21,6 +21,22 @@ def needs_e5_prompts(name_or_url: str | None) -> bool:
     return any(part in _E5 for part in (name_or_url or "").lower().split("/"))
 
 
+def unnamed(path: str | None) -> str:
+    """What it costs that a server does not name its model.
+
+    Args:
+        path: What it says instead, such as ``/repository``.
+    """
+    instead = f" (it says {path})" if path else ""
+    return (
+        f"does not name its model{instead}: if it is one of the E5 family its inputs lack the "
+        f"prompts {e5_prompt('query')!r} and {e5_prompt('document')!r}, and it finds less. Its "
+        "width, window and tokenizer are no proof, so nothing is guessed. Set "
+        "service_settings.model to the model's name, or task_settings.query_prompt and "
+        "document_prompt ('' for none)"
+    )
+
+
 def e5_prompt(lane: Lane) -> str:
     """What goes before each input of an E5 model."""
     return _E5_PROMPTS[lane]

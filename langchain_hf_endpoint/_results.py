@@ -227,7 +227,8 @@ class _Filling:
 def known_dimensions(target: Target) -> int | None:
     """The width of the vectors: as seen, else as asked for, else None."""
     asked = target.settings.task_settings.dimensions
-    return runtime_of(target.settings.service_settings).learned.width(asked) or asked
+    service = target.settings.service_settings
+    return runtime_of(service).learned_of(service.model).width(asked) or asked
 
 
 def _no_rows(target: Target) -> Array:

@@ -60,7 +60,6 @@ class Runtime:
     """What all callers of one (url, key) in this process share.
 
     Attributes:
-        learned: What is known about the server.
         limiter: Requests per minute.
         window: Requests in flight.
         redactor: Takes the key out of what the server says.
@@ -70,7 +69,7 @@ class Runtime:
     def __init__(self, url: str, key: SecretStr | None, requests_per_minute: int) -> None:
         self.url = url
         self.redactor = Redactor(key)
-        self.learned = Learned()
+        self._learned: dict[str | None, Learned] = {}
         self.limiter = RequestsPerMinuteLimiter(requests_per_minute)
         self.window = Window()
         self.door = one_at_a_time()
@@ -95,6 +94,11 @@ class Runtime:
             SettingsError: The variable that should hold the key does not.
         """
         return self.url == service.url and self._key == service.find_key()
+
+    def learned_of(self, model: str | None) -> Learned:
+        """What is known about the server, as far as it serves this model; None: its only one."""
+        with self._lock:
+            return self._learned.setdefault(model, Learned())
 
     def agree(self, service: ServiceSettings) -> None:
         """Take the stricter of what this caller and those before want."""

@@ -33,6 +33,8 @@ class InputOptions:
         normalize: Bring the vectors to length 1.
         dimensions: How many numbers of each vector to return.
         model: The model's name, for OpenAI-style servers that insist on theirs (vLLM).
+        base64: Ask for base64 where the protocol has it.
+        truncate_tokens: Cut inputs at so many tokens, for servers that have this of their own.
     """
 
     prompt_name: str | None = None
@@ -40,6 +42,8 @@ class InputOptions:
     normalize: bool = True
     dimensions: int | None = None
     model: str | None = None
+    base64: bool = True
+    truncate_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,8 @@ class Failure:
         retry_after: Seconds that the server asks to wait, from whichever header or field said so.
         is_estimate: Whether that is how long it may take to start: it may be asked before.
         batch_limit: Inputs per request that the server takes, where it said so.
+        share: Which part of the request's tokens the server takes at once, where it said so.
+        over_window: Whether an input is said to be longer than the model's window.
         timed_out: Whether it was ended for taking longer than it may.
         connected: Whether a connection stood, so that the server may have seen the request.
         refused: Whether nothing listens there.
@@ -119,6 +125,8 @@ class Failure:
     retry_after: float | None = None
     is_estimate: bool = False
     batch_limit: int | None = None
+    share: float | None = None
+    over_window: bool = False
     timed_out: bool = False
     connected: bool = True
     refused: bool = False
@@ -132,6 +140,7 @@ class ServerInfo:
         kind: The server: ``tei`` or ``tgi``.
         version: Its version.
         model_id: The model, None where only a path inside the container is known.
+        model_path: That path.
         max_input_tokens: Longest input.
         max_batch_size: Most inputs in one request.
         max_concurrent_inputs: Most inputs in flight, which is what TEI's field of requests counts.
@@ -142,6 +151,7 @@ class ServerInfo:
     kind: str
     version: str | None = None
     model_id: str | None = None
+    model_path: str | None = None
     max_input_tokens: int | None = None
     max_batch_size: int | None = None
     max_concurrent_inputs: int | None = None

@@ -137,6 +137,7 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
         api_key_env: str | None = None,
         rate_limit: RateLimit | Mapping[str, int] | None = None,
         dialect: DialectName | None = None,
+        model: str | None = None,
         max_batch_size: int | None = None,
         max_concurrent_requests: int | None = None,
         timeout: float | None = None,
@@ -165,6 +166,7 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
             api_key_env: The environment variable that holds the key.
             rate_limit: ``{"requests_per_minute": …}``. Default 3000.
             dialect: The server's protocol. Default ``auto``.
+            model: The model's name. Default: what the server says.
             max_batch_size: Inputs per request. Default: what the server says, else 32.
             max_concurrent_requests: Requests in flight. Default: adapts to the server.
             timeout: Seconds for one attempt. Default 60.
@@ -189,6 +191,7 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
             api_key_env=api_key_env,
             rate_limit=rate_limit,
             dialect=dialect,
+            model=model,
             max_batch_size=max_batch_size,
             max_concurrent_requests=max_concurrent_requests,
             timeout=timeout,

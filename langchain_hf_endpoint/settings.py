@@ -99,6 +99,8 @@ class ServiceSettings(Section):
             request is sent, so that a pickle of the endpoint holds no key.
         rate_limit: Default 3000 requests per minute.
         dialect: The server's protocol; ``auto`` finds out.
+        model: The model's name, such as ``intfloat/e5-small-v2``: sent where the protocol has a
+            place for it, and decides the prompts. Default: what the server says.
         max_batch_size: Inputs per request. Default: what the server says, else 32.
         max_concurrent_requests: Requests in flight. Default: adapts to the server.
         timeout: Seconds for one attempt. Default 60.
@@ -113,6 +115,14 @@ class ServiceSettings(Section):
     api_key_env: VariableName | None = None
     rate_limit: RateLimit = RateLimit()
     dialect: DialectName = "auto"
+    model: (
+        Annotated[
+            str,
+            Field(strict=True, min_length=1, max_length=200, pattern=r"^[!-~]+$"),
+            Allowed("a model's name: printable ASCII without blanks, at most 200 characters"),
+        ]
+        | None
+    ) = None
     max_batch_size: PositiveInteger | None = None
     max_concurrent_requests: PositiveInteger | None = None
     timeout: Annotated[

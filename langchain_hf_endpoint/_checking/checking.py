@@ -120,6 +120,7 @@ def check(
         if use
         else None,
         findings.missing_prompts(description.model_id, endpoint.service_settings.url, prompts),
+        findings.unnamed_model(description.model_id, _path_of_model(endpoint), prompts),
         *findings.over_permits(limits, latency),
         findings.not_normalized(length) if endpoint.task_settings.normalize else None,
     ]
@@ -171,7 +172,16 @@ def _prompts(endpoint: InferenceEndpoint) -> Prompts:
         document_name=document.options.prompt_name,
         are_ours=(query.prompt, document.prompt)
         != (task.query_prompt or "", task.document_prompt or ""),
+        are_decided=None not in (task.query_prompt, task.document_prompt)
+        or bool(query.prompt or document.prompt)
+        or bool(query.options.prompt_name or document.options.prompt_name),
     )
+
+
+def _path_of_model(endpoint: InferenceEndpoint) -> str | None:
+    """What the server says in the place of its model's name."""
+    info = query_job(endpoint, ARRAYS).call.learned.info
+    return info.model_path if info else None
 
 
 def _measured(

@@ -61,6 +61,7 @@ class Prompts:
         query_name: The prompt that the server is asked to put there.
         document_name: The same for documents.
         are_ours: Whether the texts come from us, since the model is known to want them.
+        are_decided: Whether the settings, or what is known of the model, say what they are.
     """
 
     query: str
@@ -68,6 +69,7 @@ class Prompts:
     query_name: str | None
     document_name: str | None
     are_ours: bool
+    are_decided: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,8 @@ class Finding:
     """Something that is likely to go wrong.
 
     Attributes:
-        kind: For machines: `chunks_over_window`, `missing_prompts`, `limit_over_permits`,
-            `model_changed` or `not_normalized`.
+        kind: For machines: `chunks_over_window`, `missing_prompts`, `unnamed_model`,
+            `limit_over_permits`, `model_changed` or `not_normalized`.
         problem: What it is.
         advice: What to do.
     """

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._checking.checkup import Finding
 from langchain_hf_endpoint._pooling import is_unit_length
-from langchain_hf_endpoint._prompts import e5_prompt, needs_e5_prompts
+from langchain_hf_endpoint._prompts import e5_prompt, needs_e5_prompts, unnamed
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint._checking.checkup import (
@@ -73,6 +73,14 @@ def missing_prompts(model: str | None, url: str, prompts: Prompts) -> Finding | 
         f"Set {which} in task_settings (put --query-prompt, --document-prompt), unless the server "
         "puts them there itself; vectors that are stored need to be made anew.",
     )
+
+
+def unnamed_model(model: str | None, path: str | None, prompts: Prompts) -> Finding | None:
+    """A server that does not say which model it has, where nobody has decided on prompts."""
+    if model is not None or prompts.are_decided:
+        return None
+    problem, _, advice = unnamed(path).partition(". Its width")
+    return Finding("unnamed_model", f"the server {problem}.", f"Its width{advice}.")
 
 
 def over_permits(limits: Limits, latency: Latency) -> list[Finding]:

@@ -16,17 +16,26 @@ from langchain_hf_endpoint._dialects.detection import (
     declines,
     recognise,
 )
-from langchain_hf_endpoint._dialects.failures import explain
+from langchain_hf_endpoint._dialects.failures import explain, refuses_base64
 from langchain_hf_endpoint._dialects.info import info_request, read_info
 from langchain_hf_endpoint._dialects.known import DIALECTS
-from langchain_hf_endpoint._dialects.openai import models_request, read_model, unknown_model
+from langchain_hf_endpoint._dialects.openai import (
+    ServedModels,
+    models_request,
+    props_request,
+    read_models,
+    read_window,
+    unknown_model,
+)
 from langchain_hf_endpoint._dialects.tokens import Tokens, read_tokens, tokenize_request
 from langchain_hf_endpoint._dialects.waits import wait_foretold
+from langchain_hf_endpoint._dialects.words import shortened
 
 __all__ = [
     "DIALECTS",
     "Dialect",
     "Route",
+    "ServedModels",
     "Tokens",
     "base64_route",
     "candidates",
@@ -35,10 +44,14 @@ __all__ = [
     "explain",
     "info_request",
     "models_request",
+    "props_request",
     "read_info",
-    "read_model",
+    "read_models",
     "read_tokens",
+    "read_window",
     "recognise",
+    "refuses_base64",
+    "shortened",
     "tokenize_request",
     "unknown_model",
     "wait_foretold",

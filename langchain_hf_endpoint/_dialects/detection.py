@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._dialects.base import split_url
-from langchain_hf_endpoint._dialects.failures import REDIRECTS, explain, redirect_target
+from langchain_hf_endpoint._dialects.failures import NO_WORDS, REDIRECTS, explain, redirect_target
 from langchain_hf_endpoint._dialects.known import HUGGING_FACE, OPENAI, TEI
 from langchain_hf_endpoint._dialects.openai import unknown_model
 from langchain_hf_endpoint._dialects.reading import SUCCESSES, answers
@@ -159,9 +159,11 @@ def conclude(tried: Sequence[tuple[Route, Failure]]) -> Failure:
     for _route, failure in tried:
         if failure.cause is not Cause.NOT_FOUND:
             return failure
-    seen = "; ".join(f"{_path(route.url) or '/'}: {failure.status}" for route, failure in tried)
+    answers_ = [f"{_path(route.url) or '/'}: {failure.status}" for route, failure in tried]
     first = tried[0][1]
-    return replace(first, text=f"no embedding route among those tried ({seen}): {first.text}")
+    text = f"no embedding route among those tried ({'; '.join(dict.fromkeys(answers_))})"
+    text = text if first.text == NO_WORDS else f"{text}: {first.text}"
+    return replace(first, text=text)
 
 
 def _path(url: str) -> str:

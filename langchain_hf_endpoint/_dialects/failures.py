@@ -13,6 +13,7 @@ It knows statuses. It must not know what is done about a failure.
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -20,13 +21,18 @@ from langchain_hf_endpoint._dialects.base import split_url
 from langchain_hf_endpoint._dialects.waits import estimated_wait, wait_asked
 from langchain_hf_endpoint._dialects.wordings import (
     BATCH_LIMIT,
+    BATCH_LIMIT_IN_PASSING,
     BODY_LIMIT,
     DAMAGED,
+    ENCODING,
     INPUT,
     INPUT_IN_5XX,
     MARK_OF_TEI,
+    OF_ONE_INPUT,
+    OVER_WINDOW,
     PAUSED,
     SETTING,
+    TOKENS_IN_ALL,
     WRONG_FIELDS,
     WRONG_ROUTE,
 )
@@ -61,10 +67,13 @@ _BY_STATUS: Mapping[int, Cause] = {
 https://www.rfc-editor.org/rfc/rfc9110#section-15"""
 _ABOUT_THE_REQUEST = (400, 413, 422)
 REDIRECTS = range(300, 400)
+NO_WORDS = "no explanation"
 _CLIENT_ERRORS = range(400, 500)
 _SERVER_ERRORS = range(500, 600)
+_CLIENT_ERRORS_OR_MORE = range(400, 600)
 _TOO_LARGE = 413
 _FORBIDDEN = 403
+_NUMBER = re.compile(r"(?<![\w-])\d{1,9}(?!\w)", re.ASCII)
 
 
 def explain(reply: Reply, clock: Callable[[], float] = time.time) -> Failure:
@@ -85,15 +94,33 @@ def explain(reply: Reply, clock: Callable[[], float] = time.time) -> Failure:
         retry_after=estimate if asked is None else asked,
         is_estimate=estimate is not None,
         batch_limit=limit,
+        share=_share(words),
+        over_window=OVER_WINDOW.search(words) is not None,
     )
 
 
 def _batch_limit(reply: Reply, words: str) -> int | None:
     """Return how many inputs the server takes, if that is what it says."""
     found = BATCH_LIMIT.search(words) if reply.status in _ABOUT_THE_REQUEST else None
+    if reply.status in _ABOUT_THE_REQUEST and not found and not OF_ONE_INPUT.search(words):
+        found = BATCH_LIMIT_IN_PASSING.search(words)
     digits = next((group for group in found.groups() if group), "") if found else ""
     sensible = 9
     return (int(digits) or None) if 0 < len(digits) <= sensible else None
+
+
+def refuses_base64(failure: Failure) -> bool:
+    """Tell whether a server says that it has no base64, or no field that asks for it."""
+    return failure.status in _CLIENT_ERRORS_OR_MORE and bool(ENCODING.search(failure.text))
+
+
+def _share(words: str) -> float | None:
+    """Which part of a request's tokens the server takes, where it names both numbers."""
+    if not TOKENS_IN_ALL.search(words) or OVER_WINDOW.search(words):
+        return None
+    numbers = {int(digits) for digits in _NUMBER.findall(words)} - {0}
+    two = 2
+    return min(numbers) / max(numbers) if len(numbers) == two else None
 
 
 def _cause(reply: Reply, words: str) -> Cause:
@@ -153,7 +180,7 @@ def _text(reply: Reply, words: str) -> str:
     if reply.status in REDIRECTS:
         target = redirect_target(reply)
         return shortened(f"it redirects to {target}" if target else "it redirects to nowhere")
-    return shortened(words) or "no explanation"
+    return shortened(words) or NO_WORDS
 
 
 def redirect_target(reply: Reply) -> str:

@@ -77,6 +77,7 @@ def read_info(reply: Reply) -> ServerInfo | None:
             kind="tei",
             version=_text(told, "version"),
             model_id=_model_id(told),
+            model_path=None if _model_id(told) else _text(told, "model_id"),
             max_input_tokens=_number(told, "max_input_length"),
             max_batch_size=_number(told, "max_client_batch_size"),
             max_concurrent_inputs=_number(told, "max_concurrent_requests"),

@@ -7,12 +7,13 @@ https://github.com/huggingface/text-embeddings-inference (router/src/http).
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import orjson
 
 from langchain_hf_endpoint._dialects.base import get, post, split_url
+from langchain_hf_endpoint._dialects.info import beside, told_by
 from langchain_hf_endpoint._dialects.reading import read
 from langchain_hf_endpoint._wire import Cause, Failure
 
@@ -46,8 +47,11 @@ class OpenAI:
         fields: dict[str, object] = {
             "input": list(inputs),
             "model": DEFAULT_MODEL if options.model is None else options.model,
-            "encoding_format": "base64",
         }
+        if options.base64:
+            fields["encoding_format"] = "base64"
+        if options.truncate_tokens is not None:
+            fields["truncate_prompt_tokens"] = options.truncate_tokens
         if options.dimensions is not None:
             fields["dimensions"] = options.dimensions
         return post(url, fields, inputs)
@@ -100,15 +104,61 @@ def models_request(url: str) -> Request | None:
     return get(parts._replace(path=path, fragment="").geturl())
 
 
-def read_model(reply: Reply) -> str | None:
-    """Return the model to ask for: the only one, or the only one named like an embedding model."""
+@dataclass(frozen=True, slots=True)
+class ServedModels:
+    """What an OpenAI-style server says of its models.
+
+    Attributes:
+        names: All of them.
+        choice: The one to ask for where none was named; None where that cannot be told.
+        kind: The server, where it says so: ``vllm``, ``llamacpp``.
+        window: Tokens that the model reads of an input.
+    """
+
+    names: tuple[str, ...] = ()
+    choice: str | None = None
+    kind: str | None = None
+    window: int | None = None
+
+
+def read_models(reply: Reply, wanted: str | None = None) -> ServedModels:
+    """Read the list of models (vLLM's has ``max_model_len``, llama.cpp's a ``meta``).
+
+    Args:
+        reply: The answer to `models_request`.
+        wanted: The model that is asked for, where one was named. Else it is the only one, or the
+            only one whose name says that it embeds.
+    """
     try:
         listed = orjson.loads(reply.body)["data"] if reply.status == 200 else []  # noqa: PLR2004
-        names = [model["id"] for model in listed]
+        models = {model["id"]: model for model in listed if isinstance(model["id"], str)}
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        return None
-    likely = [name for name in names if isinstance(name, str) and "embed" in name.lower()]
-    for choice in (names, likely):
-        if len(choice) == 1 and isinstance(choice[0], str):
-            return choice[0]
-    return None
+        return ServedModels()
+    likely = [name for name in models if "embed" in name.lower()]
+    choice = next((some[0] for some in (list(models), likely) if len(some) == 1), None)
+    told = models.get(wanted or choice or "", {})
+    meta = told.get("meta")
+    windows = [told.get("max_model_len")]
+    if isinstance(meta, dict):
+        windows += [meta.get("n_ctx"), meta.get("n_ctx_train")]
+    owner = told.get("owned_by")
+    return ServedModels(
+        tuple(models),
+        choice,
+        owner if owner in ("vllm", "llamacpp") else None,
+        min((one for one in windows if type(one) is int and one > 0), default=None),
+    )
+
+
+def props_request(url: str) -> Request | None:
+    """Ask llama.cpp how it was started (``GET /props``)."""
+    route = beside(url, "/props")
+    return None if route is None else get(route)
+
+
+def read_window(reply: Reply) -> int | None:
+    """Read the window that llama.cpp was started with, which may be less than the model's."""
+    told = told_by(reply)
+    settings = told.get("default_generation_settings") if isinstance(told, dict) else None
+    window = settings.get("n_ctx") if isinstance(settings, dict) else None
+    return window if type(window) is int and window > 0 else None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from langchain_hf_endpoint._dialects.failures import explain
+from langchain_hf_endpoint._dialects.failures import NO_WORDS, explain
 from langchain_hf_endpoint._dialects.vectors import JSON, to_vectors
 from langchain_hf_endpoint._dialects.words import html_title, said, shortened
 from langchain_hf_endpoint._wire import Cause, Failure
@@ -59,7 +59,7 @@ def answers(reply: Reply) -> str | None:
         return "object" if start.startswith((b'{"embeddings":[', b'{"object":"list"')) else None
     if isinstance(answer, list):
         return "list" if answer and type(answer[0]) in (list, float, int) else None
-    if isinstance(answer, dict) and not answer.get("error"):
+    if isinstance(answer, dict) and not answer.get("error") and answer.get("object") != "error":
         named = (answer.get("embeddings"), answer.get("data"))
         return "object" if any(isinstance(rows, list) for rows in named) else None
     return None
@@ -71,15 +71,16 @@ def _vectors_of(answer: JSON, count: int, source: bytes | None, form: Form = "li
         return _of_list(answer, count, source, form)
     if not isinstance(answer, dict):
         return f"{_kind(answer)} instead of vectors"
-    if answer.get("error"):
-        return f"an error with a status of success: {said(answer) or 'no explanation'}"
+    if answer.get("error") or answer.get("object") == "error":
+        return f"an error with a status of success: {shortened(said(answer)) or NO_WORDS}"
     for name in ("embeddings", "data"):
         rows = answer.get(name)
         if isinstance(rows, list):
             if name == "data":
                 return _of_data(rows, count)
             return _of_list(rows, count, source, form)
-    return f"an object without embeddings ({_fields(answer)})"
+    text = f"an object without embeddings ({_fields(answer)})"
+    return f"{text}: {words}" if (words := shortened(said(answer))) else text
 
 
 def _of_list(rows: list[JSON], count: int, source: bytes | None, form: Form) -> Rows | str:

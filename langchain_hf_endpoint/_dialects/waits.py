@@ -64,7 +64,7 @@ def _now(headers: Mapping[str, str], clock: Callable[[], float]) -> float:
 
 
 def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds or a date (https://www.rfc-editor.org/rfc/rfc9110#field.retry-after), or what is sent.
+    """Seconds or a date (https://www.rfc-editor.org/rfc/rfc9110#field.retry-after), or other times.
 
     Azure's and OpenAI's ``retry-after-ms`` says the same more exactly.
     """

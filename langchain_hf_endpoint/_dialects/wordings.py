@@ -36,6 +36,44 @@ BATCH_LIMIT = _any_of(
     r"array with maximum length (\d+)",
 )
 
+BATCH_LIMIT_IN_PASSING = _any_of(
+    # "32 inputs were given, at most 6 are allowed"; pydantic's "List should have at most 6 items
+    # after validation, not 32" and marshmallow's "Longer than maximum length 6."; "a maximum of 6
+    # texts per request"; "batch limit is 6"; "batch of 32 exceeds the limit of 6". These words are
+    # also used of other things: see ``OF_ONE_INPUT``.
+    r"\b(?:at most|no more than|not more than|up to|maximum of|max|limit of|limited to)"
+    r" (\d+) (?:(?:are|is) allowed|items?|inputs?|texts?|strings?|documents?|sentences?|elements?"
+    r"|entries|embeddings|(?:per|in (?:one|a|each)) (?:request|batch|call))",
+    r"\bbatch (?:size )?(?:limit|maximum)(?: is| of|:)? (\d+)",
+    r"\b(?:maximum|max|limit)(?: batch size)?(?: is| of|:) (\d+) ?(?:inputs|texts|items|$|[.,;)])",
+    r"\bmax(?:imum)?(?: allowed)?[ _]batch[ _]size(?: is| of|:|=)? ?(\d+)",
+    r"\bbatch\b.{0,30}\b(?:exceeds|over|above|larger than|greater than|>)"
+    r" (?:the )?(?:maximum|limit|max)?(?: of)? ?(\d+)",
+)
+
+OF_ONE_INPUT = _any_of(r"token|character|byte|dimension|length of|\bchars?\b|\bwords?\b")
+"""What is counted where the limit is not one of inputs."""
+
+TOKENS_IN_ALL = _any_of(
+    # OpenAI: "Requested 400000 tokens, max 300000 tokens per request"; Voyage: "The max allowed
+    # tokens per submitted batch is 120000. Your batch has 150000 tokens after truncation"; Mistral:
+    # "Too many tokens overall, split into more batches"
+    r"\btokens?\b.{0,60}\b(?:batch|batches|request|total|overall|in all)\b",
+    r"\b(?:batch|request|total)\b.{0,60}\btokens?\b",
+)
+
+OVER_WINDOW = _any_of(
+    r"maximum context length|max_model_len|longer than the maximum model length",  # vLLM, OpenAI
+    r"is too large to process|context size",  # llama.cpp
+    r"must have less than \d+ (tokens|characters)",  # TEI
+)
+
+ENCODING = _any_of(
+    # LiteLLM, for Vertex: "does not support parameters", with the field and its value; Azure says
+    # that base64 is not one of the values it knows
+    r"encoding[_ ]?format|\bbase64\b",
+)
+
 BODY_LIMIT = _any_of(
     r"length limit exceeded",  # axum, hence TEI, as 413 text/plain
     r"(payload|body|request|entity|content)( is)? too (large|long)",  # proxies and gateways
@@ -46,6 +84,7 @@ INPUT = _any_of(
     r"cannot be empty",  # TEI
     r"\btokenizer error\b",  # TEI
     r"maximum context length",  # vLLM, OpenAI
+    r"\bcontext size\b",  # llama.cpp: "the request exceeds the available context size"
 )
 
 INPUT_IN_5XX = _any_of(

@@ -33,6 +33,7 @@ _ANEW = "cannot be updated: delete the endpoint and create it anew"
 _FIXED = {
     "api_key": _ANEW,
     "api_key_env": _ANEW,
+    "model": f"{_ANEW}, since another model has other vectors",
     "url": f"{_ANEW}, since another model may be there",
     "dimensions": _ANEW,
     "similarity": _ANEW,
@@ -114,7 +115,7 @@ class Newcomer:
         if problems:
             raise SettingsError(*problems)
         return Facts(
-            model_id=shown.model_id or self.stated.model_id,
+            model_id=shown.model_id or self.stated.model_id or self.endpoint.service_settings.model,
             dimensions=shown.dimensions,
             similarity=self.stated.similarity,
         )

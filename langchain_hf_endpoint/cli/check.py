@@ -25,6 +25,7 @@ from langchain_hf_endpoint.cli.options import (
     Key,
     Language,
     MaxWait,
+    Model,
     Overlap,
     QueryPrompt,
     Rate,
@@ -76,6 +77,7 @@ def check(  # noqa: PLR0913 - the options
     document_prompt: DocumentPrompt = None,
     rpm: Rate = None,
     dialect: Dialect = None,
+    model: Model = None,
     batch: Batch = None,
     at_once: AtOnce = None,
     timeout: Timeout = None,
@@ -98,6 +100,7 @@ def check(  # noqa: PLR0913 - the options
     usage = used_as(
         rpm=rpm,
         dialect=dialect,
+        model=model,
         query_prompt=query_prompt,
         document_prompt=document_prompt,
         batch=batch,

@@ -26,6 +26,7 @@ from langchain_hf_endpoint.cli.options import (
     Key,
     Language,
     MaxWait,
+    Model,
     Overlap,
     Rate,
     Size,
@@ -88,6 +89,7 @@ def embed(  # noqa: PLR0913 - the options
     document_prompt: DocumentPrompt = None,
     rpm: Rate = None,
     dialect: Dialect = None,
+    model: Model = None,
     batch: Batch = None,
     at_once: AtOnce = None,
     timeout: Timeout = None,
@@ -115,6 +117,7 @@ def embed(  # noqa: PLR0913 - the options
         usage = used_as(
             rpm=rpm,
             dialect=dialect,
+            model=model,
             document_prompt=document_prompt,
             batch=batch,
             at_once=at_once,

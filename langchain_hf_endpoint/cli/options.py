@@ -51,6 +51,9 @@ Dialect = Annotated[
     Literal[DIALECTS] | None,  # type: ignore[valid-type]
     typer.Option(metavar="NAME", help=f"Speak {', '.join(DIALECTS)}."),
 ]
+Model = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Name the model, where the server does not.")
+]
 QueryPrompt = Annotated[
     str | None, typer.Option(metavar="TEXT", help="Put TEXT before each query.")
 ]
@@ -110,6 +113,7 @@ def used_as(  # noqa: PLR0913 - the options
     *,
     rpm: int | None = None,
     dialect: str | None = None,
+    model: str | None = None,
     query_prompt: str | None = None,
     document_prompt: str | None = None,
     batch: int | None = None,
@@ -121,6 +125,7 @@ def used_as(  # noqa: PLR0913 - the options
     service = {
         "rate_limit": None if rpm is None else {"requests_per_minute": rpm},
         "dialect": dialect,
+        "model": model,
         "max_batch_size": batch,
         "max_concurrent_requests": at_once,
         "timeout": timeout,

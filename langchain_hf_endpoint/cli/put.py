@@ -23,6 +23,7 @@ from langchain_hf_endpoint.cli.options import (
     Key,
     Language,
     MaxWait,
+    Model,
     Overlap,
     QueryPrompt,
     Rate,
@@ -60,6 +61,7 @@ def put(  # noqa: PLR0913 - the options
     key: Key = None,
     rpm: Rate = None,
     dialect: Dialect = None,
+    model: Model = None,
     query_prompt: QueryPrompt = None,
     document_prompt: DocumentPrompt = None,
     batch: Batch = None,
@@ -85,6 +87,7 @@ def put(  # noqa: PLR0913 - the options
     usage = used_as(
         rpm=rpm,
         dialect=dialect,
+        model=model,
         query_prompt=query_prompt,
         document_prompt=document_prompt,
         batch=batch,

@@ -26,7 +26,8 @@ from langchain_hf_endpoint._dialects import (
     declines,
     explain,
     read_info,
-    read_model,
+    read_models,
+    read_window,
     recognise,
     unknown_model,
 )
@@ -107,8 +108,11 @@ def assert_all_readers_settle(reply, count):
         assert isinstance(result, Failure) or 200 <= reply.status <= 299
     assert_settled(explain(reply), 0)
     assert_info_can_be_used(reply)
-    model = read_model(reply)
-    assert model is None or isinstance(model, str)
+    served = read_models(reply)
+    assert served.choice is None or served.choice in served.names
+    assert served.window is None or served.window > 0
+    window = read_window(reply)
+    assert window is None or window > 0
     tried = []
     for route in candidates("http://127.0.0.1:8080"):
         kept = recognise(route, reply)

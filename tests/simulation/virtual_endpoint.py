@@ -226,7 +226,7 @@ class Run:
             service=self._service,
             task=TaskSettings(),
             lane=lane,
-            learned=self._runtime.learned,
+            learned=self._runtime.learned_of(None),
             window=self._runtime.window,
             limiter=self._runtime.limiter,
             policy=RetryPolicy(600, chance=self._chance.random),

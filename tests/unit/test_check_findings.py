@@ -14,6 +14,7 @@ from langchain_hf_endpoint._checking.findings import (
     not_normalized,
     over_permits,
     over_window,
+    unnamed_model,
 )
 from langchain_hf_endpoint._checking.tokenizing import Piece, batches_of, seen_by_model
 from langchain_hf_endpoint._checking.window import Measure
@@ -223,3 +224,15 @@ def test_one_odd_chunk_does_not_make_all_others_small():
         tokens = 2000 if at == 50 else 100
         measure.add(piece, Tokens(2, [len(text)] * tokens), "", text)
     assert measure.result(is_whole=True).fitting_size == 50
+
+
+def test_a_server_that_does_not_name_its_model():
+    open_question = Prompts("", "", None, None, are_ours=False, are_decided=False)
+    found = unnamed_model(None, "/repository", open_question)
+    assert found.kind == "unnamed_model"
+    for words in ("/repository", "E5"):
+        assert words in found.problem
+    for words in ("no proof", "service_settings.model", "query_prompt"):
+        assert words in found.advice
+    assert unnamed_model("BAAI/bge-m3", None, open_question) is None
+    assert unnamed_model(None, None, dataclasses.replace(open_question, are_decided=True)) is None

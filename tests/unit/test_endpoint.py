@@ -61,6 +61,7 @@ def test_every_field_of_the_json_arrives():
             "api_key_env": "MY_KEY",
             "rate_limit": {"requests_per_minute": 7},
             "dialect": "tei",
+            "model": "intfloat/e5-small-v2",
             "max_batch_size": 8,
             "max_concurrent_requests": 2,
             "timeout": 5,

@@ -784,3 +784,15 @@ def test_a_file_that_is_moved_in_the_middle_of_a_change_is_not_changed(path, tmp
                 put_one(endpoints, "after")
         moved.rename(path)
         assert list(endpoints) == ["before"]
+
+
+def test_the_name_of_a_model_is_kept_and_cannot_be_updated():
+    with InferenceEndpoints() as endpoints:
+        service = {"url": "http://127.0.0.1:9", "model": "intfloat/e5-small-v2"}
+        config = {"service": "hugging_face", "service_settings": service}
+        endpoints.put(inference_id="mine", inference_config=config, skip_validation=True)
+        stored = endpoints.get(inference_id="mine")
+        assert stored["service_settings"]["model"] == "intfloat/e5-small-v2"
+        change = {"service_settings": {"model": "BAAI/bge-m3"}}
+        with pytest.raises(SettingsError, match="create it anew, since another model"):
+            endpoints.update(inference_id="mine", inference_config=change)

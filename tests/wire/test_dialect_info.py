@@ -1,7 +1,7 @@
 import pytest
 from wire_samples import reply
 
-from langchain_hf_endpoint._dialects import info_request, models_request, read_info, read_model
+from langchain_hf_endpoint._dialects import info_request, models_request, read_info, read_models
 from langchain_hf_endpoint._wire import ServerInfo
 
 TEI_183 = {
@@ -43,6 +43,7 @@ def test_tei_on_an_inference_endpoint():
         kind="tei",
         version="1.8.3",
         model_id=None,
+        model_path="/repository",
         max_input_tokens=512,
         max_batch_size=32,
         max_concurrent_inputs=512,
@@ -184,5 +185,5 @@ def test_the_models_of_an_openai_server():
     ],
 )
 def test_which_model_to_ask_for(body, model):
-    assert read_model(reply(body)) == model
-    assert read_model(reply(body, 404)) is None
+    assert read_models(reply(body)).choice == model
+    assert read_models(reply(body, 404)).names == ()

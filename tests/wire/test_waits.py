@@ -254,13 +254,13 @@ def with_headers(headers):
     ids=["none left", "RateLimit", "one left", "beyond max_wait"],
 )
 def test_a_good_reply_that_leaves_nothing_lets_the_next_request_wait(
-    drive, server, make, clock, monkeypatch, headers, seconds
+    server, make, monkeypatch, headers, seconds
 ):
     server.script(with_headers(headers), vectors)
     embeddings = make()
     limiter = runtime_of(embeddings.endpoint.service_settings).limiter
     held = []
     monkeypatch.setattr(type(limiter), "penalize_soon", lambda _limiter, told: held.append(told))
-    drive.query(embeddings, "one text")
-    drive.query(embeddings, "another")
+    embeddings.embed_query("one text")
+    embeddings.embed_query("another")
     assert held == [seconds] * (seconds > 0)

@@ -184,13 +184,14 @@ class Crew(Generic[TagT, T]):
         """One more, where there is one to be had; else those there are go on."""
         # A copy for each thread: tracing and the like follow the caller's context variables.
         work = contextvars.copy_context()
+        self._threads += 1  # before: an interrupt may come as soon as it runs, and it must be ended
         try:
             threading.Thread(
                 target=work.run, args=(self._work,), name="hf-endpoint", daemon=True
             ).start()
         except (RuntimeError, MemoryError):
+            self._threads -= 1
             return False
-        self._threads += 1
         return True
 
     def next_result(self, patience: float | None) -> tuple[TagT, T | BaseException] | None:

@@ -153,3 +153,29 @@ def test_it_serves_what_put_keeps_where_no_registry_is_named(served, tmp_path, m
     run("put", "mine", "--url", "http://127.0.0.1:9", "--skip-validation")
     run("serve")
     assert names == ["mine"]
+
+
+def test_two_keys_and_the_bounds_are_handed_on(served, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT_GATEWAY_MANAGE_KEY", "of-those-who-manage")
+    bounds = {
+        "max_waiting_bytes": 30_000_000,
+        "max_connections": 7,
+        "request_seconds": 8.0,
+        "shutdown_seconds": 9,
+    }
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in bounds.items()]
+    assert run("serve", *options).exit_code == 0
+    assert served["manage_key"].get_secret_value() == "of-those-who-manage"
+    assert bounds.items() <= served.items()
+    file = tmp_path / "key"
+    file.write_text("of-the-file\n")
+    run("serve", "--manage-key-file", str(file))
+    assert served["manage_key"].get_secret_value() == "of-the-file"
+
+
+def test_loopback_is_no_default_where_others_reach_the_gateway(served, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT_GATEWAY_KEY", KEY)
+    run("serve", "--host", "0.0.0.0")  # noqa: S104 - nothing is served
+    assert "127.0.0.1" not in served["allow_urls"]
+    run("serve", "--host", "0.0.0.0", "--allow-url", "127.0.0.1:8080")  # noqa: S104 - the same
+    assert "127.0.0.1:8080" in served["allow_urls"]

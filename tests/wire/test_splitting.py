@@ -101,7 +101,7 @@ def test_one_text_of_more_bytes_than_the_server_takes_is_named(drive, server, ma
         return answer(413, page)(request) if too_large else vectors(request)
 
     server.behave(serve)
-    embeddings = make()
+    embeddings = make(chunking_settings={"strategy": "none"})
     drive.query(embeddings, "the server works")
     texts = [*numbered(5), "x" * 5000, *numbered(5, "other")]
     with pytest.raises(EmbeddingError) as caught:
@@ -192,7 +192,7 @@ def test_one_text_that_is_too_large_does_not_cost_the_others_in_a_new_process(dr
     server.behave(_takes_bytes(2_000_000))
     texts = ["a text", "x" * 5_000_000, "another text"]
     with pytest.raises(EmbeddingError) as caught:
-        drive.documents(make(dialect="auto"), texts)
+        drive.documents(make(dialect="auto", chunking_settings={"strategy": "none"}), texts)
     assert caught.value.failures.keys() == {1}
     assert caught.value.completed == {0: vector("a text"), 2: vector("another text")}
 

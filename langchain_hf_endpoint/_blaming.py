@@ -2,7 +2,9 @@
 
 What fails again and again, while the server gives right answers to other requests, fails for its
 inputs. A text is blamed only where it stood alone, failed, others were answered, and it failed
-again: a server that is down for a while fails everything, and answers nothing in between.
+again: a server that is down for a while fails everything, and answers nothing in between. An answer
+tells of the time after the request was begun: one that was under way when others failed, as when a
+key is revoked, shows nothing.
 
 It knows failures, counts and what follows from them. It must not send or wait.
 """
@@ -61,7 +63,7 @@ class _Tries:
 
 
 _TRIES: Mapping[Suspicion, _Tries] = {
-    Suspicion.FINAL: _Tries(whole=1, blamed=1, after_others=0),
+    Suspicion.FINAL: _Tries(whole=1, blamed=2, after_others=1),
     Suspicion.MALFORMED: _Tries(whole=2, blamed=2, after_others=1),
     Suspicion.PASSING: _Tries(whole=2, blamed=8, after_others=2),
 }
@@ -116,9 +118,9 @@ class Run:
         stop: Behind the last.
         failures: Requests in a row that failed with these inputs in them.
         own: Those of them that had no others.
-        first_answers: Right answers that the server had given when these inputs first failed,
-            together with others or not; None where they have not.
-        own_answers: The same when they first failed without others.
+        first: How many requests were begun when these inputs first failed, together with others or
+            not; None where they have not.
+        own_first: The same when they first failed without others.
         after_others: How often they failed after others had been answered.
     """
 
@@ -126,8 +128,8 @@ class Run:
     stop: int
     failures: int = 0
     own: int = 0
-    first_answers: int | None = None
-    own_answers: int = 0
+    first: int | None = None
+    own_first: int = 0
     after_others: int = 0
 
     @property
@@ -135,34 +137,31 @@ class Run:
         """How many inputs."""
         return self.stop - self.start
 
-    def failed(self, answers: int) -> None:
-        """Count a failure, at which the server has given so many right answers."""
-        if self.first_answers is None:
-            self.first_answers = answers
+    def failed(self, answers: int, *, begun: int) -> None:
+        """Count a failure, by which so many requests were begun, and the `answers`-th answered."""
+        if self.first is None:
+            self.first = begun
         if not self.own:
-            self.own_answers = answers
-        self.after_others += answers > self.own_answers
+            self.own_first = begun
+        self.after_others += answers > self.own_first
         self.failures += 1
         self.own += 1
 
     def server_works(self, answers: int) -> bool:
-        """Whether others were answered since these inputs first failed."""
-        return self.first_answers is not None and answers > self.first_answers
+        """Whether a request is answered that was begun since these inputs first failed."""
+        return self.first is not None and answers > self.first
 
     def halves(self) -> tuple[Run, Run]:
         """Its two halves, with its past."""
         middle = (self.start + self.stop) // 2
-        past = (self.failures, 0, self.first_answers)
+        past = (self.failures, 0, self.first)
         return Run(self.start, middle, *past), Run(middle, self.stop, *past)
 
     def is_to_blame(self, why: Suspicion, answers: int) -> bool:
-        """Whether one input has failed often enough while others did not.
-
-        What is final is not tried again: it is enough that others are answered afterwards.
-        """
+        """Whether one input has failed often enough while others did not."""
         tries = _TRIES[why]
         proven = self.after_others >= tries.after_others and self.failures >= tries.blamed
-        return self.size == 1 and proven and answers > self.own_answers
+        return self.size == 1 and proven and answers > self.own_first
 
 
 def wants_a_probe(run: Run, why: Suspicion) -> bool:
@@ -180,7 +179,7 @@ def tries_again(run: Run, why: Suspicion, answers: int, *, is_last: bool, can_pr
     Args:
         run: The inputs, with this failure counted.
         why: What the failure may mean.
-        answers: Right answers that the server has given by now.
+        answers: The number of the last request that is answered.
         is_last: Whether nothing else is left to be tried.
         can_probe: Whether there is something that has worked.
     """
@@ -203,7 +202,7 @@ def what_next(  # noqa: PLR0913 - all that is known
     Args:
         run: The inputs.
         why: What their last failure may mean.
-        answers: Right answers that the server has given by now.
+        answers: The number of the last request that is answered.
         aside: How many other runs of the batch have failed and wait for a sign of life.
         is_last: Whether they were tried although, or since, nothing else is left to be tried.
         can_probe: Whether there is something that has worked.

@@ -187,7 +187,7 @@ class _Search(Generic[RowT]):
     def _reopen(self) -> None:
         """Go on with what was set aside: where others were answered since, else all the same."""
         answers = self._call.learned.answers
-        ready = [one for one in self._aside if answers > one[0].own_answers]
+        ready = [one for one in self._aside if answers > one[0].own_first]
         if ready:
             self._aside = [one for one in self._aside if one not in ready]
             for run, given_up, why in reversed(ready):
@@ -481,6 +481,7 @@ def _persist(  # noqa: PLR0913, PLR0917 - what is sent, where, for whom, how oft
     while True:
         # Sent for the first time, they are no retry, whatever was tried before.
         patience = attempts.seconds_left if run.own or failure is not None else None
+        number = learned.begin()
         try:
             reply = yield from send(request, len(inputs), timeout, call, patience)
         except RateLimitedError:
@@ -494,7 +495,7 @@ def _persist(  # noqa: PLR0913, PLR0917 - what is sent, where, for whom, how oft
         result = _read(reply, len(inputs), route, call)
         if not isinstance(result, Failure):
             learned.is_waking = False
-            learned.answered(inputs)
+            learned.answered(inputs, number)
             attempts.succeeded()
             return result
         failure = result
@@ -526,7 +527,7 @@ def _after(failure: Failure, run: Run, call: Call, attempts: Attempts, *, is_las
         return _Then(pause, pause is not None)
     answers = call.learned.answers
     if why is not Suspicion.REFUSED:
-        run.failed(answers)
+        run.failed(answers, begun=call.learned.begun)
     can_probe = call.learned.sample is not None
     again = tries_again(run, why, answers, is_last=is_last, can_probe=can_probe)
     if why is Suspicion.PASSING and failure.retry_after is not None:

@@ -45,7 +45,8 @@ class Learned:
         e5_logged: Whether it was logged that E5's prompts are in use.
         norm_checked: Whether it was looked at whether its vectors have length 1.
         latency_seconds: How long the last good reply took.
-        answers: How many right answers it has given.
+        answers: The number of the request that was begun last of those that it has answered.
+        begun: How many requests with inputs were begun.
         sample: A short input that it has answered: whether it still does shows that it works.
     """
 
@@ -64,6 +65,7 @@ class Learned:
     norm_checked: bool = False
     latency_seconds: float = 0.0
     answers: int = 0
+    begun: int = 0
     sample: str | None = None
     _too_slow_for: int | None = None
     _batch_size: int | None = None
@@ -94,10 +96,16 @@ class Learned:
             smaller = stated if stated and stated < inputs else max(1, inputs // 2)
             self._batch_size = min(smaller, self._batch_size or smaller)
 
-    def answered(self, inputs: Sequence[str]) -> None:
-        """Count a right answer to these inputs."""
+    def begin(self) -> int:
+        """The number of a request that is begun."""
         with self._lock:
-            self.answers += 1
+            self.begun += 1
+            return self.begun
+
+    def answered(self, inputs: Sequence[str], number: int) -> None:
+        """Note a right answer to these inputs, to the request of this number."""
+        with self._lock:
+            self.answers = max(self.answers, number)
             if self.sample is None or len(inputs[-1]) < len(self.sample):
                 self.sample = inputs[-1]
             if self._too_slow_for is not None and len(inputs) >= self._too_slow_for:

@@ -129,20 +129,21 @@ def test_where_it_may_have_been_chance_it_must_happen_again_before_one_works():
     server = learned()
     server.worked_in_parts(32, is_sure=False)
     assert server.batch_size(None) == 32
-    server.answered(["text"] * 32)
+    server.answered(["text"] * 32, 1)
     server.failed_again(32)
     assert server.batch_size(None) == 32
     server.worked_in_parts(32, is_sure=False)
-    server.answered(["text"] * 16)
+    server.answered(["text"] * 16, 1)
     server.failed_again(16)
     assert server.batch_size(None) == 32
     server.failed_again(32)
     assert server.batch_size(None) == 16
 
 
-def test_answers_are_counted_and_a_short_input_is_kept_as_a_sample():
+def test_the_last_request_that_is_answered_is_known_and_a_short_input_is_kept_as_a_sample():
     server = learned()
     assert (server.answers, server.sample) == (0, None)
-    server.answered(["longest", "long"])
-    server.answered(["longer"])
-    assert (server.answers, server.sample) == (2, "long")
+    first, second, third = (server.begin() for _ in range(3))
+    server.answered(["longest", "long"], second)
+    server.answered(["longer"], first)
+    assert (server.answers, server.begun, server.sample) == (second, third, "long")

@@ -73,6 +73,7 @@ PASSING = {
     "silent": (failing(httpx.ReadTimeout), TransportError),
 }
 KINDS = FATAL | PASSING
+FINAL = [answer_ for answer_, _ in FATAL.values()]
 kinds = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
 fatal = pytest.mark.parametrize("kind", FATAL.values(), ids=FATAL.keys())
 passing = pytest.mark.parametrize("kind", PASSING.values(), ids=PASSING.keys())
@@ -310,6 +311,30 @@ def test_a_server_that_is_down_for_a_while_costs_no_text(drive, server, make, cl
     first = len(server.batches)
     drive.documents(embeddings, numbered(64, "more"))
     assert max(len(batch) for batch in server.batches[first:]) == 32
+
+
+@pytest.mark.parametrize("failures", [12, 20])
+@kinds
+def test_no_text_is_blamed_for_some_requests_that_failed_whatever_was_in_them(
+    drive, server, make, clock, kind, failures
+):
+    failure, _ = kind
+    sent = 0
+
+    def serve(request):
+        nonlocal sent
+        sent += 1
+        return (failure if 6 < sent <= 6 + failures else vectors)(request)
+
+    embeddings = make(max_concurrent_requests=2)
+    server.behave(vectors)
+    drive.query(embeddings, "it works")
+    server.behave(serve)
+    try:
+        drive.documents(embeddings, numbered(400))
+    except EmbeddingError as error:
+        assert failure in FINAL  # as of everything, since it never passes by itself
+        assert not any("others" in str(cause) for cause in error.failures.values())
 
 
 def test_a_cold_start_is_never_split(drive, server, make, clock):

@@ -45,6 +45,8 @@ class Suspicion(Enum):
     """A success that cannot be right, as by a NaN in one vector."""
     PASSING = "passing"
     """It may pass by itself: a 5xx, a connection that is reset, a time-out."""
+    BUSY = "busy"
+    """503 of a server that has worked: it starts anew, is busy, or has failed behind its proxy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,10 @@ _TRIES: Mapping[Suspicion, _Tries] = {
     Suspicion.FINAL: _Tries(whole=1, blamed=2, after_others=1),
     Suspicion.MALFORMED: _Tries(whole=2, blamed=2, after_others=1),
     Suspicion.PASSING: _Tries(whole=2, blamed=8, after_others=2),
+    Suspicion.BUSY: _Tries(whole=4, blamed=16, after_others=4),
 }
+
+MAY_PASS = frozenset({Suspicion.PASSING, Suspicion.BUSY})
 
 
 def suspicion(failure: Failure, *, has_worked: bool) -> Suspicion | None:
@@ -81,6 +86,8 @@ def suspicion(failure: Failure, *, has_worked: bool) -> Suspicion | None:
         return Suspicion.REFUSED
     if cause is Cause.SERVER or (cause is Cause.TRANSPORT and failure.connected):
         return Suspicion.PASSING
+    if cause is Cause.NOT_READY and has_worked and not failure.is_estimate:
+        return Suspicion.BUSY
     if cause is Cause.PROTOCOL and failure.status in _SUCCESSES:
         return Suspicion.MALFORMED
     forbidden = cause is Cause.AUTHENTICATION and failure.status == _FORBIDDEN and has_worked
@@ -168,7 +175,7 @@ def wants_a_probe(run: Run, why: Suspicion) -> bool:
     """Whether something that works is to be sent, to see if the server still does."""
     if run.after_others:
         return False
-    if why is Suspicion.PASSING:
+    if why in MAY_PASS:
         return run.own % _TRIES_BEFORE_PROBE == 0
     return True
 
@@ -185,7 +192,9 @@ def tries_again(run: Run, why: Suspicion, answers: int, *, is_last: bool, can_pr
     """
     if why is Suspicion.REFUSED or (is_last and can_probe and wants_a_probe(run, why)):
         return False
-    passing = why is Suspicion.PASSING
+    if why is Suspicion.BUSY and run.size and not run.server_works(answers):
+        return not (can_probe and wants_a_probe(run, why))
+    passing = why in MAY_PASS
     first = run.own == run.failures and run.own < _TRIES[why].whole
     if run.size > 1:
         return first or (is_last and passing and not run.server_works(answers))
@@ -213,7 +222,7 @@ def what_next(  # noqa: PLR0913 - all that is known
             return Next.HALVE
         if is_last and not probes:
             return Next.GIVE_UP
-        return Next.SET_ASIDE if aside else Next.HALVE
+        return Next.SET_ASIDE if aside or why is Suspicion.BUSY else Next.HALVE
     if why is Suspicion.REFUSED or run.is_to_blame(why, answers):
         return Next.BLAME
     if is_last and not probes:  # the time is over

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from langchain_hf_endpoint._acquaintance import ask_for_models, names_of, take_model
 from langchain_hf_endpoint._attempts import Attempts, send
 from langchain_hf_endpoint._blaming import (
+    MAY_PASS,
     MOST_ASIDE,
     Next,
     Run,
@@ -202,7 +203,7 @@ class _Search(Generic[RowT]):
         elif self._aside:
             self._may_probe = True
             _, given_up, why = self._aside[0]
-            if why is Suspicion.PASSING and not self._attempts.is_spent:
+            if why in MAY_PASS and not self._attempts.is_spent:
                 self._nothing_works = True
                 self._open.appendleft(self._aside.pop(0)[0])
             else:
@@ -305,7 +306,7 @@ class _Search(Generic[RowT]):
         return self._call.error(given_up.failure, given_up.attempts)
 
     def _give_up_for(self, given_up: _GivenUp, why: Suspicion, *runs: Run) -> None:
-        if why is Suspicion.PASSING:
+        if why in MAY_PASS:
             self.give_up(self._error(given_up), Fault.SERVER, *runs)
             return
         first = self._first or given_up  # its words are about all of them
@@ -530,7 +531,7 @@ def _after(failure: Failure, run: Run, call: Call, attempts: Attempts, *, is_las
         run.failed(answers, begun=call.learned.begun)
     can_probe = call.learned.sample is not None
     again = tries_again(run, why, answers, is_last=is_last, can_probe=can_probe)
-    if why is Suspicion.PASSING and failure.retry_after is not None:
+    if why in MAY_PASS and failure.retry_after is not None:
         return _Then(pause, again and pause is not None, is_over=pause is None)
     if why is Suspicion.MALFORMED or (why is Suspicion.PASSING and not again):
         # A server that answers others needs no rest.

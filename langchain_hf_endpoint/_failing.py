@@ -136,7 +136,7 @@ _OF_AN_INPUT: Mapping[Cause, _Wording] = {
         ),
     ),
     **dict.fromkeys(
-        (Cause.BACKEND, Cause.SERVER),
+        (Cause.BACKEND, Cause.SERVER, Cause.NOT_READY),
         _Wording(ServerError, "the server fails on the text and answers others", _LOOK_AT_THE_TEXT),
     ),
     Cause.TRANSPORT: _Wording(

@@ -28,7 +28,7 @@ SUSPICIONS = {
     (Cause.PAYMENT_REQUIRED, 402): None,
     (Cause.NOT_FOUND, 404): None,
     (Cause.PAUSED, 400): None,
-    (Cause.NOT_READY, 503): None,
+    (Cause.NOT_READY, 503): Suspicion.BUSY,
     (Cause.RATE_LIMITED, 429): None,
     (Cause.UNREACHABLE, None): None,
     (Cause.SETTING_REJECTED, 422): None,

@@ -9,25 +9,18 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import deque
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from enum import Enum
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from langchain_hf_endpoint._acquaintance import ask_for_models, names_of, take_model
 from langchain_hf_endpoint._attempts import Attempts, send
 from langchain_hf_endpoint._blaming import (
     MAY_PASS,
-    MOST_ASIDE,
-    Next,
     Run,
     Suspicion,
     suspicion,
-    tells_of_size,
-    took_too_long,
     tries_again,
-    what_next,
 )
 from langchain_hf_endpoint._dialects import (
     DIALECTS,
@@ -43,6 +36,7 @@ from langchain_hf_endpoint._dialects import (
 from langchain_hf_endpoint._options import unsupported_settings
 from langchain_hf_endpoint._pooling import is_unit_length
 from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
+from langchain_hf_endpoint._searching import GivenUp, Outcome, Search
 from langchain_hf_endpoint._steps import Pause, Stopped, Waiting
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint._wire import Cause, Failure, Reply
@@ -64,27 +58,6 @@ RowT = TypeVar("RowT")
 _logger = logging.getLogger("langchain_hf_endpoint")
 
 
-class Fault(Enum):
-    """Whose fault it is that inputs have no vectors."""
-
-    INPUTS = "inputs"
-    """Theirs: other inputs fare better."""
-    SERVER = "server"
-    """The server's: other batches would meet the same."""
-    UNCLEAR = "unclear"
-    """The server failed all of a batch, by what may be the inputs' fault or its own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome(Generic[RowT]):
-    """What became of the inputs ``[start:stop]`` of a batch; `fault` is of their error."""
-
-    start: int
-    stop: int
-    result: Sequence[RowT] | HFEndpointError
-    fault: Fault = Fault.SERVER
-
-
 def converse(
     inputs: Sequence[str], call: Call, keeper: Keeper[RowT]
 ) -> Conversation[list[Outcome[RowT]]]:
@@ -100,7 +73,7 @@ def converse(
         that were not sent when the call was stopped.
     """
     attempts = Attempts(call)
-    search: _Search[RowT] = _Search(len(inputs), call, attempts)
+    search: Search[RowT] = Search(len(inputs), call, attempts)
     while (run := search.next_run()) is not None:
         sent = search.probe if run.size == 0 else inputs[run.start : run.stop]
         try:
@@ -110,215 +83,13 @@ def converse(
         except HFEndpointError as no_permit:
             search.not_sent(run, no_permit)
         else:
-            if isinstance(result, _GivenUp):
+            if isinstance(result, GivenUp):
                 search.failed(run, sent, result)
             else:
                 search.succeeded(run, keeper.rows(result))
     else:
         search.learn_from_refusals()
     return search.outcomes
-
-
-@dataclass(frozen=True, slots=True)
-class _GivenUp:
-    """A failure after which nothing more is tried for these inputs as they are.
-
-    Attributes:
-        failure: The last one.
-        attempts: How many requests failed in a row.
-        is_wrong_route: Whether another route may fare better.
-        is_over: Whether smaller requests would not either: the server asks for a longer wait than
-            there is time.
-    """
-
-    failure: Failure
-    attempts: int
-    is_wrong_route: bool = False
-    is_over: bool = False
-
-
-class _Search(Generic[RowT]):
-    """The inputs of one batch: which are done, which are to be sent next, which have failed.
-
-    While the server answers nothing, a batch that failed is asked for in ever smaller parts: down
-    to one input, and then for what that leaves. What fails meanwhile is set aside. If nothing of
-    it is answered, nor what it has answered before, the server fails everything.
-    """
-
-    def __init__(self, inputs: int, call: Call, attempts: Attempts) -> None:
-        self._call = call
-        self._attempts = attempts
-        self._open = deque([Run(0, inputs)])
-        self._aside: list[tuple[Run, _GivenUp, Suspicion]] = []
-        self._slow: list[tuple[Run, bool]] = []
-        self._refused: list[tuple[Run, int]] = []
-        self._nothing_works = False
-        self._may_probe = True
-        self._first: _GivenUp | None = None
-        self._last: _GivenUp | None = None
-        self.outcomes: list[Outcome[RowT]] = []
-
-    @property
-    def probe(self) -> list[str]:
-        """An input that the server has answered, if there was one: sent by a run of size 0."""
-        sample = self._call.learned.sample
-        return [] if sample is None else [sample]
-
-    def next_run(self) -> Run | None:
-        """What is to be sent next; None where every input has its outcome."""
-        if len(self._aside) > MOST_ASIDE:
-            self._reopen()
-        while self._aside and not self._open:
-            self._reopen()
-        while self._open:
-            run, size = self._open.popleft(), self._call.batch_size
-            if run.size <= size:
-                return run
-            cuts = range(run.start, run.stop, size)
-            self._open.extendleft(
-                replace(run, start=cut, stop=min(cut + size, run.stop), own=0)
-                for cut in reversed(cuts)
-            )
-        return None
-
-    def is_last(self, run: Run) -> bool:
-        """Whether nothing else is left that could show that the server works."""
-        return self._nothing_works or (run.size == 1 and not self._open and not self._aside)
-
-    def _reopen(self) -> None:
-        """Go on with what was set aside: where others were answered since, else all the same."""
-        answers = self._call.learned.answers
-        ready = [one for one in self._aside if answers > one[0].own_first]
-        if ready:
-            self._aside = [one for one in self._aside if one not in ready]
-            for run, given_up, why in reversed(ready):
-                if run.is_to_blame(why, answers):
-                    self._settle(run, given_up, Fault.INPUTS)
-                else:
-                    self._open.appendleft(run)
-            self._attempts.succeeded()  # of others: the server works, so there is time again
-        elif self._aside and self._may_probe and self.probe:
-            self._may_probe = False
-            self._open.appendleft(Run(0, 0))
-        elif self._aside:
-            self._may_probe = True
-            _, given_up, why = self._aside[0]
-            if why in MAY_PASS and not self._attempts.is_spent:
-                self._nothing_works = True
-                self._open.appendleft(self._aside.pop(0)[0])
-            else:
-                self._give_up_for(given_up, why)
-
-    def succeeded(self, run: Run, rows: Sequence[RowT]) -> None:
-        """Enter the vectors of a run."""
-        self._nothing_works, self._may_probe = False, True
-        if run.size == 0:
-            return
-        self.outcomes.append(Outcome(run.start, run.stop, rows))
-        for slow, is_sure in list(self._slow):
-            done = sum(
-                one.stop - one.start
-                for one in self.outcomes
-                if slow.start <= one.start < slow.stop
-                and not isinstance(one.result, HFEndpointError)
-            )
-            if done == slow.size:
-                self._slow.remove((slow, is_sure))
-                self._call.learned.worked_in_parts(slow.size, is_sure=is_sure)
-
-    def failed(self, run: Run, sent: Sequence[str], given_up: _GivenUp) -> None:
-        """Decide what becomes of a run that failed; remembers what the server takes."""
-        if run.size == 0:
-            self._nothing_works = True
-            return
-        failure, learned = given_up.failure, self._call.learned
-        why = None if given_up.is_over else suspicion(failure, has_worked=learned.has_worked)
-        if failure.cause is Cause.BATCH_TOO_LARGE and run.size > 1:
-            learned.refused_batch(run.size, failure.batch_limit)
-            self._open.appendleft(Run(run.start, run.stop))
-            return
-        if failure.cause is Cause.WIDTH:
-            self._settle(run, given_up, Fault.UNCLEAR)
-            return
-        if why is None:
-            self.give_up(self._error(given_up), Fault.SERVER, run)
-            return
-        if why is not Suspicion.REFUSED:
-            self._first = self._first or given_up
-            self._last = given_up
-        if run.size > 1:
-            self._note_refusal(run, _size(sent), failure)
-        aside = len(self._aside)
-        step = what_next(
-            run,
-            why,
-            learned.answers,
-            aside=aside,
-            is_last=self.is_last(run),
-            can_probe=bool(self.probe),
-        )
-        self._nothing_works = self._nothing_works and step not in {Next.HALVE, Next.BLAME}
-        if step is Next.HALVE:
-            self._halve(run, failure)
-        elif step is Next.SET_ASIDE:
-            self._aside.append((run, given_up, why))
-        elif step is Next.BLAME:
-            self._settle(run, given_up, Fault.INPUTS)
-        else:
-            self._give_up_for(given_up, why, run)
-
-    def _note_refusal(self, run: Run, size: int, failure: Failure) -> None:
-        if failure.cause is Cause.BODY_TOO_LARGE:
-            self._call.learned.refused_body(size)
-        elif failure.cause is Cause.INPUT_REJECTED and failure.share is not None:
-            self._call.learned.refused_tokens(size, failure.share)
-        elif failure.cause is Cause.INPUT_REJECTED:
-            self._refused.append((run, size))
-
-    def learn_from_refusals(self) -> None:
-        """What was refused although none of its inputs is at fault was too much at once.
-
-        Such is a limit of tokens per request, in whichever words.
-        """
-        failed = [one for one in self.outcomes if isinstance(one.result, HFEndpointError)]
-        for run, size in self._refused:
-            if not any(one.start < run.stop and run.start < one.stop for one in failed):
-                self._call.learned.refused_tokens(size, None)
-
-    def _halve(self, run: Run, failure: Failure) -> None:
-        if tells_of_size(failure):
-            self._slow.append((run, took_too_long(failure)))
-            self._call.learned.failed_again(run.size)
-        self._open.extendleft(reversed(run.halves()))
-
-    def not_sent(self, run: Run, why: HFEndpointError) -> None:
-        """No permit is to be had in time, or a limiter elsewhere does not answer."""
-        if run.own and self._last is not None and isinstance(why, RateLimitedError):
-            why = self._error(self._last)  # a retry: what it failed with before says more
-        self.give_up(why, Fault.SERVER, run)
-
-    def _settle(self, run: Run, given_up: _GivenUp, fault: Fault) -> None:
-        attempts = max(given_up.attempts, run.failures)
-        error = self._call.error(given_up.failure, attempts, of_input=fault is Fault.INPUTS)
-        self.outcomes.append(Outcome(run.start, run.stop, error, fault))
-
-    def _error(self, given_up: _GivenUp) -> HFEndpointError:
-        return self._call.error(given_up.failure, given_up.attempts)
-
-    def _give_up_for(self, given_up: _GivenUp, why: Suspicion, *runs: Run) -> None:
-        if why in MAY_PASS:
-            self.give_up(self._error(given_up), Fault.SERVER, *runs)
-            return
-        first = self._first or given_up  # its words are about all of them
-        error = self._call.error(first.failure, given_up.attempts)
-        self.give_up(error, Fault.UNCLEAR, *runs)
-
-    def give_up(self, error: HFEndpointError, fault: Fault, *runs: Run) -> None:
-        """These, and all that have no outcome, fail by this error."""
-        failed = (*runs, *self._open, *(run for run, _, _ in self._aside))
-        self.outcomes.extend(Outcome(one.start, one.stop, error, fault) for one in failed)
-        self._open.clear()
-        self._aside.clear()
 
 
 _OF_THE_SERVER = WORTH_ANOTHER_TRY - {Cause.SERVER} | {
@@ -330,13 +101,9 @@ _OF_THE_SERVER = WORTH_ANOTHER_TRY - {Cause.SERVER} | {
 """What the server would say on any of its routes."""
 
 
-def _size(inputs: Sequence[str]) -> int:
-    return sum(len(one.encode()) for one in inputs)
-
-
 def _vectors(
     inputs: Sequence[str], run: Run, call: Call, attempts: Attempts, *, is_last: bool
-) -> Conversation[Rows | _GivenUp]:
+) -> Conversation[Rows | GivenUp]:
     """Embed inputs over the route that is known, or over each that may be until one answers."""
     tried: list[tuple[Route, Failure]] = []
     made = 0
@@ -346,22 +113,22 @@ def _vectors(
             continue
         asked = call.options
         result = yield from _persist(inputs, run, route, call, attempts, how)
-        if isinstance(result, _GivenUp) and route.dialect.name == "openai" and not route.shortcut:
+        if isinstance(result, GivenUp) and route.dialect.name == "openai" and not route.shortcut:
             found_out = call.options != asked  # by another batch, while this one was under way
             result = yield from _asked_otherwise(
                 result, inputs, run, route, call, attempts, how, found_out=found_out
             )
-        if not isinstance(result, _GivenUp):
+        if not isinstance(result, GivenUp):
             return result
         made += result.attempts
         tried.append((route, result.failure))
         if not result.is_wrong_route:
             return result
-    return _GivenUp(conclude(tried), made)
+    return GivenUp(conclude(tried), made)
 
 
 def _asked_otherwise(  # noqa: PLR0913, PLR0917 - what was refused, and how it was sent
-    refused: _GivenUp,
+    refused: GivenUp,
     inputs: Sequence[str],
     run: Run,
     route: Route,
@@ -370,7 +137,7 @@ def _asked_otherwise(  # noqa: PLR0913, PLR0917 - what was refused, and how it w
     how: _How,
     *,
     found_out: bool,
-) -> Conversation[Rows | _GivenUp]:
+) -> Conversation[Rows | GivenUp]:
     """Ask an OpenAI-style server once more, if it is the way of asking that it refused.
 
     It may insist on the name of a model, have no base64, or want to be told where to cut.
@@ -396,7 +163,7 @@ def _asked_otherwise(  # noqa: PLR0913, PLR0917 - what was refused, and how it w
         return refused
     settled = replace(how, searching=False)
     result = yield from _persist(inputs, run, route, call, attempts, settled)
-    if isinstance(result, _GivenUp) and not refuses_base64(failure):
+    if isinstance(result, GivenUp) and not refuses_base64(failure):
         learned.has_no_base64, learned.truncate_tokens = before  # it was something else
         return refused if result.failure.text == failure.text else result
     return result
@@ -475,7 +242,7 @@ class _How:
 
 def _persist(  # noqa: PLR0913, PLR0917 - what is sent, where, for whom, how often, and how
     inputs: Sequence[str], run: Run, route: Route, call: Call, attempts: Attempts, how: _How
-) -> Conversation[Rows | _GivenUp]:
+) -> Conversation[Rows | GivenUp]:
     """Send the inputs until there are vectors, or trying again as they are is of no use."""
     request = route.request(inputs, call.options)
     timeout, failure, learned = call.service.timeout, None, call.learned
@@ -488,11 +255,11 @@ def _persist(  # noqa: PLR0913, PLR0917 - what is sent, where, for whom, how oft
         except RateLimitedError:
             if failure is None:
                 raise
-            return _GivenUp(failure, attempts.count, is_over=True)
+            return GivenUp(failure, attempts.count, is_over=True)
         if how.searching and isinstance(reply, Reply) and declines(route, reply):
             result = route.dialect.decode(call.redactor.reply(reply), len(inputs))
             if isinstance(result, Failure):
-                return _GivenUp(result, attempts.count + 1, is_wrong_route=True)
+                return GivenUp(result, attempts.count + 1, is_wrong_route=True)
         result = _read(reply, len(inputs), route, call)
         if not isinstance(result, Failure):
             learned.is_waking = False
@@ -502,13 +269,13 @@ def _persist(  # noqa: PLR0913, PLR0917 - what is sent, where, for whom, how oft
         failure = result
         if route.shortcut and failure.cause not in _OF_THE_SERVER:
             learned.refuses_base64 = True
-            return _GivenUp(failure, attempts.count + 1, is_wrong_route=True)
+            return GivenUp(failure, attempts.count + 1, is_wrong_route=True)
         then = _after(failure, run, call, attempts, is_last=how.is_last)
         if then.pause is not None:
             with call.pausing if then.pause.why is Waiting.REFUSED else nullcontext():
                 yield then.pause
         if not then.again:
-            return _GivenUp(failure, attempts.count, is_over=then.is_over)
+            return GivenUp(failure, attempts.count, is_over=then.is_over)
 
 
 @dataclass(frozen=True, slots=True)

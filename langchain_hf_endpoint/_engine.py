@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from langchain_hf_endpoint._acquaintance import acquaint
 from langchain_hf_endpoint._clients import OURS
-from langchain_hf_endpoint._conversation import Fault, Outcome, converse
+from langchain_hf_endpoint._conversation import converse
 from langchain_hf_endpoint._drivers import Crew, TaskCrew, TaskDriver, ThreadDriver
 from langchain_hf_endpoint._failing import of_the_machine, rejects_everything
 from langchain_hf_endpoint._options import is_asked_unbidden
 from langchain_hf_endpoint._plan import BatchBounds, Plan
+from langchain_hf_endpoint._searching import Fault, Outcome
 from langchain_hf_endpoint._sources import AsyncSource, Source, total_length
 from langchain_hf_endpoint.errors import HFEndpointError
 

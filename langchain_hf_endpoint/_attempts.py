@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
     Conversation: TypeAlias = Generator[Step, Answer, T]
 
-_logger = logging.getLogger("langchain_hf_endpoint")
+_logger = logging.getLogger(__name__)
 
 _TOO_MANY_REQUESTS = 429
 _LONG = 5.0  # seconds of trying after which the user is told

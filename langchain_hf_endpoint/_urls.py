@@ -36,6 +36,8 @@ def url_problem(url: str) -> str | None:
     """Say what is wrong with the URL of an endpoint, or None. The URL itself is not repeated."""
     if not url.lower().startswith(("http://", "https://")):
         meant = url_meant(url)
+        if meant and (problem := url_problem(meant)):
+            return problem
         return f"must start with http:// or https://{f': did you mean {meant}?' if meant else ''}"
     if "#" in url:
         return "must not have a fragment (#…), which is never sent"

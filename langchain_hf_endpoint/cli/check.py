@@ -93,8 +93,9 @@ def check(  # noqa: PLR0913 - the options
     from langchain_hf_endpoint import _checking  # noqa: PLC0415 - numpy and httpx load late
     from langchain_hf_endpoint._ingest import Columns  # noqa: PLC0415
 
-    # What the library would log of such things is among the findings.
+    # What the library would log is among the findings, but for why a request is tried again.
     logging.getLogger("langchain_hf_endpoint").setLevel(logging.ERROR)
+    logging.getLogger("langchain_hf_endpoint._attempts").setLevel(logging.WARNING)
     target = endpoint_of(endpoint, database, key)
     chunking = chunking_with(target.chunking_settings, strategy, size, overlap, language)
     usage = used_as(

@@ -75,8 +75,10 @@ def _asked_for() -> SecretStr:
 def _in_file(file: Path) -> SecretStr:
     try:
         key = SecretStr(file.read_text(encoding="utf-8").strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{file} cannot be read: {type(error).__name__}") from None
+    except OSError as error:
+        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise typer.BadParameter(f"{file} holds no key: it is not UTF-8") from None
     if not key.get_secret_value():
         raise typer.BadParameter(f"{file} is empty")
     return key

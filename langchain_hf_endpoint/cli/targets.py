@@ -6,21 +6,18 @@ It knows where the registry is. It must not know what is done with an endpoint.
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import typer
 
+from langchain_hf_endpoint._urls import url_meant, url_problem
 from langchain_hf_endpoint.cli.keys import key_settings
 from langchain_hf_endpoint.cli.options import REGISTRY_VARIABLE
 from langchain_hf_endpoint.errors import HFEndpointError, SettingsError, UnknownEndpointError
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint import InferenceEndpoint, InferenceEndpoints
-
-_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 
 
 def registry_path(given: Path | None) -> Path:
@@ -77,9 +74,10 @@ def endpoint_of(target: str, database: Path | None, key: str | None) -> Inferenc
         from langchain_hf_endpoint import InferenceEndpoint  # noqa: PLC0415
 
         return InferenceEndpoint(target, **key_settings(key))
-    url = _url_meant(target)
+    url = url_meant(target)
     if url and (":" in target or "/" in target):
-        raise SettingsError(("endpoint", f"{target} is no name: did you mean {url}?"))
+        problem = url_problem(url) or f"is no name: did you mean {url}?"
+        raise SettingsError(("endpoint", f"{target} {problem}"))
     if key is not None:
         raise SettingsError(("--key", "goes with a URL; the registry holds the key of its own"))
     try:
@@ -90,19 +88,6 @@ def endpoint_of(target: str, database: Path | None, key: str | None) -> Inferenc
             raise
         problem = f"there is none of the name {target}; did you mean {url}?"
         raise SettingsError(("endpoint", problem)) from None
-
-
-def _url_meant(target: str) -> str | None:
-    """The URL of what looks like one without its beginning; None for what is rather a name."""
-    try:
-        host = urlsplit(f"//{target}").netloc.lower()
-    except ValueError:  # an odd bracket
-        return None
-    name = host.rpartition("@")[2].partition(":")[0]
-    is_near = name == "localhost" or host.startswith("[") or bool(_ADDRESS.fullmatch(name))
-    if not (is_near or "." in name or ":" in host):
-        return None
-    return f"{'http' if is_near or ':' in host else 'https'}://{target}"
 
 
 def registered_as(target: str, database: Path | None) -> tuple[str | None, int | None]:

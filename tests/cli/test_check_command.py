@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -231,6 +232,10 @@ def test_a_key_is_read_where_it_is_and_shown_nowhere(tei_double, tmp_path, monke
         ("[::1]:8090", "http://[::1]:8090"),
         ("my-host:8090/embed", "http://my-host:8090/embed"),
         ("localhost", "http://localhost"),
+        ("//localhost:8080", "http://localhost:8080"),
+        ("http:/localhost:8080", "http://localhost:8080"),
+        ("https//x.hf.space", "https://x.hf.space"),
+        ("tei.internal", "http://tei.internal"),
         ("x.endpoints.huggingface.cloud", "https://x.endpoints.huggingface.cloud"),
     ],
 )
@@ -243,6 +248,23 @@ def test_a_url_without_its_beginning_is_recognised(tmp_path, command, target, ur
     done = run(command, *more)
     assert done.exit_code == 1
     assert f"did you mean {url}?" in done.stderr
+
+
+@pytest.mark.parametrize("page", ["huggingface.co/intfloat/e5-small-v2", "hf.co/a/b"])
+def test_a_page_without_its_beginning_is_met_with_the_right_place_at_once(page):
+    done = run("check", page)
+    assert done.exit_code == 1
+    assert f"{page} is a page of the Hub, not an endpoint" in done.stderr
+    assert "did you mean" not in done.stderr
+
+
+def test_it_says_at_once_why_it_waits(caplog):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    done = run("check", f"http://127.0.0.1:{port}", "--max-wait", 0.2)
+    assert done.exit_code == 4
+    assert f"nothing listens at 127.0.0.1:{port}; trying again for 0 s" in caplog.text
 
 
 @pytest.mark.parametrize("target", ["[x", "org/model", "a b"])

@@ -162,6 +162,10 @@ def test_a_page_of_hugging_face_that_is_no_endpoint_is_met_with_the_right_place(
     assert right in url_problem(url)
 
 
+def test_a_page_is_one_without_its_beginning_too():
+    assert url_problem("huggingface.co/intfloat/e5-small-v2").startswith("is a page of the Hub")
+
+
 @pytest.mark.parametrize("url", [E5, ROUTED.format("m"), "https://some-user-my-space.hf.space"])
 def test_the_places_that_are_named_are_urls_of_endpoints(url):
     assert url_problem(url) is None

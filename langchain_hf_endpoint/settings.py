@@ -59,6 +59,12 @@ def _language(given: str) -> str:
     return _LANGUAGE_OF_CODE.get(re.split("[-_]", given.lower())[0], given)
 
 
+def _is_no_url(value: str) -> str:
+    if value.lower().startswith(("http://", "https://")):  # vLLM knows models as s3://…
+        raise ValueError("must be a model's name, not a URL: give that as url")
+    return value
+
+
 def _is_a_name(value: str) -> str:
     if not is_variable_name(value):
         raise ValueError("must be the name of an environment variable, not the key itself")
@@ -119,6 +125,7 @@ class ServiceSettings(Section):
         Annotated[
             str,
             Field(strict=True, min_length=1, max_length=200, pattern=r"^[!-~]+$"),
+            AfterValidator(_is_no_url),
             Allowed("a model's name: printable ASCII without blanks, at most 200 characters"),
         ]
         | None

@@ -84,7 +84,9 @@ def _say_version(wanted: bool) -> None:
 
 _Version = Annotated[
     bool,
-    typer.Option("--version", "-V", callback=_say_version, is_eager=True, help="Show it and exit."),
+    typer.Option(
+        "--version", "-V", callback=_say_version, is_eager=True, help="Show the version and exit."
+    ),
 ]
 
 
@@ -98,13 +100,13 @@ def _common(*, version: _Version = False) -> None:
 
 _add = partial(app.command, cls=_Command, epilog=EPILOG)
 # In the order in which someone new needs them.
-_add(short_help="Say what an endpoint is, and what may go wrong.", epilog=CHECK_EPILOG)(check)
-_add(short_help="Show how files are cut; nothing is sent.", epilog=CHUNK_EPILOG)(chunk)
+_add(short_help="Check an endpoint, and whether files fit it.", epilog=CHECK_EPILOG)(check)
+_add(short_help="Show how files are chunked; nothing is sent.", epilog=CHUNK_EPILOG)(chunk)
 _add(short_help="Embed files into a file of vectors.", epilog=EMBED_EPILOG)(embed)
-_add(short_help="Keep an endpoint under a name.")(put)
-_add("list", short_help="List the endpoints that are kept.")(list_)
-_add(short_help="Show how an endpoint is set.")(get)
-_add(short_help="Change how an endpoint is used.")(update)
+_add(short_help="Store an endpoint under a name.")(put)
+_add("list", short_help="List the stored endpoints.")(list_)
+_add(short_help="Show the settings of an endpoint.")(get)
+_add(short_help="Change the settings of an endpoint.")(update)
 _add(short_help="Delete an endpoint and its key.")(delete)
 _add(short_help="Serve endpoints as Elastic's and OpenAI's APIs.")(serve)
 _add(short_help="Serve a small model on this machine.")(local)

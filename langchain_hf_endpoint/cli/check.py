@@ -49,14 +49,18 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._checking import Checkup, Limits, Prompts, WindowUse
     from langchain_hf_endpoint._steps import Waiting
 
-EPILOG = "Exit status: 0 well, 1 wrong setting, 2 usage, 3 warned, 4 endpoint."
+EPILOG = "Exit status: 0 ok, 1 wrong setting, 2 usage, 3 warnings, 4 endpoint."
 
 _Target = Annotated[str, typer.Argument(hidden=True, autocompletion=names_beginning)]
 _Files = Annotated[list[str] | None, typer.Argument(hidden=True)]
 _Most = Annotated[
     int,
     typer.Option(
-        "--chunks", metavar="N", min=1, help="Measure N chunks at most (10000).", show_default=False
+        "--chunks",
+        metavar="N",
+        min=1,
+        help="Measure at most N chunks (default: 10000).",
+        show_default=False,
     ),
 ]
 
@@ -86,7 +90,7 @@ def check(  # noqa: PLR0913 - the options
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what an endpoint is, a name or a URL, and warn: do files fit its model?
+    """Check an endpoint (a name or a URL), and whether files fit its model.
 
     hf-endpoint check my-endpoint book.txt --size 150
     """

@@ -37,18 +37,16 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._cuts import Bar, Cuts
     from langchain_hf_endpoint._ingest import Record
 
-EPILOG = "Exit status: 0 all, 1 wrong setting or file, 2 usage, 3 some not read."
+EPILOG = "Exit status: 0 ok, 1 wrong setting or file, 2 usage, 3 some not read."
 
 _COLOURS = ("blue", "yellow", "green", "magenta", "cyan", "red")
 _WIDEST_RULE = 80  # where nothing else bounds it
 
 _Files = Annotated[list[str], typer.Argument(hidden=True)]
 _Page = Annotated[
-    Path | None, typer.Option("--html", metavar="FILE", help="Write a page to look at instead.")
+    Path | None, typer.Option("--html", metavar="FILE", help="Write an HTML page instead.")
 ]
-_Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Write the page over one that exists.")
-]
+_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Overwrite the page if it exists.")]
 _Summary = Annotated[bool, typer.Option("--summary", help="Show the sizes without the texts.")]
 
 
@@ -67,7 +65,7 @@ def chunk(  # noqa: PLR0913 - the options
     overwrite: _Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show how files, or standard input (-), are cut; nothing is sent anywhere.
+    """Show how files, or standard input (-), are chunked; nothing is sent.
 
     hf-endpoint chunk book.txt --size 100 --overlap 0 --html book.html
     """

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._ingest import Sources, Tally
     from langchain_hf_endpoint._ingest.ingesting import Summary
 
-EPILOG = "Exit status: 0 all, 1 wrong setting, 2 usage, 3 some failed, 4 endpoint."
+EPILOG = "Exit status: 0 ok, 1 wrong setting, 2 usage, 3 some failed, 4 endpoint."
 
 _Paths = Annotated[list[str], typer.Argument(hidden=True)]
 _Target = Annotated[
@@ -60,14 +60,18 @@ _Target = Annotated[
 ]
 _Output = Annotated[
     Path,
-    typer.Option("--output", "-o", metavar="FILE", help="Write this .parquet, .jsonl or .npy."),
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Write this .parquet, .jsonl or .npy file."
+    ),
 ]
 _Per = Annotated[
     Literal["chunk", "text"],
-    typer.Option(metavar="chunk|text", help="Write a row for each chunk, or text."),
+    typer.Option(metavar="chunk|text", help="Write one row per chunk, or per text."),
 ]
 _Text = Annotated[bool, typer.Option("--no-text", help="Leave the texts out of the output.")]
-_Resume = Annotated[bool, typer.Option("--resume", help="Go on with an earlier run, if any.")]
+_Resume = Annotated[
+    bool, typer.Option("--resume", help="Continue an earlier run, if there is one.")
+]
 
 
 def embed(  # noqa: PLR0913 - the options

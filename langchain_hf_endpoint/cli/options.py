@@ -29,7 +29,7 @@ Database = Annotated[
         envvar=REGISTRY_VARIABLE,
         show_envvar=False,
         metavar="FILE",
-        help=f"Use this registry (${REGISTRY_VARIABLE}).",
+        help=f"Use this registry (default: ${REGISTRY_VARIABLE}).",
     ),
 ]
 Key = Annotated[
@@ -37,7 +37,7 @@ Key = Annotated[
     typer.Option(
         "--key",
         metavar="SOURCE",
-        help="Say where the key is: env:NAME, file:PATH, ask.",
+        help="Take the API key from env:NAME or file:PATH, or ask.",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -45,67 +45,69 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 # How an endpoint is used.
 Rate = Annotated[
     int | None,
-    typer.Option("--rpm", metavar="N", help="Send N requests a minute at most (3000)."),
+    typer.Option("--rpm", metavar="N", help="Send at most N requests per minute (default: 3000)."),
 ]
 Dialect = Annotated[
     Literal[DIALECTS] | None,  # type: ignore[valid-type]
-    typer.Option(metavar="NAME", help=f"Speak {', '.join(DIALECTS)}."),
+    typer.Option(metavar="NAME", help=f"Use this protocol: {', '.join(DIALECTS)}."),
 ]
 Model = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Name the model, where the server does not.")
+    str | None,
+    typer.Option(metavar="NAME", help="Use this model name, if the server reports none."),
 ]
 QueryPrompt = Annotated[
-    str | None, typer.Option(metavar="TEXT", help="Put TEXT before each query.")
+    str | None, typer.Option(metavar="TEXT", help="Prepend TEXT to each query.")
 ]
 DocumentPrompt = Annotated[
-    str | None, typer.Option(metavar="TEXT", help="Put TEXT before each document.")
+    str | None, typer.Option(metavar="TEXT", help="Prepend TEXT to each document.")
 ]
 Batch = Annotated[
-    int | None, typer.Option("--batch", metavar="N", help="Send N inputs in a request at most.")
+    int | None, typer.Option("--batch", metavar="N", help="Send at most N inputs per request.")
 ]
 AtOnce = Annotated[
     int | None,
-    typer.Option("--at-once", metavar="N", help="Have N requests in flight at most."),
+    typer.Option("--at-once", metavar="N", help="Keep at most N requests in flight."),
 ]
 Timeout = Annotated[
     float | None,
-    typer.Option(metavar="SECONDS", help="Give up one attempt after SECONDS (60)."),
+    typer.Option(metavar="SECONDS", help="Stop one attempt after SECONDS (default: 60)."),
 ]
 MaxWait = Annotated[
     float | None,
-    typer.Option(metavar="SECONDS", help="Try a batch again for SECONDS (600)."),
+    typer.Option(metavar="SECONDS", help="Retry a batch for up to SECONDS (default: 600)."),
 ]
 
 # How texts are cut.
 Strategy = Annotated[
     Literal[STRATEGIES] | None,  # type: ignore[valid-type]
-    typer.Option(metavar="NAME", help=f"Cut by {', '.join(STRATEGIES)}."),
+    typer.Option(metavar="NAME", help=f"Chunk in this way: {', '.join(STRATEGIES)}."),
 ]
 Size = Annotated[
     int | None,
-    typer.Option("--size", metavar="N", help="Cut chunks of N words at most (250)."),
+    typer.Option("--size", metavar="N", help="Make chunks of at most N words (default: 250)."),
 ]
 Overlap = Annotated[
-    int | None, typer.Option(metavar="N", help="Share N words, or sentences (0, 1).")
+    int | None, typer.Option(metavar="N", help="Overlap chunks by N words, or 0 or 1 sentences.")
 ]
 Language = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Find sentences of this language.")
+    str | None,
+    typer.Option(metavar="NAME", help="Split sentences as in this language (en, german)."),
 ]
 
 # How files are read.
 TextColumn = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Read texts from this column (text).")
+    str | None, typer.Option(metavar="NAME", help="Read texts from this column (default: text).")
 ]
 IdColumn = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Read ids from this one (file:row).")
+    str | None, typer.Option(metavar="NAME", help="Read ids from this column (default: file:row).")
 ]
 Format = Annotated[
     Literal[FORMATS] | None,  # type: ignore[valid-type]
-    typer.Option("--format", metavar="NAME", help=f"Read {', '.join(FORMATS)}."),
+    typer.Option("--format", metavar="NAME", help=f"Read files as {', '.join(FORMATS)}."),
 ]
 Delimiter = Annotated[
     str | None,
-    typer.Option(metavar="CHAR", help="Part columns of CSV here (a character, tab)."),
+    typer.Option(metavar="CHAR", help="Split CSV columns at this character, or tab."),
 ]
 
 

@@ -44,12 +44,12 @@ if TYPE_CHECKING:
 _Name = Annotated[str, typer.Argument(hidden=True)]
 _OldName = Annotated[str, typer.Argument(hidden=True, autocompletion=names_beginning)]
 _Config = Annotated[str | None, typer.Argument(hidden=True)]
-_Url = Annotated[str | None, typer.Option(metavar="URL", help="Say where it is.")]
+_Url = Annotated[str | None, typer.Option(metavar="URL", help="Use the endpoint at this URL.")]
 _Unchecked = Annotated[
-    bool, typer.Option("--skip-validation", help="Store it without calling it first.")
+    bool, typer.Option("--skip-validation", help="Store the endpoint without calling it first.")
 ]
 _Change = Annotated[
-    bool, typer.Option("--allow-model-change", help="Take another model under a deleted name.")
+    bool, typer.Option("--allow-model-change", help="Allow another model under a deleted name.")
 ]
 
 
@@ -77,7 +77,7 @@ def put(  # noqa: PLR0913 - the options
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
-    """Keep an endpoint under a name, from options, a file of JSON, or - (stdin).
+    """Store an endpoint under a name: from options, a JSON file, or - (stdin).
 
     hf-endpoint put my-endpoint --url https://... --key env:HF_TOKEN
     """
@@ -125,7 +125,7 @@ def update(  # noqa: PLR0913 - the options
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change how an endpoint is used, by options or JSON; its vectors stay what they are.
+    """Change the settings of an endpoint, by options or JSON, but not its vectors.
 
     hf-endpoint update my-endpoint --rpm 600 --max-wait 60
     """

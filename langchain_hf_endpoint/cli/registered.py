@@ -23,7 +23,7 @@ _Name = Annotated[str, typer.Argument(hidden=True, autocompletion=names_beginnin
 
 
 def get(name: _Name, *, database: Database = None, as_json: AsJson = False) -> None:
-    """Show how an endpoint is set. Its key is never shown.
+    """Show the settings of an endpoint, but never its key.
 
     hf-endpoint get my-endpoint
     """

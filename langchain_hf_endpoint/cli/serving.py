@@ -21,9 +21,7 @@ KEY_VARIABLE = "HF_ENDPOINT_GATEWAY_KEY"
 MANAGE_KEY_VARIABLE = "HF_ENDPOINT_GATEWAY_MANAGE_KEY"
 REDIS_VARIABLE = "HF_ENDPOINT_REDIS_URL"
 
-_Host = Annotated[
-    str, typer.Option(metavar="ADDRESS", help="Listen at this address of this machine.")
-]
+_Host = Annotated[str, typer.Option(metavar="ADDRESS", help="Listen at this address.")]
 _Port = Annotated[
     int,
     typer.Option(
@@ -31,22 +29,21 @@ _Port = Annotated[
         max=65535,
         metavar="N",
         show_default=False,
-        help="Listen at this port (9200; 0: a free one).",
+        help="Listen at this port (default: 9200; 0: a free one).",
     ),
 ]
 _KeyFile = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help=f"Ask callers for the key in FILE (${KEY_VARIABLE})."),
+    typer.Option(metavar="FILE", help=f"Require the key in FILE of all callers (${KEY_VARIABLE})."),
 ]
 _ManageKeyFile = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Ask for the key in FILE those who create, update or delete endpoints "
-        f"(${MANAGE_KEY_VARIABLE}); the other key then only uses them.",
+        help=f"Require the key in FILE to change endpoints (${MANAGE_KEY_VARIABLE}).",
     ),
 ]
-_AskKey = Annotated[bool, typer.Option("--ask-key", help="Type the callers' key in.")]
+_AskKey = Annotated[bool, typer.Option("--ask-key", help="Prompt for the callers' key.")]
 _Key = Annotated[str | None, typer.Option("--api-key", hidden=True)]
 _MaxQueue = Annotated[
     int,
@@ -54,7 +51,7 @@ _MaxQueue = Annotated[
         min=1,
         metavar="N",
         show_default=False,
-        help="Let N requests wait for an endpoint (2000), others get 429.",
+        help="Queue at most N requests per endpoint (default: 2000); others get 429.",
     ),
 ]
 _MaxWaitingBytes = Annotated[
@@ -63,7 +60,7 @@ _MaxWaitingBytes = Annotated[
         min=20_000_000,
         metavar="N",
         show_default=False,
-        help="Let requests that are not answered hold N bytes (200000000), others get 429.",
+        help="Hold at most N bytes of requests (default: 200000000).",
     ),
 ]
 _MaxConnections = Annotated[
@@ -72,8 +69,7 @@ _MaxConnections = Annotated[
         min=1,
         metavar="N",
         show_default=False,
-        help="Let callers have N connections (4096, or what the limit of open files allows). "
-        "Above it the one is closed that has waited longest without a request.",
+        help="Keep at most N connections (default: 4096, or what open files allow).",
     ),
 ]
 _RequestSeconds = Annotated[
@@ -82,7 +78,7 @@ _RequestSeconds = Annotated[
         min=1,
         metavar="N",
         show_default=False,
-        help="Wait N seconds for the head of a request, and as long for its body (60).",
+        help="Wait N seconds for a request's head, and N for its body (default: 60).",
     ),
 ]
 _ShutdownSeconds = Annotated[
@@ -91,21 +87,20 @@ _ShutdownSeconds = Annotated[
         min=1,
         metavar="N",
         show_default=False,
-        help="Give requests under way N seconds when the gateway is told to end (30).",
+        help="Give running requests N seconds at shutdown (default: 30).",
     ),
 ]
 _AllowUrl = Annotated[
     list[str] | None,
     typer.Option(
         metavar="URL",
-        help="Let endpoints be created there too, such as https://*.example.com or "
-        "10.0.0.5:8080; repeatable. Hugging Face's hosts always are, this machine where --host "
-        "is a loopback address.",
+        help="Also allow endpoints there, such as 10.0.0.5:8080 or https://*.example.com; "
+        "repeatable.",
     ),
 ]
 _EnvironmentKeys = Annotated[
     bool,
-    typer.Option("--environment-keys", help="Let callers use HF_TOKEN and other keys set here."),
+    typer.Option("--environment-keys", help="Let callers use keys of the environment."),
 ]
 _Replicas = Annotated[
     int | None,
@@ -113,8 +108,8 @@ _Replicas = Annotated[
         min=1,
         metavar="N",
         show_default=False,
-        help=f"Share the limits in ${REDIS_VARIABLE} among N: each goes on with its part "
-        "while Redis is away. Without it requests fail then.",
+        help=f"Share the limits in ${REDIS_VARIABLE} among N gateways; each keeps its part "
+        "while Redis is down.",
     ),
 ]
 _AccessLog = Annotated[
@@ -123,7 +118,11 @@ _AccessLog = Annotated[
 _AnyPort = Annotated[
     int,
     typer.Option(
-        min=0, max=65535, metavar="N", show_default=False, help="Listen at this port (a free one)."
+        min=0,
+        max=65535,
+        metavar="N",
+        show_default=False,
+        help="Listen at this port (default: a free one).",
     ),
 ]
 _ModelDir = Annotated[
@@ -133,7 +132,10 @@ _ModelDir = Annotated[
 _Threads = Annotated[
     int | None,
     typer.Option(
-        min=1, metavar="N", show_default=False, help="Compute with N threads (one per processor)."
+        min=1,
+        metavar="N",
+        show_default=False,
+        help="Compute with N threads (default: one per CPU).",
     ),
 ]
 

@@ -288,6 +288,12 @@ def test_a_language_may_be_given_by_its_iso_code(code, language):
     assert chunk("Das ist z. B. so. " * 30, {"language": code, "max_chunk_size": 20})
 
 
+def test_a_url_is_no_models_name():
+    said = refusal(SECTIONS["service"], model="http://127.0.0.1:8080")["model"]
+    assert "must be a model's name, not a URL: give that as url" in said
+    assert "model" not in refusal(SECTIONS["service"], model="s3://bucket/model", timeout=0)
+
+
 def test_every_language_has_a_code_of_two_letters_of_its_own():
     codes = "cs da de el en es et fi fr it ml nl no pl pt ru sl sv tr"
     languages = [ChunkingSettings(language=code).language for code in codes.split()]

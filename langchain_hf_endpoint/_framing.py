@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _LONGEST_HEAD = 100 * 1024  # what httpcore takes
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9])(?: [^\r]*)?")
-_FIELD = re.compile(rb"([^\s:]+):[ \t]*([^\r]*)")
+_FIELD = re.compile(rb"\A([^\s:]+):[ \t]*([^\r]*)")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r]*)?")
 _SWITCHING, _OK = 101, 200

@@ -9,9 +9,9 @@ import re
 
 _KEY = re.compile(
     r"(?<![A-Za-z0-9])(?:"
-    r"(?:hf|api_org)_(?:[A-Za-z0-9]{30,}|(?=[a-z]*[A-Z0-9])[A-Za-z0-9]{16,})"
-    r"|sk[-_](?=[a-z_-]{0,60}[A-Z0-9])[\w-]{20,}"
-    r"|(?:gsk_|ghp_|github_pat_|xai-|nvapi-|jina_|AIza|AKIA|eyJ)(?=[a-z_-]{0,60}[A-Z0-9])[\w.-]{16,}"
+    r"(?:hf|api_org)_(?:[A-Za-z0-9]{30,}|(?=[a-z]{0,99}[A-Z0-9])[A-Za-z0-9]{16,})"
+    r"|sk[-_](?=[a-z_-]{0,99}[A-Z0-9])[\w-]{20,}"
+    r"|(?:gsk_|ghp_|github_pat_|xai-|nvapi-|jina_|AIza|AKIA|eyJ)(?=[a-z_-]{0,99}[A-Z0-9])[\w.-]{16,}"
     r"|(?i:bearer)\s+[^\s'\"]{8,}"
     r")",
     re.ASCII,
@@ -23,7 +23,7 @@ _PERHAPS_A_KEY = re.compile(
     re.ASCII,
 )
 _KEY_FOR_A_NAME = re.compile(
-    rf"{_KEY.pattern}|(?:hf|api_org)_(?=[a-z_]*[A-Z0-9])\w{{8,}}|(?=[A-Za-z]{{0,60}}\d)[A-Za-z0-9]{{20,}}",
+    rf"\A(?:{_KEY.pattern}|(?:hf|api_org)_(?=[a-z_]*[A-Z0-9])\w{{8,}}|(?=[A-Za-z]*\d)[A-Za-z0-9]{{20,}})",
     re.ASCII,
 )
 _HIDDEN = "***"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _TOO_MANY_REQUESTS, _NOT_READY = 429, 503
 _NUMBER = re.compile(r"\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
-_DURATION = re.compile(r"(\d+(?:\.\d*)?) ?(ms|us|µs|ns|[dhms])", re.ASCII)
+_DURATION = re.compile(r"(?<![\d.])(\d{1,20}(?:\.\d{0,20})?) ?(ms|us|µs|ns|[dhms])", re.ASCII)
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 _PARAMETER = re.compile(r"\b(r|t|remaining|reset) ?= ?(\d+)", re.ASCII)
 _LONGEST = 200  # characters of a header that may be about time

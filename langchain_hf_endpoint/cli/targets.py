@@ -20,7 +20,7 @@ from langchain_hf_endpoint.errors import HFEndpointError, SettingsError, Unknown
 if TYPE_CHECKING:
     from langchain_hf_endpoint import InferenceEndpoint, InferenceEndpoints
 
-_ADDRESS = re.compile(r"\d+(?:\.\d+){3}")
+_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}")
 
 
 def registry_path(given: Path | None) -> Path:

@@ -133,7 +133,7 @@ def test_a_text_that_is_too_large_for_the_server_fails_alone(drive, server, make
     server.behave(serve)
     texts = [*numbered(20), "a" * 5_000_000, *numbered(20, "more")]
     with pytest.raises(InputError) as caught:
-        drive.documents(make(), texts)
+        drive.documents(make(chunking_settings={"strategy": "none"}), texts)
     assert caught.value.index == 20
     assert list(caught.value.failures) == [20]
     assert caught.value.completed.keys() == {*range(41)} - {20}

@@ -344,7 +344,7 @@ def _vectors(
         if how.searching and _is_settled_otherwise(route, call):
             continue
         result = yield from _persist(inputs, run, route, call, attempts, how)
-        if isinstance(result, _GivenUp) and route.dialect.name == "openai":
+        if isinstance(result, _GivenUp) and route.dialect.name == "openai" and not route.shortcut:
             result = yield from _asked_otherwise(result, inputs, run, route, call, attempts, how)
         if not isinstance(result, _GivenUp):
             return result

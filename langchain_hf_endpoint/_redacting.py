@@ -5,7 +5,9 @@ It knows how a key may be written. It must not know where keys come from or wher
 
 from __future__ import annotations
 
+import logging
 import re
+import weakref
 from base64 import b64encode
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -39,6 +41,13 @@ class Redactor:
 
     def __init__(self, key: SecretStr | None) -> None:
         self._key = key
+
+    def redact_logs(self) -> None:
+        """Take the key out of what HTTP libraries log at DEBUG, as long as this object lives.
+
+        They log the headers of replies, in which a server may repeat it.
+        """
+        _logs.redactors.add(self)
 
     def __repr__(self) -> str:
         return f"<Redactor of {'a key' if self._key else 'no key'}>"
@@ -109,3 +118,22 @@ def _of_base64(letter: str) -> str:
     """A letter of base64 in the alphabet of mail or in that of URLs, which may encode it again."""
     other = {"+": "-", "/": "_"}.get(letter)
     return letter if other is None else f"(?:{_spellings(letter)}|{other})"
+
+
+class _LogFilter(logging.Filter):
+    def __init__(self) -> None:
+        super().__init__()
+        self.redactors: weakref.WeakSet[Redactor] = weakref.WeakSet()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        said = record.getMessage()
+        for redactor in list(self.redactors):
+            said = redactor.text(said)
+        record.msg, record.args = said, None
+        return True
+
+
+_logs = _LogFilter()
+for _library in ("httpcore", "httpcore2"):
+    for _part in ("connection", "http11", "http2", "proxy", "socks"):
+        logging.getLogger(f"{_library}.{_part}").addFilter(_logs)

@@ -69,6 +69,7 @@ class Runtime:
     def __init__(self, url: str, key: SecretStr | None, requests_per_minute: int) -> None:
         self.url = url
         self.redactor = Redactor(key)
+        self.redactor.redact_logs()
         self._learned: dict[str | None, Learned] = {}
         self.limiter = RequestsPerMinuteLimiter(requests_per_minute)
         self.window = Window()

@@ -45,7 +45,7 @@ BAD_PUTS = {
         "service_settings",
     ),
     "unknown field": ("text_embedding/a", {**GOOD, "extra": 1}, "[extra]"),
-    "unknown setting": ("text_embedding/a", with_settings(nonsense="x"), "nonsense"),
+    "unknown setting": ("text_embedding/a", with_settings(quality="x"), "quality"),
     "unknown task type": ("nonsense/a", GOOD, "Unknown task_type [nonsense]"),
     "other task type": ("rerank/a", GOOD, "does not support task type [rerank]"),
     "two task types": (

@@ -61,7 +61,7 @@ WAITS = {
     ),
     "cold start": (
         {},
-        Scripted(status=503, body={"error": "Model is loading", "estimated_time": 1.0}),
+        Scripted(status=503, body={"error": "starting"}, headers={"retry-after": "1"}),
         "waiting for the endpoint to start, 1 s",
     ),
     "failed": (

@@ -215,7 +215,7 @@ def test_a_description_of_itself_in_which_the_server_repeats_the_key(
 BROKEN = {
     "reset": faults.reset("body"),
     "truncated": faults.truncated(),
-    "ragged": faults.ragged(),
+    "wrong count": faults.wrong_count(1),
     "web page": faults.web_page(),
     "malformed": faults.malformed(),
     "compressed": faults.compressed(declared=False),

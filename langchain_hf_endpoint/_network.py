@@ -27,8 +27,6 @@ from langchain_hf_endpoint._framing import ReplyFraming
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pydantic import SecretStr
-
     from langchain_hf_endpoint._addresses import Address, CheckAddress
 
 KEPT_ALIVE_SECONDS = 30.0
@@ -45,12 +43,10 @@ class Attempt:
 
     Attributes:
         deadline: By `time.monotonic`.
-        key: That the request carries.
         is_connecting: A time limit that ends an attempt does not say.
     """
 
     deadline: float
-    key: SecretStr | None = None
     is_connecting: bool = False
 
     def left(self, error: type[httpcore.TimeoutException]) -> float:

@@ -16,7 +16,6 @@ httpx's own, a connection each.
 from __future__ import annotations
 
 import inspect
-import logging
 import threading
 import time
 from contextlib import aclosing, asynccontextmanager, closing, contextmanager
@@ -49,7 +48,6 @@ from langchain_hf_endpoint._network import (
     current_attempt,
 )
 from langchain_hf_endpoint._proxies import proxy_to
-from langchain_hf_endpoint._redacting import Redactor
 from langchain_hf_endpoint._tls import check_files, tls_context
 from langchain_hf_endpoint._version import __version__
 from langchain_hf_endpoint._wire import Failure, Reply
@@ -296,7 +294,7 @@ class SyncTransport:
 
     def send(self, request: Request, timeout: float) -> Reply | Failure:
         """Send one request and read the whole reply within `timeout` seconds."""
-        attempt = Attempt(time.monotonic() + timeout, self._key)
+        attempt = Attempt(time.monotonic() + timeout)
         token = current_attempt.set(attempt)
         body: list[bytes] = []
         size = 0
@@ -370,7 +368,7 @@ class AsyncTransport:
 
     async def send(self, request: Request, timeout: float) -> Reply | Failure:  # noqa: ASYNC109
         """Send one request and read the whole reply within `timeout` seconds."""
-        attempt = Attempt(time.monotonic() + timeout, self._key)
+        attempt = Attempt(time.monotonic() + timeout)
         token = current_attempt.set(attempt)
         body: list[bytes] = []
         size = 0
@@ -438,24 +436,6 @@ def fast_transport(
     else:
         return AiohttpTransport(url, key, tls, check_address)
     raise SettingsError(("service_settings.transport", problem))
-
-
-class _WithoutKey(logging.Filter):
-    """What the libraries log of an attempt of ours, without the key that a server repeats in it.
-
-    At DEBUG httpcore logs the head of each reply.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Let every record pass."""
-        attempt = current_attempt.get(None)
-        if attempt is not None:
-            record.msg, record.args = Redactor(attempt.key).text(record.getMessage()), ()
-        return True
-
-
-for _name in ("httpcore.http11", "httpx"):
-    logging.getLogger(_name).addFilter(_WithoutKey())
 
 
 @lru_cache(maxsize=64)

@@ -343,9 +343,13 @@ def _vectors(
     for route in _routes(call):
         if how.searching and _is_settled_otherwise(route, call):
             continue
+        asked = call.options
         result = yield from _persist(inputs, run, route, call, attempts, how)
         if isinstance(result, _GivenUp) and route.dialect.name == "openai" and not route.shortcut:
-            result = yield from _asked_otherwise(result, inputs, run, route, call, attempts, how)
+            found_out = call.options != asked  # by another batch, while this one was under way
+            result = yield from _asked_otherwise(
+                result, inputs, run, route, call, attempts, how, found_out=found_out
+            )
         if not isinstance(result, _GivenUp):
             return result
         made += result.attempts
@@ -363,6 +367,8 @@ def _asked_otherwise(  # noqa: PLR0913, PLR0917 - what was refused, and how it w
     call: Call,
     attempts: Attempts,
     how: _How,
+    *,
+    found_out: bool,
 ) -> Conversation[Rows | _GivenUp]:
     """Ask an OpenAI-style server once more, if it is the way of asking that it refused.
 
@@ -370,7 +376,9 @@ def _asked_otherwise(  # noqa: PLR0913, PLR0917 - what was refused, and how it w
     """
     failure, learned = refused.failure, call.learned
     before = (learned.has_no_base64, learned.truncate_tokens)
-    if unknown_model(failure):
+    if found_out:
+        pass
+    elif unknown_model(failure):
         served = yield from ask_for_models(route, call)
         if not take_model(served, call):
             names = names_of(served)
@@ -393,11 +401,20 @@ def _asked_otherwise(  # noqa: PLR0913, PLR0917 - what was refused, and how it w
     return result
 
 
+_REFUSALS = range(400, 600)
+_MAY_BE_OF_THE_FORM = {
+    Cause.INPUT_REJECTED,
+    Cause.SETTING_REJECTED,
+    Cause.BACKEND,
+    Cause.PROTOCOL,
+}
+
+
 def _may_be_of_base64(failure: Failure, call: Call) -> bool:
     """Whether a server may have refused for base64: it says so, or has never answered before."""
     if refuses_base64(failure):
         return True
-    refused = failure.cause in {Cause.INPUT_REJECTED, Cause.SETTING_REJECTED}
+    refused = failure.status in _REFUSALS and failure.cause in _MAY_BE_OF_THE_FORM
     if not refused or call.learned.has_worked or call.learned.asked_for_floats:
         return False
     call.learned.asked_for_floats = True

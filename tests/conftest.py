@@ -6,6 +6,7 @@ import ipaddress
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -55,7 +56,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 # The token of whoever runs the tests is none of theirs, nor of the processes that they start.
-os.environ["HF_TOKEN_PATH"] = f"{os.devnull}/token"
+os.environ["HF_TOKEN_PATH"] = str(Path(__file__).parent / "no-such-folder" / "token")
 for _name in ("HUGGING_FACE_HUB_TOKEN", "HUGGINGFACEHUB_API_TOKEN"):
     os.environ.pop(_name, None)
 

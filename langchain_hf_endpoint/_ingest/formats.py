@@ -104,7 +104,9 @@ def _place_of(source: str, option: str, name: str, names: Sequence[str]) -> int:
         shown = ", ".join(names[:_NAMES_SHOWN]) + (", …" if len(names) > _NAMES_SHOWN else "")
         raise SettingsError((option, f"{source} has no column {name!r}; it has {shown}"))
     if names.count(name) > 1:
-        raise SettingsError((option, f"{source} has several columns {name!r}: give it one"))
+        raise SettingsError(
+            (option, f"{source} has several columns {name!r}: rename all but one of them")
+        )
     return names.index(name)
 
 
@@ -126,7 +128,10 @@ def read_text(
     except UnicodeDecodeError as error:
         yield Unreadable(source, hint or f"is not UTF-8, see byte {error.start}", source)
         return
-    if hint and not is_sure:
+    if "\0" in text:
+        why = "holds a NUL, as UTF-16 and files that are no text do"
+        yield Unreadable(source, f"{why}, see byte {content.index(0)}: convert it to UTF-8", source)
+    elif hint and not is_sure:
         yield Unreadable(source, f"{hint}, or take all of it with --format text", source)
     else:
         yield found(text, None, source, None)
@@ -164,7 +169,7 @@ def _of_line(
     if not isinstance(told, dict):
         return Unreadable(here, f"is no JSON object but {kind_of(told)}", source, row)
     for name in filter(None, (wanted, id_name)):
-        if name not in told or (name == id_name and told[name] is None):
+        if name not in told:
             return Unreadable(here, f"has no field {name!r}", source, row)
     given_id = told[id_name] if id_name else None
     if isinstance(given_id, float):  # an integer of many digits too: as it stands there
@@ -181,7 +186,8 @@ def _json(line: bytes) -> object:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
         # NaN, half pairs and bytes that are not UTF-8 harm no field but their own.
-        return json.loads(line.decode("utf-8", "surrogateescape"))
+        # An integer may have more digits than Python turns into one.
+        return json.loads(line.decode("utf-8", "surrogateescape"), parse_int=float)
 
 
 def _not_utf_8(content: bytes, start: int) -> str | None:
@@ -203,8 +209,9 @@ def read_csv(
         if header is None:
             return
         begins = header.content.encode("utf-8", "surrogateescape")
-        if header.problem or (what := _beginning(begins)):
-            yield Unreadable(source, header.problem or f"is {what}", source)
+        problem = header.problem or ("holds a NUL, as UTF-16 does" if b"\0" in begins else "")
+        if problem or (what := _beginning(begins)):
+            yield Unreadable(source, problem or f"is {what}", source)
             return
         names = [name.strip() for name in header.cells]
         text_at, id_at = columns.of(source, names)
@@ -213,16 +220,21 @@ def read_csv(
             if row.problem:
                 yield Unreadable(here, row.problem, source, number)
             elif len(row.cells) != len(names):
-                problem = f"has {len(row.cells)} columns, where the header has {len(names)}"
+                problem = f"has {_columns(len(row.cells))}, where the header has {len(names)}"
                 yield Unreadable(here, problem, source, number)
             else:
-                text, given_id = row.cells[text_at], None if id_at is None else row.cells[id_at]
+                text = row.cells[text_at]
+                given_id = None if id_at is None else row.cells[id_at] or None
                 if problem := row.oddity([text, given_id or ""]):
                     yield Unreadable(here, problem, source, number)
                 else:
                     yield found(text, given_id, source, number)
     finally:
         lines.detach()
+
+
+def _columns(count: int) -> str:
+    return "1 column" if count == 1 else f"{count} columns"
 
 
 def read_parquet(file: BinaryIO, source: str, columns: Columns) -> Generator[Found, None, None]:

@@ -65,6 +65,15 @@ class Ingest:
     with_text: bool = True
     resume: bool = False
 
+    def __post_init__(self) -> None:
+        """Refuse an output that could not be written.
+
+        Raises:
+            SettingsError: It has none of the endings, or its folder is not there.
+            HFEndpointError: The format's package is not installed.
+        """
+        check_output(self.output)
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -128,7 +137,6 @@ def ingest(wanted: Ingest, sources: Sources, tally: Tally) -> Summary:
         SettingsError: Something is wrong that can be known before anything is sent.
         HFEndpointError: Nothing was received, or the journal cannot be written.
     """
-    check_output(wanted.output)
     path = journal_path(wanted.output)
     if wanted.output.exists() and not path.exists():
         if wanted.resume:

@@ -36,7 +36,7 @@ def check_output(path: Path) -> None:
     """
     if path.suffix.lower() not in OUTPUT_ENDINGS:
         endings = ", ".join(OUTPUT_ENDINGS)
-        raise SettingsError(("--output", f"{path.name} must end with one of {endings}"))
+        raise SettingsError(("--output", f"{str(path)!r} must end with one of {endings}"))
     if not path.parent.is_dir():
         raise SettingsError(("--output", f"the folder {path.parent} does not exist"))
     if path.suffix.lower() == ".parquet":

@@ -205,7 +205,7 @@ class Sources:
 
     def _file_within(self, entry: os.DirEntry[str]) -> _File | None:
         form = self._form or _FORMAT_OF.get(Path(entry.path).suffix.lower())
-        if entry.is_symlink() and entry.is_dir():
+        if _is_linked_folder(entry):
             self.links.add(entry.path)
         elif _is_no_file(entry):
             self.no_files.add(entry.path)
@@ -225,6 +225,13 @@ def _standard_input() -> BinaryIO:
 def _cannot_be_read(path: str, error: OSError) -> Unreadable:
     name = writable(path)
     return Unreadable(name, f"cannot be read: {error.strerror or error}", name)
+
+
+def _is_linked_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_symlink() and entry.is_dir()
+    except OSError:  # a link that leads nowhere, or to itself
+        return False
 
 
 def _is_no_file(entry: os.DirEntry[str]) -> bool:

@@ -126,8 +126,8 @@ def embed(  # noqa: PLR0913 - the options
         )
         endpoint = changed(endpoint, usage, chunking)
         columns = Columns(text_column, id_column, delimiter)
-        found = Sources(sources, columns, form=form, but_not=files_of(output))
         wanted = Ingest(endpoint, output, per, with_text=not no_text, resume=resume)
+        found = Sources(sources, columns, form=form, but_not=files_of(output))
         tally = Tally()
         with shown(tally):
             summary = ingest(wanted, found, tally)

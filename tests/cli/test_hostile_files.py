@@ -36,6 +36,7 @@ BAD_ROWS = {
     "a NUL": (b"1001,te\x00xt", "NUL, see byte", b"\x00"),
     "a quote within a field": (b'1001,"a" b', "quotes within quotes are doubled, see byte", b""),
     "a quote that is never closed": (b'1001,"never closed', "never closed, see byte", b""),
+    "too few columns": (b"1001", "has 1 column, where the header has 2", b""),
     "too many columns": (b"1001,a,b", "has 3 columns, where the header has 2", b""),
     "a surrogate in UTF-8": (b"1001,\xed\xa0\x80", "is not UTF-8, see byte {at}", b"\xed"),
 }
@@ -125,6 +126,8 @@ def test_a_delimiter_is_one_character(delimiter):
         (b'{"text": "a\xff"}', "is not UTF-8, see byte 32"),
         (b'{"text": "\\ud800"}', "half a pair"),
         (b'{"text": NaN}', "the text is a number"),
+        (b'{"text": "a", "n": ' + b"9" * 5000 + b"}", "a"),
+        (b'{"text": ' + b"9" * 5000 + b"}", "the text is a number"),
         (b"[1]", "is no JSON object but an array"),
         (b"[" * 50_000, "is nested too deeply"),
         (b"oops", "is not JSON, see column 1"),
@@ -144,6 +147,43 @@ def test_ids_of_json_are_as_given(tei_double, tmp_path):
     source.write_text("\n".join(lines))
     assert embed(source, tei_double, output, "--id-column", "id")["repeated_ids"] == 0
     assert [row["id"] for row in rows_of(output)] == ids
+
+
+def test_what_has_no_id_is_named_by_its_place(tmp_path):
+    """An empty cell of CSV, null in JSONL; and a number of more digits than Python reads."""
+    path, digits = tmp_path / "x.csv", "9" * 5000
+    path.write_text("id,text\n,a\n7,b\n,\n")
+    found = Sources([str(path)], Columns(id="id")).records()
+    assert [one.id for one in found] == [f"{path}:1", "7", f"{path}:3"]
+    path = tmp_path / "x.jsonl"
+    path.write_text(
+        f'{{"id": null, "text": "a"}}\n{{"id": {digits}, "text": "b"}}\n{{"text": "c"}}'
+    )
+    first, second, third = Sources([str(path)], Columns(id="id")).records()
+    assert [first.id, second.id] == [f"{path}:1", digits]
+    assert third.problem == "has no field 'id'"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.txt", "Hello.".encode("utf-16-le")),
+        ("x.csv", "id,text\n1,Hello.\n".encode("utf-16-le")),
+        ("x.md", b"GIF89a\x00\x01"),
+        ("x", b"\x00a"),
+    ],
+)
+def test_what_holds_a_nul_is_no_text(tmp_path, name, content):
+    assert "holds a NUL, as UTF-16" in read(tmp_path / name, content)[1][None]
+
+
+@pytest.mark.parametrize("output", ["", ".", "..", "/", "/dev/stdout", "x.csv"])
+def test_an_output_that_is_no_file_of_vectors_is_refused_in_words(tmp_path, monkeypatch, output):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("A text.")
+    done = run("embed", "a.txt", "-e", "http://127.0.0.1:9", "-o", output)
+    assert done.exit_code == 1
+    assert "must end with one of .parquet, .jsonl, .npy" in done.stderr
 
 
 @pytest.mark.parametrize("kind", [pa.int64(), pa.float64()])
@@ -185,6 +225,7 @@ def folder(tmp_path, monkeypatch):
     (within / ODD_NAME).write_text("A name of another century.")
     (within / "picture.png").write_bytes(b"\x89PNG")
     (within / "link").symlink_to(tmp_path)
+    (within / "round").symlink_to("round")
     os.mkfifo(within / "pipe.txt")
     scandir = os.scandir
 

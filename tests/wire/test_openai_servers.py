@@ -73,6 +73,9 @@ REFUSALS = {
     "400, without a word": answer(400, {"error": "bad request"}),
     "422, without a word": answer(422),
     "500, base64": answer(500, {"error": "base64 is not supported"}),
+    "404, base64": answer(404, {"error": "encoding_format base64 not found"}),
+    "415, without a word": answer(415),
+    "424, without a word": answer(424),
     "501, base64": answer(501, {"error": "encoding_format is not supported"}),
 }
 
@@ -90,6 +93,22 @@ def test_a_server_without_base64_is_asked_for_floats_once_and_for_all(
         assert got == pytest.approx(vector(text))
     assert sum("encoding_format" in each for each in posts(server)) == 1
     assert len(posts(server)) == 2 + 6
+
+
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())
+def test_what_another_request_finds_out_is_heeded_by_those_under_way(server, make, refusal):
+    embeddings = make(OPENAI, dialect="openai", max_wait=0.0)
+
+    def serve(request):
+        if len(posts(server)) == 1:
+            embeddings.embed_query("meanwhile")
+        return refusal(request) if "encoding_format" in told(request) else floats(request)
+
+    server.behave(serve)
+    texts = numbered(20)
+    for got, text in zip(embeddings.embed_documents(texts), texts, strict=True):
+        assert got == pytest.approx(vector(text))
+    assert ["encoding_format" in each for each in posts(server)] == [True, True, False, False]
 
 
 def test_a_text_that_is_refused_is_no_reason_to_go_without_base64(server, make):

@@ -153,9 +153,7 @@ def _no_json(reply: Reply, count: int, error: orjson.JSONDecodeError) -> str:
         return f"a web page instead of vectors{f': {title}' if title else ''}"
     if body[:2] == b"\x1f\x8b":
         return "a body compressed with gzip, which was not asked for"
-    if is_bloated(body, count):
-        return "JSON of more objects, lists and texts than any answer has"
-    if (fault := _non_standard(body, count)) is not None:
+    if not is_bloated(body, count) and (fault := _non_standard(body, count)) is not None:
         return fault
     if error.pos >= len(body.decode(errors="replace")) or "unexpected end" in error.msg:
         return f"JSON that breaks off after {len(body)} bytes"

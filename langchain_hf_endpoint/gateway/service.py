@@ -18,7 +18,7 @@ from langchain_hf_endpoint._clients import Clients
 from langchain_hf_endpoint._describing import adescribe
 from langchain_hf_endpoint._merging import Merger
 from langchain_hf_endpoint._runtime import own_runtime
-from langchain_hf_endpoint._urls import is_hugging_face, url_problem
+from langchain_hf_endpoint._urls import is_hugging_face
 from langchain_hf_endpoint.chunking import chunk
 from langchain_hf_endpoint.errors import (
     EmbeddingError,
@@ -146,9 +146,10 @@ class Service:
         if isinstance(service, dict):
             self._check_service(service)
             url = service.get("url")
-            # Where it is no URL the registry says so, along with all else that is wrong.
-            if isinstance(url, str) and url_problem(url) is None:
-                await self._check_destination(url)
+            if isinstance(url, str) and url.lower().startswith(("http://", "https://")):
+                # No URL: the registry says so, along with all else that is wrong.
+                with suppress(ValueError):
+                    await self._check_destination(url)
         tried: list[tuple[InferenceEndpoint, Runtime]] = []
 
         async def describe(endpoint: InferenceEndpoint) -> EndpointDescription:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
@@ -63,21 +64,22 @@ def mine(client: httpx.Client, tei_double: TeiDouble) -> Iterator[str]:
     client.delete(path)
 
 
-@pytest.fixture
-def say(gateway: GatewayChild) -> Callable[[bytes], bytes]:
+def answer_to(gateway: GatewayChild, sent: bytes) -> bytes:
     """Send bytes over a connection of their own, and behind them a request that is the last.
 
     All that is answered.
     """
+    host, port = gateway.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(sent + LAST)
+        parts = []
+        with suppress(ConnectionResetError):
+            while part := connection.recv(65_536):
+                parts.append(part)
+    return b"".join(parts)
 
-    def say(sent: bytes) -> bytes:
-        host, port = gateway.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=30) as connection:
-            connection.sendall(sent + LAST)
-            parts = []
-            with suppress(ConnectionResetError):
-                while part := connection.recv(65_536):
-                    parts.append(part)
-        return b"".join(parts)
 
-    return say
+@pytest.fixture
+def say(gateway: GatewayChild) -> Callable[[bytes], bytes]:
+    """`answer_to` the gateway of the file."""
+    return partial(answer_to, gateway)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import KEY
+from conftest import KEY, answer_to
+from gateway_child import GatewayChild
 from tei_double import Scripted
 
 MEGABYTE = 1_000_000
@@ -76,13 +77,31 @@ def test_a_body_in_chunks_of_a_byte_leaves_the_gateway_to_others(client, say, mi
     method = b"GET" if path == "/health" else b"POST"
     head = b"%b %b HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     end = b"Transfer-Encoding: chunked\r\n\r\n"
-    body = b"1\r\n \r\n" * (100_000 * times) + b'd\r\n{"input":"a"}\r\n0\r\n\r\n'
+    body = b"1\r\n \r\n" * (50_000 * times) + b'd\r\n{"input":"a"}\r\n0\r\n\r\n'
     answers: list[bytes] = []
     answered = health_while(
         client, lambda: answers.append(say(head % (method, path.encode()) + end + body))
     )
     assert answers[0].startswith(b"HTTP/1.1 200 ")
     assert answered >= 5
+
+
+@pytest.mark.parametrize("has_uvloop", [False, True])
+def test_what_comes_in_many_pieces_is_taken_whole_on_either_loop(tmp_path, has_uvloop):
+    """Large bodies, with a length and in chunks, that nobody reads, and the request behind them."""
+    if has_uvloop:
+        pytest.importorskip("uvloop")
+    with GatewayChild(tmp_path / "log", uvloop=has_uvloop) as gateway:
+        for body in (
+            b"Content-Length: 3000000\r\n\r\n" + b"a" * 3_000_000,
+            b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 20_000 + b"0\r\n\r\n",
+        ):
+            for path, status in ((b"/health", b"200"), (b"/_inference/mine", b"406")):
+                sent = b"POST %b HTTP/1.1\r\nHost: localhost\r\n" % path
+                if path == b"/health":
+                    sent = sent.replace(b"POST", b"GET")
+                parts = answer_to(gateway, sent + body).split(b"HTTP/1.1 ")[1:]
+                assert [part[:3] for part in parts] == [status, b"200"]
 
 
 def health_while(client: httpx.Client, attack: object) -> int:

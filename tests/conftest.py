@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import ipaddress
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +62,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 os.environ["HF_TOKEN_PATH"] = str(Path(__file__).parent / "no-such-folder" / "token")
 for _name in ("HUGGING_FACE_HUB_TOKEN", "HUGGINGFACEHUB_API_TOKEN"):
     os.environ.pop(_name, None)
+# Nor is the registry of their endpoints.
+os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="hf-endpoint-tests-")
+atexit.register(shutil.rmtree, os.environ["XDG_CONFIG_HOME"], ignore_errors=True)
 
 # An example may take its time: a busy machine is no finding.
 hypothesis.settings.register_profile("unhurried", deadline=None)

@@ -84,6 +84,7 @@ def run(
             **inherited,
             "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
             "HF_HOME": str(folder),
+            "XDG_CONFIG_HOME": str(folder),
             "HTTP_PROXY": _DEAD_PROXY,
             "HTTPS_PROXY": _DEAD_PROXY,
             "NO_PROXY": "127.0.0.1,localhost",

@@ -158,6 +158,7 @@ def opened_store(request, tmp_path):
 def gateway_url():
     """The gateway as the command line starts it."""
     command = ["-m", "langchain_hf_endpoint.cli", "serve", "--port", "0", "--no-access-log"]
+    command += ["--database", ":memory:"]
     child = ChildProcess([sys.executable, *command])
     yield child.first_line().split()[-1]
     child.stop()

@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench chaos test-stores test-engines test-lowest audit clean
+.PHONY: help demo test lint docs bench chaos attacks test-stores test-engines test-lowest audit clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ bench: $(VENV)-bench/stamp  ## measure against bare clients and peers: benchmark
 
 chaos: $(VENV)/dev.stamp  ## run N scenarios of faults from seed SEED on: make chaos N=100000 SEED=1
 	$(BIN)/python -m pytest tests/chaos --scenarios $(or $(N),20000) --first-seed $(or $(SEED),1)
+
+attacks: $(VENV)/dev.stamp  ## attack client and gateway, N times as hard as the tests do: make attacks N=8
+	$(BIN)/python -m pytest tests/attacks --times $(or $(N),8)
 
 test-stores: $(VENV)-stores/stamp  ## run the tests with vector stores, LangChain, LangGraph, LlamaIndex
 	$(VENV)-stores/bin/python -m pytest tests/stores

@@ -134,6 +134,7 @@ class _LogFilter(logging.Filter):
 
 
 _logs = _LogFilter()
-for _library in ("httpcore", "httpcore2"):
+for _number in ("", "2"):
+    logging.getLogger(f"httpx{_number}").addFilter(_logs)  # of clients of the user's own
     for _part in ("connection", "http11", "http2", "proxy", "socks"):
-        logging.getLogger(f"{_library}.{_part}").addFilter(_logs)
+        logging.getLogger(f"httpcore{_number}.{_part}").addFilter(_logs)

@@ -23,6 +23,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import anyio
+import anyio.lowlevel
 import httpcore
 import httpx
 
@@ -63,6 +64,8 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._wire import Request
     from langchain_hf_endpoint.tls_settings import TlsSettings
 
+_PARTS_A_TURN = 500
+"""Of a body in chunks of a byte tens of thousands come at once: others get their turn between."""
 _CONNECTIONS_PER_SENDER = 8
 _HEADERS = {
     "User-Agent": f"langchain-hf-endpoint/{__version__} httpx/{httpx.__version__}",
@@ -378,6 +381,8 @@ class AsyncTransport:
                         return _reply(response, read)
                     async for part in response.aiter_raw():
                         body.append(part)
+                        if len(body) % _PARTS_A_TURN == 0:
+                            await anyio.lowlevel.checkpoint()
                         size += len(part)
                         if size > LARGEST_REPLY:
                             return too_much()

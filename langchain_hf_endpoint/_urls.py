@@ -19,6 +19,7 @@ _HUGGING_FACE_HOSTS = (".endpoints.huggingface.cloud", ".huggingface.co", ".hf.s
 # RFC 3986's characters without those that parsers disagree about (a backslash, blanks).
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+")
 _HOST_NAME = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
+_HOST_HEADER = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:@]*))(?::[0-9]*)?")
 _DIGITS_AND_DOTS = re.compile(r"[0-9.]+")
 
 _WITHOUT_SCHEME = re.compile(
@@ -131,7 +132,8 @@ def is_loopback(url: str) -> bool:
 
 def is_own_name(host: str) -> bool:
     """Whether a Host header names this machine. An absent one (HTTP/1.0) comes from no browser."""
-    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    found = _HOST_HEADER.fullmatch(host)
+    name = (found[1] or found[2]) if found else host
     return name.lower() in ("", "localhost") or is_loopback_address(name)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from langchain_hf_endpoint._dialects.base import get, split_url
+from langchain_hf_endpoint._dialects.parsing import parsed
 from langchain_hf_endpoint._dialects.words import shortened
 from langchain_hf_endpoint._wire import ServerInfo
 
@@ -56,7 +57,7 @@ def told_by(reply: Reply) -> JSON:
     if reply.status != _OK:
         return None
     try:
-        return orjson.loads(reply.body)
+        return parsed(reply.body)
     except orjson.JSONDecodeError:
         return None
 

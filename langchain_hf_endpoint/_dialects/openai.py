@@ -14,6 +14,7 @@ import orjson
 
 from langchain_hf_endpoint._dialects.base import get, post, split_url
 from langchain_hf_endpoint._dialects.info import beside, told_by
+from langchain_hf_endpoint._dialects.parsing import parsed
 from langchain_hf_endpoint._dialects.reading import read
 from langchain_hf_endpoint._wire import Cause, Failure
 
@@ -130,7 +131,7 @@ def read_models(reply: Reply, wanted: str | None = None) -> ServedModels:
             only one whose name says that it embeds.
     """
     try:
-        listed = orjson.loads(reply.body)["data"] if reply.status == 200 else []  # noqa: PLR2004
+        listed = parsed(reply.body)["data"] if reply.status == 200 else []  # noqa: PLR2004
         models = {model["id"]: model for model in listed if isinstance(model["id"], str)}
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return ServedModels()

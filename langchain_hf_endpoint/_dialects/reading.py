@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from langchain_hf_endpoint._dialects.failures import NO_WORDS, explain
+from langchain_hf_endpoint._dialects.parsing import is_bloated, parsed
 from langchain_hf_endpoint._dialects.vectors import JSON, to_vectors
 from langchain_hf_endpoint._dialects.words import html_title, said, shortened
 from langchain_hf_endpoint._wire import Cause, Failure
@@ -31,7 +32,7 @@ def read(reply: Reply, count: int, form: Form = "lists") -> Rows | Failure:
     if reply.status not in SUCCESSES:
         return explain(reply)
     try:
-        answer = orjson.loads(reply.body)
+        answer = parsed(reply.body, count)
     except orjson.JSONDecodeError as error:
         text = _no_json(reply, count, error)
     else:
@@ -50,7 +51,7 @@ def answers(reply: Reply) -> str | None:
     if reply.status not in SUCCESSES:
         return None
     try:
-        answer = orjson.loads(reply.body)
+        answer = parsed(reply.body)
     except orjson.JSONDecodeError:
         # Broken off, or with NaN in it.
         start = b"".join(reply.body[:64].split())
@@ -152,7 +153,7 @@ def _no_json(reply: Reply, count: int, error: orjson.JSONDecodeError) -> str:
         return f"a web page instead of vectors{f': {title}' if title else ''}"
     if body[:2] == b"\x1f\x8b":
         return "a body compressed with gzip, which was not asked for"
-    if (fault := _non_standard(body, count)) is not None:
+    if not is_bloated(body, count) and (fault := _non_standard(body, count)) is not None:
         return fault
     if error.pos >= len(body.decode(errors="replace")) or "unexpected end" in error.msg:
         return f"JSON that breaks off after {len(body)} bytes"

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from langchain_hf_endpoint._dialects.parsing import parsed
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
@@ -171,7 +173,7 @@ def estimated_wait(reply: Reply) -> float | None:
     if reply.status != _NOT_READY:
         return None
     try:
-        answer = orjson.loads(reply.body)
+        answer = parsed(reply.body)
     except orjson.JSONDecodeError:
         return None
     seconds = answer.get("estimated_time") if isinstance(answer, dict) else None

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from langchain_hf_endpoint._dialects.parsing import parsed
+
 if TYPE_CHECKING:
     from langchain_hf_endpoint._dialects.vectors import JSON
     from langchain_hf_endpoint._wire import Reply
@@ -40,7 +42,7 @@ def words_of(reply: Reply) -> str:
     """
     body = reply.body
     try:
-        text = said(orjson.loads(body))
+        text = said(parsed(body))
     except orjson.JSONDecodeError:
         start = body[:_ENOUGH].lstrip()
         text = html_title(body) if start[:1] == b"<" else start.decode(errors="replace")

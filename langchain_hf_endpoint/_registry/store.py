@@ -179,7 +179,8 @@ def _may_be_id(inference_id: object) -> bool:
 
 def _unknown(inference_id: object) -> UnknownEndpointError:
     return UnknownEndpointError(
-        f"Inference endpoint not found [{inference_id}]", advice="get() lists those there are."
+        f"Inference endpoint not found [{str(inference_id)[:100]}]",
+        advice="get() lists those there are.",
     )
 
 

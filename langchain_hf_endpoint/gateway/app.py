@@ -159,7 +159,7 @@ def _own_routes(service: Service) -> list[Route]:
 async def _no_such_route(request: Request, _error: Exception) -> Response:
     is_openai = request.url.path.startswith(OPENAI_PREFIX)
     # Elastic's status for it is 400; OpenAI's is 404. The path is not repeated: it may be anything.
-    reason = f"no handler found for this uri and method [{request.method}]"
+    reason = f"no handler found for this uri and method [{request.method[:20]}]"
     return refused(
         request, Refusal(404 if is_openai else 400, "illegal_argument_exception", reason)
     )
@@ -168,7 +168,8 @@ async def _no_such_route(request: Request, _error: Exception) -> Response:
 async def _no_such_method(request: Request, error: Exception) -> Response:
     headers_of_error = error.headers if isinstance(error, HTTPException) else None
     allowed = (headers_of_error or {}).get("Allow", "")
-    reason = f"Incorrect HTTP method [{request.method}] for this uri, allowed: [{allowed}]"
+    method = request.method[:20]
+    reason = f"Incorrect HTTP method [{method}] for this uri, allowed: [{allowed}]"
     headers = {"Allow": allowed}
     return refused(
         request, Refusal(_NOT_ALLOWED, "illegal_argument_exception", reason, headers=headers)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 if TYPE_CHECKING:
@@ -19,6 +21,34 @@ KEEP_ALIVE_SECONDS = 120
 """Longer than clients and proxies keep an idle connection: whoever closes first may cut off a
 request that the other is sending."""
 _FILES_FOR_OTHERS = 200
+_PIECE = 16_384
+"""Bytes that are read in one turn of the loop where more have come: of a body in chunks of a byte,
+each takes 20 microseconds."""
+
+
+class _Flow(FlowControl):
+    """Nothing is received while received bytes wait to be read, whatever uvicorn says."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__(transport)
+        self._to_pause = transport
+        self._is_held = False
+
+    def resume_reading(self) -> None:
+        if self._is_held:
+            self.read_paused = False
+        else:
+            super().resume_reading()
+
+    def hold(self) -> None:
+        self._is_held = True
+        self._to_pause.pause_reading()
+
+    def release(self) -> None:
+        if self._is_held:
+            self._is_held = False
+            if not self.read_paused:
+                self._to_pause.resume_reading()
 
 
 class CallerConnection(H11Protocol):
@@ -32,6 +62,9 @@ class CallerConnection(H11Protocol):
     waiting: ClassVar[dict[CallerConnection, None]]
     """Those without a request under way, in the order in which they began to wait."""
     open: ClassVar[set[CallerConnection]]
+    unread: ClassVar[deque[CallerConnection]]
+    """Those of which more bytes have come than are read in one turn; one has its turn at a time."""
+    flow: _Flow
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -40,11 +73,13 @@ class CallerConnection(H11Protocol):
         self._under_way = 0
         self._timer: asyncio.TimerHandle | None = None
         self._has_begun = False
-        self._unread = 0
+        self._unsent = 0
+        self._received = memoryview(b"")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take it in; let the one that waited longest go where there are too many."""
         super().connection_made(transport)
+        self.flow = _Flow(transport)
         self.open.add(self)
         if len(self.open) > self.most:
             next(iter(self.waiting), self).transport.abort()
@@ -55,7 +90,33 @@ class CallerConnection(H11Protocol):
         if not self._under_way and not self._has_begun:
             self._has_begun = True
             self._wait(self.seconds)
-        super().data_received(data)
+        is_queued = bool(self._received)
+        self._received = memoryview(bytes(self._received) + data if is_queued else data)
+        if is_queued:
+            self.flow.hold()
+        elif self.read_piece():
+            self.unread.append(self)
+            if len(self.unread) == 1:
+                self.loop.call_soon(self._read_next)
+
+    def read_piece(self) -> bool:
+        """Read a piece of what has come. Whether there is more."""
+        piece, self._received = self._received[:_PIECE], self._received[_PIECE:]
+        if self._received:
+            self.flow.hold()
+        super().data_received(bytes(piece))
+        if self.transport.is_closing():
+            self._received = memoryview(b"")
+        elif not self._received:
+            self.flow.release()
+        return bool(self._received)
+
+    def _read_next(self) -> None:
+        one = self.unread.popleft()
+        if not one.transport.is_closing() and one.read_piece():
+            self.unread.append(one)
+        if self.unread:
+            self.loop.call_soon(self._read_next)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
@@ -77,7 +138,7 @@ class CallerConnection(H11Protocol):
     def _wait(self, seconds: float) -> None:
         self._no_longer_wait()
         self.waiting[self] = None
-        self._unread = self.transport.get_write_buffer_size()
+        self._unsent = self.transport.get_write_buffer_size()
         self._timer = asyncio.get_running_loop().call_later(seconds, self._end, seconds)
 
     def _no_longer_wait(self) -> None:
@@ -87,7 +148,7 @@ class CallerConnection(H11Protocol):
             self._timer = None
 
     def _end(self, seconds: float) -> None:
-        if 0 < self.transport.get_write_buffer_size() < self._unread:
+        if 0 < self.transport.get_write_buffer_size() < self._unsent:
             self._wait(seconds)  # it reads its answer, if slowly
         else:
             self.transport.abort()
@@ -100,7 +161,7 @@ def connections(seconds: float, most: int) -> type[asyncio.Protocol]:
         seconds: Until a head must be whole, from the connection or its first byte on.
         most: Connections at a time.
     """
-    members = {"seconds": seconds, "most": most, "waiting": {}, "open": set()}
+    members = {"seconds": seconds, "most": most, "waiting": {}, "open": set(), "unread": deque()}
     return type("CallerConnection", (CallerConnection,), members)
 
 

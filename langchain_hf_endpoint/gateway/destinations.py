@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
 from langchain_hf_endpoint._mishaps import RefusedAddressError
+from langchain_hf_endpoint._urls import url_problem
 from langchain_hf_endpoint.errors import SettingsError
 
 from .problems import Refusal
@@ -145,6 +146,8 @@ class Destinations:
                 "(its operator can allow it, --allow-url)"
             )
         is_named = any(one.is_exact for one in fitting)
+        if url_problem(url) is not None:
+            raise _refused(f"Invalid host [{host}], please check that the URL is correct.")
         try:
             addresses = self._addresses(host)
         except (OSError, UnicodeError) as error:

@@ -30,7 +30,7 @@ _LANES: dict[str, Lane] = {
 
 def shown(name: str) -> str:
     """A name as a message may repeat it."""
-    return re.sub(r"[^ -~]", "?", name)[:100]
+    return re.sub(r"[^ -~]", "?", name[:100])
 
 
 def is_known(task: str) -> bool:
@@ -111,7 +111,7 @@ def lane(input_type: object) -> Lane:
     """
     if input_type is None:
         return "document"
-    lane = _LANES.get(input_type.lower()) if isinstance(input_type, str) else None
+    lane = _LANES.get(input_type[:20].lower()) if isinstance(input_type, str) else None
     if lane is None:
         raise invalid(f"[input_type] must be one of {', '.join(_LANES)}")
     return lane

@@ -116,7 +116,7 @@ def _asked(content: dict[str, Any]) -> _Asked:
     if not isinstance(model, str) or not model:
         raise _wrong("you must provide a model parameter: the inference id of an endpoint")
     if not re.fullmatch(r"[a-z0-9_.\-]{1,100}", model):
-        raise unknown_endpoint(re.sub(r"[^ -~]", "?", model)[:100])
+        raise unknown_endpoint(re.sub(r"[^ -~]", "?", model[:100]))
     given = content.get("encoding_format")
     if given not in (None, "float", "base64"):
         raise _wrong("'encoding_format' must be float or base64")

@@ -24,7 +24,7 @@ from langchain_hf_endpoint.cli.options import (
     chunking_with,
 )
 from langchain_hf_endpoint.cli.printing import console, print_json
-from langchain_hf_endpoint.cli.reading import Reading
+from langchain_hf_endpoint.cli.reading import Reading, counted
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.settings import ChunkingSettings
 
@@ -119,7 +119,7 @@ def _heading(cuts: Cuts, number: int) -> RenderableType:
 
     one, colour = cuts.chunks[number], _COLOURS[number % len(_COLOURS)]
     words = count_words(one.text)
-    title = f"[bold]{number}[/]  {words} words  [dim]{one.start}\N{EN DASH}{one.end}[/]"
+    title = f"[bold]{number}[/]  {counted(words, 'word')}  [dim]{one.start}\N{EN DASH}{one.end}[/]"
     return Rule(title, style=colour, align="left")
 
 
@@ -140,7 +140,7 @@ def _summary(cuts: Cuts) -> Text:
     from rich.text import Text  # noqa: PLC0415
 
     figures = cuts.figures()
-    said = f"  1 chunk of {figures['longest']:,} words"
+    said = f"  1 chunk of {counted(int(figures['longest']), 'word')}"
     if len(cuts.chunks) > 1:
         said = (
             f"  {figures['chunks']:,} chunks of {figures['shortest']:,} to {figures['longest']:,} "

@@ -30,6 +30,15 @@ def file(tmp_path) -> Path:
     return path
 
 
+def test_one_word_is_one_word(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("Hello.")
+    shown = run("chunk", "a.txt").stdout
+    assert "1 chunk of 1 word" in shown
+    assert "1 words" not in shown
+    assert "0  1 word  0" in shown
+
+
 def test_for_machines_it_is_what_the_chunker_gives(file):
     done = run("chunk", file, *SMALL, "--json")
     told = json.loads(done.stdout)

@@ -68,6 +68,7 @@ class Learned:
     begun: int = 0
     sample: str | None = None
     _too_slow_for: int | None = None
+    _doubted_at: int = 0
     _batch_size: int | None = None
     _body_bytes: int = _DEFAULT_BODY_BYTES
     _widths: dict[int | None, int] = field(default_factory=dict)
@@ -124,10 +125,18 @@ class Learned:
             return
         with self._lock:
             self._too_slow_for = min(inputs, self._too_slow_for or inputs)
+            self._doubted_at = self.begun
 
-    def failed_again(self, inputs: int) -> None:
-        """A batch of so many inputs failed, as it may for lack of time."""
-        if self._too_slow_for is not None and inputs >= self._too_slow_for:
+    def failed_again(self, inputs: int, since: int) -> None:
+        """A batch of so many inputs failed, as it may for lack of time.
+
+        Args:
+            inputs: How many it has.
+            since: How many requests were begun when it first failed. What failed in the same
+                outage as the batch that raised the doubt does not confirm it.
+        """
+        is_new = since > self._doubted_at
+        if is_new and self._too_slow_for is not None and inputs >= self._too_slow_for:
             self.refused_batch(self._too_slow_for, None)
 
     def refused_body(self, size: int) -> None:

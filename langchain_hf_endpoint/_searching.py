@@ -182,8 +182,7 @@ class Search(Generic[RowT]):
         if why is not Suspicion.REFUSED:
             self._first = self._first or given_up
             self._last = given_up
-        if run.size > 1:
-            self._note_refusal(run, _size(sent), failure)
+        self._note_refusal(run, _size(sent), failure)
         aside = len(self._aside)
         step = what_next(
             run,
@@ -204,7 +203,10 @@ class Search(Generic[RowT]):
             self._give_up_for(given_up, why, run)
 
     def _note_refusal(self, run: Run, size: int, failure: Failure) -> None:
-        if failure.cause is Cause.BODY_TOO_LARGE:
+        if run.size == 1:
+            if tells_of_size(failure):
+                self._slow.clear()  # larger runs did not fail for their size
+        elif failure.cause is Cause.BODY_TOO_LARGE:
             self._call.learned.refused_body(size)
         elif failure.cause is Cause.INPUT_REJECTED and failure.share is not None:
             self._call.learned.refused_tokens(size, failure.share)
@@ -224,7 +226,7 @@ class Search(Generic[RowT]):
     def _halve(self, run: Run, failure: Failure) -> None:
         if tells_of_size(failure):
             self._slow.append((run, took_too_long(failure)))
-            self._call.learned.failed_again(run.size)
+            self._call.learned.failed_again(run.size, run.first or 0)
         self._open.extendleft(reversed(run.halves()))
 
     def not_sent(self, run: Run, why: HFEndpointError) -> None:

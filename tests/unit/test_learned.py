@@ -130,14 +130,24 @@ def test_where_it_may_have_been_chance_it_must_happen_again_before_one_works():
     server.worked_in_parts(32, is_sure=False)
     assert server.batch_size(None) == 32
     server.answered(["text"] * 32, 1)
-    server.failed_again(32)
+    server.failed_again(32, 1)
     assert server.batch_size(None) == 32
     server.worked_in_parts(32, is_sure=False)
     server.answered(["text"] * 16, 1)
-    server.failed_again(16)
+    server.failed_again(16, 1)
     assert server.batch_size(None) == 32
-    server.failed_again(32)
+    server.failed_again(32, 1)
     assert server.batch_size(None) == 16
+
+
+def test_what_failed_before_the_doubt_arose_does_not_confirm_it():
+    server = learned()
+    since = server.begin()
+    server.worked_in_parts(8, is_sure=False)
+    server.failed_again(32, since)
+    assert server.batch_size(None) == 32
+    server.failed_again(32, server.begin())
+    assert server.batch_size(None) == 4
 
 
 def test_the_last_request_that_is_answered_is_known_and_a_short_input_is_kept_as_a_sample():

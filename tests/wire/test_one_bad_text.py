@@ -1,5 +1,7 @@
 """One text that the server fails on costs nobody else: it fails alone, and soon."""
 
+from itertools import product
+
 import httpx
 import pytest
 from scripted_server import (
@@ -331,8 +333,13 @@ def test_a_key_that_was_never_accepted_is_not_looked_for(drive, server, make):
     assert len(server.batches) == 1
 
 
-@pytest.mark.parametrize("down", [answer(500), answer(502), failing(httpx.ReadError)])
-@pytest.mark.parametrize("seconds", [2, 20, 100])
+@pytest.mark.parametrize(
+    ("down", "seconds"),
+    [
+        *product([answer(500), answer(502), failing(httpx.ReadError)], [2, 20, 100]),
+        *product([answer(504), answer(408)], [20, 100]),
+    ],
+)
 def test_a_server_that_is_down_for_a_while_costs_no_text(drive, server, make, clock, down, seconds):
     began = clock()
 

@@ -26,6 +26,7 @@ _DURATION = re.compile(r"(?<![\d.])(\d{1,20}(?:\.\d{0,20})?) ?(ms|us|µs|ns|[dhm
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 _PARAMETER = re.compile(r"\b(r|t|remaining|reset) ?= ?(\d+)", re.ASCII)
 _LONGEST = 200  # characters of a header that may be about time
+_MOST = 10  # times in one header
 
 _TIMES_OF_DAY = (1e9, 1e10)
 """Seconds since 1970 from 2001 to 2286; as a time to wait they would be 31 years and more."""
@@ -73,7 +74,12 @@ def _retry_after(headers: Mapping[str, str], now: float) -> float | None:
     for name in ("retry-after-ms", "x-ms-retry-after-ms"):
         if (wait := _seconds(headers.get(name, ""), now, 1e-3)) is not None:
             return wait
-    return _seconds(headers.get("retry-after", ""), now)
+    asked = headers.get("retry-after", "")
+    if (wait := _seconds(asked, now)) is not None:
+        return wait
+    # Said twice, by a server and a proxy before it: joined by a comma, which dates have, too.
+    waits = (_seconds(one, now) for one in asked.split(",")[:_MOST])
+    return max((wait for wait in waits if wait is not None), default=None)
 
 
 def _until_reset(headers: Mapping[str, str], now: float, *, unsaid: bool) -> float | None:

@@ -41,14 +41,22 @@ BATCH_LIMIT_IN_PASSING = _any_of(
     # after validation, not 32" and marshmallow's "Longer than maximum length 6."; "a maximum of 6
     # texts per request"; "batch limit is 6"; "batch of 32 exceeds the limit of 6". These words are
     # also used of other things: see ``OF_ONE_INPUT``.
-    r"\b(?:at most|no more than|not more than|up to|maximum of|max|limit of|limited to)"
+    # Also "Maximum 6 inputs", "must not contain more than 6 items".
+    r"\b(?:at most|more than|up to|maximum of|maximum|max|limit of|limited to)"
     r" (\d+) (?:(?:are|is) allowed|items?|inputs?|texts?|strings?|documents?|sentences?|elements?"
     r"|entries|embeddings|(?:per|in (?:one|a|each)) (?:request|batch|call))",
     r"\bbatch (?:size )?(?:limit|maximum)(?: is| of|:)? (\d+)",
     r"\b(?:maximum|max|limit)(?: batch size)?(?: is| of|:) (\d+) ?(?:inputs|texts|items|$|[.,;)])",
     r"\bmax(?:imum)?(?: allowed)?[ _]batch[ _]size(?: is| of|:|=)? ?(\d+)",
-    r"\bbatch\b.{0,30}\b(?:exceeds|over|above|larger than|greater than|>)"
-    r" (?:the )?(?:maximum|limit|max)?(?: of)? ?(\d+)",
+    r"\b(?:batch|inputs|texts|items)\b.{0,30}\b(?:exceeds|over|above|larger than|greater than|>)"
+    r" (?:the )?(?:maximum|limit|max)?(?: allowed| batch size)?(?: of)? ?\(?(\d+)",
+    # "Too many inputs: 32 > 6", "6 or fewer elements", "batch too large (max 6)", "reduce the batch
+    # size to 6", "over the max_client_batch_size of 6"
+    r"\b(?:batch|inputs|texts|items)\b.{0,40}\b\d+ > (\d+)",
+    r"\b(\d+) or (?:fewer|less) (?:items|inputs|texts|strings|documents|elements|entries)",
+    r"\bbatch\b.{0,40}\((?:maximum|max|limit)(?: is|:)? (\d+)\)",
+    r"\bbatch size to (\d+)",
+    r"\bmax_(?:client_)?batch_size of (\d+)",
 )
 
 OF_ONE_INPUT = _any_of(r"token|character|byte|dimension|length of|\bchars?\b|\bwords?\b")

@@ -30,6 +30,9 @@ def wait(headers, status=429, body=b""):
         ("9" * 400, None),
         ("٣", None),  # an Arabic digit
         ("1_000", None),
+        ("5, 7", 7.0),
+        ("7,5", 7.0),
+        ("5, soon", 5.0),
         ("soon", None),
         ("", None),
         ("Thu, 99 Oct 2025 12:00:30 GMT", None),

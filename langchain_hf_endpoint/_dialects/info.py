@@ -52,12 +52,17 @@ def beside(url: str, route: str) -> str | None:
     return parts._replace(path=_base_path(parts.path) + route, fragment="").geturl()
 
 
-def told_by(reply: Reply) -> JSON:
-    """What a reply says in JSON; None where it is no success, or no JSON."""
+def told_by(reply: Reply, count: int = 0) -> JSON:
+    """What a reply says in JSON; None where it is no success, no JSON, or far too much of it.
+
+    Args:
+        reply: Any.
+        count: Of how many texts, or tokens of theirs, it is the answer.
+    """
     if reply.status != _OK:
         return None
     try:
-        return parsed(reply.body)
+        return parsed(reply.body, count)
     except orjson.JSONDecodeError:
         return None
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._wire import Reply, Request
 
 
+_MOST_TOKENS = 4096
+"""Of one text on average; a longer one is measured in chunks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tokens:
     """The tokens of one text.
@@ -54,7 +58,7 @@ def tokenize_request(url: str, texts: Sequence[str], prompt_name: str | None) ->
 
 def read_tokens(reply: Reply, count: int) -> list[Tokens] | None:
     """Read the answer; None where it is not one of TEI's for so many texts."""
-    told = told_by(reply)
+    told = told_by(reply, count * _MOST_TOKENS)
     if not isinstance(told, list) or len(told) != count:
         return None
     texts = [_tokens(text) for text in told]

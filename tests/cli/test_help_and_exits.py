@@ -30,7 +30,7 @@ def test_help_fits_a_screen_and_has_an_example(command):
     shown = run(*filter(None, [command]), "--help")
     assert shown.exit_code == 0
     lines = shown.stdout.splitlines()
-    assert len(lines) <= (50 if command == "serve" else 40)  # a server has many bounds
+    assert len(lines) <= 40
     assert max(map(len, lines)) <= 80
     assert any(line.startswith(f"  hf-endpoint {command}".rstrip()) for line in lines)
     if command:

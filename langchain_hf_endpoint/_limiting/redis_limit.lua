@@ -2,8 +2,8 @@
 --
 -- It knows the starts of the last period and who waits in which order. Its clock is the server's.
 -- Times are microseconds. Whoever waits has a rank, counted over both lanes, queries first, but for
--- every so many of them a document; the earliest start of a rank is a formula over what has happened, so nothing is moved when someone
--- starts, leaves or pushes in:
+-- every so many of them a document; the earliest start of a rank is a formula over what has
+-- happened, so nothing is moved when someone starts, leaves or pushes in:
 --
 --   slot(rank) = max(ready + rank * interval,             the pace
 --                    start `limit` ranks earlier + span)  the log
@@ -24,6 +24,7 @@ local MARGIN = 0.005    -- of a period, by which starts are kept further apart: 
 local GRAIN = 2e-6      -- of a period, by which a start may be early: nobody asks twice for that
 local GRACE = 0.1       -- of a period, after which one who does not come for his start is dead
 local MOST_SWEPT = 100  -- that is cleared away by one call
+local SETTLING = 2e6    -- in which all who were without this log look for it again, and tell it theirs
 
 local time = redis.call('TIME')
 local state = {}
@@ -73,6 +74,7 @@ if ARGV[1] == 'tell' then
   for i = 3, #ARGV, 2 do
     redis.call('ZADD', starts, 'NX', exact(now - tonumber(ARGV[i + 1])), ARGV[i])
   end
+  if state.begun == now then state.ready = now + SETTLING end
   save(tonumber(ARGV[2]))
   return answer(0, 0, 0)
 end

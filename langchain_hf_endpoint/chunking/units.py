@@ -230,6 +230,10 @@ def _cluster_starts(
     is_flag = (traits & _FLAG) > 0
     flags_before = places - _last_of(~is_flag | ~_before(is_flag, first=False), places)
     joins = (traits & _JOINS_BEFORE) > 0
+    # A virama joins the next letter over the marks that stand between them.
+    virama = np.maximum.accumulate(np.where(joins & ((traits & _JOINS_NEXT) > 0), places, -1))
+    letter = np.maximum.accumulate(np.where(joins, -1, places))
+    joins |= _before(virama > letter, first=False)
     joins |= (before & _JOINS_NEXT) > 0
     joins |= is_flag & (flags_before % 2 == 1)
     joins &= inside & _before(inside, first=False)

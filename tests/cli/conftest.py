@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+PACKAGE = "langchain_hf_endpoint"
+
+
 @pytest.fixture(autouse=True)
 def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """The path of a registry that is not there."""
@@ -22,3 +26,13 @@ def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     monkeypatch.delenv("HF_TOKEN", raising=False)
     yield path
     forget_runtimes()
+
+
+@pytest.fixture(autouse=True)
+def _loggers_as_they_were():
+    """`check` silences the library's loggers for the rest of its process, which here goes on."""
+    loggers = [logging.getLogger(name) for name in (PACKAGE, f"{PACKAGE}._attempts")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)

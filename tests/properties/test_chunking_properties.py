@@ -212,6 +212,10 @@ LONG_RUNS = st.builds(
 
 
 @given(st.one_of(RUNS, LONG_RUNS, st.lists(RUNS, max_size=4).map("".join)), CHUNKING)
+@example(
+    "\u0e000\u17d2\u0300\u1780" * 5,
+    {"strategy": "word", "max_chunking_size": 10, "overlap": 0},
+)
 @profile(max_examples=400, deadline=None)
 def test_texts_without_blanks_are_cut_between_characters_and_hold_everything(text, settings):
     pieces = assert_chunks_hold_every_word(text, settings)

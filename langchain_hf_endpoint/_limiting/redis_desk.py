@@ -130,13 +130,17 @@ class RedisDesk:
 
         errands.soon(tell)
 
-    def _tell(self) -> None:
-        """Tell Redis the starts of the last period; those that it knows are no news to it."""
+    def _tell(self, hold: float = 0.0) -> None:
+        """Tell Redis the starts of the last period; those that it knows are no news to it.
+
+        Args:
+            hold: Seconds in which nobody is to start.
+        """
         now = time.monotonic()
         with self._lock:
             starts = [(ticket, now - moment) for moment, ticket in self._starts]
         for first in range(0, len(starts) or 1, _TOLD_AT_ONCE):
-            told = self.line.tell(starts[first : first + _TOLD_AT_ONCE])
+            told = self.line.tell(starts[first : first + _TOLD_AT_ONCE], hold)
             self._begun = self._clients.run(self.line, told).begun
 
     def _failed(self, error: Exception) -> None:
@@ -163,7 +167,8 @@ class RedisDesk:
         while self.is_away:
             time.sleep(TRY_AGAIN)
             with suppress(*AWAY):
-                self._tell()
+                # All who were without it come back within this time, and tell theirs.
+                self._tell(hold=2 * TRY_AGAIN)
                 self.is_away = False
                 logger.warning("%s is back: the shared rate limit holds", self.place.shown)
 

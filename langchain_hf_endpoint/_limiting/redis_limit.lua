@@ -13,8 +13,9 @@
 --
 -- ARGV: "ask", ticket, lane, limit, burst, period, longest wait (-1: any), queries per document
 --       "leave", ticket | "hold", microseconds, period
---       "tell", period, ticket, microseconds since its start, ticket, ...: starts that this log may
---       not know, since they were made without it, or before it was lost
+--       "tell", period, microseconds in which nobody starts, ticket, microseconds since its start,
+--       ticket, ...: starts that this log may not know, since they were made without it, or before
+--       it was lost
 -- Answers: {kind, microseconds to wait, limit that holds, now, when the log was begun}; kind 0:
 --       started, 1: waits in the line, 2: not in the line, since it would have to wait too long.
 
@@ -24,7 +25,6 @@ local MARGIN = 0.005    -- of a period, by which starts are kept further apart: 
 local GRAIN = 2e-6      -- of a period, by which a start may be early: nobody asks twice for that
 local GRACE = 0.1       -- of a period, after which one who does not come for his start is dead
 local MOST_SWEPT = 100  -- that is cleared away by one call
-local SETTLING = 2e6    -- in which all who were without this log look for it again, and tell it theirs
 
 local time = redis.call('TIME')
 local state = {}
@@ -71,10 +71,11 @@ if ARGV[1] == 'leave' then
 end
 
 if ARGV[1] == 'tell' then
-  for i = 3, #ARGV, 2 do
+  for i = 4, #ARGV, 2 do
     redis.call('ZADD', starts, 'NX', exact(now - tonumber(ARGV[i + 1])), ARGV[i])
   end
-  if state.begun == now then state.ready = now + SETTLING end
+  local hold = tonumber(ARGV[3])
+  if hold > 0 then state.held = now + hold end
   save(tonumber(ARGV[2]))
   return answer(0, 0, 0)
 end
@@ -126,7 +127,7 @@ end
 local function slot(rank)
   local rounds = math.floor(rank / limit)
   rank = rank - rounds * limit
-  local begin = math.max(state.ready + rank * interval, log_slot(rank))
+  local begin = math.max(state.ready + rank * interval, log_slot(rank), state.held or 0)
   if rounds > 0 then begin = math.max(begin, now) + rounds * span end
   return begin
 end

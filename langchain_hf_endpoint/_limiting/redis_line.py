@@ -84,10 +84,15 @@ class Line(NamedTuple):
         """The arguments for leaving the line."""
         return ["leave", ticket]
 
-    def tell(self, starts: Sequence[tuple[str, float]]) -> list[str]:
-        """The arguments for telling starts: ticket, and how many seconds ago."""
+    def tell(self, starts: Sequence[tuple[str, float]], hold: float) -> list[str]:
+        """The arguments for telling starts: ticket, and how many seconds ago.
+
+        Args:
+            starts: Those that Redis may not know.
+            hold: Seconds in which nobody is to start.
+        """
         told = [part for ticket, age in starts for part in (ticket, str(round(age * _MICRO)))]
-        return ["tell", str(round(self.period * _MICRO)), *told]
+        return ["tell", str(round(self.period * _MICRO)), str(round(hold * _MICRO)), *told]
 
     def hold(self, seconds: float) -> list[str]:
         """The arguments for letting nobody start for so long."""

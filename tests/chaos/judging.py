@@ -159,6 +159,9 @@ def _of_a_broken_source(ended: Ended, error: SourceBrokeError) -> Iterator[str]:
         yield f"before its source broke at {ended.call.breaks_at}, only {sorted(named)} are named"
 
 
+_BLAMED_AFTER = 8  # failures in a row
+
+
 def _of_an_error(
     ended: Ended, error: HFEndpointError, ran: Ran, possible: tuple[type[HFEndpointError], ...]
 ) -> Iterator[str]:
@@ -174,7 +177,7 @@ def _of_an_error(
         yield f"ended with {error!r}, which names no text"
         return
     for index, failure in failures.items():
-        if not isinstance(failure, possible):
+        if not isinstance(failure, possible) and not _always_failed(call, index, ran):
             yield f"text {index} failed for no reason: {failure!r}"
         elif isinstance(failure, InputError) and not _was_refused_alone(call, index, ran):
             yield f"text {index} is blamed for another: {failure!r}"
@@ -208,6 +211,18 @@ def _was_refused_alone(call: Call, index: int, ran: Ran) -> bool:
         and (arrival.fault in _REFUSALS or POISON in arrival.texts[0])
         for arrival in ran.arrivals
     )
+
+
+def _always_failed(call: Call, index: int, ran: Ran) -> bool:
+    """Whether an input of the text met a fault again and again, by chance, until it was given up.
+
+    Nobody can tell it from one that the server fails on each time.
+    """
+    for one in _inputs(call.texts[index], ran.scenario, whole=call.method == "query"):
+        faults = [arrival.fault for arrival in ran.arrivals if one in arrival.texts]
+        if len(faults) >= _BLAMED_AFTER and all(faults[-_BLAMED_AFTER:]):
+            return True
+    return False
 
 
 # Vectors

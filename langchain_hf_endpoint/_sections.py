@@ -42,6 +42,8 @@ _PYDANTICS = [
         (r"Input should be greater than or equal to (.*)", r"must be \1 or more"),
         (r"Input should be less than or equal to (.*)", r"must be \1 or less"),
         (r"Input should be ", "must be "),
+        (r" is not a valid integer\b", ": must be an integer"),  # older versions of click
+        (r" is not a valid float\b", ": must be a number"),
     )
 ]
 

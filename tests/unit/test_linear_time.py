@@ -100,7 +100,11 @@ def _patterns():
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         if module.name.endswith("__main__"):
             continue
-        for name, pattern in vars(importlib.import_module(module.name)).items():
+        try:
+            loaded = importlib.import_module(module.name)
+        except ImportError:  # of an extra that is not installed
+            continue
+        for name, pattern in vars(loaded).items():
             if isinstance(pattern, re.Pattern) and pattern not in seen:
                 seen.add(pattern)
                 yield f"{module.name.partition('.')[2]}.{name}", pattern

@@ -43,7 +43,7 @@ SIZES = (
 )  # in steps, so that what is not linear is found before it takes hours
 LONGEST = 102_400
 MOST = 9.0  # 4 is in proportion, 16 is with the square
-ENOUGH = 0.15  # seconds below which there is nothing to compare
+ENOUGH = 0.5  # seconds below which there is nothing to compare
 
 UNITS = (
     *" ;:.,'\"a1-_/=\\%<>…\u00a0",

@@ -6,6 +6,7 @@ It lives on the endpoint's own event loop. It must not know who holds the endpoi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections import deque
@@ -61,6 +62,14 @@ class Serving:
     async def shut(self) -> None:
         """End everything."""
         if self._server is not None:
+            # asyncio loses the socket of one that was accepted and not yet served when the server
+            # closes or its task is cancelled. So nobody more is accepted first, and whoever was
+            # becomes a transport in the first turn, a connection in the second and third.
+            with contextlib.suppress(NotImplementedError):  # Windows
+                for listening in self._server.sockets:
+                    asyncio.get_running_loop().remove_reader(listening)
+            for _turn in range(3):
+                await asyncio.sleep(0)
             self._server.close()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for connection in self.connections.values():

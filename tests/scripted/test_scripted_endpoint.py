@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import contextlib
+import gc
 import gzip
 import http.client
 import json
@@ -397,6 +399,29 @@ def test_a_cold_start_lasts_its_time(server):
     deadline = time.monotonic() + 20
     while post(server).status_code == 503:
         assert time.monotonic() < deadline
+
+
+def test_stopping_loses_no_socket_of_those_that_are_just_connecting():
+    # A socket that is lost warns as it is collected, and a warning is an error here.
+    for _time in range(5):
+        server = ScriptedEndpoint().start()
+        connected = []
+        begun = threading.Event()
+
+        def knock(server=server, connected=connected, begun=begun):
+            with contextlib.suppress(OSError):
+                for _connection in range(50):
+                    connected.append(connect(server))
+                    begun.set()
+
+        knocking = threading.Thread(target=knock)
+        knocking.start()
+        begun.wait(10)
+        server.stop()
+        knocking.join()
+        for connection in connected:
+            connection.close()
+        gc.collect()
 
 
 def test_a_certificate_for_another_name_is_refused_and_one_for_this_is_not(tmp_path):

@@ -21,12 +21,11 @@ from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._lazy import lazy_names
 from langchain_hf_endpoint.errors import MissingExtraError
-
-from .options import DEFAULT_ALLOWED_URLS, default_allowed_urls
+from langchain_hf_endpoint.gateway.options import DEFAULT_ALLOWED_URLS, default_allowed_urls
 
 if TYPE_CHECKING:
-    from .app import create_app
-    from .serving import serve
+    from langchain_hf_endpoint.gateway.app import create_app
+    from langchain_hf_endpoint.gateway.serving import serve
 
 __all__ = [
     "DEFAULT_ALLOWED_URLS",

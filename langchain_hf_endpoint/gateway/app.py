@@ -21,15 +21,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from langchain_hf_endpoint.errors import RegistryError, SettingsError
-
-from . import elastic, openai
-from .access import Access
-from .answers import NOBODY_THERE, OPENAI_PREFIX, guarded, refused
-from .destinations import Destinations
-from .options import Options, default_allowed_urls
-from .problems import Refusal
-from .reading import WaitingBytes
-from .service import Service
+from langchain_hf_endpoint.gateway import elastic, openai
+from langchain_hf_endpoint.gateway.access import Access
+from langchain_hf_endpoint.gateway.answers import NOBODY_THERE, OPENAI_PREFIX, guarded, refused
+from langchain_hf_endpoint.gateway.destinations import Destinations
+from langchain_hf_endpoint.gateway.options import Options, default_allowed_urls
+from langchain_hf_endpoint.gateway.problems import Refusal
+from langchain_hf_endpoint.gateway.reading import WaitingBytes
+from langchain_hf_endpoint.gateway.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

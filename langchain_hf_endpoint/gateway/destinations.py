@@ -17,8 +17,7 @@ from urllib.parse import urlsplit
 from langchain_hf_endpoint._mishaps import RefusedAddressError
 from langchain_hf_endpoint._urls import url_problem
 from langchain_hf_endpoint.errors import SettingsError
-
-from .problems import Refusal
+from langchain_hf_endpoint.gateway.problems import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,13 +11,19 @@ from starlette.routing import Route
 
 from langchain_hf_endpoint._version import __version__
 from langchain_hf_endpoint.errors import UnknownEndpointError
-
-from . import elastic_fields as fields
-from .answers import guarded, json_answer
-from .elastic_fields import TASK_TYPE
-from .problems import Refusal, invalid, unknown_endpoint
-from .reading import check_fields, check_query, check_size, flag, json_object, seconds
-from .service import while_there
+from langchain_hf_endpoint.gateway import elastic_fields as fields
+from langchain_hf_endpoint.gateway.answers import guarded, json_answer
+from langchain_hf_endpoint.gateway.elastic_fields import TASK_TYPE
+from langchain_hf_endpoint.gateway.problems import Refusal, invalid, unknown_endpoint
+from langchain_hf_endpoint.gateway.reading import (
+    check_fields,
+    check_query,
+    check_size,
+    flag,
+    json_object,
+    seconds,
+)
+from langchain_hf_endpoint.gateway.service import while_there
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,9 +32,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from langchain_hf_endpoint.endpoint import InferenceEndpoint
+    from langchain_hf_endpoint.gateway.service import Service
     from langchain_hf_endpoint.limiter import Lane
-
-    from .service import Service
 
 _PUT_FIELDS = ("service", "service_settings", "chunking_settings", "task_settings", "task_type")
 _MANAGING = ("put", "update", "delete")

@@ -9,9 +9,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from langchain_hf_endpoint.errors import SettingsError
+from langchain_hf_endpoint.gateway.problems import Refusal, invalid, not_parsed
 from langchain_hf_endpoint.settings import TaskSettings
-
-from .problems import Refusal, invalid, not_parsed
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint.endpoint import InferenceEndpoint

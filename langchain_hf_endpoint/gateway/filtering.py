@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from .problems import Refusal
+from langchain_hf_endpoint.gateway.problems import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from starlette.routing import Route
 
-from .answers import guarded, json_answer
-from .problems import Refusal, unknown_endpoint
-from .reading import check_fields, json_object
-from .service import while_there
+from langchain_hf_endpoint.gateway.answers import guarded, json_answer
+from langchain_hf_endpoint.gateway.problems import Refusal, unknown_endpoint
+from langchain_hf_endpoint.gateway.reading import check_fields, json_object
+from langchain_hf_endpoint.gateway.service import while_there
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from langchain_hf_endpoint.gateway.service import Service
     from langchain_hf_endpoint.limiter import Lane
-
-    from .service import Service
 
 _FIELDS = ("model", "input", "encoding_format", "dimensions", "user", "input_type")
 _LANES: dict[object, Lane] = {

@@ -27,10 +27,9 @@ from langchain_hf_endpoint.errors import (
     SettingsError,
     UnknownEndpointError,
 )
-
-from .metrics import Metrics
-from .problems import Refusal, unknown_endpoint
-from .sharing import check_sharing, shared_limiter
+from langchain_hf_endpoint.gateway.metrics import Metrics
+from langchain_hf_endpoint.gateway.problems import Refusal, unknown_endpoint
+from langchain_hf_endpoint.gateway.sharing import check_sharing, shared_limiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -41,12 +40,11 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._runtime import Runtime
     from langchain_hf_endpoint.chunking import Chunk
     from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint
+    from langchain_hf_endpoint.gateway.destinations import Destinations
+    from langchain_hf_endpoint.gateway.options import Options
     from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.registry import InferenceEndpoints
     from langchain_hf_endpoint.settings import TaskSettings
-
-    from .destinations import Destinations
-    from .options import Options
 
 T = TypeVar("T")
 Vector = list[float]

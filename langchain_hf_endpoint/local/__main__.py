@@ -17,14 +17,14 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from .files import folder_files, packaged_files
-from .problems import LocalServerError, as_record, missing_extra
+from langchain_hf_endpoint.local.files import folder_files, packaged_files
+from langchain_hf_endpoint.local.problems import LocalServerError, as_record, missing_extra
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .info import ModelInfo
-    from .model import Model
+    from langchain_hf_endpoint.local.info import ModelInfo
+    from langchain_hf_endpoint.local.model import Model
 
 _HOST = "127.0.0.1"
 _BACKLOG = 2048
@@ -74,8 +74,8 @@ def serve(
         try:
             import uvicorn  # noqa: PLC0415 - of the extra
 
-            from .app import create_app, own_names_only  # noqa: PLC0415 - the same
-            from .service import Service  # noqa: PLC0415 - the same
+            from langchain_hf_endpoint.local.app import create_app, own_names_only  # noqa: PLC0415 - the same
+            from langchain_hf_endpoint.local.service import Service  # noqa: PLC0415 - the same
         except ImportError as error:
             raise missing_extra(str(error)) from error
         model = loading.result()
@@ -90,7 +90,7 @@ def serve(
 
 def _loaded(model_dir: Path | None) -> Model:
     try:
-        from .model import Model  # noqa: PLC0415 - numpy costs a tenth of a second
+        from langchain_hf_endpoint.local.model import Model  # noqa: PLC0415 - numpy costs a tenth of a second
     except ImportError as error:
         raise missing_extra(str(error)) from error
     return Model(packaged_files() if model_dir is None else folder_files(model_dir))

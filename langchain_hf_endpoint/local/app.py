@@ -19,9 +19,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from langchain_hf_endpoint._urls import is_own_name
-
-from . import protocol
-from .protocol import MAX_BODY_BYTES, OPENAI_PATHS, RefusedError
+from langchain_hf_endpoint.local import protocol
+from langchain_hf_endpoint.local.protocol import MAX_BODY_BYTES, OPENAI_PATHS, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from .service import Embedded, Service
+    from langchain_hf_endpoint.local.service import Embedded, Service
 
     Handler = Callable[[Request], Awaitable[Response]]
 

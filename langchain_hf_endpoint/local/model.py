@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .problems import LocalServerError, missing_extra
+from langchain_hf_endpoint.local.problems import LocalServerError, missing_extra
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .files import ModelFiles
-    from .info import ModelInfo
+    from langchain_hf_endpoint.local.files import ModelFiles
+    from langchain_hf_endpoint.local.info import ModelInfo
 
 
 class Token(NamedTuple):

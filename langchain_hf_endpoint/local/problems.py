@@ -6,8 +6,7 @@ It knows how that is said and how it travels from the child process to its owner
 from __future__ import annotations
 
 from langchain_hf_endpoint import errors
-
-from .info import CONTAINER, INSTALL
+from langchain_hf_endpoint.local.info import CONTAINER, INSTALL
 
 
 class LocalServerError(errors.HFEndpointError):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import orjson
 
 if TYPE_CHECKING:
-    from .info import ModelInfo
+    from langchain_hf_endpoint.local.info import ModelInfo
 
 VERSION = "1.9.3"
 """The version of TEI whose behaviour is spoken; clients derive limits and defaults from it."""

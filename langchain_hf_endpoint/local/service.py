@@ -14,15 +14,15 @@ import anyio
 import anyio.to_thread
 import numpy as np
 
-from .protocol import MAX_CONCURRENT_INPUTS, overloaded, too_long
+from langchain_hf_endpoint.local.protocol import MAX_CONCURRENT_INPUTS, overloaded, too_long
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
-    from .model import Model
-    from .protocol import EmbedRequest, Input
+    from langchain_hf_endpoint.local.model import Model
+    from langchain_hf_endpoint.local.protocol import EmbedRequest, Input
 
 _Result = TypeVar("_Result")
 

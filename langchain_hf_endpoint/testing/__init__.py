@@ -15,15 +15,14 @@ certificate needs the extra ``[testing]``.
 """
 
 from langchain_hf_endpoint.errors import MissingExtraError
-
-from . import faults
-from .arrivals import Arrival, Headers
-from .changes import CHANGES
-from .endpoint import ScriptedEndpoint
-from .fault import Asked, Fault
-from .plans import FaultPlan, Plan
-from .replies import Reply
-from .vectors import expected_vector
+from langchain_hf_endpoint.testing import faults
+from langchain_hf_endpoint.testing.arrivals import Arrival, Headers
+from langchain_hf_endpoint.testing.changes import CHANGES
+from langchain_hf_endpoint.testing.endpoint import ScriptedEndpoint
+from langchain_hf_endpoint.testing.fault import Asked, Fault
+from langchain_hf_endpoint.testing.plans import FaultPlan, Plan
+from langchain_hf_endpoint.testing.replies import Reply
+from langchain_hf_endpoint.testing.vectors import expected_vector
 
 __all__ = [
     "CHANGES",

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from . import wording
-from .replies import OPENAI_PATHS, Reply
-from .vectors import base64_row, json_row
+from langchain_hf_endpoint.testing import wording
+from langchain_hf_endpoint.testing.replies import OPENAI_PATHS, Reply
+from langchain_hf_endpoint.testing.vectors import base64_row, json_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .wording import Release
+    from langchain_hf_endpoint.testing.wording import Release
 
 _EMBED_PATHS = ("/", "/embed", "/invocations", "/predict", *OPENAI_PATHS)
 _HEALTH_PATHS = ("/", "/health", "/ping")

@@ -17,7 +17,7 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .replies import Reply
+    from langchain_hf_endpoint.testing.replies import Reply
 
 Row: TypeAlias = Any
 """A list of numbers, or a string of base64."""

@@ -14,13 +14,13 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
-from .arrivals import Headers
+from langchain_hf_endpoint.testing.arrivals import Headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from .fault import Fault
-    from .replies import Reply
+    from langchain_hf_endpoint.testing.fault import Fault
+    from langchain_hf_endpoint.testing.replies import Reply
 
 HEAD_LIMIT = 1 << 20
 _PIECE = 1 << 16

@@ -10,9 +10,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Literal
 
-from .answering import Traits
-from .certificates import issue
-from .serving import Serving
+from langchain_hf_endpoint.testing.answering import Traits
+from langchain_hf_endpoint.testing.certificates import issue
+from langchain_hf_endpoint.testing.serving import Serving
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from .arrivals import Arrival
-    from .fault import Fault
-    from .plans import Plan
+    from langchain_hf_endpoint.testing.arrivals import Arrival
+    from langchain_hf_endpoint.testing.fault import Fault
+    from langchain_hf_endpoint.testing.plans import Plan
 
 _STOP_SECONDS = 10.0
 

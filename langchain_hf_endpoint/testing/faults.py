@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Literal
 
 import orjson
 
-from . import wording
-from .fault import Fault
-from .replies import JSON, TEXT, Reply
+from langchain_hf_endpoint.testing import wording
+from langchain_hf_endpoint.testing.fault import Fault
+from langchain_hf_endpoint.testing.replies import JSON, TEXT, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .fault import Asked, Where
+    from langchain_hf_endpoint.testing.fault import Asked, Where
 
 # Refusals that pass
 

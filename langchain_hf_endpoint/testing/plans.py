@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .fault import Asked, Fault
+    from langchain_hf_endpoint.testing.fault import Asked, Fault
 
 
 class Plan(Protocol):

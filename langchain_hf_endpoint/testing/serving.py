@@ -12,22 +12,22 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from . import wording
-from .answering import answer_to_get, read_question, refusal, vectors
-from .arrivals import Arrival
-from .changes import change
-from .connections import HEAD_LIMIT, ClientGone, Connection, Ended
-from .fault import Asked
-from .permits import Permits
+from langchain_hf_endpoint.testing import wording
+from langchain_hf_endpoint.testing.answering import answer_to_get, read_question, refusal, vectors
+from langchain_hf_endpoint.testing.arrivals import Arrival
+from langchain_hf_endpoint.testing.changes import change
+from langchain_hf_endpoint.testing.connections import HEAD_LIMIT, ClientGone, Connection, Ended
+from langchain_hf_endpoint.testing.fault import Asked
+from langchain_hf_endpoint.testing.permits import Permits
 
 if TYPE_CHECKING:
     import ssl
 
-    from .answering import Question, Traits
-    from .connections import Request
-    from .fault import Fault
-    from .plans import Plan
-    from .replies import Reply
+    from langchain_hf_endpoint.testing.answering import Question, Traits
+    from langchain_hf_endpoint.testing.connections import Request
+    from langchain_hf_endpoint.testing.fault import Fault
+    from langchain_hf_endpoint.testing.plans import Plan
+    from langchain_hf_endpoint.testing.replies import Reply
 
 
 class Serving:

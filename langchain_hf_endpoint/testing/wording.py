@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import orjson
 
-from .replies import HTML, OPENAI_PATHS, TEXT, Reply
+from langchain_hf_endpoint.testing.replies import HTML, OPENAI_PATHS, TEXT, Reply
 
 Release: TypeAlias = "tuple[int, ...]"
 """A version as numbers: (1, 9, 3)."""

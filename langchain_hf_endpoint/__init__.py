@@ -12,7 +12,7 @@ from langchain_hf_endpoint._version import __version__
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint.chunking import Chunk, chunk
-    from langchain_hf_endpoint.embedded_chunk import EmbeddedChunk
+    from langchain_hf_endpoint.chunking.embedded import EmbeddedChunk
     from langchain_hf_endpoint.embeddings import HFEndpointEmbeddings
     from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint
     from langchain_hf_endpoint.errors import (
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "chunking": ("Chunk", "chunk"),
-    "embedded_chunk": ("EmbeddedChunk",),
+    "chunking.embedded": ("EmbeddedChunk",),
     "embeddings": ("HFEndpointEmbeddings",),
     "endpoint": ("EndpointDescription", "InferenceEndpoint"),
     "errors": (

@@ -23,10 +23,10 @@ from langchain_hf_endpoint._dialects import (
     read_window,
     shortened,
 )
+from langchain_hf_endpoint._messages import Cause, Failure, Reply
 from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._steps import Enter
 from langchain_hf_endpoint._urls import host_of
-from langchain_hf_endpoint._wire import Cause, Failure, Reply
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._wire import Cause
+from langchain_hf_endpoint._messages import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from langchain_hf_endpoint._wire import Failure
+    from langchain_hf_endpoint._messages import Failure
 
 _FORBIDDEN = 403
 _SUCCESSES = range(200, 300)

@@ -14,7 +14,7 @@ from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint._addresses import CheckAddress
-    from langchain_hf_endpoint._sections import Problem
+    from langchain_hf_endpoint._validation import Problem
     from langchain_hf_endpoint.settings import ServiceSettings
 
 

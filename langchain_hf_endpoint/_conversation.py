@@ -33,13 +33,13 @@ from langchain_hf_endpoint._dialects import (
     refuses_base64,
     unknown_model,
 )
+from langchain_hf_endpoint._messages import Cause, Failure, Reply
 from langchain_hf_endpoint._options import unsupported_settings
 from langchain_hf_endpoint._pooling import is_unit_length
 from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._searching import GivenUp, Outcome, Search
 from langchain_hf_endpoint._steps import Pause, Stopped, Waiting
 from langchain_hf_endpoint._urls import host_of
-from langchain_hf_endpoint._wire import Cause, Failure, Reply
 from langchain_hf_endpoint.errors import HFEndpointError, RateLimitedError, SettingsError
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._attempts import Conversation
     from langchain_hf_endpoint._call import Call
+    from langchain_hf_endpoint._messages import Rows
     from langchain_hf_endpoint._pooling import Keeper
-    from langchain_hf_endpoint._wire import Rows
 
 RowT = TypeVar("RowT")
 

@@ -14,10 +14,10 @@ from langchain_hf_endpoint._clients import Clients, check_clients
 from langchain_hf_endpoint._dialects import ServedModels
 from langchain_hf_endpoint._drivers import TaskDriver, ThreadDriver
 from langchain_hf_endpoint._engine import afinished_texts, finished_texts
+from langchain_hf_endpoint._messages import ServerInfo
 from langchain_hf_endpoint._pooling import ARRAYS
 from langchain_hf_endpoint._prompts import e5_prompt, needs_e5_prompts, unnamed
 from langchain_hf_endpoint._urls import host_of
-from langchain_hf_endpoint._wire import ServerInfo
 from langchain_hf_endpoint.endpoint import EndpointDescription
 
 if TYPE_CHECKING:

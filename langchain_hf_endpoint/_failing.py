@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
 from langchain_hf_endpoint._dialects import unknown_model
-from langchain_hf_endpoint._wire import Cause, Failure
+from langchain_hf_endpoint._messages import Cause, Failure
 from langchain_hf_endpoint.errors import (
     AuthenticationError,
     EndpointNotFoundError,

@@ -19,6 +19,7 @@ from yarl import URL
 
 from langchain_hf_endpoint._addresses import look_up
 from langchain_hf_endpoint._framing import ReplyFraming
+from langchain_hf_endpoint._messages import Failure, Reply
 from langchain_hf_endpoint._mishaps import (
     LARGEST_REPLY,
     NoClientError,
@@ -34,7 +35,6 @@ from langchain_hf_endpoint._mishaps import (
 from langchain_hf_endpoint._proxies import proxy_to
 from langchain_hf_endpoint._tls import check_files, tls_context
 from langchain_hf_endpoint._version import __version__
-from langchain_hf_endpoint._wire import Failure, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from langchain_hf_endpoint._addresses import CheckAddress
+    from langchain_hf_endpoint._messages import Request
     from langchain_hf_endpoint._proxies import Proxy
-    from langchain_hf_endpoint._wire import Request
     from langchain_hf_endpoint.tls_settings import TlsSettings
 
 _KEPT_ALIVE_SECONDS = 30.0

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from langchain_hf_endpoint._dialects import Route, ServedModels
-    from langchain_hf_endpoint._wire import ServerInfo
+    from langchain_hf_endpoint._messages import ServerInfo
     from langchain_hf_endpoint.errors import HFEndpointError
 
 DEFAULT_BATCH_SIZE = 32

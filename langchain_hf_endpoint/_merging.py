@@ -22,12 +22,12 @@ from langchain_hf_endpoint._clients import OURS
 from langchain_hf_endpoint._conversation import converse
 from langchain_hf_endpoint._drivers import TaskDriver
 from langchain_hf_endpoint._merged import Asked, MergedBatch, QueueFullError, Sections, Watcher
+from langchain_hf_endpoint._messages import Reply
 from langchain_hf_endpoint._plan import check_text
 from langchain_hf_endpoint._pooling import LISTS
 from langchain_hf_endpoint._searching import Fault
 from langchain_hf_endpoint._steps import Send
 from langchain_hf_endpoint._urls import host_of
-from langchain_hf_endpoint._wire import Reply
 from langchain_hf_endpoint.errors import EndpointNotReadyError, HFEndpointError, TransportError
 
 if TYPE_CHECKING:

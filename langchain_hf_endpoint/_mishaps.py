@@ -10,7 +10,7 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._wire import Cause, Failure
+from langchain_hf_endpoint._messages import Cause, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._dialects import candidates
-from langchain_hf_endpoint._wire import InputOptions
+from langchain_hf_endpoint._messages import InputOptions
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint._dialects import Dialect
-    from langchain_hf_endpoint._sections import Problem
+    from langchain_hf_endpoint._validation import Problem
     from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.settings import ServiceSettings, TaskSettings
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from langchain_hf_endpoint._wire import Form, Rows
+    from langchain_hf_endpoint._messages import Form, Rows
 
 RowT = TypeVar("RowT")
 

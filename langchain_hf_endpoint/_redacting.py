@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-    from langchain_hf_endpoint._wire import Reply
+    from langchain_hf_endpoint._messages import Reply
 
 _SHORTEST = 8
 """Shorter keys can be guessed, and stand by chance in other words."""

@@ -9,7 +9,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._wire import Cause, Failure
+from langchain_hf_endpoint._messages import Cause, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,7 @@ from langchain_hf_endpoint._blaming import (
     took_too_long,
     what_next,
 )
-from langchain_hf_endpoint._wire import Cause
+from langchain_hf_endpoint._messages import Cause
 from langchain_hf_endpoint.errors import HFEndpointError, RateLimitedError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._attempts import Attempts
     from langchain_hf_endpoint._call import Call
-    from langchain_hf_endpoint._wire import Failure
+    from langchain_hf_endpoint._messages import Failure
 
 RowT = TypeVar("RowT")
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from langchain_core.rate_limiters import BaseRateLimiter
 
     from langchain_hf_endpoint._limiting.reserving import DistantTurn
+    from langchain_hf_endpoint._messages import Failure, Reply, Request
     from langchain_hf_endpoint._window import Place
-    from langchain_hf_endpoint._wire import Failure, Reply, Request
 
 
 class Stopped(BaseException):

@@ -28,6 +28,7 @@ import httpcore
 import httpx
 
 from langchain_hf_endpoint._clients import errors_of_libraries
+from langchain_hf_endpoint._messages import Failure, Reply
 from langchain_hf_endpoint._mishaps import (
     LARGEST_REPLY,
     NoClientError,
@@ -50,7 +51,6 @@ from langchain_hf_endpoint._network import (
 from langchain_hf_endpoint._proxies import proxy_to
 from langchain_hf_endpoint._tls import check_files, tls_context
 from langchain_hf_endpoint._version import __version__
-from langchain_hf_endpoint._wire import Failure, Reply
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from langchain_hf_endpoint._addresses import CheckAddress
+    from langchain_hf_endpoint._messages import Request
     from langchain_hf_endpoint._proxies import Proxy
-    from langchain_hf_endpoint._wire import Request
     from langchain_hf_endpoint.tls_settings import TlsSettings
 
 _PARTS_A_TURN = 500

@@ -17,9 +17,9 @@ from pydantic import ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 - pydantic reads the annotation
 
 from langchain_hf_endpoint import _serialized
-from langchain_hf_endpoint._lazy import LazyModule
+from langchain_hf_endpoint._imports import LazyModule
 from langchain_hf_endpoint._other_names import unknown_field
-from langchain_hf_endpoint._sections import given, hidden
+from langchain_hf_endpoint._validation import given, hidden
 from langchain_hf_endpoint.endpoint import InferenceEndpoint
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.settings import AS_KEYWORD, fields_within
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint import _clients, _results
     from langchain_hf_endpoint._results import Target
-    from langchain_hf_endpoint._sections import Problem
-    from langchain_hf_endpoint.embedded_chunk import EmbeddedChunk
+    from langchain_hf_endpoint._validation import Problem
+    from langchain_hf_endpoint.chunking.embedded import EmbeddedChunk
     from langchain_hf_endpoint.settings import (
         ChunkingSettings,
         DialectName,

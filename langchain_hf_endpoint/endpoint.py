@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from langchain_hf_endpoint._other_names import unknown_field
-from langchain_hf_endpoint._sections import Allowed, Problem, Section, given, hidden
 from langchain_hf_endpoint._urls import host_of
+from langchain_hf_endpoint._validation import Allowed, Problem, Section, given, hidden
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.settings import (
     AS_KEYWORD,

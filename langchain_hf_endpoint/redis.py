@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from pydantic import SecretStr
 
-from langchain_hf_endpoint._lazy import missing_extra
+from langchain_hf_endpoint._imports import missing_extra
 from langchain_hf_endpoint._limiting.errands import errands
 from langchain_hf_endpoint._limiting.limits import burst_of, check_limits
 from langchain_hf_endpoint._limiting.reserving import ReservingLimiter

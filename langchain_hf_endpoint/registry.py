@@ -11,12 +11,12 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
-from langchain_hf_endpoint._lazy import LazyModule
+from langchain_hf_endpoint._imports import LazyModule
 from langchain_hf_endpoint._registry.configs import Newcomer, public_config, with_update
 from langchain_hf_endpoint._registry.connections import Connections
 from langchain_hf_endpoint._registry.files import make_or_check
 from langchain_hf_endpoint._registry.store import Store
-from langchain_hf_endpoint._sections import hidden
+from langchain_hf_endpoint._validation import hidden
 from langchain_hf_endpoint.errors import EndpointValidationError, HFEndpointError, SettingsError
 
 if TYPE_CHECKING:

@@ -14,14 +14,6 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator
 from typing_extensions import Self
 
 from langchain_hf_endpoint._secrets import is_variable_name
-from langchain_hf_endpoint._sections import (
-    Allowed,
-    Flag,
-    PositiveInteger,
-    Problem,
-    Section,
-    Text,
-)
 from langchain_hf_endpoint._tokens import (
     TOKEN_VARIABLES,
     key_of_variable,
@@ -30,6 +22,14 @@ from langchain_hf_endpoint._tokens import (
     tokens,
 )
 from langchain_hf_endpoint._urls import is_hugging_face, is_loopback, url_problem
+from langchain_hf_endpoint._validation import (
+    Allowed,
+    Flag,
+    PositiveInteger,
+    Problem,
+    Section,
+    Text,
+)
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.tls_settings import TlsSettings  # noqa: TC001 - pydantic reads it
 

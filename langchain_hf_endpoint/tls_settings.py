@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import Field
 
-from langchain_hf_endpoint._sections import Allowed, Problem, Section
+from langchain_hf_endpoint._validation import Allowed, Problem, Section
 
 _File: TypeAlias = Annotated[
     str,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from langchain_hf_endpoint._attempts import Attempts, send
 from langchain_hf_endpoint._dialects import explain, read_tokens, tokenize_request
+from langchain_hf_endpoint._messages import Reply
 from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
-from langchain_hf_endpoint._wire import Reply
 from langchain_hf_endpoint.chunking import Chunk, chunk
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from urllib.parse import SplitResult, urlsplit
 
 import orjson
 
-from langchain_hf_endpoint._wire import Request
+from langchain_hf_endpoint._messages import Request
 from langchain_hf_endpoint.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from langchain_hf_endpoint._wire import Failure, Form, InputOptions, Reply, Rows
+    from langchain_hf_endpoint._messages import Failure, Form, InputOptions, Reply, Rows
 
 _ASKING = {"Accept": "application/json", "Accept-Encoding": "identity"}
 """No compression: TEI has none, and a proxy's would cost more than it saves on random digits."""

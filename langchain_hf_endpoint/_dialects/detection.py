@@ -25,13 +25,13 @@ from langchain_hf_endpoint._dialects.known import HUGGING_FACE, OPENAI, TEI
 from langchain_hf_endpoint._dialects.openai import unknown_model
 from langchain_hf_endpoint._dialects.reading import SUCCESSES, answers
 from langchain_hf_endpoint._dialects.wordings import WRONG_FIELDS
-from langchain_hf_endpoint._wire import Cause, Failure
+from langchain_hf_endpoint._messages import Cause, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from langchain_hf_endpoint._dialects.base import Dialect
-    from langchain_hf_endpoint._wire import InputOptions, Reply, Request, ServerInfo
+    from langchain_hf_endpoint._messages import InputOptions, Reply, Request, ServerInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,12 +37,12 @@ from langchain_hf_endpoint._dialects.wordings import (
     WRONG_ROUTE,
 )
 from langchain_hf_endpoint._dialects.words import shortened, words_of
-from langchain_hf_endpoint._wire import Cause, Failure
+from langchain_hf_endpoint._messages import Cause, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from langchain_hf_endpoint._wire import Reply
+    from langchain_hf_endpoint._messages import Reply
 
 _BY_STATUS: Mapping[int, Cause] = {
     401: Cause.AUTHENTICATION,

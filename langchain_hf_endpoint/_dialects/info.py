@@ -13,13 +13,13 @@ import orjson
 from langchain_hf_endpoint._dialects.base import get, split_url
 from langchain_hf_endpoint._dialects.parsing import parsed
 from langchain_hf_endpoint._dialects.words import shortened
-from langchain_hf_endpoint._wire import ServerInfo
+from langchain_hf_endpoint._messages import ServerInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from langchain_hf_endpoint._dialects.vectors import JSON
-    from langchain_hf_endpoint._wire import Reply, Request
+    from langchain_hf_endpoint._messages import Reply, Request
 
 _OK = 200
 _WITHOUT_INFO = ("router.huggingface.co", "api-inference.huggingface.co")

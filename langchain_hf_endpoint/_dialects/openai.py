@@ -16,12 +16,12 @@ from langchain_hf_endpoint._dialects.base import get, post, split_url
 from langchain_hf_endpoint._dialects.info import beside, told_by
 from langchain_hf_endpoint._dialects.parsing import parsed
 from langchain_hf_endpoint._dialects.reading import read
-from langchain_hf_endpoint._wire import Cause, Failure
+from langchain_hf_endpoint._messages import Cause, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_hf_endpoint._wire import Form, InputOptions, Reply, Request, Rows
+    from langchain_hf_endpoint._messages import Form, InputOptions, Reply, Request, Rows
 
 DEFAULT_MODEL = "tei"
 """Sent where no model is named. TEI and llama.cpp pass over the field, hf-serve wants any, vLLM and

@@ -19,10 +19,10 @@ from langchain_hf_endpoint._dialects.failures import NO_WORDS, explain
 from langchain_hf_endpoint._dialects.parsing import is_bloated, parsed
 from langchain_hf_endpoint._dialects.vectors import JSON, to_vectors
 from langchain_hf_endpoint._dialects.words import html_title, said, shortened
-from langchain_hf_endpoint._wire import Cause, Failure
+from langchain_hf_endpoint._messages import Cause, Failure
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint._wire import Form, Reply, Rows
+    from langchain_hf_endpoint._messages import Form, Reply, Rows
 
 SUCCESSES = range(200, 300)
 

@@ -13,7 +13,7 @@ from langchain_hf_endpoint._dialects.reading import read
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_hf_endpoint._wire import Failure, Form, InputOptions, Reply, Request, Rows
+    from langchain_hf_endpoint._messages import Failure, Form, InputOptions, Reply, Request, Rows
 
 
 def native_fields(inputs: Sequence[str], options: InputOptions) -> dict[str, object]:

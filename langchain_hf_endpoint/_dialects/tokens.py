@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from langchain_hf_endpoint._dialects.vectors import JSON
-    from langchain_hf_endpoint._wire import Reply, Request
+    from langchain_hf_endpoint._messages import Reply, Request
 
 
 _MOST_TOKENS = 4096

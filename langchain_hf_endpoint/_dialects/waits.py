@@ -18,7 +18,7 @@ from langchain_hf_endpoint._dialects.parsing import parsed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from langchain_hf_endpoint._wire import Reply
+    from langchain_hf_endpoint._messages import Reply
 
 _TOO_MANY_REQUESTS, _NOT_READY = 429, 503
 _NUMBER = re.compile(r"\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)

@@ -15,7 +15,7 @@ from langchain_hf_endpoint._dialects.parsing import parsed
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint._dialects.vectors import JSON
-    from langchain_hf_endpoint._wire import Reply
+    from langchain_hf_endpoint._messages import Reply
 
 LONGEST = 300
 """Characters of a server's text in a message (contract, section 5)."""

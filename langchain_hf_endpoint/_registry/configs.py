@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from langchain_hf_endpoint._sections import Allowed, PositiveInteger, Problem, Section
+from langchain_hf_endpoint._validation import Allowed, PositiveInteger, Problem, Section
 from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint
 from langchain_hf_endpoint.errors import SettingsError
 

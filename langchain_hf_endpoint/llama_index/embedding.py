@@ -15,7 +15,7 @@ from pydantic import Field, field_serializer
 
 from langchain_hf_endpoint import _serialized
 from langchain_hf_endpoint._other_names import unknown_field
-from langchain_hf_endpoint._sections import hidden
+from langchain_hf_endpoint._validation import hidden
 from langchain_hf_endpoint.embeddings import HFEndpointEmbeddings
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.settings import AS_KEYWORD, fields_within

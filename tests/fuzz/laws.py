@@ -32,7 +32,7 @@ from langchain_hf_endpoint._dialects import (
     unknown_model,
 )
 from langchain_hf_endpoint._dialects.waits import wait_asked
-from langchain_hf_endpoint._wire import Cause, Failure, Reply
+from langchain_hf_endpoint._messages import Cause, Failure, Reply
 from langchain_hf_endpoint.chunking import chunk
 from langchain_hf_endpoint.chunking.counting import LONGEST_CHUNK, count_words
 from langchain_hf_endpoint.chunking.punkt import sentence_starts

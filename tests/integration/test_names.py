@@ -11,9 +11,9 @@ from driving import DRIVES
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, TransportError
 from langchain_hf_endpoint._clients import Clients
+from langchain_hf_endpoint._messages import Failure, Reply, Request
 from langchain_hf_endpoint._mishaps import RefusedAddressError
 from langchain_hf_endpoint._runtime import runtime_of
-from langchain_hf_endpoint._wire import Failure, Reply, Request
 from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector
 
 WAYS = {

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from langchain_hf_endpoint import EmbeddingError, HFEndpointEmbeddings, _wire
+from langchain_hf_endpoint import EmbeddingError, HFEndpointEmbeddings, _messages
 from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector
 
 TEXTS = [f"text {number}" for number in range(40)]
@@ -57,7 +57,7 @@ async def embed(embeddings, *, is_async):
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 async def test_what_is_done_is_kept_where_memory_ends(server, monkeypatch, is_async):
     embeddings = HFEndpointEmbeddings(url=server.url, **SETTINGS | {"max_concurrent_requests": 1})
-    real, replies = _wire.Reply, []
+    real, replies = _messages.Reply, []
 
     def reply(*args):
         replies.append(args)

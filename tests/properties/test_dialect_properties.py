@@ -16,7 +16,7 @@ from laws import any_reply, any_wait, assert_all_readers_settle, assert_right, a
 from seeds import WORDS, seeds
 
 from langchain_hf_endpoint._dialects import DIALECTS, candidates, info_request, models_request
-from langchain_hf_endpoint._wire import Cause, Failure, InputOptions, Reply
+from langchain_hf_endpoint._messages import Cause, Failure, InputOptions, Reply
 
 DIALECT = st.sampled_from(list(DIALECTS.values()))
 FLOAT32 = st.floats(width=32, allow_nan=False, allow_infinity=False)

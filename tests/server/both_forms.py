@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from langchain_hf_endpoint._wire import Failure
+from langchain_hf_endpoint._messages import Failure
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint._dialects import Dialect
-    from langchain_hf_endpoint._wire import Reply, Rows
+    from langchain_hf_endpoint._messages import Reply, Rows
 
 
 def read_in_both_forms(dialect: Dialect, reply: Reply, count: int) -> Rows | Failure:

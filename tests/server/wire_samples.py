@@ -7,7 +7,7 @@ import base64
 import numpy as np
 import orjson
 
-from langchain_hf_endpoint._wire import Cause, Reply
+from langchain_hf_endpoint._messages import Cause, Reply
 
 TEI_HEADERS = {
     "content-type": "application/json",

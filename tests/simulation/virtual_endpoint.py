@@ -21,6 +21,7 @@ import orjson
 from langchain_hf_endpoint._acquaintance import acquaint
 from langchain_hf_endpoint._call import Call
 from langchain_hf_endpoint._engine import Job, _fill
+from langchain_hf_endpoint._messages import Reply
 from langchain_hf_endpoint._pooling import LISTS
 from langchain_hf_endpoint._redacting import Redactor
 from langchain_hf_endpoint._retrying import RetryPolicy
@@ -28,7 +29,6 @@ from langchain_hf_endpoint._runtime import Runtime
 from langchain_hf_endpoint._sources import Source
 from langchain_hf_endpoint._steps import Enter, Pause, Send
 from langchain_hf_endpoint._window import Window
-from langchain_hf_endpoint._wire import Reply
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
 from langchain_hf_endpoint.settings import RateLimit, ServiceSettings, TaskSettings
 

@@ -12,7 +12,7 @@ from langchain_hf_endpoint._blaming import (
     tries_again,
     what_next,
 )
-from langchain_hf_endpoint._wire import Cause, Failure
+from langchain_hf_endpoint._messages import Cause, Failure
 
 SUSPICIONS = {
     (Cause.INPUT_REJECTED, 400): Suspicion.REFUSED,

@@ -18,7 +18,7 @@ from langchain_hf_endpoint import (
     TransportError,
 )
 from langchain_hf_endpoint._failing import error_of, named, rejects_everything
-from langchain_hf_endpoint._wire import Cause, Failure
+from langchain_hf_endpoint._messages import Cause, Failure
 
 ERRORS = {
     Cause.AUTHENTICATION: AuthenticationError,

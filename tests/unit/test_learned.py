@@ -3,7 +3,7 @@
 import pytest
 
 from langchain_hf_endpoint._learned import DEFAULT_BATCH_SIZE, Learned
-from langchain_hf_endpoint._wire import ServerInfo
+from langchain_hf_endpoint._messages import ServerInfo
 
 
 def learned(**info):

@@ -8,8 +8,8 @@ from urllib.parse import quote, quote_plus
 import pytest
 from pydantic import SecretStr
 
+from langchain_hf_endpoint._messages import Reply
 from langchain_hf_endpoint._redacting import Redactor
-from langchain_hf_endpoint._wire import Reply
 
 KEYS = {
     "token": "hf_CaNaRyCaNaRyCaNaRyCaNaRyCaNaRyCaNa",

@@ -20,7 +20,7 @@ from langchain_hf_endpoint._dialects import (
     declines,
     recognise,
 )
-from langchain_hf_endpoint._wire import Cause, Failure, InputOptions
+from langchain_hf_endpoint._messages import Cause, Failure, InputOptions
 
 HOST = "https://k7l1xeok1jwnpbx5.us-east-1.aws.endpoints.huggingface.cloud"
 ROWS = [[0.5, 0.25]]

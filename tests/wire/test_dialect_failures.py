@@ -2,7 +2,7 @@ import pytest
 from wire_samples import FAILURES, HTML, TEXT, reply
 
 from langchain_hf_endpoint._dialects import DIALECTS, explain, unknown_model
-from langchain_hf_endpoint._wire import Cause
+from langchain_hf_endpoint._messages import Cause
 
 DIALECT = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.name)
 

@@ -2,7 +2,7 @@ import pytest
 from wire_samples import reply
 
 from langchain_hf_endpoint._dialects import info_request, models_request, read_info, read_models
-from langchain_hf_endpoint._wire import ServerInfo
+from langchain_hf_endpoint._messages import ServerInfo
 
 TEI_183 = {
     "model_id": "/repository",

@@ -12,11 +12,11 @@ import time
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from langchain_hf_endpoint._dialects import wait_foretold
-from langchain_hf_endpoint._limiting.reserving import ReservingLimiter
 from langchain_hf_endpoint._messages import Cause, Failure, Reply
 from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._steps import AcquireFrom, Ask, Enter, Pause, Send, Waiting
 from langchain_hf_endpoint._urls import host_of, is_dedicated_endpoint, is_loopback
+from langchain_hf_endpoint.limiter.reserving import ReservingLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
     from langchain_hf_endpoint._call import Call
-    from langchain_hf_endpoint._limiting.reserving import DistantTurn, LocalTurn
     from langchain_hf_endpoint._messages import Request
     from langchain_hf_endpoint._retrying import RetryPolicy
     from langchain_hf_endpoint._steps import Answer, Step
+    from langchain_hf_endpoint.limiter.reserving import DistantTurn, LocalTurn
 
     T = TypeVar("T")
     Conversation: TypeAlias = Generator[Step, Answer, T]

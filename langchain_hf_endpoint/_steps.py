@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     from langchain_core.rate_limiters import BaseRateLimiter
 
-    from langchain_hf_endpoint._limiting.reserving import DistantTurn
     from langchain_hf_endpoint._messages import Failure, Reply, Request
     from langchain_hf_endpoint._window import Place
+    from langchain_hf_endpoint.limiter.reserving import DistantTurn
 
 
 class Stopped(BaseException):

@@ -20,11 +20,11 @@ from pydantic import SecretStr
 
 from langchain_hf_endpoint._imports import missing_extra
 from langchain_hf_endpoint._limiting.errands import errands
-from langchain_hf_endpoint._limiting.limits import burst_of, check_limits
-from langchain_hf_endpoint._limiting.reserving import ReservingLimiter
-from langchain_hf_endpoint._limiting.schedule import DOCUMENT_SHARE, queries_per_document
 from langchain_hf_endpoint.errors import MissingExtraError, RateLimitedError, SettingsError
 from langchain_hf_endpoint.limiter import Lane, RequestsPerMinuteLimiter
+from langchain_hf_endpoint.limiter.limits import burst_of, check_limits
+from langchain_hf_endpoint.limiter.reserving import ReservingLimiter
+from langchain_hf_endpoint.limiter.schedule import DOCUMENT_SHARE, queries_per_document
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint._limiting.redis_desk import OnFailure, RedisDesk, RedisTurn

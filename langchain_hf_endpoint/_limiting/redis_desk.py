@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from langchain_hf_endpoint._limiting.redis_line import Answer
-    from langchain_hf_endpoint._limiting.reserving import LocalLimiter, LocalTurn
-    from langchain_hf_endpoint._limiting.schedule import Lane
+    from langchain_hf_endpoint.limiter.reserving import LocalLimiter, LocalTurn
+    from langchain_hf_endpoint.limiter.schedule import Lane
 
 logger = logging.getLogger("langchain_hf_endpoint")
 

@@ -17,13 +17,13 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from langchain_hf_endpoint._limiting.per_loop import PerLoop
 from langchain_hf_endpoint.errors import (
     AuthenticationError,
     HFEndpointError,
     ServerError,
     TransportError,
 )
+from langchain_hf_endpoint.limiter.per_loop import PerLoop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
     from redis.commands.core import AsyncScript, Script
 
-    from langchain_hf_endpoint._limiting.schedule import Lane
+    from langchain_hf_endpoint.limiter.schedule import Lane
 
 AWAY = (redis.RedisError, OSError)
 """What redis-py raises when there is no answer, or none that is of use."""

@@ -1,7 +1,7 @@
 """A limit on requests per minute, shared by any number of threads and event loops.
 
 It knows what users may ask for, and that processes fork and objects are pickled; taking turns is
-in ``_limiting.turns``, the arithmetic in ``_limiting.schedule``. It must not know what a request
+in `reservation`, the arithmetic in `schedule`. It must not know what a request
 carries.
 """
 
@@ -12,13 +12,13 @@ import time
 import uuid
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
-from langchain_hf_endpoint._limiting.copies import PerProcess
-from langchain_hf_endpoint._limiting.limits import burst_of, check_limits
-from langchain_hf_endpoint._limiting.reserving import ReservingLimiter
-from langchain_hf_endpoint._limiting.schedule import DOCUMENT_SHARE, Lane, Schedule
-from langchain_hf_endpoint._limiting.turns import Desk, Turn
 from langchain_hf_endpoint._loops import asyncio_sleep
 from langchain_hf_endpoint.errors import RateLimitedError, SettingsError
+from langchain_hf_endpoint.limiter.limits import burst_of, check_limits
+from langchain_hf_endpoint.limiter.per_process import PerProcess
+from langchain_hf_endpoint.limiter.reservation import Desk, Turn
+from langchain_hf_endpoint.limiter.reserving import ReservingLimiter
+from langchain_hf_endpoint.limiter.schedule import DOCUMENT_SHARE, Lane, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -36,6 +36,7 @@ class Line:
         return self.places.index(FREE) if self.free else len(self.places)
 
     def take(self, place: int, ticket: int, slot: float) -> None:
+        """Put a ticket at a place, and note when it was told that it may start."""
         self.told[ticket] = slot
         self.places[place : place + 1] = [ticket]
 

@@ -24,7 +24,7 @@ import sys
 from array import array
 from typing import Literal, TypeAlias
 
-from langchain_hf_endpoint._limiting.line import FREE, Line
+from langchain_hf_endpoint.limiter.wait_queue import FREE, Line
 
 Lane: TypeAlias = Literal["query", "document"]
 

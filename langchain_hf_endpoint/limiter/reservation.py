@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from langchain_hf_endpoint._limiting.schedule import Lane, Schedule
+    from langchain_hf_endpoint.limiter.schedule import Lane, Schedule
 
 
 class Desk:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from langchain_core.rate_limiters import BaseRateLimiter
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint._limiting.schedule import Lane
+    from langchain_hf_endpoint.limiter.schedule import Lane
 
 
 class LocalTurn(Protocol):

@@ -41,11 +41,13 @@ class Line:
         self.places[place : place + 1] = [ticket]
 
     def leave(self, ticket: int) -> None:
+        """Give a ticket's place back."""
         if ticket in self.places:
             self.places[self.places.index(ticket)] = FREE
         self.told.pop(ticket, None)
 
     def start(self, ticket: int) -> None:
+        """Let a ticket start, which takes it and its place out."""
         self.places.remove(ticket)
         del self.told[ticket]
 

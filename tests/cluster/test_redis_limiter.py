@@ -27,8 +27,8 @@ from langchain_hf_endpoint import (
     SettingsError,
     TransportError,
 )
-from langchain_hf_endpoint._limiting import redis_line
-from langchain_hf_endpoint._limiting.errands import errands
+from langchain_hf_endpoint.redis import client as redis_client
+from langchain_hf_endpoint.redis.background import errands
 
 ENOUGH = 60.0
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
@@ -522,12 +522,12 @@ def test_a_penalty_without_redis_holds_here(own_redis, limiter):
 @pytest.fixture
 def shifted(monkeypatch):
     """A Redis whose clock steps: the script adds what stands under a key to its time."""
-    script = redis_line._script().replace(
+    script = redis_client._script().replace(
         "local time = redis.call('TIME')",
         "local time = redis.call('TIME')\ntime[1] = time[1] + (redis.call('GET', 'shift') or 0)",
     )
     assert "'shift'" in script
-    monkeypatch.setattr(redis_line, "_script", lambda: script)
+    monkeypatch.setattr(redis_client, "_script", lambda: script)
 
 
 @pytest.mark.parametrize("step", [-3600, -1, 0.05])

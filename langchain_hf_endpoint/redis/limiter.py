@@ -3,7 +3,7 @@
 ``pip install "langchain-hf-endpoint[redis]"`` brings redis-py. A Redis 7 or later keeps the count.
 
 It knows what users may ask for, and that processes fork and objects are pickled; the line is in
-``_limiting.redis_desk``, what is decided in Redis in ``_limiting/redis_limit.lua``. It must not
+`reservation`, what is decided in Redis in `limit.lua`. It must not
 know what a request carries.
 """
 
@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 from pydantic import SecretStr
 
 from langchain_hf_endpoint._imports import missing_extra
-from langchain_hf_endpoint._limiting.errands import errands
 from langchain_hf_endpoint.errors import MissingExtraError, RateLimitedError, SettingsError
 from langchain_hf_endpoint.limiter import Lane, RequestsPerMinuteLimiter
 from langchain_hf_endpoint.limiter.limits import burst_of, check_limits
 from langchain_hf_endpoint.limiter.reserving import ReservingLimiter
 from langchain_hf_endpoint.limiter.schedule import DOCUMENT_SHARE, queries_per_document
+from langchain_hf_endpoint.redis.background import errands
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint._limiting.redis_desk import OnFailure, RedisDesk, RedisTurn
+    from langchain_hf_endpoint.redis.reservation import OnFailure, RedisDesk, RedisTurn
 
 __all__ = ["MissingExtraError", "RedisRequestsPerMinuteLimiter"]
 
@@ -215,7 +215,7 @@ class RedisRequestsPerMinuteLimiter(ReservingLimiter):
         Raises:
             SettingsError: There is no such lane, or `url_env` names no variable that holds a URL.
         """
-        from langchain_hf_endpoint._limiting.redis_desk import RedisTurn  # noqa: PLC0415
+        from langchain_hf_endpoint.redis.reservation import RedisTurn  # noqa: PLC0415
 
         if lane not in _LANES:
             raise SettingsError(("lane", f"must be 'query' or 'document', not {lane!r}"))
@@ -252,7 +252,7 @@ class RedisRequestsPerMinuteLimiter(ReservingLimiter):
         settings = self._settings
         where = f"${settings.url_env}"
         if settings.url is not None:
-            from langchain_hf_endpoint._limiting.redis_line import place_of  # noqa: PLC0415
+            from langchain_hf_endpoint.redis.client import place_of  # noqa: PLC0415
 
             where = place_of(settings.url.get_secret_value())
         return (
@@ -271,7 +271,7 @@ class RedisRequestsPerMinuteLimiter(ReservingLimiter):
 
 def _check(settings: _Settings) -> None:
     try:
-        from langchain_hf_endpoint._limiting.redis_line import problem_with_url  # noqa: PLC0415
+        from langchain_hf_endpoint.redis.client import problem_with_url  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise missing_extra("The shared rate limit", "redis", error) from error
     problems = []
@@ -334,8 +334,8 @@ class _Desks:
 
 
 def _make_desk(settings: _Settings) -> RedisDesk:
-    from langchain_hf_endpoint._limiting.redis_desk import Place, RedisDesk  # noqa: PLC0415
-    from langchain_hf_endpoint._limiting.redis_line import Line, place_of  # noqa: PLC0415
+    from langchain_hf_endpoint.redis.client import Line, place_of  # noqa: PLC0415
+    from langchain_hf_endpoint.redis.reservation import Place, RedisDesk  # noqa: PLC0415
 
     limit, period = settings.requests_per_minute, settings.period
     url = settings.url or _from_environment(settings.url_env or "")
@@ -353,7 +353,7 @@ def _make_desk(settings: _Settings) -> RedisDesk:
 
 
 def _from_environment(name: str) -> SecretStr:
-    from langchain_hf_endpoint._limiting.redis_line import problem_with_url  # noqa: PLC0415
+    from langchain_hf_endpoint.redis.client import problem_with_url  # noqa: PLC0415
 
     url = os.environ.get(name, "").strip()
     if not url:

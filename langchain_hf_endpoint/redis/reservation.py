@@ -14,18 +14,18 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
-from langchain_hf_endpoint._limiting.errands import errands
-from langchain_hf_endpoint._limiting.redis_line import AWAY, Line, RedisClients, error_of
 from langchain_hf_endpoint.errors import HFEndpointError, RateLimitedError
+from langchain_hf_endpoint.redis.background import errands
+from langchain_hf_endpoint.redis.client import AWAY, Line, RedisClients, error_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pydantic import SecretStr
 
-    from langchain_hf_endpoint._limiting.redis_line import Answer
     from langchain_hf_endpoint.limiter.reserving import LocalLimiter, LocalTurn
     from langchain_hf_endpoint.limiter.schedule import Lane
+    from langchain_hf_endpoint.redis.client import Answer
 
 logger = logging.getLogger("langchain_hf_endpoint")
 

@@ -101,8 +101,8 @@ class Line(NamedTuple):
 
 @functools.cache
 def _script() -> str:
-    here = resources.files("langchain_hf_endpoint._limiting")
-    return (here / "redis_limit.lua").read_text(encoding="utf-8")
+    here = resources.files("langchain_hf_endpoint.redis")
+    return (here / "limit.lua").read_text(encoding="utf-8")
 
 
 class RedisClients:

@@ -12,7 +12,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._attempts import Attempts, send
-from langchain_hf_endpoint._dialects import (
+from langchain_hf_endpoint._messages import Cause, Failure, Reply
+from langchain_hf_endpoint._protocols import (
     ServedModels,
     explain,
     info_request,
@@ -23,7 +24,6 @@ from langchain_hf_endpoint._dialects import (
     read_window,
     shortened,
 )
-from langchain_hf_endpoint._messages import Cause, Failure, Reply
 from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._steps import Enter
 from langchain_hf_endpoint._urls import host_of
@@ -32,7 +32,7 @@ from langchain_hf_endpoint.errors import HFEndpointError
 if TYPE_CHECKING:
     from langchain_hf_endpoint._attempts import Conversation
     from langchain_hf_endpoint._call import Call
-    from langchain_hf_endpoint._dialects import Route
+    from langchain_hf_endpoint._protocols import Route
 
 _logger = logging.getLogger("langchain_hf_endpoint")
 

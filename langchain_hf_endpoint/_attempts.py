@@ -11,8 +11,8 @@ import logging
 import time
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from langchain_hf_endpoint._dialects import wait_foretold
 from langchain_hf_endpoint._messages import Cause, Failure, Reply
+from langchain_hf_endpoint._protocols import wait_foretold
 from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._steps import AcquireFrom, Ask, Enter, Pause, Send, Waiting
 from langchain_hf_endpoint._urls import host_of, is_dedicated_endpoint, is_loopback

@@ -22,7 +22,10 @@ from langchain_hf_endpoint._blaming import (
     suspicion,
     tries_again,
 )
-from langchain_hf_endpoint._dialects import (
+from langchain_hf_endpoint._messages import Cause, Failure, Reply
+from langchain_hf_endpoint._options import unsupported_settings
+from langchain_hf_endpoint._pooling import is_unit_length
+from langchain_hf_endpoint._protocols import (
     DIALECTS,
     Route,
     base64_route,
@@ -33,9 +36,6 @@ from langchain_hf_endpoint._dialects import (
     refuses_base64,
     unknown_model,
 )
-from langchain_hf_endpoint._messages import Cause, Failure, Reply
-from langchain_hf_endpoint._options import unsupported_settings
-from langchain_hf_endpoint._pooling import is_unit_length
 from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._searching import GivenUp, Outcome, Search
 from langchain_hf_endpoint._steps import Pause, Stopped, Waiting

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from langchain_hf_endpoint._acquaintance import ask_for_models
 from langchain_hf_endpoint._calls import query_job
 from langchain_hf_endpoint._clients import Clients, check_clients
-from langchain_hf_endpoint._dialects import ServedModels
 from langchain_hf_endpoint._drivers import TaskDriver, ThreadDriver
 from langchain_hf_endpoint._engine import afinished_texts, finished_texts
 from langchain_hf_endpoint._messages import ServerInfo
 from langchain_hf_endpoint._pooling import ARRAYS
 from langchain_hf_endpoint._prompts import e5_prompt, needs_e5_prompts, unnamed
+from langchain_hf_endpoint._protocols import ServedModels
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.endpoint import EndpointDescription
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from langchain_hf_endpoint._dialects import Route
     from langchain_hf_endpoint._engine import Job
     from langchain_hf_endpoint._plan import PlannedText
+    from langchain_hf_endpoint._protocols import Route
     from langchain_hf_endpoint._runtime import Runtime
     from langchain_hf_endpoint._steps import Progress
     from langchain_hf_endpoint.endpoint import InferenceEndpoint

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
-from langchain_hf_endpoint._dialects import unknown_model
 from langchain_hf_endpoint._messages import Cause, Failure
+from langchain_hf_endpoint._protocols import unknown_model
 from langchain_hf_endpoint.errors import (
     AuthenticationError,
     EndpointNotFoundError,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_hf_endpoint._dialects import Route, ServedModels
     from langchain_hf_endpoint._messages import ServerInfo
+    from langchain_hf_endpoint._protocols import Route, ServedModels
     from langchain_hf_endpoint.errors import HFEndpointError
 
 DEFAULT_BATCH_SIZE = 32

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._dialects import candidates
 from langchain_hf_endpoint._messages import InputOptions
+from langchain_hf_endpoint._protocols import candidates
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint._dialects import Dialect
+    from langchain_hf_endpoint._protocols import Dialect
     from langchain_hf_endpoint._validation import Problem
     from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.settings import ServiceSettings, TaskSettings

@@ -220,8 +220,8 @@ class InferenceEndpoint(Section):
         """Refuse what the named dialect cannot carry; with `auto` it shows at the first request."""
         if self.service_settings.dialect == "auto" or self.task_settings == TaskSettings():
             return self  # every dialect carries the defaults
-        from langchain_hf_endpoint._dialects import DIALECTS  # noqa: PLC0415 - rarely needed
         from langchain_hf_endpoint._options import unsupported_settings  # noqa: PLC0415
+        from langchain_hf_endpoint._protocols import DIALECTS  # noqa: PLC0415 - rarely needed
 
         dialect, task = DIALECTS[self.service_settings.dialect], self.task_settings
         problems = dict(unsupported_settings(dialect, task, "query"))

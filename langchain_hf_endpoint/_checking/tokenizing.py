@@ -9,8 +9,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from langchain_hf_endpoint._attempts import Attempts, send
-from langchain_hf_endpoint._dialects import explain, read_tokens, tokenize_request
 from langchain_hf_endpoint._messages import Reply
+from langchain_hf_endpoint._protocols import explain, read_tokens, tokenize_request
 from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint.chunking import Chunk, chunk
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._attempts import Conversation
     from langchain_hf_endpoint._call import Call
-    from langchain_hf_endpoint._dialects import Tokens
+    from langchain_hf_endpoint._protocols import Tokens
     from langchain_hf_endpoint.settings import ChunkingSettings
 
 _CHARACTERS_PER_TOKEN = 250

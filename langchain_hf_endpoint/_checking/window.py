@@ -14,7 +14,7 @@ from langchain_hf_endpoint.chunking.counting import count_words
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint._checking.tokenizing import Piece
-    from langchain_hf_endpoint._dialects import Tokens
+    from langchain_hf_endpoint._protocols import Tokens
 
 _ENOUGH_WORDS = 20  # of a chunk, to tell how many tokens its words have
 _ROUND = 10

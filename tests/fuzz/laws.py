@@ -19,7 +19,8 @@ import numpy as np
 from both_forms import read_in_both_forms
 from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
 
-from langchain_hf_endpoint._dialects import (
+from langchain_hf_endpoint._messages import Cause, Failure, Reply
+from langchain_hf_endpoint._protocols import (
     DIALECTS,
     candidates,
     conclude,
@@ -31,8 +32,7 @@ from langchain_hf_endpoint._dialects import (
     recognise,
     unknown_model,
 )
-from langchain_hf_endpoint._dialects.waits import wait_asked
-from langchain_hf_endpoint._messages import Cause, Failure, Reply
+from langchain_hf_endpoint._protocols.retry_after import wait_asked
 from langchain_hf_endpoint.chunking import chunk
 from langchain_hf_endpoint.chunking.counting import LONGEST_CHUNK, count_words
 from langchain_hf_endpoint.chunking.punkt import sentence_starts

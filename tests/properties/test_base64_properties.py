@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from langchain_hf_endpoint._dialects import octets
+from langchain_hf_endpoint._protocols import octets
 
 ALPHABET = "ABCxyz019+/=-_ \n\0é本"
 DECODERS = ["pybase64", "binascii"]

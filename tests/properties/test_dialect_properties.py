@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from laws import any_reply, any_wait, assert_all_readers_settle, assert_right, assert_settled
 from seeds import WORDS, seeds
 
-from langchain_hf_endpoint._dialects import DIALECTS, candidates, info_request, models_request
 from langchain_hf_endpoint._messages import Cause, Failure, InputOptions, Reply
+from langchain_hf_endpoint._protocols import DIALECTS, candidates, info_request, models_request
 
 DIALECT = st.sampled_from(list(DIALECTS.values()))
 FLOAT32 = st.floats(width=32, allow_nan=False, allow_infinity=False)

@@ -9,8 +9,8 @@ import numpy as np
 from langchain_hf_endpoint._messages import Failure
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint._dialects import Dialect
     from langchain_hf_endpoint._messages import Reply, Rows
+    from langchain_hf_endpoint._protocols import Dialect
 
 
 def read_in_both_forms(dialect: Dialect, reply: Reply, count: int) -> Rows | Failure:

@@ -18,7 +18,7 @@ from langchain_hf_endpoint._checking.findings import (
 )
 from langchain_hf_endpoint._checking.tokenizing import Piece, batches_of, seen_by_model
 from langchain_hf_endpoint._checking.window import Measure
-from langchain_hf_endpoint._dialects import Tokens, tokenize_request
+from langchain_hf_endpoint._protocols import Tokens, tokenize_request
 
 NONE = Prompts("", "", None, None, are_ours=False)
 QUICK = Latency(5, 0.01, 0.02, 0.03)

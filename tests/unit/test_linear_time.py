@@ -27,9 +27,9 @@ from langchain_hf_endpoint import (
 from langchain_hf_endpoint._checking import findings
 from langchain_hf_endpoint._checking.checkup import Prompts
 from langchain_hf_endpoint._cuts import Cuts, page
-from langchain_hf_endpoint._dialects import DIALECTS, explain, read_info
-from langchain_hf_endpoint._dialects.openai import unknown_model
 from langchain_hf_endpoint._messages import Cause, Failure, Reply
+from langchain_hf_endpoint._protocols import DIALECTS, explain, read_info
+from langchain_hf_endpoint._protocols.openai import unknown_model
 from langchain_hf_endpoint._redacting import Redactor
 from langchain_hf_endpoint.gateway import access, destinations, elastic_fields, reading
 from langchain_hf_endpoint.tls_settings import TlsSettings

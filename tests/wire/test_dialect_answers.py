@@ -6,8 +6,8 @@ import pytest
 from both_forms import read_in_both_forms
 from wire_samples import HTML, NGINX_502, TEI_HEADERS, TEXT, b64, openai_body, reply
 
-from langchain_hf_endpoint._dialects import DIALECTS
 from langchain_hf_endpoint._messages import Cause, Failure
+from langchain_hf_endpoint._protocols import DIALECTS
 
 DIALECT = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.name)
 ROWS = [[0.25, -0.5, 1.0], [0.125, 1e-7, -2.5e-8], [3.0, 0.0, -0.0]]

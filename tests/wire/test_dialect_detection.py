@@ -12,7 +12,8 @@ from wire_samples import (
     tei,
 )
 
-from langchain_hf_endpoint._dialects import (
+from langchain_hf_endpoint._messages import Cause, Failure, InputOptions
+from langchain_hf_endpoint._protocols import (
     DIALECTS,
     Route,
     candidates,
@@ -20,7 +21,6 @@ from langchain_hf_endpoint._dialects import (
     declines,
     recognise,
 )
-from langchain_hf_endpoint._messages import Cause, Failure, InputOptions
 
 HOST = "https://k7l1xeok1jwnpbx5.us-east-1.aws.endpoints.huggingface.cloud"
 ROWS = [[0.5, 0.25]]

@@ -1,8 +1,8 @@
 import pytest
 from wire_samples import FAILURES, HTML, TEXT, reply
 
-from langchain_hf_endpoint._dialects import DIALECTS, explain, unknown_model
 from langchain_hf_endpoint._messages import Cause
+from langchain_hf_endpoint._protocols import DIALECTS, explain, unknown_model
 
 DIALECT = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.name)
 

@@ -1,8 +1,8 @@
 import pytest
 from wire_samples import reply
 
-from langchain_hf_endpoint._dialects import info_request, models_request, read_info, read_models
 from langchain_hf_endpoint._messages import ServerInfo
+from langchain_hf_endpoint._protocols import info_request, models_request, read_info, read_models
 
 TEI_183 = {
     "model_id": "/repository",

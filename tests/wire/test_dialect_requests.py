@@ -1,8 +1,8 @@
 import orjson
 import pytest
 
-from langchain_hf_endpoint._dialects import DIALECTS
 from langchain_hf_endpoint._messages import InputOptions
+from langchain_hf_endpoint._protocols import DIALECTS
 from langchain_hf_endpoint.errors import InputError
 
 URL = "https://k7l1.us-east-1.aws.endpoints.huggingface.cloud/any%20path/?q=1"

@@ -1,7 +1,7 @@
 import pytest
 from wire_samples import reply
 
-from langchain_hf_endpoint._dialects import explain, wait_foretold
+from langchain_hf_endpoint._protocols import explain, wait_foretold
 
 NOON = 1_760_011_200.0  # Thu, 09 Oct 2025 12:00:00 GMT
 

@@ -19,19 +19,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._dialects.base import split_url
-from langchain_hf_endpoint._dialects.failures import NO_WORDS, REDIRECTS, explain, redirect_target
-from langchain_hf_endpoint._dialects.known import HUGGING_FACE, OPENAI, TEI
-from langchain_hf_endpoint._dialects.openai import unknown_model
-from langchain_hf_endpoint._dialects.reading import SUCCESSES, answers
-from langchain_hf_endpoint._dialects.wordings import WRONG_FIELDS
 from langchain_hf_endpoint._messages import Cause, Failure
+from langchain_hf_endpoint._protocols.base import split_url
+from langchain_hf_endpoint._protocols.bodies import SUCCESSES, answers
+from langchain_hf_endpoint._protocols.error_patterns import WRONG_FIELDS
+from langchain_hf_endpoint._protocols.errors import NO_WORDS, REDIRECTS, explain, redirect_target
+from langchain_hf_endpoint._protocols.known import HUGGING_FACE, OPENAI, TEI
+from langchain_hf_endpoint._protocols.openai import unknown_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_hf_endpoint._dialects.base import Dialect
     from langchain_hf_endpoint._messages import InputOptions, Reply, Request, ServerInfo
+    from langchain_hf_endpoint._protocols.base import Dialect
 
 
 @dataclass(frozen=True, slots=True)

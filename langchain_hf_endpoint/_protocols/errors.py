@@ -17,9 +17,9 @@ import re
 import time
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._dialects.base import split_url
-from langchain_hf_endpoint._dialects.waits import estimated_wait, wait_asked
-from langchain_hf_endpoint._dialects.wordings import (
+from langchain_hf_endpoint._messages import Cause, Failure
+from langchain_hf_endpoint._protocols.base import split_url
+from langchain_hf_endpoint._protocols.error_patterns import (
     BATCH_LIMIT,
     BATCH_LIMIT_IN_PASSING,
     BODY_LIMIT,
@@ -36,8 +36,8 @@ from langchain_hf_endpoint._dialects.wordings import (
     WRONG_FIELDS,
     WRONG_ROUTE,
 )
-from langchain_hf_endpoint._dialects.words import shortened, words_of
-from langchain_hf_endpoint._messages import Cause, Failure
+from langchain_hf_endpoint._protocols.error_text import shortened, words_of
+from langchain_hf_endpoint._protocols.retry_after import estimated_wait, wait_asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._dialects.base import post
-from langchain_hf_endpoint._dialects.info import beside, told_by
+from langchain_hf_endpoint._protocols.base import post
+from langchain_hf_endpoint._protocols.server_info import beside, told_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_hf_endpoint._dialects.vectors import JSON
     from langchain_hf_endpoint._messages import Reply, Request
+    from langchain_hf_endpoint._protocols.vectors import JSON
 
 
 _MOST_TOKENS = 4096

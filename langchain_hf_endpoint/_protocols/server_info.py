@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from langchain_hf_endpoint._dialects.base import get, split_url
-from langchain_hf_endpoint._dialects.parsing import parsed
-from langchain_hf_endpoint._dialects.words import shortened
 from langchain_hf_endpoint._messages import ServerInfo
+from langchain_hf_endpoint._protocols.base import get, split_url
+from langchain_hf_endpoint._protocols.error_text import shortened
+from langchain_hf_endpoint._protocols.parsing import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from langchain_hf_endpoint._dialects.vectors import JSON
     from langchain_hf_endpoint._messages import Reply, Request
+    from langchain_hf_endpoint._protocols.vectors import JSON
 
 _OK = 200
 _WITHOUT_INFO = ("router.huggingface.co", "api-inference.huggingface.co")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from langchain_hf_endpoint._dialects.octets import octets_of
+from langchain_hf_endpoint._protocols.base64_vectors import octets_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,14 +5,14 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._dialects.hugging_face import HuggingFace
-from langchain_hf_endpoint._dialects.openai import OpenAI
-from langchain_hf_endpoint._dialects.tei import TextEmbeddingsInference
+from langchain_hf_endpoint._protocols.hugging_face import HuggingFace
+from langchain_hf_endpoint._protocols.openai import OpenAI
+from langchain_hf_endpoint._protocols.tei import TextEmbeddingsInference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from langchain_hf_endpoint._dialects.base import Dialect
+    from langchain_hf_endpoint._protocols.base import Dialect
 
 TEI: Dialect = TextEmbeddingsInference()
 HUGGING_FACE: Dialect = HuggingFace()

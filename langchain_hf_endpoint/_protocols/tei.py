@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._dialects.base import post
-from langchain_hf_endpoint._dialects.reading import read
+from langchain_hf_endpoint._protocols.base import post
+from langchain_hf_endpoint._protocols.bodies import read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

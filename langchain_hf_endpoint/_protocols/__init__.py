@@ -7,8 +7,8 @@ dialects differ in what they ask, and each understands every answer.
 
 from __future__ import annotations
 
-from langchain_hf_endpoint._dialects.base import Dialect
-from langchain_hf_endpoint._dialects.detection import (
+from langchain_hf_endpoint._protocols.base import Dialect
+from langchain_hf_endpoint._protocols.detection import (
     Route,
     base64_route,
     candidates,
@@ -16,10 +16,10 @@ from langchain_hf_endpoint._dialects.detection import (
     declines,
     recognise,
 )
-from langchain_hf_endpoint._dialects.failures import explain, refuses_base64
-from langchain_hf_endpoint._dialects.info import info_request, read_info
-from langchain_hf_endpoint._dialects.known import DIALECTS
-from langchain_hf_endpoint._dialects.openai import (
+from langchain_hf_endpoint._protocols.error_text import shortened
+from langchain_hf_endpoint._protocols.errors import explain, refuses_base64
+from langchain_hf_endpoint._protocols.known import DIALECTS
+from langchain_hf_endpoint._protocols.openai import (
     ServedModels,
     models_request,
     props_request,
@@ -27,9 +27,9 @@ from langchain_hf_endpoint._dialects.openai import (
     read_window,
     unknown_model,
 )
-from langchain_hf_endpoint._dialects.tokens import Tokens, read_tokens, tokenize_request
-from langchain_hf_endpoint._dialects.waits import wait_foretold
-from langchain_hf_endpoint._dialects.words import shortened
+from langchain_hf_endpoint._protocols.retry_after import wait_foretold
+from langchain_hf_endpoint._protocols.server_info import info_request, read_info
+from langchain_hf_endpoint._protocols.tokenize import Tokens, read_tokens, tokenize_request
 
 __all__ = [
     "DIALECTS",

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from langchain_hf_endpoint._dialects.base import get, post, split_url
-from langchain_hf_endpoint._dialects.info import beside, told_by
-from langchain_hf_endpoint._dialects.parsing import parsed
-from langchain_hf_endpoint._dialects.reading import read
 from langchain_hf_endpoint._messages import Cause, Failure
+from langchain_hf_endpoint._protocols.base import get, post, split_url
+from langchain_hf_endpoint._protocols.bodies import read
+from langchain_hf_endpoint._protocols.parsing import parsed
+from langchain_hf_endpoint._protocols.server_info import beside, told_by
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint._dialects.vectors import JSON
+    from langchain_hf_endpoint._protocols.vectors import JSON
 
 _MOST = 100_000
 _MARKS_OF_A_TEXT = 100

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from langchain_hf_endpoint._dialects.parsing import parsed
+from langchain_hf_endpoint._protocols.parsing import parsed
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint._dialects.vectors import JSON
     from langchain_hf_endpoint._messages import Reply
+    from langchain_hf_endpoint._protocols.vectors import JSON
 
 LONGEST = 300
 """Characters of a server's text in a message (contract, section 5)."""

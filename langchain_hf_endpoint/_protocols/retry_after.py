@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from langchain_hf_endpoint._dialects.parsing import parsed
+from langchain_hf_endpoint._protocols.parsing import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

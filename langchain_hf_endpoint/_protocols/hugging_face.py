@@ -8,7 +8,7 @@ TEI's options).
 
 from __future__ import annotations
 
-from langchain_hf_endpoint._dialects.tei import TextEmbeddingsInference
+from langchain_hf_endpoint._protocols.tei import TextEmbeddingsInference
 
 
 class HuggingFace(TextEmbeddingsInference):

@@ -8,15 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from langchain_hf_endpoint._call import Call
-from langchain_hf_endpoint._clients import OURS
 from langchain_hf_endpoint._engine import Job
+from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._retrying import RetryPolicy
 from langchain_hf_endpoint._runtime import runtime_of
 
 if TYPE_CHECKING:
     from langchain_core.rate_limiters import BaseRateLimiter
 
-    from langchain_hf_endpoint._clients import Clients
+    from langchain_hf_endpoint._http.clients import Clients
     from langchain_hf_endpoint._pooling import Keeper
     from langchain_hf_endpoint._runtime import Runtime
     from langchain_hf_endpoint._steps import Progress

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._acquaintance import ask_for_models
 from langchain_hf_endpoint._calls import query_job
-from langchain_hf_endpoint._clients import Clients, check_clients
 from langchain_hf_endpoint._drivers import TaskDriver, ThreadDriver
 from langchain_hf_endpoint._engine import afinished_texts, finished_texts
+from langchain_hf_endpoint._http.clients import Clients, check_clients
 from langchain_hf_endpoint._messages import ServerInfo
 from langchain_hf_endpoint._pooling import ARRAYS
 from langchain_hf_endpoint._prompts import e5_prompt, needs_e5_prompts, unnamed

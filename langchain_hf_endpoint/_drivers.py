@@ -15,7 +15,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from langchain_hf_endpoint._network import LONGEST_WAIT
+from langchain_hf_endpoint._http.network import LONGEST_WAIT
 from langchain_hf_endpoint._steps import AcquireFrom, Ask, Enter, Pause, Send, Stopped
 from langchain_hf_endpoint.errors import HFEndpointError
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from langchain_hf_endpoint._attempts import Conversation
+    from langchain_hf_endpoint._http.httpx_transport import AnyAsyncTransport, SyncTransport
     from langchain_hf_endpoint._steps import Answer, Progress, Step
-    from langchain_hf_endpoint._transport import AnyAsyncTransport, SyncTransport
     from langchain_hf_endpoint._window import Place
 
 T = TypeVar("T")

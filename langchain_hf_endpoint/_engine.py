@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from langchain_hf_endpoint._acquaintance import acquaint
-from langchain_hf_endpoint._clients import OURS
 from langchain_hf_endpoint._conversation import converse
 from langchain_hf_endpoint._drivers import Crew, TaskCrew, TaskDriver, ThreadDriver
 from langchain_hf_endpoint._failing import of_the_machine, rejects_everything
+from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._options import is_asked_unbidden
 from langchain_hf_endpoint._plan import BatchBounds, Plan
 from langchain_hf_endpoint._searching import Fault, Outcome
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._attempts import Conversation
     from langchain_hf_endpoint._call import Call
-    from langchain_hf_endpoint._clients import Clients
+    from langchain_hf_endpoint._http.clients import Clients
+    from langchain_hf_endpoint._http.httpx_transport import AnyAsyncTransport, SyncTransport
     from langchain_hf_endpoint._plan import Batch, PlannedText
     from langchain_hf_endpoint._pooling import Keeper
     from langchain_hf_endpoint._runtime import Runtime
     from langchain_hf_endpoint._steps import Progress
-    from langchain_hf_endpoint._transport import AnyAsyncTransport, SyncTransport
     from langchain_hf_endpoint.settings import ChunkingSettings
 
 RowT = TypeVar("RowT")

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from langchain_hf_endpoint._acquaintance import acquaint
 from langchain_hf_endpoint._calls import document_job, query_job
-from langchain_hf_endpoint._clients import OURS
 from langchain_hf_endpoint._conversation import converse
 from langchain_hf_endpoint._drivers import TaskDriver
+from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._merged import Asked, MergedBatch, QueueFullError, Sections, Watcher
 from langchain_hf_endpoint._messages import Reply
 from langchain_hf_endpoint._plan import check_text
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._attempts import Conversation
     from langchain_hf_endpoint._calls import Settings
-    from langchain_hf_endpoint._clients import Clients
     from langchain_hf_endpoint._engine import Job
+    from langchain_hf_endpoint._http.clients import Clients
     from langchain_hf_endpoint._runtime import Runtime
     from langchain_hf_endpoint._searching import Outcome
     from langchain_hf_endpoint._steps import Answer

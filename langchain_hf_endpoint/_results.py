@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from langchain_hf_endpoint._calls import document_job, query_job
-from langchain_hf_endpoint._clients import OURS
 from langchain_hf_endpoint._engine import afinished_texts, finished_texts
 from langchain_hf_endpoint._following import followers
 from langchain_hf_endpoint._gathering import Failures, agather, gather, reported
+from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._plan import check_text, check_texts
 from langchain_hf_endpoint._pooling import ARRAYS, LISTS
 from langchain_hf_endpoint._runtime import runtime_of
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from langchain_hf_endpoint._calls import Settings
-    from langchain_hf_endpoint._clients import Clients
     from langchain_hf_endpoint._engine import Job
+    from langchain_hf_endpoint._http.clients import Clients
     from langchain_hf_endpoint._plan import PlannedText
     from langchain_hf_endpoint._pooling import Keeper
 

@@ -14,12 +14,16 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from langchain_hf_endpoint._clients import OURS
+from langchain_hf_endpoint._http.clients import OURS
+from langchain_hf_endpoint._http.httpx_transport import (
+    AsyncTransport,
+    SyncTransport,
+    fast_transport,
+)
+from langchain_hf_endpoint._http.tls import edition
 from langchain_hf_endpoint._learned import Learned
 from langchain_hf_endpoint._loops import close_with_loop, running_loop
 from langchain_hf_endpoint._redacting import Redactor
-from langchain_hf_endpoint._tls import edition
-from langchain_hf_endpoint._transport import AsyncTransport, SyncTransport, fast_transport
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint._window import Window, one_at_a_time
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
@@ -29,10 +33,10 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-    from langchain_hf_endpoint._addresses import CheckAddress
-    from langchain_hf_endpoint._clients import Clients
-    from langchain_hf_endpoint._tls import Edition
-    from langchain_hf_endpoint._transport import AnyAsyncTransport
+    from langchain_hf_endpoint._http.addresses import CheckAddress
+    from langchain_hf_endpoint._http.clients import Clients
+    from langchain_hf_endpoint._http.httpx_transport import AnyAsyncTransport
+    from langchain_hf_endpoint._http.tls import Edition
     from langchain_hf_endpoint.settings import ServiceSettings
     from langchain_hf_endpoint.tls_settings import TlsSettings
 

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
     from typing_extensions import Never, Self
 
-    from langchain_hf_endpoint import _clients, _results
+    from langchain_hf_endpoint import _results
+    from langchain_hf_endpoint._http import clients as _clients
     from langchain_hf_endpoint._results import Target
     from langchain_hf_endpoint._validation import Problem
     from langchain_hf_endpoint.chunking.embedded import EmbeddedChunk
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     )
     from langchain_hf_endpoint.tls_settings import TlsSettings
 else:
-    _clients = LazyModule("langchain_hf_endpoint._clients")
+    _clients = LazyModule("langchain_hf_endpoint._http.clients")
     _results = LazyModule("langchain_hf_endpoint._results")
 
 

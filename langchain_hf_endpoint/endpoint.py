@@ -300,8 +300,8 @@ class InferenceEndpoint(Section):
         self, *, http_async_client: httpx.AsyncClient | None = None
     ) -> EndpointDescription:
         """The async twin of `describe`."""
-        from langchain_hf_endpoint._clients import Clients  # noqa: PLC0415 - httpx loads late
         from langchain_hf_endpoint._describing import adescribe  # noqa: PLC0415 - the same
+        from langchain_hf_endpoint._http.clients import Clients  # noqa: PLC0415 - httpx loads late
 
         return await adescribe(self, Clients(asynchronous=http_async_client))
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
-from langchain_hf_endpoint._mishaps import RefusedAddressError
+from langchain_hf_endpoint._http.errors import RefusedAddressError
 from langchain_hf_endpoint._urls import url_problem
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.gateway.problems import Refusal

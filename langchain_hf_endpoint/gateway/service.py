@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.requests import ClientDisconnect
 
-from langchain_hf_endpoint._clients import Clients
 from langchain_hf_endpoint._describing import adescribe
+from langchain_hf_endpoint._http.clients import Clients
 from langchain_hf_endpoint._merging import Merger
 from langchain_hf_endpoint._runtime import own_runtime
 from langchain_hf_endpoint._urls import is_hugging_face

@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, TransportError
-from langchain_hf_endpoint._framing import ReplyFraming
+from langchain_hf_endpoint._http.framing import ReplyFraming
 from langchain_hf_endpoint._runtime import forget_runtimes
 from langchain_hf_endpoint.testing import expected_vector
 

@@ -10,9 +10,9 @@ import pytest
 from driving import DRIVES
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, TransportError
-from langchain_hf_endpoint._clients import Clients
+from langchain_hf_endpoint._http.clients import Clients
+from langchain_hf_endpoint._http.errors import RefusedAddressError
 from langchain_hf_endpoint._messages import Failure, Reply, Request
-from langchain_hf_endpoint._mishaps import RefusedAddressError
 from langchain_hf_endpoint._runtime import runtime_of
 from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector
 

@@ -9,8 +9,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from langchain_hf_endpoint import HFEndpointEmbeddings, _addresses
-from langchain_hf_endpoint._addresses import connected_socket
+from langchain_hf_endpoint import HFEndpointEmbeddings
+from langchain_hf_endpoint._http import addresses as _addresses
+from langchain_hf_endpoint._http.addresses import connected_socket
 from langchain_hf_endpoint.testing import ScriptedEndpoint
 
 

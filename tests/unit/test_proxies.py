@@ -2,8 +2,8 @@
 
 import pytest
 
-from langchain_hf_endpoint._mishaps import NoClientError
-from langchain_hf_endpoint._proxies import proxy_to
+from langchain_hf_endpoint._http.errors import NoClientError
+from langchain_hf_endpoint._http.proxies import proxy_to
 
 PASSWORD = "pa#ss/wo?rd"
 

@@ -10,8 +10,8 @@ import pytest
 from scripted_server import failing, numbered, vector, vectors
 
 from langchain_hf_endpoint import EmbeddingError, HFEndpointEmbeddings, TransportError
+from langchain_hf_endpoint._http.errors import mishap
 from langchain_hf_endpoint._messages import Cause
-from langchain_hf_endpoint._mishaps import mishap
 
 LOCAL = "http://127.0.0.1:8080"
 REFUSED = ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 8080)")

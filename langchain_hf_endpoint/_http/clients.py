@@ -13,7 +13,7 @@ import httpx
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint._addresses import CheckAddress
+    from langchain_hf_endpoint._http.addresses import CheckAddress
     from langchain_hf_endpoint._validation import Problem
     from langchain_hf_endpoint.settings import ServiceSettings
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from langchain_hf_endpoint._mishaps import NoClientError
+from langchain_hf_endpoint._http.errors import NoClientError
 from langchain_hf_endpoint._urls import is_loopback
 
 if TYPE_CHECKING:

@@ -17,10 +17,8 @@ from weakref import WeakSet
 import aiohttp
 from yarl import URL
 
-from langchain_hf_endpoint._addresses import look_up
-from langchain_hf_endpoint._framing import ReplyFraming
-from langchain_hf_endpoint._messages import Failure, Reply
-from langchain_hf_endpoint._mishaps import (
+from langchain_hf_endpoint._http.addresses import look_up
+from langchain_hf_endpoint._http.errors import (
     LARGEST_REPLY,
     NoClientError,
     RefusedAddressError,
@@ -32,8 +30,10 @@ from langchain_hf_endpoint._mishaps import (
     unasked_coding,
     unusable_url,
 )
-from langchain_hf_endpoint._proxies import proxy_to
-from langchain_hf_endpoint._tls import check_files, tls_context
+from langchain_hf_endpoint._http.framing import ReplyFraming
+from langchain_hf_endpoint._http.proxies import proxy_to
+from langchain_hf_endpoint._http.tls import check_files, tls_context
+from langchain_hf_endpoint._messages import Failure, Reply
 from langchain_hf_endpoint._version import __version__
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from aiohttp.tracing import Trace
     from pydantic import SecretStr
 
-    from langchain_hf_endpoint._addresses import CheckAddress
+    from langchain_hf_endpoint._http.addresses import CheckAddress
+    from langchain_hf_endpoint._http.proxies import Proxy
     from langchain_hf_endpoint._messages import Request
-    from langchain_hf_endpoint._proxies import Proxy
     from langchain_hf_endpoint.tls_settings import TlsSettings
 
 _KEPT_ALIVE_SECONDS = 30.0

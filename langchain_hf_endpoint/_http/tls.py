@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import httpx
 
-from langchain_hf_endpoint._mishaps import NoClientError
+from langchain_hf_endpoint._http.errors import NoClientError
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, cast
 
 import httpcore
 
-from langchain_hf_endpoint._addresses import connected_socket, look_up
-from langchain_hf_endpoint._framing import ReplyFraming
+from langchain_hf_endpoint._http.addresses import connected_socket, look_up
+from langchain_hf_endpoint._http.framing import ReplyFraming
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from langchain_hf_endpoint._addresses import Address, CheckAddress
+    from langchain_hf_endpoint._http.addresses import Address, CheckAddress
 
 KEPT_ALIVE_SECONDS = 30.0
 LONGEST_WAIT = 0.5

@@ -27,9 +27,8 @@ import anyio.lowlevel
 import httpcore
 import httpx
 
-from langchain_hf_endpoint._clients import errors_of_libraries
-from langchain_hf_endpoint._messages import Failure, Reply
-from langchain_hf_endpoint._mishaps import (
+from langchain_hf_endpoint._http.clients import errors_of_libraries
+from langchain_hf_endpoint._http.errors import (
     LARGEST_REPLY,
     NoClientError,
     RefusedAddressError,
@@ -41,15 +40,16 @@ from langchain_hf_endpoint._mishaps import (
     unasked_coding,
     unusable_url,
 )
-from langchain_hf_endpoint._network import (
+from langchain_hf_endpoint._http.network import (
     KEPT_ALIVE_SECONDS,
     AsyncBackend,
     Attempt,
     SyncBackend,
     current_attempt,
 )
-from langchain_hf_endpoint._proxies import proxy_to
-from langchain_hf_endpoint._tls import check_files, tls_context
+from langchain_hf_endpoint._http.proxies import proxy_to
+from langchain_hf_endpoint._http.tls import check_files, tls_context
+from langchain_hf_endpoint._messages import Failure, Reply
 from langchain_hf_endpoint._version import __version__
 from langchain_hf_endpoint.errors import SettingsError
 
@@ -59,9 +59,9 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-    from langchain_hf_endpoint._addresses import CheckAddress
+    from langchain_hf_endpoint._http.addresses import CheckAddress
+    from langchain_hf_endpoint._http.proxies import Proxy
     from langchain_hf_endpoint._messages import Request
-    from langchain_hf_endpoint._proxies import Proxy
     from langchain_hf_endpoint.tls_settings import TlsSettings
 
 _PARTS_A_TURN = 500
@@ -430,7 +430,7 @@ def fast_transport(
         SettingsError: aiohttp is not installed, or a file of `tls` cannot be used.
     """
     try:
-        from langchain_hf_endpoint._fast import AiohttpTransport  # noqa: PLC0415 - of an extra
+        from langchain_hf_endpoint._http.aiohttp_transport import AiohttpTransport  # noqa: PLC0415 - of an extra
     except ImportError:
         problem = 'needs aiohttp: pip install "langchain-hf-endpoint[fast]"'
     else:

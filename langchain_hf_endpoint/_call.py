@@ -16,19 +16,19 @@ from langchain_hf_endpoint._failing import error_of
 from langchain_hf_endpoint._messages import Cause
 from langchain_hf_endpoint._options import is_asked_unbidden, options_of
 from langchain_hf_endpoint._prompts import e5_prompt, needs_e5_prompts
+from langchain_hf_endpoint._session.concurrency import one_at_a_time
 from langchain_hf_endpoint._urls import host_of
-from langchain_hf_endpoint._window import one_at_a_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from langchain_core.rate_limiters import BaseRateLimiter
 
-    from langchain_hf_endpoint._learned import Learned
     from langchain_hf_endpoint._messages import Failure, Form, InputOptions
     from langchain_hf_endpoint._redacting import Redactor
     from langchain_hf_endpoint._retrying import RetryPolicy
-    from langchain_hf_endpoint._window import Window
+    from langchain_hf_endpoint._session.concurrency import Window
+    from langchain_hf_endpoint._session.server_state import Learned
     from langchain_hf_endpoint.errors import HFEndpointError
     from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.settings import ServiceSettings, TaskSettings

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._engine import Job
     from langchain_hf_endpoint._plan import PlannedText
     from langchain_hf_endpoint._protocols import Route
-    from langchain_hf_endpoint._runtime import Runtime
+    from langchain_hf_endpoint._session.session import Runtime
     from langchain_hf_endpoint._steps import Progress
     from langchain_hf_endpoint.endpoint import InferenceEndpoint
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._attempts import Conversation
     from langchain_hf_endpoint._http.httpx_transport import AnyAsyncTransport, SyncTransport
+    from langchain_hf_endpoint._session.concurrency import Place
     from langchain_hf_endpoint._steps import Answer, Progress, Step
-    from langchain_hf_endpoint._window import Place
 
 T = TypeVar("T")
 TagT = TypeVar("TagT")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._http.httpx_transport import AnyAsyncTransport, SyncTransport
     from langchain_hf_endpoint._plan import Batch, PlannedText
     from langchain_hf_endpoint._pooling import Keeper
-    from langchain_hf_endpoint._runtime import Runtime
+    from langchain_hf_endpoint._session.session import Runtime
     from langchain_hf_endpoint._steps import Progress
     from langchain_hf_endpoint.settings import ChunkingSettings
 

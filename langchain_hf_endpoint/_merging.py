@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._calls import Settings
     from langchain_hf_endpoint._engine import Job
     from langchain_hf_endpoint._http.clients import Clients
-    from langchain_hf_endpoint._runtime import Runtime
     from langchain_hf_endpoint._searching import Outcome
+    from langchain_hf_endpoint._session.session import Runtime
     from langchain_hf_endpoint._steps import Answer
     from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.settings import TaskSettings

@@ -20,7 +20,7 @@ from langchain_hf_endpoint._gathering import Failures, agather, gather, reported
 from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._plan import check_text, check_texts
 from langchain_hf_endpoint._pooling import ARRAYS, LISTS
-from langchain_hf_endpoint._runtime import runtime_of
+from langchain_hf_endpoint._session.session import runtime_of
 from langchain_hf_endpoint.chunking.counting import counts_of_words
 from langchain_hf_endpoint.chunking.embedded import EmbeddedChunk
 from langchain_hf_endpoint.errors import HFEndpointError, InputError

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from langchain_core.rate_limiters import BaseRateLimiter
 
     from langchain_hf_endpoint._messages import Failure, Reply, Request
-    from langchain_hf_endpoint._window import Place
+    from langchain_hf_endpoint._session.concurrency import Place
     from langchain_hf_endpoint.limiter.reserving import DistantTurn
 
 

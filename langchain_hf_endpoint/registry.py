@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from langchain_hf_endpoint import _runtime
+    from langchain_hf_endpoint._session import session as _runtime
     from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint
 else:
-    _runtime = LazyModule("langchain_hf_endpoint._runtime")
+    _runtime = LazyModule("langchain_hf_endpoint._session.session")
 
 _TASK_TYPE = "text_embedding"
 

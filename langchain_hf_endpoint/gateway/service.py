@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from langchain_hf_endpoint._describing import adescribe
 from langchain_hf_endpoint._http.clients import Clients
 from langchain_hf_endpoint._merging import Merger
-from langchain_hf_endpoint._runtime import own_runtime
+from langchain_hf_endpoint._session.session import own_runtime
 from langchain_hf_endpoint._urls import is_hugging_face
 from langchain_hf_endpoint.chunking import chunk
 from langchain_hf_endpoint.errors import (
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from langchain_hf_endpoint._merging import Embedded
-    from langchain_hf_endpoint._runtime import Runtime
+    from langchain_hf_endpoint._session.session import Runtime
     from langchain_hf_endpoint.chunking import Chunk
     from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint
     from langchain_hf_endpoint.gateway.destinations import Destinations

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from scenario import PASSING, PATIENT
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, RequestsPerMinuteLimiter
-from langchain_hf_endpoint._runtime import forget_runtimes, runtime_of
+from langchain_hf_endpoint._session.session import forget_runtimes, runtime_of
 from langchain_hf_endpoint.testing import FaultPlan, ScriptedEndpoint
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet
 from typer.testing import CliRunner
 
-from langchain_hf_endpoint._runtime import forget_runtimes
+from langchain_hf_endpoint._session.session import forget_runtimes
 from langchain_hf_endpoint.cli.app import app
 
 if TYPE_CHECKING:

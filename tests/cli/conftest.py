@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from langchain_hf_endpoint._runtime import forget_runtimes
+from langchain_hf_endpoint._session.session import forget_runtimes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ import redis
 from redis_server import RedisServer
 
 from langchain_hf_endpoint import RedisRequestsPerMinuteLimiter
-from langchain_hf_endpoint._runtime import forget_runtimes
+from langchain_hf_endpoint._session.session import forget_runtimes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from langchain_hf_endpoint._runtime import forget_runtimes
+from langchain_hf_endpoint._session.session import forget_runtimes
 from langchain_hf_endpoint.cli.app import app
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from gateway_child import GatewayChild
 
-from langchain_hf_endpoint import _runtime
+from langchain_hf_endpoint._session import session as _runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

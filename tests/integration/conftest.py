@@ -9,7 +9,7 @@ import pytest
 from driving import DRIVES
 
 from langchain_hf_endpoint import HFEndpointEmbeddings
-from langchain_hf_endpoint._runtime import forget_runtimes
+from langchain_hf_endpoint._session.session import forget_runtimes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,7 +17,7 @@ import trustme
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, TransportError
 from langchain_hf_endpoint._http.framing import ReplyFraming
-from langchain_hf_endpoint._runtime import forget_runtimes
+from langchain_hf_endpoint._session.session import forget_runtimes
 from langchain_hf_endpoint.testing import expected_vector
 
 try:

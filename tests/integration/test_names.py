@@ -13,7 +13,7 @@ from langchain_hf_endpoint import HFEndpointEmbeddings, TransportError
 from langchain_hf_endpoint._http.clients import Clients
 from langchain_hf_endpoint._http.errors import RefusedAddressError
 from langchain_hf_endpoint._messages import Failure, Reply, Request
-from langchain_hf_endpoint._runtime import runtime_of
+from langchain_hf_endpoint._session.session import runtime_of
 from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector
 
 WAYS = {

@@ -327,7 +327,7 @@ def start(tei_double):
         head = f"""
             import asyncio, os, sys, threading
             from langchain_hf_endpoint import HFEndpointEmbeddings
-            from langchain_hf_endpoint._runtime import forget_runtimes, runtime_of
+            from langchain_hf_endpoint._session.session import forget_runtimes, runtime_of
             embeddings = HFEndpointEmbeddings(
                 url={tei_double.url!r}, max_batch_size=4, **{settings!r}
             )

@@ -26,7 +26,7 @@ from langchain_hf_endpoint import (
     HFEndpointEmbeddings,
     HFEndpointError,
 )
-from langchain_hf_endpoint._runtime import runtime_of
+from langchain_hf_endpoint._session.session import runtime_of
 from langchain_hf_endpoint.testing import ScriptedEndpoint, faults
 
 KEY = "hf_CaNaRyCaNaRyCaNaRyCaNaRyCaNaRyCaNa"

@@ -17,7 +17,7 @@ import trustme
 from driving import DRIVES
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, SettingsError, TransportError
-from langchain_hf_endpoint._runtime import forget_runtimes
+from langchain_hf_endpoint._session.session import forget_runtimes
 from langchain_hf_endpoint.testing import expected_vector
 
 if sys.version_info < (3, 11):

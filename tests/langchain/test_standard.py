@@ -16,7 +16,7 @@ from langchain_hf_endpoint import (
     HFEndpointTextSplitter,
     InferenceEndpoint,
 )
-from langchain_hf_endpoint._runtime import forget_runtimes
+from langchain_hf_endpoint._session.session import forget_runtimes
 
 KEY = "hf_a-key-that-must-not-show"
 

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from langchain_hf_endpoint._call import Call
 from langchain_hf_endpoint._conversation import converse
-from langchain_hf_endpoint._learned import Learned
 from langchain_hf_endpoint._messages import Cause, Failure, Reply
 from langchain_hf_endpoint._pooling import LISTS
 from langchain_hf_endpoint._protocols import DIALECTS
 from langchain_hf_endpoint._redacting import Redactor
 from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY, RetryPolicy
+from langchain_hf_endpoint._session.concurrency import Window
+from langchain_hf_endpoint._session.server_state import Learned
 from langchain_hf_endpoint._steps import Enter, Pause, Send
-from langchain_hf_endpoint._window import Window
 from langchain_hf_endpoint.errors import HFEndpointError
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
 from langchain_hf_endpoint.settings import ServiceSettings, TaskSettings

@@ -4,8 +4,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
-from langchain_hf_endpoint._width import CEILING
-from langchain_hf_endpoint._window import Window
+from langchain_hf_endpoint._session.adaptive_limit import CEILING
+from langchain_hf_endpoint._session.concurrency import Window
 
 LANES = st.sampled_from(["query", "document"])
 BOUNDS = st.none() | st.integers(1, 12)

@@ -19,7 +19,7 @@ from langchain_hf_endpoint import (
     ServerError,
     TransportError,
 )
-from langchain_hf_endpoint._runtime import forget_runtimes
+from langchain_hf_endpoint._session.session import forget_runtimes
 from langchain_hf_endpoint.testing import FaultPlan, ScriptedEndpoint, expected_vector, faults
 
 KEY = "hf_the_key"

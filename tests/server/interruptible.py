@@ -17,7 +17,7 @@ import threading
 import numpy as np
 
 from langchain_hf_endpoint import HFEndpointEmbeddings
-from langchain_hf_endpoint._runtime import runtime_of
+from langchain_hf_endpoint._session.session import runtime_of
 from langchain_hf_endpoint.testing import expected_vector
 
 TEXTS = [f"text {number}" for number in range(80)]

@@ -25,10 +25,10 @@ from langchain_hf_endpoint._messages import Reply
 from langchain_hf_endpoint._pooling import LISTS
 from langchain_hf_endpoint._redacting import Redactor
 from langchain_hf_endpoint._retrying import RetryPolicy
-from langchain_hf_endpoint._runtime import Runtime
+from langchain_hf_endpoint._session.concurrency import Window
+from langchain_hf_endpoint._session.session import Runtime
 from langchain_hf_endpoint._sources import Source
 from langchain_hf_endpoint._steps import Enter, Pause, Send
-from langchain_hf_endpoint._window import Window
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
 from langchain_hf_endpoint.settings import RateLimit, ServiceSettings, TaskSettings
 

@@ -17,7 +17,7 @@ from open_stores import STORES
 from recorded_index import RecordedIndex
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, HFEndpointTextSplitter
-from langchain_hf_endpoint._runtime import forget_runtimes
+from langchain_hf_endpoint._session.session import forget_runtimes
 
 HERE = Path(__file__).parent
 KEY = "hf_a-key-that-must-not-show"

@@ -33,7 +33,7 @@ from langchain_hf_endpoint import (
     RequestsPerMinuteLimiter,
     SettingsError,
 )
-from langchain_hf_endpoint._runtime import forget_runtimes
+from langchain_hf_endpoint._session.session import forget_runtimes
 from langchain_hf_endpoint.llama_index import HFEndpointEmbedding, HFEndpointNodeParser
 
 HOSTED = "https://x.endpoints.huggingface.cloud"

@@ -15,7 +15,7 @@ from own_tracing import own_tracing
 from tei_double import Scripted
 
 from langchain_hf_endpoint import EmbeddingError, HFEndpointEmbeddings, SettingsError
-from langchain_hf_endpoint._runtime import forget_runtimes
+from langchain_hf_endpoint._session.session import forget_runtimes
 
 KEY = "hf_only-for-the-endpoint"
 TEXTS = [f"text number {number}" for number in range(100)]

@@ -7,12 +7,12 @@ import pytest
 
 from langchain_hf_endpoint._attempts import send
 from langchain_hf_endpoint._call import Call
-from langchain_hf_endpoint._learned import Learned
 from langchain_hf_endpoint._messages import Reply, Request
 from langchain_hf_endpoint._redacting import Redactor
 from langchain_hf_endpoint._retrying import RetryPolicy
+from langchain_hf_endpoint._session.concurrency import Window
+from langchain_hf_endpoint._session.server_state import Learned
 from langchain_hf_endpoint._steps import Enter, Pause, Send
-from langchain_hf_endpoint._window import Window
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
 from langchain_hf_endpoint.settings import ServiceSettings, TaskSettings
 

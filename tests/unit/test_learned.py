@@ -2,8 +2,8 @@
 
 import pytest
 
-from langchain_hf_endpoint._learned import DEFAULT_BATCH_SIZE, Learned
 from langchain_hf_endpoint._messages import ServerInfo
+from langchain_hf_endpoint._session.server_state import DEFAULT_BATCH_SIZE, Learned
 
 
 def learned(**info):

@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from langchain_hf_endpoint._width import CEILING
-from langchain_hf_endpoint._window import Window
+from langchain_hf_endpoint._session.adaptive_limit import CEILING
+from langchain_hf_endpoint._session.concurrency import Window
 
 
 class Clock:

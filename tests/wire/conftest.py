@@ -10,8 +10,9 @@ import pytest
 from driving import DRIVES
 from scripted_server import URL, ScriptedServer
 
-from langchain_hf_endpoint import HFEndpointEmbeddings, _calls, _runtime
+from langchain_hf_endpoint import HFEndpointEmbeddings, _calls
 from langchain_hf_endpoint._drivers import Stopped, TaskDriver, ThreadDriver
+from langchain_hf_endpoint._session import session as _runtime
 from langchain_hf_endpoint._steps import Pause
 
 if TYPE_CHECKING:

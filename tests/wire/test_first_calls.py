@@ -10,7 +10,7 @@ import pytest
 from scripted_server import answer, numbered, vector, vectors
 
 from langchain_hf_endpoint import EndpointNotReadyError
-from langchain_hf_endpoint._runtime import runtime_of
+from langchain_hf_endpoint._session.session import runtime_of
 
 TEXTS = numbered(40)
 

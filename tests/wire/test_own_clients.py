@@ -15,7 +15,7 @@ from langchain_hf_endpoint import (
     SettingsError,
     TransportError,
 )
-from langchain_hf_endpoint._runtime import runtime_of
+from langchain_hf_endpoint._session.session import runtime_of
 
 KEY = "hf_CaNaRyCaNaRyCaNaRyCaNaRy"
 

@@ -12,7 +12,7 @@ from langchain_hf_endpoint import (
     RateLimitedError,
     ServerError,
 )
-from langchain_hf_endpoint._runtime import runtime_of
+from langchain_hf_endpoint._session.session import runtime_of
 from langchain_hf_endpoint._steps import Waiting
 
 DEDICATED = "https://abc123.us-east-1.aws.endpoints.huggingface.cloud"

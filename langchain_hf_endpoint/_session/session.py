@@ -21,11 +21,11 @@ from langchain_hf_endpoint._http.httpx_transport import (
     fast_transport,
 )
 from langchain_hf_endpoint._http.tls import edition
-from langchain_hf_endpoint._learned import Learned
 from langchain_hf_endpoint._loops import close_with_loop, running_loop
 from langchain_hf_endpoint._redacting import Redactor
+from langchain_hf_endpoint._session.concurrency import Window, one_at_a_time
+from langchain_hf_endpoint._session.server_state import Learned
 from langchain_hf_endpoint._urls import host_of
-from langchain_hf_endpoint._window import Window, one_at_a_time
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
 
 if TYPE_CHECKING:

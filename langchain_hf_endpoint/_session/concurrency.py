@@ -12,7 +12,7 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._width import Width
+from langchain_hf_endpoint._session.adaptive_limit import Width
 
 if TYPE_CHECKING:
     from collections.abc import Callable

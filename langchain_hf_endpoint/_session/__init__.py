@@ -1,0 +1,1 @@
+"""What the calls of a process share for each server and key."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
-from langchain_hf_endpoint._failing import named
-from langchain_hf_endpoint._steps import Progress
+from langchain_hf_endpoint._engine.actions import Progress
+from langchain_hf_endpoint._engine.failures import named
 from langchain_hf_endpoint.errors import EmbeddingError, HFEndpointError, RateLimitedError
 
 if TYPE_CHECKING:

@@ -16,17 +16,17 @@ import contextlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
-from langchain_hf_endpoint._acquaintance import acquaint
-from langchain_hf_endpoint._calls import document_job, query_job
-from langchain_hf_endpoint._conversation import converse
-from langchain_hf_endpoint._drivers import TaskDriver
+from langchain_hf_endpoint._engine.actions import Send
+from langchain_hf_endpoint._engine.calls import document_job, query_job
+from langchain_hf_endpoint._engine.discovery import acquaint
+from langchain_hf_endpoint._engine.drivers import TaskDriver
+from langchain_hf_endpoint._engine.flow import converse
+from langchain_hf_endpoint._engine.isolation import Fault
+from langchain_hf_endpoint._engine.planner import check_text
+from langchain_hf_endpoint._engine.vectors import LISTS
 from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._merged import Asked, MergedBatch, QueueFullError, Sections, Watcher
 from langchain_hf_endpoint._messages import Reply
-from langchain_hf_endpoint._plan import check_text
-from langchain_hf_endpoint._pooling import LISTS
-from langchain_hf_endpoint._searching import Fault
-from langchain_hf_endpoint._steps import Send
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import EndpointNotReadyError, HFEndpointError, TransportError
 
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
     from langchain_core.rate_limiters import BaseRateLimiter
 
-    from langchain_hf_endpoint._attempts import Conversation
-    from langchain_hf_endpoint._calls import Settings
-    from langchain_hf_endpoint._engine import Job
+    from langchain_hf_endpoint._engine.actions import Answer
+    from langchain_hf_endpoint._engine.attempts import Conversation
+    from langchain_hf_endpoint._engine.calls import Settings
+    from langchain_hf_endpoint._engine.isolation import Outcome
+    from langchain_hf_endpoint._engine.run import Job
     from langchain_hf_endpoint._http.clients import Clients
-    from langchain_hf_endpoint._searching import Outcome
     from langchain_hf_endpoint._session.session import Runtime
-    from langchain_hf_endpoint._steps import Answer
     from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.settings import TaskSettings
 

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
     from typing_extensions import Never, Self
 
-    from langchain_hf_endpoint import _results
-    from langchain_hf_endpoint._http import clients as _clients
-    from langchain_hf_endpoint._results import Target
+    from langchain_hf_endpoint._engine import results
+    from langchain_hf_endpoint._engine.results import Target
+    from langchain_hf_endpoint._http import clients as http_clients
     from langchain_hf_endpoint._validation import Problem
     from langchain_hf_endpoint.chunking.embedded import EmbeddedChunk
     from langchain_hf_endpoint.settings import (
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     )
     from langchain_hf_endpoint.tls_settings import TlsSettings
 else:
-    _clients = LazyModule("langchain_hf_endpoint._http.clients")
-    _results = LazyModule("langchain_hf_endpoint._results")
+    http_clients = LazyModule("langchain_hf_endpoint._http.clients")
+    results = LazyModule("langchain_hf_endpoint._engine.results")
 
 
 def _wrong_type(field: str, value: object, wanted: type) -> list[Problem]:
@@ -231,8 +231,8 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
         if problems or made is None:
             raise SettingsError(*problems)
         if http_client is not None or http_async_client is not None:
-            clients = _clients.Clients(http_client, http_async_client)
-            _clients.check_clients(clients, made.service_settings)
+            clients = http_clients.Clients(http_client, http_async_client)
+            http_clients.check_clients(clients, made.service_settings)
         super().__init__(
             endpoint=made,
             rate_limiter=rate_limiter,
@@ -244,7 +244,7 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
     @property
     def dimensions(self) -> int | None:
         """The width of the vectors; None before `InferenceEndpoint.describe` or a first reply."""
-        return _results.known_dimensions(self._target)
+        return results.known_dimensions(self._target)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Embed texts, one vector each, in their order.
@@ -262,11 +262,11 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
             InputError: A text is blank, no string or no UTF-8; nothing was sent.
             EmbeddingError: Some texts failed; the vectors of the others are in `completed`.
         """
-        return _results.vectors(self._target, texts)
+        return results.vectors(self._target, texts)
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """The async twin of `embed_documents`."""
-        return await _results.avectors(self._target, texts)
+        return await results.avectors(self._target, texts)
 
     def embed_query(self, text: str) -> list[float]:
         """Embed a query. It is never chunked: the server truncates what its model cannot take.
@@ -281,11 +281,11 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
             InputError: The text is blank, no string or no UTF-8, or the server rejects it.
             HFEndpointError: The request failed, by the class of the cause.
         """
-        return _results.query_vector(self._target, text)
+        return results.query_vector(self._target, text)
 
     async def aembed_query(self, text: str) -> list[float]:
         """The async twin of `embed_query`."""
-        return await _results.aquery_vector(self._target, text)
+        return await results.aquery_vector(self._target, text)
 
     def embed_array(self, texts: list[str]) -> NDArray[np.float32]:
         """Embed texts as `embed_documents` does, into one array: a tenth of the memory.
@@ -293,11 +293,11 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
         Returns:
             Float32, shape ``(len(texts), dimensions)``.
         """
-        return _results.matrix(self._target, texts)
+        return results.matrix(self._target, texts)
 
     async def aembed_array(self, texts: list[str]) -> NDArray[np.float32]:
         """The async twin of `embed_array`."""
-        return await _results.amatrix(self._target, texts)
+        return await results.amatrix(self._target, texts)
 
     def embed_chunks(self, texts: list[str]) -> list[list[EmbeddedChunk]]:
         """Embed texts and keep the vectors of their chunks apart.
@@ -309,11 +309,11 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
             InputError: A text is blank, no string or no UTF-8; nothing was sent.
             EmbeddingError: Some texts failed; the chunks of the others are in `completed`.
         """
-        return _results.chunks(self._target, texts)
+        return results.chunks(self._target, texts)
 
     async def aembed_chunks(self, texts: list[str]) -> list[list[EmbeddedChunk]]:
         """The async twin of `embed_chunks`."""
-        return await _results.achunks(self._target, texts)
+        return await results.achunks(self._target, texts)
 
     def stream_chunks(self, texts: Iterable[str]) -> Generator[EmbeddedChunk, None, None]:
         """Embed any number of texts within bounded memory.
@@ -331,13 +331,13 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
             EmbeddingError: When all else is out: the texts that failed, in `failures`. Where the
                 iterable raises, that is raised instead, with this error as its context.
         """
-        return _results.chunk_stream(self._target, texts)
+        return results.chunk_stream(self._target, texts)
 
     def astream_chunks(
         self, texts: Iterable[str] | AsyncIterable[str]
     ) -> AsyncGenerator[EmbeddedChunk, None]:
         """The async twin of `stream_chunks`; takes async iterables too."""
-        return _results.achunk_stream(self._target, texts)
+        return results.achunk_stream(self._target, texts)
 
     # LangChain's dump
 
@@ -390,5 +390,5 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
 
     @property
     def _target(self) -> Target:
-        clients = _clients.Clients(self.http_client, self.http_async_client)
-        return _results.Target(self.endpoint, self.rate_limiter, clients, self.show_progress_bar)
+        clients = http_clients.Clients(self.http_client, self.http_async_client)
+        return results.Target(self.endpoint, self.rate_limiter, clients, self.show_progress_bar)

@@ -220,7 +220,7 @@ class InferenceEndpoint(Section):
         """Refuse what the named dialect cannot carry; with `auto` it shows at the first request."""
         if self.service_settings.dialect == "auto" or self.task_settings == TaskSettings():
             return self  # every dialect carries the defaults
-        from langchain_hf_endpoint._options import unsupported_settings  # noqa: PLC0415
+        from langchain_hf_endpoint._engine.options import unsupported_settings  # noqa: PLC0415
         from langchain_hf_endpoint._protocols import DIALECTS  # noqa: PLC0415 - rarely needed
 
         dialect, task = DIALECTS[self.service_settings.dialect], self.task_settings
@@ -292,7 +292,7 @@ class InferenceEndpoint(Section):
         Raises:
             HFEndpointError: It cannot be reached, or does not embed.
         """
-        from langchain_hf_endpoint._describing import describe  # noqa: PLC0415 - httpx loads late
+        from langchain_hf_endpoint._engine.describe import describe  # noqa: PLC0415 - httpx loads late
 
         return describe(self, http_client)
 
@@ -300,7 +300,7 @@ class InferenceEndpoint(Section):
         self, *, http_async_client: httpx.AsyncClient | None = None
     ) -> EndpointDescription:
         """The async twin of `describe`."""
-        from langchain_hf_endpoint._describing import adescribe  # noqa: PLC0415 - the same
+        from langchain_hf_endpoint._engine.describe import adescribe  # noqa: PLC0415 - the same
         from langchain_hf_endpoint._http.clients import Clients  # noqa: PLC0415 - httpx loads late
 
         return await adescribe(self, Clients(asynchronous=http_async_client))

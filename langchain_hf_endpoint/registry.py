@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from langchain_hf_endpoint._session import session as _runtime
+    from langchain_hf_endpoint._session import session
     from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint
 else:
-    _runtime = LazyModule("langchain_hf_endpoint._session.session")
+    session = LazyModule("langchain_hf_endpoint._session.session")
 
 _TASK_TYPE = "text_embedding"
 
@@ -206,7 +206,7 @@ class InferenceEndpoints:
         stored = self._store.change(inference_id, lambda before: with_update(before, change))
         # Without its key, if the variable that should hold it is not set, nobody uses it here.
         with suppress(SettingsError):
-            _runtime.change_rate(self[inference_id].service_settings)
+            session.change_rate(self[inference_id].service_settings)
         return public_config(*stored)
 
     def delete(self, *, inference_id: str) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from langchain_hf_endpoint._calls import document_job, query_job
 from langchain_hf_endpoint._checking import findings
 from langchain_hf_endpoint._checking.checkup import (
     Checkup,
@@ -29,18 +28,19 @@ from langchain_hf_endpoint._checking.tokenizing import (
     tokenize,
 )
 from langchain_hf_endpoint._checking.window import Measure
-from langchain_hf_endpoint._describing import describe
-from langchain_hf_endpoint._drivers import ThreadDriver
-from langchain_hf_endpoint._engine import finished_texts
-from langchain_hf_endpoint._following import Several
-from langchain_hf_endpoint._pooling import ARRAYS
-from langchain_hf_endpoint._steps import Follower, Waiting
+from langchain_hf_endpoint._engine.actions import Follower, Waiting
+from langchain_hf_endpoint._engine.calls import document_job, query_job
+from langchain_hf_endpoint._engine.describe import describe
+from langchain_hf_endpoint._engine.drivers import ThreadDriver
+from langchain_hf_endpoint._engine.progress import Several
+from langchain_hf_endpoint._engine.run import finished_texts
+from langchain_hf_endpoint._engine.vectors import ARRAYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from langchain_hf_endpoint._checking.checkup import Finding, WindowUse
-    from langchain_hf_endpoint._steps import Progress
+    from langchain_hf_endpoint._engine.actions import Progress
     from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint
 
 _PROBES = 5

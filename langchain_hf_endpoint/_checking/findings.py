@@ -9,8 +9,8 @@ import re
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._checking.checkup import Finding
-from langchain_hf_endpoint._pooling import is_unit_length
-from langchain_hf_endpoint._prompts import e5_prompt, needs_e5_prompts, unnamed
+from langchain_hf_endpoint._engine.prompts import e5_prompt, needs_e5_prompts, unnamed
+from langchain_hf_endpoint._engine.vectors import is_unit_length
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint._checking.checkup import (

@@ -8,17 +8,17 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from langchain_hf_endpoint._attempts import Attempts, send
+from langchain_hf_endpoint._engine.attempts import Attempts, send
+from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._messages import Reply
 from langchain_hf_endpoint._protocols import explain, read_tokens, tokenize_request
-from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint.chunking import Chunk, chunk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from langchain_hf_endpoint._attempts import Conversation
-    from langchain_hf_endpoint._call import Call
+    from langchain_hf_endpoint._engine.attempts import Conversation
+    from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._protocols import Tokens
     from langchain_hf_endpoint.settings import ChunkingSettings
 

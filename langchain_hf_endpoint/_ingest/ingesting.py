@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from langchain_hf_endpoint._calls import document_job
-from langchain_hf_endpoint._engine import finished_texts
+from langchain_hf_endpoint._engine.calls import document_job
+from langchain_hf_endpoint._engine.run import finished_texts
+from langchain_hf_endpoint._engine.vectors import ARRAYS
 from langchain_hf_endpoint._ingest.journal import Journal, key_of
 from langchain_hf_endpoint._ingest.outputs import check_output, ids_path, write_jsonl, write_rows
 from langchain_hf_endpoint._ingest.records import Unreadable
@@ -26,7 +27,6 @@ from langchain_hf_endpoint._ingest.rows import (
     rows_per_chunk,
     rows_per_text,
 )
-from langchain_hf_endpoint._pooling import ARRAYS
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.chunking import chunk
 from langchain_hf_endpoint.errors import HFEndpointError, SettingsError
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from langchain_hf_endpoint._engine import Job
+    from langchain_hf_endpoint._engine.run import Job
     from langchain_hf_endpoint._ingest.records import Record
     from langchain_hf_endpoint._ingest.sources import Sources
     from langchain_hf_endpoint._ingest.tally import Tally

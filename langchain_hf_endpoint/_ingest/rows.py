@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from langchain_hf_endpoint._pooling import ARRAYS
+from langchain_hf_endpoint._engine.vectors import ARRAYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

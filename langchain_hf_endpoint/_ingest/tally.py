@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._steps import Waiting
+from langchain_hf_endpoint._engine.actions import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable

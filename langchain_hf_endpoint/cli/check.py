@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from langchain_hf_endpoint._steps import Follower
+from langchain_hf_endpoint._engine.actions import Follower
 from langchain_hf_endpoint.cli.exits import PARTLY, say_error
 from langchain_hf_endpoint.cli.options import (
     AsJson,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from langchain_hf_endpoint._checking import Checkup, Limits, Prompts, WindowUse
-    from langchain_hf_endpoint._steps import Waiting
+    from langchain_hf_endpoint._engine.actions import Waiting
 
 EPILOG = "Exit status: 0 ok, 1 wrong setting, 2 usage, 3 warnings, 4 endpoint."
 
@@ -99,7 +99,7 @@ def check(  # noqa: PLR0913 - the options
 
     # What the library would log is among the findings, but for why a request is tried again.
     logging.getLogger("langchain_hf_endpoint").setLevel(logging.ERROR)
-    logging.getLogger("langchain_hf_endpoint._attempts").setLevel(logging.WARNING)
+    logging.getLogger("langchain_hf_endpoint._engine.attempts").setLevel(logging.WARNING)
     target = endpoint_of(endpoint, database, key)
     chunking = chunking_with(target.chunking_settings, strategy, size, overlap, language)
     usage = used_as(

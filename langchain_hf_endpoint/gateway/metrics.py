@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 
-from langchain_hf_endpoint._steps import Waiting
+from langchain_hf_endpoint._engine.actions import Waiting
 from langchain_hf_endpoint.limiter import Lane
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.requests import ClientDisconnect
 
-from langchain_hf_endpoint._describing import adescribe
+from langchain_hf_endpoint._engine.describe import adescribe
 from langchain_hf_endpoint._http.clients import Clients
 from langchain_hf_endpoint._merging import Merger
 from langchain_hf_endpoint._session.session import own_runtime

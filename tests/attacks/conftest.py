@@ -11,7 +11,7 @@ import httpx
 import pytest
 from gateway_child import GatewayChild
 
-from langchain_hf_endpoint._session import session as _runtime
+from langchain_hf_endpoint._session import session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def times(request: pytest.FixtureRequest) -> int:
 def _nothing_left_over(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("HF_TOKEN", raising=False)
     yield
-    _runtime.forget_runtimes()
+    session.forget_runtimes()
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from gateway_child import GatewayChild
 
-from langchain_hf_endpoint._session import session as _runtime
+from langchain_hf_endpoint._session import session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def _nothing_left_over(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("HF_TOKEN", raising=False)
     yield
-    _runtime.forget_runtimes()
+    session.forget_runtimes()
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,8 @@ from langchain_hf_endpoint import (
     TaskSettings,
     _merging,
 )
+from langchain_hf_endpoint._engine.isolation import Outcome
 from langchain_hf_endpoint._merging import Merger, QueueFullError
-from langchain_hf_endpoint._searching import Outcome
 from langchain_hf_endpoint.testing import ScriptedEndpoint, faults
 
 

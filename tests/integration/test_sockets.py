@@ -10,7 +10,6 @@ from contextlib import ExitStack
 import pytest
 
 from langchain_hf_endpoint import HFEndpointEmbeddings
-from langchain_hf_endpoint._http import addresses as _addresses
 from langchain_hf_endpoint._http.addresses import connected_socket
 from langchain_hf_endpoint.testing import ScriptedEndpoint
 
@@ -48,7 +47,7 @@ def _resolving_to(monkeypatch, *addresses):
         found.set_result([(socket.AF_INET, address) for address in addresses])
         return found
 
-    monkeypatch.setattr(_addresses, "look_up", look_up)
+    monkeypatch.setattr(addresses, "look_up", look_up)
 
 
 async def _give_up(waiting):

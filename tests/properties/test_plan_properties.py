@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from langchain_hf_endpoint import ChunkingSettings, ServerError
-from langchain_hf_endpoint._plan import BatchBounds, Plan
-from langchain_hf_endpoint._pooling import LISTS
+from langchain_hf_endpoint._engine.planner import BatchBounds, Plan
+from langchain_hf_endpoint._engine.vectors import LISTS
 from langchain_hf_endpoint.chunking import chunk
 
 WHOLE = ChunkingSettings(strategy="none")

@@ -5,16 +5,16 @@ from contextlib import closing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from langchain_hf_endpoint._call import Call
-from langchain_hf_endpoint._conversation import converse
+from langchain_hf_endpoint._engine.actions import Enter, Pause, Send
+from langchain_hf_endpoint._engine.call import Call
+from langchain_hf_endpoint._engine.flow import converse
+from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY, RetryPolicy
+from langchain_hf_endpoint._engine.vectors import LISTS
 from langchain_hf_endpoint._messages import Cause, Failure, Reply
-from langchain_hf_endpoint._pooling import LISTS
 from langchain_hf_endpoint._protocols import DIALECTS
 from langchain_hf_endpoint._redacting import Redactor
-from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY, RetryPolicy
 from langchain_hf_endpoint._session.concurrency import Window
 from langchain_hf_endpoint._session.server_state import Learned
-from langchain_hf_endpoint._steps import Enter, Pause, Send
 from langchain_hf_endpoint.errors import HFEndpointError
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
 from langchain_hf_endpoint.settings import ServiceSettings, TaskSettings

@@ -18,17 +18,17 @@ from typing import NamedTuple
 
 import orjson
 
-from langchain_hf_endpoint._acquaintance import acquaint
-from langchain_hf_endpoint._call import Call
-from langchain_hf_endpoint._engine import Job, _fill
+from langchain_hf_endpoint._engine.actions import Enter, Pause, Send
+from langchain_hf_endpoint._engine.call import Call
+from langchain_hf_endpoint._engine.discovery import acquaint
+from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
+from langchain_hf_endpoint._engine.run import Job, _fill
+from langchain_hf_endpoint._engine.sources import Source
+from langchain_hf_endpoint._engine.vectors import LISTS
 from langchain_hf_endpoint._messages import Reply
-from langchain_hf_endpoint._pooling import LISTS
 from langchain_hf_endpoint._redacting import Redactor
-from langchain_hf_endpoint._retrying import RetryPolicy
 from langchain_hf_endpoint._session.concurrency import Window
 from langchain_hf_endpoint._session.session import Runtime
-from langchain_hf_endpoint._sources import Source
-from langchain_hf_endpoint._steps import Enter, Pause, Send
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
 from langchain_hf_endpoint.settings import RateLimit, ServiceSettings, TaskSettings
 

@@ -5,14 +5,14 @@ from contextlib import closing
 
 import pytest
 
-from langchain_hf_endpoint._attempts import send
-from langchain_hf_endpoint._call import Call
+from langchain_hf_endpoint._engine.actions import Enter, Pause, Send
+from langchain_hf_endpoint._engine.attempts import send
+from langchain_hf_endpoint._engine.call import Call
+from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
 from langchain_hf_endpoint._messages import Reply, Request
 from langchain_hf_endpoint._redacting import Redactor
-from langchain_hf_endpoint._retrying import RetryPolicy
 from langchain_hf_endpoint._session.concurrency import Window
 from langchain_hf_endpoint._session.server_state import Learned
-from langchain_hf_endpoint._steps import Enter, Pause, Send
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
 from langchain_hf_endpoint.settings import ServiceSettings, TaskSettings
 

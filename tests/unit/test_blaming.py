@@ -2,7 +2,7 @@
 
 import pytest
 
-from langchain_hf_endpoint._blaming import (
+from langchain_hf_endpoint._engine.blame import (
     Next,
     Run,
     Suspicion,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from langchain_hf_endpoint._prompts import e5_prompt, needs_e5_prompts
+from langchain_hf_endpoint._engine.prompts import e5_prompt, needs_e5_prompts
 
 
 @pytest.mark.parametrize(

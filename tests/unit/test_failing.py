@@ -17,7 +17,7 @@ from langchain_hf_endpoint import (
     SettingsError,
     TransportError,
 )
-from langchain_hf_endpoint._failing import error_of, named, rejects_everything
+from langchain_hf_endpoint._engine.failures import error_of, named, rejects_everything
 from langchain_hf_endpoint._messages import Cause, Failure
 
 ERRORS = {

@@ -6,8 +6,14 @@ import orjson
 import pytest
 
 from langchain_hf_endpoint import ChunkingSettings, InputError, ServerError
-from langchain_hf_endpoint._plan import LOOK_AHEAD, BatchBounds, Plan, check_text, check_texts
-from langchain_hf_endpoint._pooling import LISTS
+from langchain_hf_endpoint._engine.planner import (
+    LOOK_AHEAD,
+    BatchBounds,
+    Plan,
+    check_text,
+    check_texts,
+)
+from langchain_hf_endpoint._engine.vectors import LISTS
 
 WHOLE = ChunkingSettings(strategy="none")
 TENS = ChunkingSettings(strategy="word", max_chunking_size=10, overlap=0)

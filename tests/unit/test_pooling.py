@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from langchain_hf_endpoint._pooling import ARRAYS, LISTS, weighted_mean
+from langchain_hf_endpoint._engine.vectors import ARRAYS, LISTS, weighted_mean
 
 KEEPERS = {"lists": LISTS, "arrays": ARRAYS}
 NUMBERS = st.floats(-1000, 1000, allow_nan=False).filter(lambda x: x == 0 or abs(x) > 1e-3)

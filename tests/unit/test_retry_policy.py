@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
 from langchain_hf_endpoint._messages import Cause, Failure
-from langchain_hf_endpoint._retrying import RetryPolicy
 
 RETRIED = [Cause.NOT_READY, Cause.RATE_LIMITED, Cause.SERVER, Cause.TRANSPORT]
 FINAL = [cause for cause in Cause if cause not in RETRIED]

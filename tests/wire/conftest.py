@@ -10,10 +10,11 @@ import pytest
 from driving import DRIVES
 from scripted_server import URL, ScriptedServer
 
-from langchain_hf_endpoint import HFEndpointEmbeddings, _calls
-from langchain_hf_endpoint._drivers import Stopped, TaskDriver, ThreadDriver
-from langchain_hf_endpoint._session import session as _runtime
-from langchain_hf_endpoint._steps import Pause
+from langchain_hf_endpoint import HFEndpointEmbeddings
+from langchain_hf_endpoint._engine import calls
+from langchain_hf_endpoint._engine.actions import Pause
+from langchain_hf_endpoint._engine.drivers import Stopped, TaskDriver, ThreadDriver
+from langchain_hf_endpoint._session import session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from driving import Drive
     from pytest_httpx import HTTPXMock
 
-    from langchain_hf_endpoint._steps import Waiting
+    from langchain_hf_endpoint._engine.actions import Waiting
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +30,7 @@ def _nothing_left_over(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test meets servers for the first time, without a token from the machine it runs on."""
     monkeypatch.delenv("HF_TOKEN", raising=False)
     yield
-    _runtime.forget_runtimes()
+    session.forget_runtimes()
 
 
 @pytest.fixture(params=list(DRIVES))
@@ -81,9 +82,9 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """No pause of a conversation takes time; the limiter and the retries go by this clock."""
     clock = Clock()
-    limiter = partial(_runtime.RequestsPerMinuteLimiter, clock=clock)
-    monkeypatch.setattr(_runtime, "RequestsPerMinuteLimiter", limiter)
-    monkeypatch.setattr(_calls, "Call", partial(_calls.Call, clock=clock))
+    limiter = partial(session.RequestsPerMinuteLimiter, clock=clock)
+    monkeypatch.setattr(session, "RequestsPerMinuteLimiter", limiter)
+    monkeypatch.setattr(calls, "Call", partial(calls.Call, clock=clock))
     block, suspend = ThreadDriver._perform, TaskDriver._perform
 
     def perform(driver, step):

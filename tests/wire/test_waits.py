@@ -12,8 +12,8 @@ from langchain_hf_endpoint import (
     RateLimitedError,
     ServerError,
 )
+from langchain_hf_endpoint._engine.actions import Waiting
 from langchain_hf_endpoint._session.session import runtime_of
-from langchain_hf_endpoint._steps import Waiting
 
 DEDICATED = "https://abc123.us-east-1.aws.endpoints.huggingface.cloud"
 LOADING = {"error": "Model x is currently loading", "estimated_time": 20.0}

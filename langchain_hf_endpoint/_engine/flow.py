@@ -13,18 +13,21 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from langchain_hf_endpoint._acquaintance import ask_for_models, names_of, take_model
-from langchain_hf_endpoint._attempts import Attempts, send
-from langchain_hf_endpoint._blaming import (
+from langchain_hf_endpoint._engine.actions import Pause, Stopped, Waiting
+from langchain_hf_endpoint._engine.attempts import Attempts, send
+from langchain_hf_endpoint._engine.blame import (
     MAY_PASS,
     Run,
     Suspicion,
     suspicion,
     tries_again,
 )
+from langchain_hf_endpoint._engine.discovery import ask_for_models, names_of, take_model
+from langchain_hf_endpoint._engine.isolation import GivenUp, Outcome, Search
+from langchain_hf_endpoint._engine.options import unsupported_settings
+from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
+from langchain_hf_endpoint._engine.vectors import is_unit_length
 from langchain_hf_endpoint._messages import Cause, Failure, Reply
-from langchain_hf_endpoint._options import unsupported_settings
-from langchain_hf_endpoint._pooling import is_unit_length
 from langchain_hf_endpoint._protocols import (
     DIALECTS,
     Route,
@@ -36,9 +39,6 @@ from langchain_hf_endpoint._protocols import (
     refuses_base64,
     unknown_model,
 )
-from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
-from langchain_hf_endpoint._searching import GivenUp, Outcome, Search
-from langchain_hf_endpoint._steps import Pause, Stopped, Waiting
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import HFEndpointError, RateLimitedError, SettingsError
 
@@ -48,10 +48,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from langchain_hf_endpoint._attempts import Conversation
-    from langchain_hf_endpoint._call import Call
+    from langchain_hf_endpoint._engine.attempts import Conversation
+    from langchain_hf_endpoint._engine.call import Call
+    from langchain_hf_endpoint._engine.vectors import Keeper
     from langchain_hf_endpoint._messages import Rows
-    from langchain_hf_endpoint._pooling import Keeper
 
 RowT = TypeVar("RowT")
 

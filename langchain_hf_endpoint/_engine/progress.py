@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._tracing import call_span
+from langchain_hf_endpoint._engine.tracing import call_span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_hf_endpoint._steps import Progress, Waiting
+    from langchain_hf_endpoint._engine.actions import Progress, Waiting
 
 
 def followers(operation: str, url: str, *, show_bar: bool, is_current: bool) -> Progress | None:
@@ -30,7 +30,7 @@ def followers(operation: str, url: str, *, show_bar: bool, is_current: bool) -> 
 
 
 def _progress_bar() -> Progress:
-    from langchain_hf_endpoint._progress import ProgressBar  # noqa: PLC0415 - tqdm loads late
+    from langchain_hf_endpoint._engine.progress_bar import ProgressBar  # noqa: PLC0415 - tqdm loads late
 
     return ProgressBar("embedding")
 

@@ -15,13 +15,13 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from langchain_hf_endpoint._steps import Waiting
+from langchain_hf_endpoint._engine.actions import Waiting
 from langchain_hf_endpoint._version import __version__
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-    from langchain_hf_endpoint._steps import Progress
+    from langchain_hf_endpoint._engine.actions import Progress
 
 _WORTH_AN_EVENT = 0.5  # seconds: shorter waits for the limiter are its ordinary pace
 _PREFIX = "hf_endpoint"

@@ -8,16 +8,16 @@ from __future__ import annotations
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
-from langchain_hf_endpoint._engine import afinished_texts, finished_texts
-from langchain_hf_endpoint._failing import named, of_the_machine
+from langchain_hf_endpoint._engine.failures import named, of_the_machine
+from langchain_hf_endpoint._engine.run import afinished_texts, finished_texts
 from langchain_hf_endpoint.errors import EmbeddingError, HFEndpointError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from langchain_hf_endpoint._engine import Job
-    from langchain_hf_endpoint._plan import PlannedText
-    from langchain_hf_endpoint._steps import Progress
+    from langchain_hf_endpoint._engine.actions import Progress
+    from langchain_hf_endpoint._engine.planner import PlannedText
+    from langchain_hf_endpoint._engine.run import Job
 
 RowT = TypeVar("RowT")
 ResultT = TypeVar("ResultT")

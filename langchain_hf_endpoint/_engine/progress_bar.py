@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tqdm.auto import tqdm
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint._steps import Waiting
+    from langchain_hf_endpoint._engine.actions import Waiting
 
 _WORTH_SAYING = 0.5  # seconds; shorter waits are the limiter's ordinary pace
 

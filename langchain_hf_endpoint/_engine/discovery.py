@@ -11,7 +11,9 @@ import dataclasses
 import logging
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._attempts import Attempts, send
+from langchain_hf_endpoint._engine.actions import Enter
+from langchain_hf_endpoint._engine.attempts import Attempts, send
+from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._messages import Cause, Failure, Reply
 from langchain_hf_endpoint._protocols import (
     ServedModels,
@@ -24,14 +26,12 @@ from langchain_hf_endpoint._protocols import (
     read_window,
     shortened,
 )
-from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
-from langchain_hf_endpoint._steps import Enter
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint._attempts import Conversation
-    from langchain_hf_endpoint._call import Call
+    from langchain_hf_endpoint._engine.attempts import Conversation
+    from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._protocols import Route
 
 _logger = logging.getLogger("langchain_hf_endpoint")

@@ -15,8 +15,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from langchain_hf_endpoint._engine.actions import AcquireFrom, Ask, Enter, Pause, Send, Stopped
 from langchain_hf_endpoint._http.network import LONGEST_WAIT
-from langchain_hf_endpoint._steps import AcquireFrom, Ask, Enter, Pause, Send, Stopped
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from langchain_hf_endpoint._attempts import Conversation
+    from langchain_hf_endpoint._engine.actions import Answer, Progress, Step
+    from langchain_hf_endpoint._engine.attempts import Conversation
     from langchain_hf_endpoint._http.httpx_transport import AnyAsyncTransport, SyncTransport
     from langchain_hf_endpoint._session.concurrency import Place
-    from langchain_hf_endpoint._steps import Answer, Progress, Step
 
 T = TypeVar("T")
 TagT = TypeVar("TagT")

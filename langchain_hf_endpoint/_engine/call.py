@@ -12,10 +12,10 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._failing import error_of
+from langchain_hf_endpoint._engine.failures import error_of
+from langchain_hf_endpoint._engine.options import is_asked_unbidden, options_of
+from langchain_hf_endpoint._engine.prompts import e5_prompt, needs_e5_prompts
 from langchain_hf_endpoint._messages import Cause
-from langchain_hf_endpoint._options import is_asked_unbidden, options_of
-from langchain_hf_endpoint._prompts import e5_prompt, needs_e5_prompts
 from langchain_hf_endpoint._session.concurrency import one_at_a_time
 from langchain_hf_endpoint._urls import host_of
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from langchain_core.rate_limiters import BaseRateLimiter
 
+    from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
     from langchain_hf_endpoint._messages import Failure, Form, InputOptions
     from langchain_hf_endpoint._redacting import Redactor
-    from langchain_hf_endpoint._retrying import RetryPolicy
     from langchain_hf_endpoint._session.concurrency import Window
     from langchain_hf_endpoint._session.server_state import Learned
     from langchain_hf_endpoint.errors import HFEndpointError

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from langchain_hf_endpoint._calls import document_job, query_job
-from langchain_hf_endpoint._engine import afinished_texts, finished_texts
-from langchain_hf_endpoint._following import followers
-from langchain_hf_endpoint._gathering import Failures, agather, gather, reported
+from langchain_hf_endpoint._engine.calls import document_job, query_job
+from langchain_hf_endpoint._engine.gathering import Failures, agather, gather, reported
+from langchain_hf_endpoint._engine.planner import check_text, check_texts
+from langchain_hf_endpoint._engine.progress import followers
+from langchain_hf_endpoint._engine.run import afinished_texts, finished_texts
+from langchain_hf_endpoint._engine.vectors import ARRAYS, LISTS
 from langchain_hf_endpoint._http.clients import OURS
-from langchain_hf_endpoint._plan import check_text, check_texts
-from langchain_hf_endpoint._pooling import ARRAYS, LISTS
 from langchain_hf_endpoint._session.session import runtime_of
 from langchain_hf_endpoint.chunking.counting import counts_of_words
 from langchain_hf_endpoint.chunking.embedded import EmbeddedChunk
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from langchain_core.rate_limiters import BaseRateLimiter
     from numpy.typing import NDArray
 
-    from langchain_hf_endpoint._calls import Settings
-    from langchain_hf_endpoint._engine import Job
+    from langchain_hf_endpoint._engine.calls import Settings
+    from langchain_hf_endpoint._engine.planner import PlannedText
+    from langchain_hf_endpoint._engine.run import Job
+    from langchain_hf_endpoint._engine.vectors import Keeper
     from langchain_hf_endpoint._http.clients import Clients
-    from langchain_hf_endpoint._plan import PlannedText
-    from langchain_hf_endpoint._pooling import Keeper
 
     Vector = list[float]
     Array = NDArray[np.float32]

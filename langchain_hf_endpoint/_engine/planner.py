@@ -19,7 +19,7 @@ from langchain_hf_endpoint.errors import HFEndpointError, InputError, ranges
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from langchain_hf_endpoint._pooling import Keeper
+    from langchain_hf_endpoint._engine.vectors import Keeper
     from langchain_hf_endpoint.settings import ChunkingSettings
 
 RowT = TypeVar("RowT")

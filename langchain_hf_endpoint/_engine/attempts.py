@@ -11,10 +11,10 @@ import logging
 import time
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
+from langchain_hf_endpoint._engine.actions import AcquireFrom, Ask, Enter, Pause, Send, Waiting
+from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._messages import Cause, Failure, Reply
 from langchain_hf_endpoint._protocols import wait_foretold
-from langchain_hf_endpoint._retrying import WORTH_ANOTHER_TRY
-from langchain_hf_endpoint._steps import AcquireFrom, Ask, Enter, Pause, Send, Waiting
 from langchain_hf_endpoint._urls import host_of, is_dedicated_endpoint, is_loopback
 from langchain_hf_endpoint.limiter.reserving import ReservingLimiter
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeIs
 
-    from langchain_hf_endpoint._call import Call
+    from langchain_hf_endpoint._engine.actions import Answer, Step
+    from langchain_hf_endpoint._engine.call import Call
+    from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
     from langchain_hf_endpoint._messages import Request
-    from langchain_hf_endpoint._retrying import RetryPolicy
-    from langchain_hf_endpoint._steps import Answer, Step
     from langchain_hf_endpoint.limiter.reserving import DistantTurn, LocalTurn
 
     T = TypeVar("T")

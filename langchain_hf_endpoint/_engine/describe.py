@@ -8,14 +8,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._acquaintance import ask_for_models
-from langchain_hf_endpoint._calls import query_job
-from langchain_hf_endpoint._drivers import TaskDriver, ThreadDriver
-from langchain_hf_endpoint._engine import afinished_texts, finished_texts
+from langchain_hf_endpoint._engine.calls import query_job
+from langchain_hf_endpoint._engine.discovery import ask_for_models
+from langchain_hf_endpoint._engine.drivers import TaskDriver, ThreadDriver
+from langchain_hf_endpoint._engine.prompts import e5_prompt, needs_e5_prompts, unnamed
+from langchain_hf_endpoint._engine.run import afinished_texts, finished_texts
+from langchain_hf_endpoint._engine.vectors import ARRAYS
 from langchain_hf_endpoint._http.clients import Clients, check_clients
 from langchain_hf_endpoint._messages import ServerInfo
-from langchain_hf_endpoint._pooling import ARRAYS
-from langchain_hf_endpoint._prompts import e5_prompt, needs_e5_prompts, unnamed
 from langchain_hf_endpoint._protocols import ServedModels
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.endpoint import EndpointDescription
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from langchain_hf_endpoint._engine import Job
-    from langchain_hf_endpoint._plan import PlannedText
+    from langchain_hf_endpoint._engine.actions import Progress
+    from langchain_hf_endpoint._engine.planner import PlannedText
+    from langchain_hf_endpoint._engine.run import Job
     from langchain_hf_endpoint._protocols import Route
     from langchain_hf_endpoint._session.session import Runtime
-    from langchain_hf_endpoint._steps import Progress
     from langchain_hf_endpoint.endpoint import InferenceEndpoint
 
 _logger = logging.getLogger("langchain_hf_endpoint")

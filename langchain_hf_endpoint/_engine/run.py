@@ -12,28 +12,28 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from langchain_hf_endpoint._acquaintance import acquaint
-from langchain_hf_endpoint._conversation import converse
-from langchain_hf_endpoint._drivers import Crew, TaskCrew, TaskDriver, ThreadDriver
-from langchain_hf_endpoint._failing import of_the_machine, rejects_everything
+from langchain_hf_endpoint._engine.discovery import acquaint
+from langchain_hf_endpoint._engine.drivers import Crew, TaskCrew, TaskDriver, ThreadDriver
+from langchain_hf_endpoint._engine.failures import of_the_machine, rejects_everything
+from langchain_hf_endpoint._engine.flow import converse
+from langchain_hf_endpoint._engine.isolation import Fault, Outcome
+from langchain_hf_endpoint._engine.options import is_asked_unbidden
+from langchain_hf_endpoint._engine.planner import BatchBounds, Plan
+from langchain_hf_endpoint._engine.sources import AsyncSource, Source, total_length
 from langchain_hf_endpoint._http.clients import OURS
-from langchain_hf_endpoint._options import is_asked_unbidden
-from langchain_hf_endpoint._plan import BatchBounds, Plan
-from langchain_hf_endpoint._searching import Fault, Outcome
-from langchain_hf_endpoint._sources import AsyncSource, Source, total_length
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 
-    from langchain_hf_endpoint._attempts import Conversation
-    from langchain_hf_endpoint._call import Call
+    from langchain_hf_endpoint._engine.actions import Progress
+    from langchain_hf_endpoint._engine.attempts import Conversation
+    from langchain_hf_endpoint._engine.call import Call
+    from langchain_hf_endpoint._engine.planner import Batch, PlannedText
+    from langchain_hf_endpoint._engine.vectors import Keeper
     from langchain_hf_endpoint._http.clients import Clients
     from langchain_hf_endpoint._http.httpx_transport import AnyAsyncTransport, SyncTransport
-    from langchain_hf_endpoint._plan import Batch, PlannedText
-    from langchain_hf_endpoint._pooling import Keeper
     from langchain_hf_endpoint._session.session import Runtime
-    from langchain_hf_endpoint._steps import Progress
     from langchain_hf_endpoint.settings import ChunkingSettings
 
 RowT = TypeVar("RowT")

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from langchain_hf_endpoint._call import Call
-from langchain_hf_endpoint._engine import Job
+from langchain_hf_endpoint._engine.call import Call
+from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
+from langchain_hf_endpoint._engine.run import Job
 from langchain_hf_endpoint._http.clients import OURS
-from langchain_hf_endpoint._retrying import RetryPolicy
 from langchain_hf_endpoint._session.session import runtime_of
 
 if TYPE_CHECKING:
     from langchain_core.rate_limiters import BaseRateLimiter
 
+    from langchain_hf_endpoint._engine.actions import Progress
+    from langchain_hf_endpoint._engine.vectors import Keeper
     from langchain_hf_endpoint._http.clients import Clients
-    from langchain_hf_endpoint._pooling import Keeper
     from langchain_hf_endpoint._session.session import Runtime
-    from langchain_hf_endpoint._steps import Progress
     from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.settings import ChunkingSettings, ServiceSettings, TaskSettings
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from langchain_hf_endpoint._blaming import (
+from langchain_hf_endpoint._engine.blame import (
     MAY_PASS,
     MOST_ASIDE,
     Next,
@@ -27,8 +27,8 @@ from langchain_hf_endpoint.errors import HFEndpointError, RateLimitedError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_hf_endpoint._attempts import Attempts
-    from langchain_hf_endpoint._call import Call
+    from langchain_hf_endpoint._engine.attempts import Attempts
+    from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._messages import Failure
 
 RowT = TypeVar("RowT")

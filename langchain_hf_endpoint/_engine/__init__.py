@@ -1,0 +1,1 @@
+"""One call: texts in, vectors out."""

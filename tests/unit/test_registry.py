@@ -12,6 +12,7 @@ import threading
 import traceback
 
 import pytest
+from langchain_hf_endpoint._registry import migrations
 
 from langchain_hf_endpoint import (
     EndpointExistsError,
@@ -24,7 +25,6 @@ from langchain_hf_endpoint import (
     SettingsError,
     UnknownEndpointError,
 )
-from langchain_hf_endpoint._registry import migrations
 
 URL = "https://x.endpoints.huggingface.cloud"
 SIDE = ("-wal", "-shm")
@@ -779,7 +779,7 @@ def test_a_file_that_is_moved_in_the_middle_of_a_change_is_not_changed(path, tmp
             return real(*arguments, **options)
 
         with monkeypatch.context() as patched:
-            patched.setattr("langchain_hf_endpoint._registry.store.json.dumps", move)
+            patched.setattr("langchain_hf_endpoint.registry.store.json.dumps", move)
             with pytest.raises(RegistryError, match="moved or replaced"):
                 put_one(endpoints, "after")
         moved.rename(path)

@@ -12,12 +12,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
 from langchain_hf_endpoint._imports import LazyModule
-from langchain_hf_endpoint._registry.configs import Newcomer, public_config, with_update
-from langchain_hf_endpoint._registry.connections import Connections
-from langchain_hf_endpoint._registry.files import make_or_check
-from langchain_hf_endpoint._registry.store import Store
 from langchain_hf_endpoint._validation import hidden
 from langchain_hf_endpoint.errors import EndpointValidationError, HFEndpointError, SettingsError
+from langchain_hf_endpoint.registry.configs import Newcomer, public_config, with_update
+from langchain_hf_endpoint.registry.connections import Connections
+from langchain_hf_endpoint.registry.files import make_or_check
+from langchain_hf_endpoint.registry.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import SecretStr
 
-from langchain_hf_endpoint._registry.configs import Facts, Newcomer, config_of
 from langchain_hf_endpoint.endpoint import InferenceEndpoint
 from langchain_hf_endpoint.errors import (
     EndpointExistsError,
     ModelChangedError,
     UnknownEndpointError,
 )
+from langchain_hf_endpoint.registry.configs import Facts, Newcomer, config_of
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
-    from langchain_hf_endpoint._registry.connections import Connections
+    from langchain_hf_endpoint.registry.connections import Connections
 
 _COLUMNS = "inference_id, task_type, config, model_id, dimensions, similarity"
 

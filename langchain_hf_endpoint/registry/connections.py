@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._registry.files import check, identity
-from langchain_hf_endpoint._registry.migrations import bring_up_to_date
 from langchain_hf_endpoint.errors import RegistryError
+from langchain_hf_endpoint.registry.files import check, identity
+from langchain_hf_endpoint.registry.migrations import bring_up_to_date
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._imports import lazy_names
 from langchain_hf_endpoint.errors import MissingExtraError
-from langchain_hf_endpoint.gateway.options import DEFAULT_ALLOWED_URLS, default_allowed_urls
+from langchain_hf_endpoint.gateway.config import DEFAULT_ALLOWED_URLS, default_allowed_urls
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint.gateway.app import create_app
-    from langchain_hf_endpoint.gateway.serving import serve
+    from langchain_hf_endpoint.gateway.server import serve
 
 __all__ = [
     "DEFAULT_ALLOWED_URLS",
@@ -35,7 +35,7 @@ __all__ = [
     "serve",
 ]
 
-_ROOMS = {"create_app": "app", "serve": "serving"}
+_ROOMS = {"create_app": "app", "serve": "server"}
 
 
 __getattr__ = lazy_names(__name__, _ROOMS, what="The gateway", extra="gateway")

@@ -21,14 +21,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from langchain_hf_endpoint.errors import RegistryError, SettingsError
-from langchain_hf_endpoint.gateway import elastic, openai
-from langchain_hf_endpoint.gateway.access import Access
-from langchain_hf_endpoint.gateway.answers import NOBODY_THERE, OPENAI_PREFIX, guarded, refused
-from langchain_hf_endpoint.gateway.destinations import Destinations
-from langchain_hf_endpoint.gateway.options import Options, default_allowed_urls
-from langchain_hf_endpoint.gateway.problems import Refusal
-from langchain_hf_endpoint.gateway.reading import WaitingBytes
+from langchain_hf_endpoint.gateway import elastic_api, openai_api
+from langchain_hf_endpoint.gateway.auth import Access
+from langchain_hf_endpoint.gateway.config import Options, default_allowed_urls
+from langchain_hf_endpoint.gateway.errors import Refusal
+from langchain_hf_endpoint.gateway.requests import WaitingBytes
+from langchain_hf_endpoint.gateway.responses import NOBODY_THERE, OPENAI_PREFIX, guarded, refused
 from langchain_hf_endpoint.gateway.service import Service
+from langchain_hf_endpoint.gateway.url_allowlist import Destinations
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -114,7 +114,7 @@ def create_app(  # noqa: PLR0913 - the operator's decisions
             await service.close()
 
     app = Starlette(
-        routes=[*elastic.routes(service), *openai.routes(service), *_own_routes(service)],
+        routes=[*elastic_api.routes(service), *openai_api.routes(service), *_own_routes(service)],
         exception_handlers={404: _no_such_route, 405: _no_such_method},
         lifespan=lifespan,
     )

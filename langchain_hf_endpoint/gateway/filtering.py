@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from langchain_hf_endpoint.gateway.problems import Refusal
+from langchain_hf_endpoint.gateway.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

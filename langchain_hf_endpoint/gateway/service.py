@@ -16,7 +16,6 @@ from starlette.requests import ClientDisconnect
 
 from langchain_hf_endpoint._engine.describe import adescribe
 from langchain_hf_endpoint._http.clients import Clients
-from langchain_hf_endpoint._merging import Merger
 from langchain_hf_endpoint._session.session import own_runtime
 from langchain_hf_endpoint._urls import is_hugging_face
 from langchain_hf_endpoint.chunking import chunk
@@ -27,21 +26,22 @@ from langchain_hf_endpoint.errors import (
     SettingsError,
     UnknownEndpointError,
 )
+from langchain_hf_endpoint.gateway.batcher import Merger
+from langchain_hf_endpoint.gateway.errors import Refusal, unknown_endpoint
 from langchain_hf_endpoint.gateway.metrics import Metrics
-from langchain_hf_endpoint.gateway.problems import Refusal, unknown_endpoint
-from langchain_hf_endpoint.gateway.sharing import check_sharing, shared_limiter
+from langchain_hf_endpoint.gateway.redis_limiters import check_sharing, shared_limiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from starlette.requests import Request
 
-    from langchain_hf_endpoint._merging import Embedded
     from langchain_hf_endpoint._session.session import Runtime
     from langchain_hf_endpoint.chunking import Chunk
     from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint
-    from langchain_hf_endpoint.gateway.destinations import Destinations
-    from langchain_hf_endpoint.gateway.options import Options
+    from langchain_hf_endpoint.gateway.batcher import Embedded
+    from langchain_hf_endpoint.gateway.config import Options
+    from langchain_hf_endpoint.gateway.url_allowlist import Destinations
     from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.registry import InferenceEndpoints
     from langchain_hf_endpoint.settings import TaskSettings

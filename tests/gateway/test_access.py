@@ -10,9 +10,9 @@ import pytest
 
 from langchain_hf_endpoint import InferenceEndpoints, RegistryError, SettingsError
 from langchain_hf_endpoint.gateway import create_app, serve
-from langchain_hf_endpoint.gateway.destinations import Destinations
-from langchain_hf_endpoint.gateway.options import DEFAULT_ALLOWED_URLS
-from langchain_hf_endpoint.gateway.problems import Refusal
+from langchain_hf_endpoint.gateway.config import DEFAULT_ALLOWED_URLS
+from langchain_hf_endpoint.gateway.errors import Refusal
+from langchain_hf_endpoint.gateway.url_allowlist import Destinations
 
 KEY = "gateway-key-of-a-test"
 
@@ -182,7 +182,7 @@ def test_loopback_is_a_default_only_where_the_gateway_listens_there(
         seen.append(options["allow_urls"])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("langchain_hf_endpoint.gateway.serving.create_app", note)
+    monkeypatch.setattr("langchain_hf_endpoint.gateway.server.create_app", note)
     with InferenceEndpoints() as endpoints, pytest.raises(KeyboardInterrupt):
         serve(endpoints, host=host, port=0, api_key=KEY)
     assert ("127.0.0.1" in seen[0]) is has_loopback

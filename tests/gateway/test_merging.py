@@ -19,7 +19,7 @@ from langchain_hf_endpoint import (
     _merging,
 )
 from langchain_hf_endpoint._engine.isolation import Outcome
-from langchain_hf_endpoint._merging import Merger, QueueFullError
+from langchain_hf_endpoint.gateway.batcher import Merger, QueueFullError
 from langchain_hf_endpoint.testing import ScriptedEndpoint, faults
 
 

@@ -31,7 +31,7 @@ from langchain_hf_endpoint._messages import Cause, Failure, Reply
 from langchain_hf_endpoint._protocols import DIALECTS, explain, read_info
 from langchain_hf_endpoint._protocols.openai import unknown_model
 from langchain_hf_endpoint._redacting import Redactor
-from langchain_hf_endpoint.gateway import access, destinations, elastic_fields, reading
+from langchain_hf_endpoint.gateway import auth, elastic_schema, requests, url_allowlist
 from langchain_hf_endpoint.tls_settings import TlsSettings
 
 KEY = "hf_CaNaRyCaNaRyCaNaRyCaNaRyCaNaRyCaNa"
@@ -186,14 +186,14 @@ READERS = {
     "ca_file": _refused_setting(TlsSettings, "ca_file"),
     "prompt": _refused_setting(TaskSettings, "query_prompt"),
     "language": _refused_setting(ChunkingSettings, "language"),
-    "a name in an answer": elastic_fields.shown,
-    "a task type": _refused(lambda text: elastic_fields.one_task_type(text, text)),
-    "a service": _refused(lambda text: elastic_fields.check_service_name({"service": text})),
-    "an input type": _refused(elastic_fields.lane),
-    "a key of a caller": _refused(lambda text: access.Access(KEY).check({"authorization": text})),
-    "a host of a caller": _refused(lambda text: access.Access(None).check({"host": text})),
-    "an allowed URL": _refused(destinations.Pattern.parse),
-    "a media type": reading._version_of,
+    "a name in an answer": elastic_schema.shown,
+    "a task type": _refused(lambda text: elastic_schema.one_task_type(text, text)),
+    "a service": _refused(lambda text: elastic_schema.check_service_name({"service": text})),
+    "an input type": _refused(elastic_schema.lane),
+    "a key of a caller": _refused(lambda text: auth.Access(KEY).check({"authorization": text})),
+    "a host of a caller": _refused(lambda text: auth.Access(None).check({"host": text})),
+    "an allowed URL": _refused(url_allowlist.Pattern.parse),
+    "a media type": requests._version_of,
 }
 
 

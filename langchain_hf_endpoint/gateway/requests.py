@@ -16,14 +16,14 @@ import anyio
 import orjson
 from starlette.requests import ClientDisconnect
 
-from langchain_hf_endpoint.gateway.problems import Refusal, not_parsed
+from langchain_hf_endpoint.gateway.errors import Refusal, not_parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from starlette.requests import Request
 
-    from langchain_hf_endpoint.gateway.options import Options
+    from langchain_hf_endpoint.gateway.config import Options
 
 _PLAIN_JSON = "application/json"
 _ELASTIC_JSON = "application/vnd.elasticsearch+json"

@@ -25,10 +25,16 @@ from langchain_hf_endpoint._engine.isolation import Fault
 from langchain_hf_endpoint._engine.planner import check_text
 from langchain_hf_endpoint._engine.vectors import LISTS
 from langchain_hf_endpoint._http.clients import OURS
-from langchain_hf_endpoint._merged import Asked, MergedBatch, QueueFullError, Sections, Watcher
 from langchain_hf_endpoint._messages import Reply
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import EndpointNotReadyError, HFEndpointError, TransportError
+from langchain_hf_endpoint.gateway.pending import (
+    Asked,
+    MergedBatch,
+    QueueFullError,
+    Sections,
+    Watcher,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

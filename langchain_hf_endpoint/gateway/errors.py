@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from langchain_hf_endpoint._merged import QueueFullError
 from langchain_hf_endpoint.errors import (
     AuthenticationError,
     EmbeddingError,
@@ -22,6 +21,7 @@ from langchain_hf_endpoint.errors import (
     SettingsError,
     UnknownEndpointError,
 )
+from langchain_hf_endpoint.gateway.pending import QueueFullError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

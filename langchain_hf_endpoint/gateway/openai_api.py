@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from starlette.routing import Route
 
-from langchain_hf_endpoint.gateway.answers import guarded, json_answer
-from langchain_hf_endpoint.gateway.problems import Refusal, unknown_endpoint
-from langchain_hf_endpoint.gateway.reading import check_fields, json_object
+from langchain_hf_endpoint.gateway.errors import Refusal, unknown_endpoint
+from langchain_hf_endpoint.gateway.requests import check_fields, json_object
+from langchain_hf_endpoint.gateway.responses import guarded, json_answer
 from langchain_hf_endpoint.gateway.service import while_there
 
 if TYPE_CHECKING:

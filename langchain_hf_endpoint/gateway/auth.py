@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from langchain_hf_endpoint._urls import is_own_name
 from langchain_hf_endpoint.errors import SettingsError
-from langchain_hf_endpoint.gateway.problems import Refusal
+from langchain_hf_endpoint.gateway.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

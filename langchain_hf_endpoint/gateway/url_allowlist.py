@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from langchain_hf_endpoint._http.errors import RefusedAddressError
 from langchain_hf_endpoint._urls import url_problem
 from langchain_hf_endpoint.errors import SettingsError
-from langchain_hf_endpoint.gateway.problems import Refusal
+from langchain_hf_endpoint.gateway.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from langchain_hf_endpoint.errors import SettingsError
-from langchain_hf_endpoint.gateway.problems import Refusal, invalid, not_parsed
+from langchain_hf_endpoint.gateway.errors import Refusal, invalid, not_parsed
 from langchain_hf_endpoint.settings import TaskSettings
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from langchain_hf_endpoint.redis import RedisRequestsPerMinuteLimiter
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint.endpoint import InferenceEndpoint
-    from langchain_hf_endpoint.gateway.options import Options
+    from langchain_hf_endpoint.gateway.config import Options
 
 
 def shared_limiter(

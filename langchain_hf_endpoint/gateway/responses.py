@@ -14,10 +14,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from langchain_hf_endpoint.errors import HFEndpointError, RegistryError
-from langchain_hf_endpoint.gateway.access import check_manages
+from langchain_hf_endpoint.gateway.auth import check_manages
+from langchain_hf_endpoint.gateway.errors import Refusal, elastic_body, openai_body, refusal_of
 from langchain_hf_endpoint.gateway.filtering import filtered
-from langchain_hf_endpoint.gateway.problems import Refusal, elastic_body, openai_body, refusal_of
-from langchain_hf_endpoint.gateway.reading import answer_type
+from langchain_hf_endpoint.gateway.requests import answer_type
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping

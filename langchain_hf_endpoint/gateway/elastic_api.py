@@ -11,11 +11,10 @@ from starlette.routing import Route
 
 from langchain_hf_endpoint._version import __version__
 from langchain_hf_endpoint.errors import UnknownEndpointError
-from langchain_hf_endpoint.gateway import elastic_fields as fields
-from langchain_hf_endpoint.gateway.answers import guarded, json_answer
-from langchain_hf_endpoint.gateway.elastic_fields import TASK_TYPE
-from langchain_hf_endpoint.gateway.problems import Refusal, invalid, unknown_endpoint
-from langchain_hf_endpoint.gateway.reading import (
+from langchain_hf_endpoint.gateway import elastic_schema as schema
+from langchain_hf_endpoint.gateway.elastic_schema import TASK_TYPE
+from langchain_hf_endpoint.gateway.errors import Refusal, invalid, unknown_endpoint
+from langchain_hf_endpoint.gateway.requests import (
     check_fields,
     check_query,
     check_size,
@@ -23,6 +22,7 @@ from langchain_hf_endpoint.gateway.reading import (
     json_object,
     seconds,
 )
+from langchain_hf_endpoint.gateway.responses import guarded, json_answer
 from langchain_hf_endpoint.gateway.service import while_there
 
 if TYPE_CHECKING:
@@ -114,27 +114,27 @@ class _Api:
         config = await self._body(request)
         check_fields(config, _PUT_FIELDS)
         check_size(config)
-        task_type = fields.one_task_type(
+        task_type = schema.one_task_type(
             request.path_params.get("task"), config.pop("task_type", None)
         )
-        fields.check_service_name(config)
+        schema.check_service_name(config)
         if inference_id.startswith("_"):
-            raise invalid(f"Invalid inference_id; [{fields.shown(inference_id)}] is reserved")
+            raise invalid(f"Invalid inference_id; [{schema.shown(inference_id)}] is reserved")
         work = self._service.put(task_type, inference_id, config, allow_model_change=change)
-        return json_answer(request, fields.as_elastic(await while_there(request, work, limit)))
+        return json_answer(request, schema.as_elastic(await while_there(request, work, limit)))
 
     async def get(self, request: Request) -> Response:
         """One endpoint, or all."""
         check_query(request)
         task = request.path_params.get("task")
-        if task is not None and not fields.is_known(task):
-            raise invalid(f"Unknown task_type [{fields.shown(task)}]")
+        if task is not None and not schema.is_known(task):
+            raise invalid(f"Unknown task_type [{schema.shown(task)}]")
         found = await self._service.get(request.path_params.get("id"))
         if task not in (None, "any", TASK_TYPE):
             if "id" in request.path_params:
-                raise fields.other_task_type(task)
+                raise schema.other_task_type(task)
             found = []
-        return json_answer(request, {"endpoints": [fields.as_elastic(config) for config in found]})
+        return json_answer(request, {"endpoints": [schema.as_elastic(config) for config in found]})
 
     async def update(self, request: Request) -> Response:
         """Change an endpoint."""
@@ -145,9 +145,9 @@ class _Api:
         await self._known(inference_id)
         given = config.pop("task_type", None)
         if (task := request.path_params.get("task", given)) is not None:
-            fields.one_task_type(task, given)
+            schema.one_task_type(task, given)
         updated = await self._service.update(inference_id, config)
-        return json_answer(request, fields.as_elastic(updated))
+        return json_answer(request, schema.as_elastic(updated))
 
     async def delete(self, request: Request) -> Response:
         """Delete an endpoint. Nothing refers to endpoints here, so `force` has nothing to do."""
@@ -157,7 +157,7 @@ class _Api:
         task = request.path_params.get("task")
         await self._known(inference_id)
         if task not in (None, "any", TASK_TYPE):
-            raise fields.other_task_type(task)
+            raise schema.other_task_type(task)
         if not dry_run:
             await self._service.delete(inference_id)
         return json_answer(
@@ -176,9 +176,9 @@ class _Api:
                 if content.get(name) is not None:
                     raise invalid(f"Field [{name}] cannot be specified for task type [{TASK_TYPE}]")
         check_fields(content, ("input", "input_type", "task_settings", *_NEVER_HERE))
-        texts, lane = self._texts(content), fields.lane(content.get("input_type"))
+        texts, lane = self._texts(content), schema.lane(content.get("input_type"))
         check_size(content.get("task_settings"))
-        task = fields.task_settings(endpoint, content.get("task_settings"))
+        task = schema.task_settings(endpoint, content.get("task_settings"))
         _note(request, endpoint, texts, lane)
         work = self._service.vectors(endpoint, texts, lane, task)
         rows = (await while_there(request, work, limit)).vectors
@@ -191,7 +191,7 @@ class _Api:
         content = await self._body(request)
         endpoint = await self._endpoint(request)
         check_fields(content, ("input", "input_type"))
-        if fields.lane(content.get("input_type")) == "query":
+        if schema.lane(content.get("input_type")) == "query":
             raise invalid("[input_type] cannot be [search] here: queries are never chunked")
         texts = self._texts(content)
         _note(request, endpoint, texts, "document")
@@ -219,13 +219,13 @@ class _Api:
         given = content.get("input")
         if isinstance(given, list):
             self._service.check_count(len(given))
-        return fields.inputs(content)
+        return schema.inputs(content)
 
     async def _known(self, inference_id: str) -> None:
         try:
             await self._service.get(inference_id)
         except UnknownEndpointError:
-            raise unknown_endpoint(fields.shown(inference_id)) from None
+            raise unknown_endpoint(schema.shown(inference_id)) from None
 
     async def _endpoint(self, request: Request) -> InferenceEndpoint:
         endpoint = await self._service.endpoint(request.path_params["id"])
@@ -234,7 +234,7 @@ class _Api:
             raise Refusal(
                 400,
                 "status_exception",
-                f"Incompatible task_type, the requested type [{fields.shown(task)}] does not match "
+                f"Incompatible task_type, the requested type [{schema.shown(task)}] does not match "
                 f"the model type [{TASK_TYPE}]",
             )
         return endpoint

@@ -14,12 +14,12 @@ import uvicorn
 from langchain_hf_endpoint._urls import is_loopback_address
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.gateway.app import create_app
+from langchain_hf_endpoint.gateway.config import default_allowed_urls
 from langchain_hf_endpoint.gateway.connections import (
     KEEP_ALIVE_SECONDS,
     connections,
     most_connections,
 )
-from langchain_hf_endpoint.gateway.options import default_allowed_urls
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL import Image, ImageChops
 
 from langchain_hf_endpoint import ChunkingSettings, chunk
-from langchain_hf_endpoint._cuts import Cuts, page
+from langchain_hf_endpoint.cli.chunk_view import Cuts, page
 
 HERE = Path(__file__).parent
 BOOK = HERE.parents[1] / "examples" / "data" / "alice_in_wonderland.txt"

@@ -19,10 +19,10 @@ from langchain_hf_endpoint.cli.chunk import chunk
 from langchain_hf_endpoint.cli.embed import EPILOG as EMBED_EPILOG
 from langchain_hf_endpoint.cli.embed import embed
 from langchain_hf_endpoint.cli.exits import EPILOG, errors_in_words
-from langchain_hf_endpoint.cli.printing import take_any_letter
+from langchain_hf_endpoint.cli.output import take_any_letter
 from langchain_hf_endpoint.cli.put import put, update
-from langchain_hf_endpoint.cli.registered import delete, get, list_
-from langchain_hf_endpoint.cli.serving import local, serve
+from langchain_hf_endpoint.cli.registry import delete, get, list_
+from langchain_hf_endpoint.cli.serve import local, serve
 
 
 class _Command(TyperCommand):

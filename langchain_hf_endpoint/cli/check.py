@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from langchain_hf_endpoint._engine.actions import Follower
+from langchain_hf_endpoint.cli.endpoints import endpoint_of, names_beginning, registered_as
 from langchain_hf_endpoint.cli.exits import PARTLY, say_error
 from langchain_hf_endpoint.cli.options import (
     AsJson,
@@ -37,17 +38,16 @@ from langchain_hf_endpoint.cli.options import (
     chunking_with,
     used_as,
 )
-from langchain_hf_endpoint.cli.printing import console, print_json
+from langchain_hf_endpoint.cli.output import console, print_json
 from langchain_hf_endpoint.cli.reading import Reading
-from langchain_hf_endpoint.cli.targets import endpoint_of, names_beginning, registered_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.console import RenderableType
 
-    from langchain_hf_endpoint._checking import Checkup, Limits, Prompts, WindowUse
     from langchain_hf_endpoint._engine.actions import Waiting
+    from langchain_hf_endpoint.cli.checkup import Checkup, Limits, Prompts, WindowUse
 
 EPILOG = "Exit status: 0 ok, 1 wrong setting, 2 usage, 3 warnings, 4 endpoint."
 
@@ -94,8 +94,8 @@ def check(  # noqa: PLR0913 - the options
 
     hf-endpoint check my-endpoint book.txt --size 150
     """
-    from langchain_hf_endpoint import _checking  # noqa: PLC0415 - numpy and httpx load late
-    from langchain_hf_endpoint._ingest import Columns  # noqa: PLC0415
+    from langchain_hf_endpoint.cli import checkup  # noqa: PLC0415 - numpy and httpx load late
+    from langchain_hf_endpoint.cli.ingest import Columns  # noqa: PLC0415
 
     # What the library would log is among the findings, but for why a request is tried again.
     logging.getLogger("langchain_hf_endpoint").setLevel(logging.ERROR)
@@ -114,13 +114,13 @@ def check(  # noqa: PLR0913 - the options
         max_wait=max_wait,
     )
     read = Reading(files, Columns(text_column, delimiter=delimiter), form) if files else None
-    wanted = _checking.Wanted(
+    wanted = checkup.Wanted(
         changed(target, usage, chunking),
         (one.text for one in read) if read else None,
-        _checking.Registered(*registered_as(endpoint, database)),
+        checkup.Registered(*registered_as(endpoint, database)),
         most_chunks,
     )
-    found = _checking.check(wanted, _Waits())
+    found = checkup.check(wanted, _Waits())
     if as_json:
         print_json(dataclasses.asdict(found))
     else:

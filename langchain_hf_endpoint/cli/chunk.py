@@ -23,7 +23,7 @@ from langchain_hf_endpoint.cli.options import (
     TextColumn,
     chunking_with,
 )
-from langchain_hf_endpoint.cli.printing import console, print_json
+from langchain_hf_endpoint.cli.output import console, print_json
 from langchain_hf_endpoint.cli.reading import Reading, counted
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.settings import ChunkingSettings
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
-    from langchain_hf_endpoint._cuts import Bar, Cuts
-    from langchain_hf_endpoint._ingest import Record
+    from langchain_hf_endpoint.cli.chunk_view import Bar, Cuts
+    from langchain_hf_endpoint.cli.ingest import Record
 
 EPILOG = "Exit status: 0 ok, 1 wrong setting or file, 2 usage, 3 some not read."
 
@@ -69,8 +69,8 @@ def chunk(  # noqa: PLR0913 - the options
 
     hf-endpoint chunk book.txt --size 100 --overlap 0 --html book.html
     """
-    from langchain_hf_endpoint import _cuts  # noqa: PLC0415 - numpy loads late
-    from langchain_hf_endpoint._ingest import Columns  # noqa: PLC0415
+    from langchain_hf_endpoint.cli import chunk_view  # noqa: PLC0415 - numpy loads late
+    from langchain_hf_endpoint.cli.ingest import Columns  # noqa: PLC0415
 
     settings = chunking_with(ChunkingSettings(), strategy, size, overlap, language)
     if html is not None and html.exists() and not overwrite:
@@ -83,7 +83,7 @@ def chunk(  # noqa: PLR0913 - the options
         public = settings.public_config()
         print_json({"chunking_settings": public, "texts": [one.as_json() for one in texts]})
     elif html is not None:
-        html.write_text(_cuts.page(texts, settings.public_config()), encoding="utf-8")
+        html.write_text(chunk_view.page(texts, settings.public_config()), encoding="utf-8")
         say_error(f"{html}: {sum(len(one.chunks) for one in texts):,} chunks")
     else:
         _print(texts, with_text=not summary)
@@ -92,8 +92,8 @@ def chunk(  # noqa: PLR0913 - the options
 
 
 def _cut(records: Iterable[Record], settings: ChunkingSettings) -> list[Cuts]:
-    from langchain_hf_endpoint._cuts import Cuts  # noqa: PLC0415
     from langchain_hf_endpoint.chunking import chunk as cut  # noqa: PLC0415
+    from langchain_hf_endpoint.cli.chunk_view import Cuts  # noqa: PLC0415
 
     texts = [Cuts(one.id, one.text, cut(one.text, settings)) for one in records]
     if not texts:
@@ -152,7 +152,7 @@ def _summary(cuts: Cuts) -> Text:
 def _histogram(cuts: Cuts) -> RenderableType:
     from rich.table import Table  # noqa: PLC0415
 
-    from langchain_hf_endpoint._cuts import bars  # noqa: PLC0415
+    from langchain_hf_endpoint.cli.chunk_view import bars  # noqa: PLC0415
 
     drawn = bars(cuts.sizes())
     table = Table.grid(padding=(0, 1))

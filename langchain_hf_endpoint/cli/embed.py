@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from langchain_hf_endpoint.cli.endpoints import endpoint_of, names_beginning
 from langchain_hf_endpoint.cli.exits import PARTLY, errors_in_words
 from langchain_hf_endpoint.cli.options import (
     AsJson,
@@ -37,13 +38,12 @@ from langchain_hf_endpoint.cli.options import (
     chunking_with,
     used_as,
 )
-from langchain_hf_endpoint.cli.printing import print_json
+from langchain_hf_endpoint.cli.output import print_json
 from langchain_hf_endpoint.cli.reading import counted, left_out
-from langchain_hf_endpoint.cli.targets import endpoint_of, names_beginning
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint._ingest import Sources, Tally
-    from langchain_hf_endpoint._ingest.ingesting import Summary
+    from langchain_hf_endpoint.cli.ingest import Sources, Tally
+    from langchain_hf_endpoint.cli.ingest.pipeline import Summary
 
 EPILOG = "Exit status: 0 ok, 1 wrong setting, 2 usage, 3 some failed, 4 endpoint."
 
@@ -106,12 +106,12 @@ def embed(  # noqa: PLR0913 - the options
 
     hf-endpoint embed docs/ faq.csv -e my-endpoint -o vectors.parquet --resume
     """
-    from langchain_hf_endpoint._ingest import (  # noqa: PLC0415 - numpy and httpx load late
+    from langchain_hf_endpoint.cli.ingest import (  # noqa: PLC0415 - numpy and httpx load late
         Columns,
         Sources,
         Tally,
     )
-    from langchain_hf_endpoint._ingest.ingesting import Ingest, files_of, ingest  # noqa: PLC0415
+    from langchain_hf_endpoint.cli.ingest.pipeline import Ingest, files_of, ingest  # noqa: PLC0415
     from langchain_hf_endpoint.cli.progress import shown  # noqa: PLC0415 - rich loads late
 
     kept = f"Interrupted. What was received is kept in {output}.journal: go on with --resume."

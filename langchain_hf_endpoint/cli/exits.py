@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from langchain_hf_endpoint.cli.printing import drop_what_is_unwritten
+from langchain_hf_endpoint.cli.output import drop_what_is_unwritten
 from langchain_hf_endpoint.errors import (
     EndpointExistsError,
     HFEndpointError,

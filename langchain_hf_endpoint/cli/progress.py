@@ -19,7 +19,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from langchain_hf_endpoint._ingest import Tally
+    from langchain_hf_endpoint.cli.ingest import Tally
 
 _EVERY = 10.0  # seconds between lines where there is no terminal
 

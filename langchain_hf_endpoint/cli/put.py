@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
-from langchain_hf_endpoint.cli.keys import key_settings
+from langchain_hf_endpoint.cli.credentials import key_settings
+from langchain_hf_endpoint.cli.endpoints import names_beginning, open_registry
 from langchain_hf_endpoint.cli.options import (
     AsJson,
     AtOnce,
@@ -33,8 +34,7 @@ from langchain_hf_endpoint.cli.options import (
     chunking_with,
     used_as,
 )
-from langchain_hf_endpoint.cli.printing import print_config
-from langchain_hf_endpoint.cli.targets import names_beginning, open_registry
+from langchain_hf_endpoint.cli.output import print_config
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.settings import ChunkingSettings
 

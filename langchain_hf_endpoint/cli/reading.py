@@ -13,7 +13,7 @@ from langchain_hf_endpoint.cli.exits import say_error
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from langchain_hf_endpoint._ingest import Columns, Record, Sources
+    from langchain_hf_endpoint.cli.ingest import Columns, Record, Sources
 
 
 class Reading:
@@ -32,7 +32,7 @@ class Reading:
     """
 
     def __init__(self, files: list[str], columns: Columns, form: str | None) -> None:
-        from langchain_hf_endpoint._ingest import Sources  # noqa: PLC0415 - loads late
+        from langchain_hf_endpoint.cli.ingest import Sources  # noqa: PLC0415 - loads late
 
         self._sources = Sources(files, columns, form=form)
         self.failed = 0
@@ -41,7 +41,7 @@ class Reading:
 
     def __iter__(self) -> Iterator[Record]:
         """Each record, once."""
-        from langchain_hf_endpoint._ingest import Record  # noqa: PLC0415
+        from langchain_hf_endpoint.cli.ingest import Record  # noqa: PLC0415
 
         for one in self._sources.records():
             if isinstance(one, Record):

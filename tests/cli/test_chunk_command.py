@@ -12,8 +12,8 @@ from commands import run
 from rich.console import Console
 
 from langchain_hf_endpoint import chunk
-from langchain_hf_endpoint._cuts import Cuts, bars
 from langchain_hf_endpoint.cli import chunk as face
+from langchain_hf_endpoint.cli.chunk_view import Cuts, bars
 
 if TYPE_CHECKING:
     from pathlib import Path

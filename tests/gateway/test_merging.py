@@ -16,9 +16,9 @@ from langchain_hf_endpoint import (
     InputError,
     ServerError,
     TaskSettings,
-    _merging,
 )
 from langchain_hf_endpoint._engine.isolation import Outcome
+from langchain_hf_endpoint.gateway import batcher
 from langchain_hf_endpoint.gateway.batcher import Merger, QueueFullError
 from langchain_hf_endpoint.testing import ScriptedEndpoint, faults
 
@@ -254,7 +254,7 @@ async def test_a_defect_reaches_its_callers_and_the_next_are_served(
 ):
     merger = await known(endpoint, tei_double)
     with monkeypatch.context() as broken:
-        broken.setattr(_merging, "converse", None)
+        broken.setattr(batcher, "converse", None)
         with pytest.raises(TypeError):
             await merger.embed(["first"])
     assert await merger.embed(["second"])
@@ -329,7 +329,7 @@ async def test_an_outcome_that_fails_beside_others_fails_its_own_callers_alone(
         ]
         yield
 
-    monkeypatch.setattr(_merging, "converse", converse)
+    monkeypatch.setattr(batcher, "converse", converse)
     others = [merger.embed([f"{caller} {text}" for text in range(40)]) for caller in range(39)]
     *answers, bad = await asyncio.gather(*others, merger.embed(["bad"]), return_exceptions=True)
     assert [len(answer) for answer in answers] == [40] * 39

@@ -24,13 +24,13 @@ from langchain_hf_endpoint import (
     TaskSettings,
     chunk,
 )
-from langchain_hf_endpoint._checking import findings
-from langchain_hf_endpoint._checking.checkup import Prompts
-from langchain_hf_endpoint._cuts import Cuts, page
 from langchain_hf_endpoint._messages import Cause, Failure, Reply
 from langchain_hf_endpoint._protocols import DIALECTS, explain, read_info
 from langchain_hf_endpoint._protocols.openai import unknown_model
 from langchain_hf_endpoint._redacting import Redactor
+from langchain_hf_endpoint.cli.checkup import rules
+from langchain_hf_endpoint.cli.checkup.report import Prompts
+from langchain_hf_endpoint.cli.chunk_view import Cuts, page
 from langchain_hf_endpoint.gateway import auth, elastic_schema, requests, url_allowlist
 from langchain_hf_endpoint.tls_settings import TlsSettings
 
@@ -174,7 +174,7 @@ READERS = {
     "German sentences": _chunks(strategy="sentence", max_chunking_size=20, language="german"),
     "words": _chunks(strategy="word", max_chunking_size=20, overlap=10),
     "a page of cuts": lambda text: page([Cuts("x", text, chunk(text, ChunkingSettings()))], {}),
-    "a model's name": lambda text: findings.missing_prompts(text, "http://x", _NO_PROMPTS),
+    "a model's name": lambda text: rules.missing_prompts(text, "http://x", _NO_PROMPTS),
     "url": _refused_setting(ServiceSettings, "url"),
     "https url": lambda text: _refused_setting(ServiceSettings, "url")(f"https://{text}"),
     "url with a port": lambda text: _refused_setting(ServiceSettings, "url")(f"https://[{text}]:1"),

@@ -12,7 +12,6 @@ import threading
 import traceback
 
 import pytest
-from langchain_hf_endpoint._registry import migrations
 
 from langchain_hf_endpoint import (
     EndpointExistsError,
@@ -25,6 +24,7 @@ from langchain_hf_endpoint import (
     SettingsError,
     UnknownEndpointError,
 )
+from langchain_hf_endpoint.registry import migrations
 
 URL = "https://x.endpoints.huggingface.cloud"
 SIDE = ("-wal", "-shm")

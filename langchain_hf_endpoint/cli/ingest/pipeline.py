@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 from langchain_hf_endpoint._engine.calls import document_job
 from langchain_hf_endpoint._engine.run import finished_texts
 from langchain_hf_endpoint._engine.vectors import ARRAYS
-from langchain_hf_endpoint._ingest.journal import Journal, key_of
-from langchain_hf_endpoint._ingest.outputs import check_output, ids_path, write_jsonl, write_rows
-from langchain_hf_endpoint._ingest.records import Unreadable
-from langchain_hf_endpoint._ingest.rows import (
+from langchain_hf_endpoint._urls import host_of
+from langchain_hf_endpoint.chunking import chunk
+from langchain_hf_endpoint.cli.ingest.journal import Journal, key_of
+from langchain_hf_endpoint.cli.ingest.records import Unreadable
+from langchain_hf_endpoint.cli.ingest.rows import (
     Per,
     count_repeated_ids,
     count_rows,
@@ -27,8 +28,7 @@ from langchain_hf_endpoint._ingest.rows import (
     rows_per_chunk,
     rows_per_text,
 )
-from langchain_hf_endpoint._urls import host_of
-from langchain_hf_endpoint.chunking import chunk
+from langchain_hf_endpoint.cli.ingest.writers import check_output, ids_path, write_jsonl, write_rows
 from langchain_hf_endpoint.errors import HFEndpointError, SettingsError
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from langchain_hf_endpoint._engine.run import Job
-    from langchain_hf_endpoint._ingest.records import Record
-    from langchain_hf_endpoint._ingest.sources import Sources
-    from langchain_hf_endpoint._ingest.tally import Tally
+    from langchain_hf_endpoint.cli.ingest.records import Record
+    from langchain_hf_endpoint.cli.ingest.sources import Sources
+    from langchain_hf_endpoint.cli.ingest.stats import Tally
     from langchain_hf_endpoint.endpoint import InferenceEndpoint
 
     Array = NDArray[np.float32]

@@ -13,21 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from langchain_hf_endpoint._checking import findings
-from langchain_hf_endpoint._checking.checkup import (
-    Checkup,
-    Latency,
-    Limits,
-    Prompts,
-    Registered,
-)
-from langchain_hf_endpoint._checking.tokenizing import (
-    batches_of,
-    pieces_of,
-    seen_by_model,
-    tokenize,
-)
-from langchain_hf_endpoint._checking.window import Measure
 from langchain_hf_endpoint._engine.actions import Follower, Waiting
 from langchain_hf_endpoint._engine.calls import document_job, query_job
 from langchain_hf_endpoint._engine.describe import describe
@@ -35,12 +20,27 @@ from langchain_hf_endpoint._engine.drivers import ThreadDriver
 from langchain_hf_endpoint._engine.progress import Several
 from langchain_hf_endpoint._engine.run import finished_texts
 from langchain_hf_endpoint._engine.vectors import ARRAYS
+from langchain_hf_endpoint.cli.checkup import rules
+from langchain_hf_endpoint.cli.checkup.context_length import Measure
+from langchain_hf_endpoint.cli.checkup.report import (
+    Checkup,
+    Latency,
+    Limits,
+    Prompts,
+    Registered,
+)
+from langchain_hf_endpoint.cli.checkup.token_usage import (
+    batches_of,
+    pieces_of,
+    seen_by_model,
+    tokenize,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from langchain_hf_endpoint._checking.checkup import Finding, WindowUse
     from langchain_hf_endpoint._engine.actions import Progress
+    from langchain_hf_endpoint.cli.checkup.report import Finding, WindowUse
     from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint
 
 _PROBES = 5
@@ -111,18 +111,18 @@ def check(
     limits, prompts = _limits(endpoint, description), _prompts(endpoint)
     use, not_measured = _measured(wanted, description, progress)
     found: list[Finding | None] = [
-        findings.changed_model(wanted.registered, description.model_id, description.dimensions),
-        findings.over_window(
+        rules.changed_model(wanted.registered, description.model_id, description.dimensions),
+        rules.over_window(
             use,
             endpoint.chunking_settings.strategy,
             truncate=endpoint.task_settings.truncate,
         )
         if use
         else None,
-        findings.missing_prompts(description.model_id, endpoint.service_settings.url, prompts),
-        findings.unnamed_model(description.model_id, _path_of_model(endpoint), prompts),
-        *findings.over_permits(limits, latency),
-        findings.not_normalized(length) if endpoint.task_settings.normalize else None,
+        rules.missing_prompts(description.model_id, endpoint.service_settings.url, prompts),
+        rules.unnamed_model(description.model_id, _path_of_model(endpoint), prompts),
+        *rules.over_permits(limits, latency),
+        rules.not_normalized(length) if endpoint.task_settings.normalize else None,
     ]
     return Checkup(
         description,

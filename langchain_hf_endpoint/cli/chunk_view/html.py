@@ -10,12 +10,12 @@ from html import escape
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._cuts.cuts import bars
+from langchain_hf_endpoint.cli.chunk_view.layout import bars
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from langchain_hf_endpoint._cuts.cuts import Cuts, Span
+    from langchain_hf_endpoint.cli.chunk_view.layout import Cuts, Span
 
 COLOURS = 6
 

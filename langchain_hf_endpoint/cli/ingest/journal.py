@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from langchain_hf_endpoint._ingest.records import Unreadable
 from langchain_hf_endpoint.chunking.counting import count_words
+from langchain_hf_endpoint.cli.ingest.records import Unreadable
 from langchain_hf_endpoint.errors import HFEndpointError, SettingsError
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-    from langchain_hf_endpoint._ingest.records import Found
     from langchain_hf_endpoint.chunking import Chunk
+    from langchain_hf_endpoint.cli.ingest.records import Found
 
 _APPLICATION = 0x68666A31  # "hfj1": marks the file as ours, and its version
 _ENTRIES_AT_ONCE = 2000  # of the plan, which is made anew in any case

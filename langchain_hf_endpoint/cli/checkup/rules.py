@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._checking.checkup import Finding
 from langchain_hf_endpoint._engine.prompts import e5_prompt, needs_e5_prompts, unnamed
 from langchain_hf_endpoint._engine.vectors import is_unit_length
+from langchain_hf_endpoint.cli.checkup.report import Finding
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint._checking.checkup import (
+    from langchain_hf_endpoint.cli.checkup.report import (
         Latency,
         Limits,
         Prompts,

@@ -9,12 +9,12 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._checking.checkup import WindowUse
 from langchain_hf_endpoint.chunking.counting import count_words
+from langchain_hf_endpoint.cli.checkup.report import WindowUse
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint._checking.tokenizing import Piece
     from langchain_hf_endpoint._protocols import Tokens
+    from langchain_hf_endpoint.cli.checkup.token_usage import Piece
 
 _ENOUGH_WORDS = 20  # of a chunk, to tell how many tokens its words have
 _ROUND = 10

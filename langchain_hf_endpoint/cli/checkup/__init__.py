@@ -13,8 +13,7 @@ It knows servers, limits and windows. It must not know any terminal, nor where t
 
 from __future__ import annotations
 
-from langchain_hf_endpoint._checking.checking import Wanted, check
-from langchain_hf_endpoint._checking.checkup import (
+from langchain_hf_endpoint.cli.checkup.report import (
     Checkup,
     Finding,
     Latency,
@@ -23,6 +22,7 @@ from langchain_hf_endpoint._checking.checkup import (
     Registered,
     WindowUse,
 )
+from langchain_hf_endpoint.cli.checkup.run import Wanted, check
 
 __all__ = [
     "Checkup",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from langchain_hf_endpoint._ingest.journal import Journal
+    from langchain_hf_endpoint.cli.ingest.journal import Journal
 
 Per = Literal["chunk", "text"]
 

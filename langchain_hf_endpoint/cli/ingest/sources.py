@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from langchain_hf_endpoint._ingest.formats import FORMATS, READERS, UNKNOWN, Columns
-from langchain_hf_endpoint._ingest.records import Unreadable, writable
+from langchain_hf_endpoint.cli.ingest.readers import FORMATS, READERS, UNKNOWN, Columns
+from langchain_hf_endpoint.cli.ingest.records import Unreadable, writable
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterable, Iterator
     from contextlib import AbstractContextManager
 
-    from langchain_hf_endpoint._ingest.records import Found
+    from langchain_hf_endpoint.cli.ingest.records import Found
 
 __all__ = ["FORMATS", "STDIN", "Columns", "LeftOut", "Sources"]
 

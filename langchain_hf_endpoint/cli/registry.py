@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 import typer
 
+from langchain_hf_endpoint.cli.endpoints import names_beginning, open_registry, registry_path
 from langchain_hf_endpoint.cli.exits import WRONG, say_error
 from langchain_hf_endpoint.cli.options import AsJson, Database
-from langchain_hf_endpoint.cli.printing import console, print_config, print_json
-from langchain_hf_endpoint.cli.targets import names_beginning, open_registry, registry_path
+from langchain_hf_endpoint.cli.output import console, print_config, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

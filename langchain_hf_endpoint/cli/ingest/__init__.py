@@ -16,8 +16,8 @@ It knows files and what is sure to survive a power cut. It must not know any ter
 
 from __future__ import annotations
 
-from langchain_hf_endpoint._ingest.records import Record, Unreadable
-from langchain_hf_endpoint._ingest.sources import FORMATS, Columns, Sources
-from langchain_hf_endpoint._ingest.tally import Tally
+from langchain_hf_endpoint.cli.ingest.records import Record, Unreadable
+from langchain_hf_endpoint.cli.ingest.sources import FORMATS, Columns, Sources
+from langchain_hf_endpoint.cli.ingest.stats import Tally
 
 __all__ = ["FORMATS", "Columns", "Record", "Sources", "Tally", "Unreadable"]

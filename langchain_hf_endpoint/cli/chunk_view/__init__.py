@@ -5,7 +5,7 @@ It knows chunks and a page of HTML. It must not know any terminal, nor how texts
 
 from __future__ import annotations
 
-from langchain_hf_endpoint._cuts.cuts import Bar, Cuts, Span, bars
-from langchain_hf_endpoint._cuts.page import page
+from langchain_hf_endpoint.cli.chunk_view.html import page
+from langchain_hf_endpoint.cli.chunk_view.layout import Bar, Cuts, Span, bars
 
 __all__ = ["Bar", "Cuts", "Span", "bars", "page"]

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 import orjson
 
-from langchain_hf_endpoint._ingest.formats import load_pyarrow
+from langchain_hf_endpoint.cli.ingest.readers import load_pyarrow
 from langchain_hf_endpoint.errors import HFEndpointError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from langchain_hf_endpoint._ingest.rows import Row
+    from langchain_hf_endpoint.cli.ingest.rows import Row
 
 _ROWS_AT_ONCE = 4096  # a row group of Parquet
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from langchain_hf_endpoint._urls import url_meant, url_problem
-from langchain_hf_endpoint.cli.keys import key_settings
+from langchain_hf_endpoint.cli.credentials import key_settings
 from langchain_hf_endpoint.cli.options import REGISTRY_VARIABLE
 from langchain_hf_endpoint.errors import HFEndpointError, SettingsError, UnknownEndpointError
 

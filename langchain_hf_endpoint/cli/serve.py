@@ -13,9 +13,9 @@ from typing import Annotated
 import typer
 
 from langchain_hf_endpoint._urls import is_loopback_address
-from langchain_hf_endpoint.cli.keys import find_key, refuse_key
+from langchain_hf_endpoint.cli.credentials import find_key, refuse_key
+from langchain_hf_endpoint.cli.endpoints import open_registry
 from langchain_hf_endpoint.cli.options import Database
-from langchain_hf_endpoint.cli.targets import open_registry
 
 KEY_VARIABLE = "HF_ENDPOINT_GATEWAY_KEY"
 MANAGE_KEY_VARIABLE = "HF_ENDPOINT_GATEWAY_MANAGE_KEY"

@@ -16,8 +16,8 @@ second on two cores.
 Importing this package loads none of the extra; only the child process does.
 """
 
+from langchain_hf_endpoint.local.errors import LocalServerError, MissingExtraError
 from langchain_hf_endpoint.local.info import ModelInfo
-from langchain_hf_endpoint.local.problems import LocalServerError, MissingExtraError
 from langchain_hf_endpoint.local.server import LocalServer
 
 __all__ = ["LocalServer", "LocalServerError", "MissingExtraError", "ModelInfo"]

@@ -17,8 +17,8 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from langchain_hf_endpoint.local.errors import LocalServerError, as_record, missing_extra
 from langchain_hf_endpoint.local.files import folder_files, packaged_files
-from langchain_hf_endpoint.local.problems import LocalServerError, as_record, missing_extra
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

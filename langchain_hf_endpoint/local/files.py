@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from langchain_hf_endpoint.local.errors import LocalServerError, missing_extra
 from langchain_hf_endpoint.local.info import MINILM, ModelInfo
-from langchain_hf_endpoint.local.problems import LocalServerError, missing_extra
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from langchain_hf_endpoint.local.problems import LocalServerError, missing_extra
+from langchain_hf_endpoint.local.errors import LocalServerError, missing_extra
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -18,8 +18,8 @@ from threading import Lock, Timer
 from typing import IO, TYPE_CHECKING
 
 from langchain_hf_endpoint.errors import SettingsError
+from langchain_hf_endpoint.local.errors import LocalServerError, from_record
 from langchain_hf_endpoint.local.info import MINILM, ModelInfo
-from langchain_hf_endpoint.local.problems import LocalServerError, from_record
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from langchain_hf_endpoint.testing import wording
+from langchain_hf_endpoint.testing import tei
 from langchain_hf_endpoint.testing.replies import OPENAI_PATHS, Reply
 from langchain_hf_endpoint.testing.vectors import base64_row, json_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_hf_endpoint.testing.wording import Release
+    from langchain_hf_endpoint.testing.tei import Release
 
 _EMBED_PATHS = ("/", "/embed", "/invocations", "/predict", *OPENAI_PATHS)
 _HEALTH_PATHS = ("/", "/health", "/ping")
@@ -43,7 +43,7 @@ class Traits:
     @cached_property
     def release(self) -> Release:
         """The version as numbers."""
-        return wording.release_of(self.version)
+        return tei.release_of(self.version)
 
     @property
     def waits_for_permits(self) -> bool:
@@ -91,12 +91,12 @@ def refusal(path: str, body: bytes, question: Question, traits: Traits) -> Reply
     if path not in _paths(traits):
         return Reply(404)
     if len(body) > traits.payload_limit:
-        return wording.body_too_large()
+        return tei.body_too_large()
     if question.body is None:
-        return wording.not_parsed(question.problem)
+        return tei.not_parsed(question.problem)
     if not question.texts:
         field = "input" if path in OPENAI_PATHS else "inputs"
-        return wording.not_deserialized(f"missing field `{field}`, or no list of strings")
+        return tei.not_deserialized(f"missing field `{field}`, or no list of strings")
     return _refusal_of_texts(path, question.texts, traits) or _refusal_of_options(
         path, question.body, traits
     )
@@ -105,22 +105,22 @@ def refusal(path: str, body: bytes, question: Question, traits: Traits) -> Reply
 def _refusal_of_texts(path: str, texts: Sequence[str], traits: Traits) -> Reply | None:
     if len(texts) > traits.max_client_batch_size:
         most = traits.max_client_batch_size
-        return wording.batch_too_large(traits.release, path, len(texts), most)
+        return tei.batch_too_large(traits.release, path, len(texts), most)
     if "" in texts:
-        return wording.empty(traits.release, path)
+        return tei.empty(traits.release, path)
     if traits.rejects and any(traits.rejects in text for text in texts):
-        return wording.tokenizer_error(path)
+        return tei.tokenizer_error(path)
     return None
 
 
 def _refusal_of_options(path: str, body: dict[str, Any], traits: Traits) -> Reply | None:
     dimensions = body.get("dimensions")
     if dimensions is not None and not 0 < dimensions <= traits.dimensions:
-        say = wording.too_many_dimensions if dimensions else wording.no_dimensions
+        say = tei.too_many_dimensions if dimensions else tei.no_dimensions
         return say(traits.release, path)
     name = body.get("prompt_name")
     if name is not None and path not in OPENAI_PATHS:
-        return wording.unknown_prompt(traits.release, path, name, None)
+        return tei.unknown_prompt(traits.release, path, name, None)
     return None
 
 

@@ -14,7 +14,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
-from langchain_hf_endpoint.testing.arrivals import Headers
+from langchain_hf_endpoint.testing.request_log import Headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from langchain_hf_endpoint.testing.arrivals import Arrival
     from langchain_hf_endpoint.testing.fault import Fault
     from langchain_hf_endpoint.testing.plans import Plan
+    from langchain_hf_endpoint.testing.request_log import Arrival
 
 _STOP_SECONDS = 10.0
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from langchain_hf_endpoint.testing.changes import CHANGES
+from langchain_hf_endpoint.testing.corruptions import CHANGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from langchain_hf_endpoint.testing.replies import Reply
-    from langchain_hf_endpoint.testing.wording import Release
+    from langchain_hf_endpoint.testing.tei import Release
 
 Where: TypeAlias = Literal["before", "head", "body", "after"]
 """Before the answer, in the middle of its head or of its body, after all of it."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 import orjson
 
-from langchain_hf_endpoint.testing import wording
+from langchain_hf_endpoint.testing import tei
 from langchain_hf_endpoint.testing.fault import Fault
 from langchain_hf_endpoint.testing.replies import JSON, TEXT, Reply
 
@@ -35,9 +35,7 @@ def rate_limited(retry_after: float | datetime | str | None = None) -> Fault:
             no such header, as with TEI itself.
     """
     headers = _retry_after(retry_after)
-    return Fault(
-        "rate_limited", answer=lambda asked: wording.overloaded(asked.path), headers=headers
-    )
+    return Fault("rate_limited", answer=lambda asked: tei.overloaded(asked.path), headers=headers)
 
 
 def cold_start(seconds: float = 0.0, retry_after: float | datetime | str | None = None) -> Fault:
@@ -48,7 +46,7 @@ def cold_start(seconds: float = 0.0, retry_after: float | datetime | str | None 
         retry_after: As in `rate_limited`; the proxy sends none.
     """
     headers = _retry_after(retry_after)
-    return Fault("cold_start", answer=wording.asleep(), headers=headers, lasts=seconds)
+    return Fault("cold_start", answer=tei.asleep(), headers=headers, lasts=seconds)
 
 
 def loading(estimated_time: float = 20.0) -> Fault:
@@ -59,7 +57,7 @@ def loading(estimated_time: float = 20.0) -> Fault:
 
 def server_error(status: int = 502) -> Fault:
     """A proxy's web page with a 5xx."""
-    return Fault("server_error", answer=wording.web_page(status, f"{status} Bad Gateway"))
+    return Fault("server_error", answer=tei.web_page(status, f"{status} Bad Gateway"))
 
 
 def _retry_after(value: float | datetime | str | None) -> dict[str, str]:
@@ -158,7 +156,7 @@ def malformed() -> Fault:
 
 def web_page() -> Fault:
     """A web page with status 200."""
-    return Fault("web_page", answer=wording.web_page(200, "Sign in"))
+    return Fault("web_page", answer=tei.web_page(200, "Sign in"))
 
 
 def huge(size: int = 100_000_000) -> Fault:
@@ -212,19 +210,19 @@ def redirect(location: str, status: int = 307) -> Fault:
 
 def unauthorized() -> Fault:
     """401 of Hugging Face's proxy."""
-    return Fault("unauthorized", answer=wording.unauthorized())
+    return Fault("unauthorized", answer=tei.unauthorized())
 
 
 def paused(seconds: float = float("inf")) -> Fault:
     """400: the endpoint was paused by its owner; so is every request that follows."""
-    return Fault("paused", answer=wording.paused(), lasts=seconds)
+    return Fault("paused", answer=tei.paused(), lasts=seconds)
 
 
 def backend_error() -> Fault:
     """424: inference failed."""
 
     def answer(asked: Asked) -> Reply:
-        return wording.tei_error(asked.path, 424, "Backend", "Backend error: out of memory")
+        return tei.tei_error(asked.path, 424, "Backend", "Backend error: out of memory")
 
     return Fault("backend_error", answer=answer)
 
@@ -234,30 +232,30 @@ def batch_too_large(most: int) -> Fault:
 
     def answer(asked: Asked) -> Reply:
         given = max(len(asked.texts), most + 1)
-        return wording.batch_too_large(asked.release, asked.path, given, most)
+        return tei.batch_too_large(asked.release, asked.path, given, most)
 
     return Fault("batch_too_large", answer=answer)
 
 
 def body_too_large() -> Fault:
     """413 of TEI's web framework: more bytes than it takes."""
-    return Fault("body_too_large", answer=wording.body_too_large())
+    return Fault("body_too_large", answer=tei.body_too_large())
 
 
 def input_too_long(most: int = 512) -> Fault:
     """413 or 422, by the version: a text is longer than the model takes."""
 
     def answer(asked: Asked) -> Reply:
-        return wording.too_long(asked.release, asked.path, most + 1, most)
+        return tei.too_long(asked.release, asked.path, most + 1, most)
 
     return Fault("input_too_long", answer=answer)
 
 
 def empty_input() -> Fault:
     """400 or, up to TEI 1.8.2, 413: a text is empty."""
-    return Fault("empty_input", answer=lambda asked: wording.empty(asked.release, asked.path))
+    return Fault("empty_input", answer=lambda asked: tei.empty(asked.release, asked.path))
 
 
 def input_rejected() -> Fault:
     """422 Tokenizer, in every version: a text cannot be read."""
-    return Fault("input_rejected", answer=lambda asked: wording.tokenizer_error(asked.path))
+    return Fault("input_rejected", answer=lambda asked: tei.tokenizer_error(asked.path))

@@ -12,13 +12,13 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint.testing import wording
+from langchain_hf_endpoint.testing import tei
 from langchain_hf_endpoint.testing.answering import answer_to_get, read_question, refusal, vectors
-from langchain_hf_endpoint.testing.arrivals import Arrival
-from langchain_hf_endpoint.testing.changes import change
 from langchain_hf_endpoint.testing.connections import HEAD_LIMIT, ClientGone, Connection, Ended
+from langchain_hf_endpoint.testing.corruptions import change
 from langchain_hf_endpoint.testing.fault import Asked
 from langchain_hf_endpoint.testing.permits import Permits
+from langchain_hf_endpoint.testing.request_log import Arrival
 
 if TYPE_CHECKING:
     import ssl
@@ -162,7 +162,7 @@ class Serving:
     ) -> Reply:
         traits = self._traits
         if traits.api_key and request.headers.get("authorization") != f"Bearer {traits.api_key}":
-            return wording.unauthorized()
+            return tei.unauthorized()
         if request.method != "POST":
             return answer_to_get(path, traits)
         refused = refusal(path, request.body, question, traits)
@@ -172,7 +172,7 @@ class Serving:
         if traits.waits_for_permits:
             await self._permits.take(min(texts, self._permits.total))
         elif not self._permits.take_now(texts):
-            return wording.overloaded(path)
+            return tei.overloaded(path)
         try:
             seconds = traits.service_seconds(texts)
             if seconds:

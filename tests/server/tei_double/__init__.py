@@ -13,7 +13,7 @@ It runs in its own process, so that neither its work nor its event loop is the t
 vectors, TEI's words and the ways to spoil a reply are those of `langchain_hf_endpoint.testing`.
 """
 
-from langchain_hf_endpoint.testing.changes import CHANGES
+from langchain_hf_endpoint.testing.corruptions import CHANGES
 from langchain_hf_endpoint.testing.vectors import RAW_LENGTH, expected_vector
 
 from .client import TeiDouble

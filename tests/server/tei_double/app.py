@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from langchain_hf_endpoint.testing.changes import change
+from langchain_hf_endpoint.testing.corruptions import change
 from langchain_hf_endpoint.testing.replies import Reply
 
 from .engine import ClientGone, never, unless_gone

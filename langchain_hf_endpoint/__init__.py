@@ -8,11 +8,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._version import __version__
+from langchain_hf_endpoint._package import __version__
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint.chunking import Chunk, chunk
-    from langchain_hf_endpoint.chunking.embedded import EmbeddedChunk
+    from langchain_hf_endpoint.chunking.chunks import EmbeddedChunk
     from langchain_hf_endpoint.embeddings import HFEndpointEmbeddings
     from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint
     from langchain_hf_endpoint.errors import (
@@ -44,13 +44,13 @@ if TYPE_CHECKING:
         RateLimit,
         ServiceSettings,
         TaskSettings,
+        TlsSettings,
     )
     from langchain_hf_endpoint.splitter import HFEndpointTextSplitter
-    from langchain_hf_endpoint.tls_settings import TlsSettings
 
 _ROOMS = {
     "chunking": ("Chunk", "chunk"),
-    "chunking.embedded": ("EmbeddedChunk",),
+    "chunking.chunks": ("EmbeddedChunk",),
     "embeddings": ("HFEndpointEmbeddings",),
     "endpoint": ("EndpointDescription", "InferenceEndpoint"),
     "errors": (
@@ -77,9 +77,8 @@ _ROOMS = {
     "limiter": ("RequestsPerMinuteLimiter",),
     "redis": ("RedisRequestsPerMinuteLimiter",),
     "registry": ("InferenceEndpoints",),
-    "settings": ("ChunkingSettings", "RateLimit", "ServiceSettings", "TaskSettings"),
+    "settings": ("ChunkingSettings", "RateLimit", "ServiceSettings", "TaskSettings", "TlsSettings"),
     "splitter": ("HFEndpointTextSplitter",),
-    "tls_settings": ("TlsSettings",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

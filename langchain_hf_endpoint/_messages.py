@@ -157,3 +157,34 @@ class ServerInfo:
     max_concurrent_inputs: int | None = None
     truncates: bool = False
     unfit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointDescription:
+    """What a server said of itself and showed in one probe. None where it does not say.
+
+    Attributes:
+        inference_id: The endpoint's name.
+        host: Where it is.
+        dialect: The protocol that answered: ``tei``, ``hugging_face`` or ``openai``.
+        dimensions: The width of its vectors.
+        latency_seconds: How long the probe took, one short text, from sending to the last byte.
+        server: The kind of server.
+        version: Its version.
+        model_id: The model.
+        max_input_tokens: The model's window; what is over it is cut or refused.
+        max_batch_size: Inputs per request.
+        max_concurrent_inputs: Inputs in flight.
+    """
+
+    inference_id: str
+    host: str
+    dialect: str
+    dimensions: int
+    latency_seconds: float
+    server: str | None = None
+    version: str | None = None
+    model_id: str | None = None
+    max_input_tokens: int | None = None
+    max_batch_size: int | None = None
+    max_concurrent_inputs: int | None = None

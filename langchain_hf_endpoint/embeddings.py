@@ -16,11 +16,9 @@ from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 - pydantic reads the annotation
 
-from langchain_hf_endpoint import _serialized
-from langchain_hf_endpoint._imports import LazyModule
-from langchain_hf_endpoint._other_names import unknown_field
-from langchain_hf_endpoint._validation import given, hidden
-from langchain_hf_endpoint.endpoint import InferenceEndpoint
+from langchain_hf_endpoint._package import LazyModule
+from langchain_hf_endpoint._validation import given, hidden, unknown_field
+from langchain_hf_endpoint.endpoint import InferenceEndpoint, secret_name, short_form
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.settings import AS_KEYWORD, fields_within
 
@@ -38,16 +36,16 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._engine.results import Target
     from langchain_hf_endpoint._http import clients as http_clients
     from langchain_hf_endpoint._validation import Problem
-    from langchain_hf_endpoint.chunking.embedded import EmbeddedChunk
+    from langchain_hf_endpoint.chunking.chunks import EmbeddedChunk
     from langchain_hf_endpoint.settings import (
         ChunkingSettings,
         DialectName,
         RateLimit,
         ServiceSettings,
         TaskSettings,
+        TlsSettings,
         TransportName,
     )
-    from langchain_hf_endpoint.tls_settings import TlsSettings
 else:
     http_clients = LazyModule("langchain_hf_endpoint._http.clients")
     results = LazyModule("langchain_hf_endpoint._engine.results")
@@ -352,12 +350,12 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
 
         ``HF_TOKEN`` for Hugging Face's own hosts over https, else ``HF_ENDPOINT_API_KEY``.
         """
-        return {"api_key": _serialized.secret_name(self.endpoint)}
+        return {"api_key": secret_name(self.endpoint)}
 
     @property
     def lc_attributes(self) -> dict[str, Any]:
         """The endpoint as the constructor takes it in short."""
-        return _serialized.short_form(self.endpoint)
+        return short_form(self.endpoint)
 
     def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
         """What `dumps` writes: the constructor's arguments, with the key's name in its place."""

@@ -7,14 +7,21 @@ It knows the JSON of ``PUT /_inference/<task_type>/<inference_id>`` and the shor
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from langchain_hf_endpoint._other_names import unknown_field
-from langchain_hf_endpoint._urls import host_of
-from langchain_hf_endpoint._validation import Allowed, Problem, Section, given, hidden
+from langchain_hf_endpoint._messages import EndpointDescription
+from langchain_hf_endpoint._secrets import TOKEN_VARIABLE
+from langchain_hf_endpoint._urls import host_of, is_hugging_face
+from langchain_hf_endpoint._validation import (
+    Allowed,
+    Problem,
+    Section,
+    given,
+    hidden,
+    unknown_field,
+)
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.settings import (
     AS_KEYWORD,
@@ -31,43 +38,13 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
     from typing_extensions import Never, Self
 
-    from langchain_hf_endpoint.settings import DialectName, RateLimit, TransportName
-    from langchain_hf_endpoint.tls_settings import TlsSettings
+    from langchain_hf_endpoint.settings import DialectName, RateLimit, TlsSettings, TransportName
+
+__all__ = ["EndpointDescription", "InferenceEndpoint"]
 
 _LONGEST_ID = 100
 _SECTIONS = ("service", "service_settings", "chunking_settings", "task_settings")
 _INFERENCE_ID = r"^[a-z0-9](?:[a-z0-9_\-.]*[a-z0-9])?$"
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointDescription:
-    """What a server said of itself and showed in one probe. None where it does not say.
-
-    Attributes:
-        inference_id: The endpoint's name.
-        host: Where it is.
-        dialect: The protocol that answered: ``tei``, ``hugging_face`` or ``openai``.
-        dimensions: The width of its vectors.
-        latency_seconds: How long the probe took, one short text, from sending to the last byte.
-        server: The kind of server.
-        version: Its version.
-        model_id: The model.
-        max_input_tokens: The model's window; what is over it is cut or refused.
-        max_batch_size: Inputs per request.
-        max_concurrent_inputs: Inputs in flight.
-    """
-
-    inference_id: str
-    host: str
-    dialect: str
-    dimensions: int
-    latency_seconds: float
-    server: str | None = None
-    version: str | None = None
-    model_id: str | None = None
-    max_input_tokens: int | None = None
-    max_batch_size: int | None = None
-    max_concurrent_inputs: int | None = None
 
 
 class InferenceEndpoint(Section):
@@ -220,7 +197,7 @@ class InferenceEndpoint(Section):
         """Refuse what the named dialect cannot carry; with `auto` it shows at the first request."""
         if self.service_settings.dialect == "auto" or self.task_settings == TaskSettings():
             return self  # every dialect carries the defaults
-        from langchain_hf_endpoint._engine.options import unsupported_settings  # noqa: PLC0415
+        from langchain_hf_endpoint._engine.prompts import unsupported_settings  # noqa: PLC0415
         from langchain_hf_endpoint._protocols import DIALECTS  # noqa: PLC0415 - rarely needed
 
         dialect, task = DIALECTS[self.service_settings.dialect], self.task_settings
@@ -318,3 +295,24 @@ def _id_of(service_settings: object) -> str:
         host = ""
     plain = re.sub(r"[^a-z0-9_.]+", "-", host.lower())[:_LONGEST_ID].strip("-_.")
     return plain or "endpoint"
+
+
+# What LangChain's `dumps` writes down of an endpoint, so that `loads` makes the same one again
+
+OTHER_HOSTS_KEY = "HF_ENDPOINT_API_KEY"
+"""The secret's name where the host is not Hugging Face's: `loads(…, secrets_from_env=True)` looks
+it up in the environment, and must not send ``HF_TOKEN`` to whoever is at that URL."""
+
+
+def secret_name(endpoint: InferenceEndpoint) -> str:
+    """Under which name the key is to be given to `loads`."""
+    ours = is_hugging_face(endpoint.service_settings.url)
+    return TOKEN_VARIABLE if ours else OTHER_HOSTS_KEY
+
+
+def short_form(endpoint: InferenceEndpoint) -> dict[str, Any]:
+    """The arguments that make this endpoint; the key, where one was given, as a `SecretStr`."""
+    config = endpoint.public_config()
+    arguments = {**config.pop("service_settings"), **config}
+    key = endpoint.service_settings.api_key
+    return arguments if key is None else {**arguments, "api_key": key}

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, 
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 from typing_extensions import Self
 
-from langchain_hf_endpoint._secrets import is_variable_name
-from langchain_hf_endpoint._tokens import (
+from langchain_hf_endpoint._secrets import (
     TOKEN_VARIABLES,
+    is_variable_name,
     key_of_variable,
     key_problem,
     token_file,
@@ -31,7 +31,6 @@ from langchain_hf_endpoint._validation import (
     Text,
 )
 from langchain_hf_endpoint.errors import SettingsError
-from langchain_hf_endpoint.tls_settings import TlsSettings  # noqa: TC001 - pydantic reads it
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -437,3 +436,33 @@ def fields_within(form: str = "{section}.{field}") -> Mapping[str, str]:
         for section, model in sections.items()
         for field in model.model_fields
     }
+
+
+_File: TypeAlias = Annotated[
+    str,
+    Field(strict=True, min_length=1, max_length=4096, pattern=r"^[^\x00]+$"),
+    Allowed("the name of a PEM file, as a string"),
+]
+
+
+class TlsSettings(Section):
+    """Certificates for connections to an endpoint behind a private authority or a mutual check.
+
+    The files are read, and found wrong, where a first request is about to be sent. Nothing here or
+    elsewhere turns the check of the server's certificate off.
+
+    Attributes:
+        ca_file: The authorities that are trusted, and no others. Default: those of ``certifi``, or
+            of ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``.
+        certificate_file: Our own certificate with its chain, for a server that asks for one.
+        key_file: Its private key, not encrypted. Default: it stands in `certificate_file`.
+    """
+
+    ca_file: _File | None = None
+    certificate_file: _File | None = None
+    key_file: _File | None = None
+
+    @classmethod
+    def _prepared(cls, fields: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+        alone = "key_file" in fields and "certificate_file" not in fields
+        return fields, [("key_file", "is of no use without certificate_file")] if alone else []

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._messages import Failure, Reply, Request
     from langchain_hf_endpoint._session.concurrency import Place
-    from langchain_hf_endpoint.limiter.reserving import DistantTurn
+    from langchain_hf_endpoint.limiter.reservation import DistantTurn
 
 
 class Stopped(BaseException):

@@ -16,7 +16,7 @@ from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._messages import Cause, Failure, Reply
 from langchain_hf_endpoint._protocols import wait_foretold
 from langchain_hf_endpoint._urls import host_of, is_dedicated_endpoint, is_loopback
-from langchain_hf_endpoint.limiter.reserving import ReservingLimiter
+from langchain_hf_endpoint.limiter.reservation import ReservingLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
     from langchain_hf_endpoint._messages import Request
-    from langchain_hf_endpoint.limiter.reserving import DistantTurn, LocalTurn
+    from langchain_hf_endpoint.limiter.reservation import DistantTurn, LocalTurn
 
     T = TypeVar("T")
     Conversation: TypeAlias = Generator[Step, Answer, T]

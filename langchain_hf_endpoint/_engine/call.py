@@ -13,8 +13,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._engine.failures import error_of
-from langchain_hf_endpoint._engine.options import is_asked_unbidden, options_of
-from langchain_hf_endpoint._engine.prompts import e5_prompt, needs_e5_prompts
+from langchain_hf_endpoint._engine.prompts import (
+    e5_prompt,
+    is_asked_unbidden,
+    needs_e5_prompts,
+    options_of,
+)
 from langchain_hf_endpoint._messages import Cause
 from langchain_hf_endpoint._session.concurrency import one_at_a_time
 from langchain_hf_endpoint._urls import host_of
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
     from langchain_hf_endpoint._messages import Failure, Form, InputOptions
-    from langchain_hf_endpoint._redacting import Redactor
+    from langchain_hf_endpoint._secrets import Redactor
     from langchain_hf_endpoint._session.concurrency import Window
     from langchain_hf_endpoint._session.server_state import Learned
     from langchain_hf_endpoint.errors import HFEndpointError

@@ -6,19 +6,18 @@ It knows which facts make a description. It must not know how they are asked for
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from langchain_hf_endpoint._engine.calls import query_job
+from langchain_hf_endpoint._engine.calls import Settings, query_job
 from langchain_hf_endpoint._engine.discovery import ask_for_models
 from langchain_hf_endpoint._engine.drivers import TaskDriver, ThreadDriver
 from langchain_hf_endpoint._engine.prompts import e5_prompt, needs_e5_prompts, unnamed
 from langchain_hf_endpoint._engine.run import afinished_texts, finished_texts
 from langchain_hf_endpoint._engine.vectors import ARRAYS
 from langchain_hf_endpoint._http.clients import Clients, check_clients
-from langchain_hf_endpoint._messages import ServerInfo
+from langchain_hf_endpoint._messages import EndpointDescription, ServerInfo
 from langchain_hf_endpoint._protocols import ServedModels
 from langchain_hf_endpoint._urls import host_of
-from langchain_hf_endpoint.endpoint import EndpointDescription
 
 if TYPE_CHECKING:
     import httpx
@@ -30,15 +29,22 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._engine.run import Job
     from langchain_hf_endpoint._protocols import Route
     from langchain_hf_endpoint._session.session import Runtime
-    from langchain_hf_endpoint.endpoint import InferenceEndpoint
 
 _logger = logging.getLogger("langchain_hf_endpoint")
 
 _PROBE = "How long is a vector?"
 
 
+class NamedSettings(Settings, Protocol):
+    """The sections of an endpoint that has a name."""
+
+    @property
+    def inference_id(self) -> str:
+        """Its name."""
+
+
 def describe(
-    endpoint: InferenceEndpoint,
+    endpoint: NamedSettings,
     client: httpx.Client | None = None,
     progress: Progress | None = None,
 ) -> EndpointDescription:
@@ -58,7 +64,7 @@ def describe(
 
 
 async def adescribe(
-    endpoint: InferenceEndpoint, clients: Clients, runtime: Runtime | None = None
+    endpoint: NamedSettings, clients: Clients, runtime: Runtime | None = None
 ) -> EndpointDescription:
     """Ask and probe. See `InferenceEndpoint.describe`.
 
@@ -76,7 +82,7 @@ async def adescribe(
 
 
 def _probe_job(
-    endpoint: InferenceEndpoint, clients: Clients, runtime: Runtime | None = None
+    endpoint: NamedSettings, clients: Clients, runtime: Runtime | None = None
 ) -> Job[NDArray[np.float32]]:
     check_clients(clients, endpoint.service_settings)
     job = query_job(endpoint, ARRAYS, clients=clients, runtime=runtime)
@@ -97,13 +103,13 @@ def _width(text: PlannedText[NDArray[np.float32]]) -> int:
     return len(text.rows(ARRAYS)[0])
 
 
-def _has_prompts(endpoint: InferenceEndpoint) -> bool:
+def _has_prompts(endpoint: NamedSettings) -> bool:
     task = endpoint.task_settings
     return not {task.query_prompt, task.document_prompt, task.query_prompt_name} <= {None}
 
 
 def _described(
-    endpoint: InferenceEndpoint, job: Job[NDArray[np.float32]], dimensions: int
+    endpoint: NamedSettings, job: Job[NDArray[np.float32]], dimensions: int
 ) -> EndpointDescription:
     service, learned = endpoint.service_settings, job.call.learned
     info = learned.info or ServerInfo(kind="")

@@ -24,7 +24,7 @@ from langchain_hf_endpoint._engine.blame import (
 )
 from langchain_hf_endpoint._engine.discovery import ask_for_models, names_of, take_model
 from langchain_hf_endpoint._engine.isolation import GivenUp, Outcome, Search
-from langchain_hf_endpoint._engine.options import unsupported_settings
+from langchain_hf_endpoint._engine.prompts import unsupported_settings
 from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._engine.vectors import is_unit_length
 from langchain_hf_endpoint._messages import Cause, Failure, Reply

@@ -5,7 +5,11 @@ It knows who may be told. It must not know what they make of it.
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import TYPE_CHECKING
+
+from tqdm.auto import tqdm
 
 from langchain_hf_endpoint._engine.tracing import call_span
 
@@ -30,7 +34,7 @@ def followers(operation: str, url: str, *, show_bar: bool, is_current: bool) -> 
 
 
 def _progress_bar() -> Progress:
-    from langchain_hf_endpoint._engine.progress_bar import ProgressBar  # noqa: PLC0415 - tqdm loads late
+    from langchain_hf_endpoint._engine.progress import ProgressBar  # noqa: PLC0415 - tqdm loads late
 
     return ProgressBar("embedding")
 
@@ -56,3 +60,42 @@ class Several:
     def close(self, error: BaseException | None = None) -> None:
         for one in self._several:
             one.close(error)
+
+
+_WORTH_SAYING = 0.5  # seconds; shorter waits are the limiter's ordinary pace
+
+
+class ProgressBar:
+    """Shows one call on standard error, or in a notebook."""
+
+    def __init__(self, what: str) -> None:
+        self._lock = threading.Lock()
+        self._bar = tqdm(desc=what, unit="chunk", total=0)
+        self._said_until = 0.0
+
+    def planned(self, chunks: int) -> None:
+        """So many chunks are known of by now."""
+        with self._lock:
+            self._bar.total = chunks
+            self._bar.refresh()
+
+    def done(self, chunks: int) -> None:
+        """So many more chunks have their vectors."""
+        with self._lock:
+            if self._said_until and time.monotonic() > self._said_until:
+                self._bar.set_postfix_str("", refresh=False)
+                self._said_until = 0.0
+            self._bar.update(chunks)
+
+    def waits(self, why: Waiting, seconds: float) -> None:
+        """A request waits."""
+        if seconds < _WORTH_SAYING:
+            return
+        with self._lock:
+            self._said_until = time.monotonic() + seconds
+            self._bar.set_postfix_str(f"{why.value}, {seconds:.0f} s")
+
+    def close(self, error: BaseException | None = None) -> None:  # noqa: ARG002 - the caller sees it
+        """The call is over."""
+        with self._lock:
+            self._bar.close()

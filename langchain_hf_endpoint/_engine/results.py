@@ -21,8 +21,8 @@ from langchain_hf_endpoint._engine.run import afinished_texts, finished_texts
 from langchain_hf_endpoint._engine.vectors import ARRAYS, LISTS
 from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._session.session import runtime_of
+from langchain_hf_endpoint.chunking.chunks import EmbeddedChunk
 from langchain_hf_endpoint.chunking.counting import counts_of_words
-from langchain_hf_endpoint.chunking.embedded import EmbeddedChunk
 from langchain_hf_endpoint.errors import HFEndpointError, InputError
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from langchain_hf_endpoint._engine.drivers import Crew, TaskCrew, TaskDriver, Th
 from langchain_hf_endpoint._engine.failures import of_the_machine, rejects_everything
 from langchain_hf_endpoint._engine.flow import converse
 from langchain_hf_endpoint._engine.isolation import Fault, Outcome
-from langchain_hf_endpoint._engine.options import is_asked_unbidden
 from langchain_hf_endpoint._engine.planner import BatchBounds, Plan
+from langchain_hf_endpoint._engine.prompts import is_asked_unbidden
 from langchain_hf_endpoint._engine.sources import AsyncSource, Source, total_length
 from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint.errors import HFEndpointError

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from langchain_hf_endpoint._engine.actions import Waiting
-from langchain_hf_endpoint._version import __version__
+from langchain_hf_endpoint._package import __version__
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span

@@ -34,7 +34,7 @@ from langchain_hf_endpoint._http.framing import ReplyFraming
 from langchain_hf_endpoint._http.proxies import proxy_to
 from langchain_hf_endpoint._http.tls import check_files, tls_context
 from langchain_hf_endpoint._messages import Failure, Reply
-from langchain_hf_endpoint._version import __version__
+from langchain_hf_endpoint._package import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._http.addresses import CheckAddress
     from langchain_hf_endpoint._http.proxies import Proxy
     from langchain_hf_endpoint._messages import Request
-    from langchain_hf_endpoint.tls_settings import TlsSettings
+    from langchain_hf_endpoint.settings import TlsSettings
 
 _KEPT_ALIVE_SECONDS = 30.0
 _PIECE = 1 << 20

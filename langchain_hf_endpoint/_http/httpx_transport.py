@@ -50,7 +50,7 @@ from langchain_hf_endpoint._http.network import (
 from langchain_hf_endpoint._http.proxies import proxy_to
 from langchain_hf_endpoint._http.tls import check_files, tls_context
 from langchain_hf_endpoint._messages import Failure, Reply
-from langchain_hf_endpoint._version import __version__
+from langchain_hf_endpoint._package import __version__
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._http.addresses import CheckAddress
     from langchain_hf_endpoint._http.proxies import Proxy
     from langchain_hf_endpoint._messages import Request
-    from langchain_hf_endpoint.tls_settings import TlsSettings
+    from langchain_hf_endpoint.settings import TlsSettings
 
 _PARTS_A_TURN = 500
 """Of a body in chunks of a byte tens of thousands come at once: others get their turn between."""

@@ -19,7 +19,7 @@ from langchain_hf_endpoint._http.errors import NoClientError
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint.tls_settings import TlsSettings
+    from langchain_hf_endpoint.settings import TlsSettings
 
 Edition: TypeAlias = "tuple[tuple[int, int] | None, ...]"
 

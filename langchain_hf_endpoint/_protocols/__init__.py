@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from langchain_hf_endpoint._protocols.base import Dialect
 from langchain_hf_endpoint._protocols.detection import (
+    DIALECTS,
     Route,
     base64_route,
     candidates,
@@ -16,9 +17,7 @@ from langchain_hf_endpoint._protocols.detection import (
     declines,
     recognise,
 )
-from langchain_hf_endpoint._protocols.error_text import shortened
-from langchain_hf_endpoint._protocols.errors import explain, refuses_base64
-from langchain_hf_endpoint._protocols.known import DIALECTS
+from langchain_hf_endpoint._protocols.errors import explain, refuses_base64, shortened
 from langchain_hf_endpoint._protocols.openai import (
     ServedModels,
     models_request,
@@ -28,8 +27,13 @@ from langchain_hf_endpoint._protocols.openai import (
     unknown_model,
 )
 from langchain_hf_endpoint._protocols.retry_after import wait_foretold
-from langchain_hf_endpoint._protocols.server_info import info_request, read_info
-from langchain_hf_endpoint._protocols.tokenize import Tokens, read_tokens, tokenize_request
+from langchain_hf_endpoint._protocols.server_info import (
+    Tokens,
+    info_request,
+    read_info,
+    read_tokens,
+    tokenize_request,
+)
 
 __all__ = [
     "DIALECTS",

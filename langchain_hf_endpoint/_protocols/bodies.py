@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from langchain_hf_endpoint._messages import Cause, Failure
-from langchain_hf_endpoint._protocols.error_text import html_title, said, shortened
-from langchain_hf_endpoint._protocols.errors import NO_WORDS, explain
+from langchain_hf_endpoint._protocols.errors import NO_WORDS, explain, html_title, said, shortened
 from langchain_hf_endpoint._protocols.parsing import is_bloated, parsed
 from langchain_hf_endpoint._protocols.vectors import JSON, to_vectors
 

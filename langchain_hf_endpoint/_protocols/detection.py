@@ -17,6 +17,7 @@ It knows paths, and which reply shows which server. It must not know how replies
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._messages import Cause, Failure
@@ -24,11 +25,11 @@ from langchain_hf_endpoint._protocols.base import split_url
 from langchain_hf_endpoint._protocols.bodies import SUCCESSES, answers
 from langchain_hf_endpoint._protocols.error_patterns import WRONG_FIELDS
 from langchain_hf_endpoint._protocols.errors import NO_WORDS, REDIRECTS, explain, redirect_target
-from langchain_hf_endpoint._protocols.known import HUGGING_FACE, OPENAI, TEI
-from langchain_hf_endpoint._protocols.openai import unknown_model
+from langchain_hf_endpoint._protocols.openai import OpenAI, unknown_model
+from langchain_hf_endpoint._protocols.tei import HuggingFace, TextEmbeddingsInference
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from langchain_hf_endpoint._messages import InputOptions, Reply, Request, ServerInfo
     from langchain_hf_endpoint._protocols.base import Dialect
@@ -169,3 +170,13 @@ def conclude(tried: Sequence[tuple[Route, Failure]]) -> Failure:
 def _path(url: str) -> str:
     parts = split_url(url)
     return parts.path.rstrip("/") if parts else ""
+
+
+TEI: Dialect = TextEmbeddingsInference()
+HUGGING_FACE: Dialect = HuggingFace()
+OPENAI: Dialect = OpenAI()
+
+DIALECTS: Mapping[str, Dialect] = MappingProxyType(
+    {dialect.name: dialect for dialect in (TEI, HUGGING_FACE, OPENAI)}
+)
+"""Every dialect by its name in the setting ``dialect``."""

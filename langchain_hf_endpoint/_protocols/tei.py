@@ -53,3 +53,14 @@ class TextEmbeddingsInference:
     def unsupported(self, options: InputOptions) -> list[tuple[str, str]]:  # noqa: ARG002 - none
         """Nothing: TEI carries every option (``dimensions`` from 1.8.0 on)."""
         return []
+
+
+class HuggingFace(TextEmbeddingsInference):
+    """The common ground of the servers that take ``inputs``.
+
+    The body is TEI's: each of these servers takes its fields or passes over them. ``normalize``
+    is said even where it is true, since hf-serve hands it to sentence-transformers, whose own
+    default is false. That the toolkit ignores options, without a word, cannot be known.
+    """
+
+    name = "hugging_face"

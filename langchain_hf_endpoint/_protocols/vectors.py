@@ -9,12 +9,11 @@ It knows numbers. It must not know where in a reply the rows were.
 
 from __future__ import annotations
 
+from binascii import a2b_base64
 from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-
-from langchain_hf_endpoint._protocols.base64_vectors import octets_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -232,3 +231,22 @@ def _named(value: JSON) -> str:
     if isinstance(value, float) and not isfinite(value):
         return "NaN" if value != value else "Infinity"  # noqa: PLR0124 - the definition of NaN
     return "a number" if _is_number(value) else "a number too large for float32"
+
+
+try:
+    from pybase64 import b64decode
+except ImportError:
+    b64decode = None  # type: ignore[assignment]  # which mypy cannot know
+
+
+def octets_of(text: str) -> bytes | None:
+    """Decode base64, or return None.
+
+    ``a2b_base64`` passes over characters that do not belong there, and over what follows the
+    padding. Then the text is longer than what was decoded would be, encoded again.
+    """
+    try:
+        octets = a2b_base64(text) if b64decode is None else b64decode(text, validate=True)
+    except ValueError:
+        return None
+    return octets if len(text) == (len(octets) + 2) // 3 * 4 else None

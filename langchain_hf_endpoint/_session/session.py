@@ -9,7 +9,6 @@ import asyncio
 import atexit
 import hashlib
 import logging
-import os
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,8 +20,8 @@ from langchain_hf_endpoint._http.httpx_transport import (
     fast_transport,
 )
 from langchain_hf_endpoint._http.tls import edition
-from langchain_hf_endpoint._loops import close_with_loop, running_loop
-from langchain_hf_endpoint._redacting import Redactor
+from langchain_hf_endpoint._lifecycle import close_with_loop, in_child_of_fork, running_loop
+from langchain_hf_endpoint._secrets import Redactor
 from langchain_hf_endpoint._session.concurrency import Window, one_at_a_time
 from langchain_hf_endpoint._session.server_state import Learned
 from langchain_hf_endpoint._urls import host_of
@@ -37,8 +36,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._http.clients import Clients
     from langchain_hf_endpoint._http.httpx_transport import AnyAsyncTransport
     from langchain_hf_endpoint._http.tls import Edition
-    from langchain_hf_endpoint.settings import ServiceSettings
-    from langchain_hf_endpoint.tls_settings import TlsSettings
+    from langchain_hf_endpoint.settings import ServiceSettings, TlsSettings
 
 _logger = logging.getLogger("langchain_hf_endpoint")
 
@@ -268,6 +266,5 @@ def _start_anew_after_fork() -> None:
     _lock = threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_anew_after_fork)
+in_child_of_fork(_start_anew_after_fork)
 atexit.register(forget_runtimes)

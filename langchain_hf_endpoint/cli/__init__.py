@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from langchain_hf_endpoint._imports import missing_extra
+from langchain_hf_endpoint._package import missing_extra
 
 __all__ = ["main"]
 

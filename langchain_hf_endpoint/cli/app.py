@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from langchain_hf_endpoint._package import __version__
 from langchain_hf_endpoint._secrets import without_perhaps_keys
 from langchain_hf_endpoint._validation import in_our_words
-from langchain_hf_endpoint._version import __version__
 from langchain_hf_endpoint.cli.check import EPILOG as CHECK_EPILOG
 from langchain_hf_endpoint.cli.check import check
 from langchain_hf_endpoint.cli.chunk import EPILOG as CHUNK_EPILOG

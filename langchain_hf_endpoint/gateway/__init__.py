@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._imports import lazy_names
+from langchain_hf_endpoint._package import lazy_names
 from langchain_hf_endpoint.errors import MissingExtraError
 from langchain_hf_endpoint.gateway.config import DEFAULT_ALLOWED_URLS, default_allowed_urls
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
 
-from langchain_hf_endpoint._version import __version__
+from langchain_hf_endpoint._package import __version__
 from langchain_hf_endpoint.errors import UnknownEndpointError
 from langchain_hf_endpoint.gateway import elastic_schema as schema
 from langchain_hf_endpoint.gateway.elastic_schema import TASK_TYPE

@@ -12,12 +12,15 @@ import time
 import uuid
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
-from langchain_hf_endpoint._loops import asyncio_sleep
+from langchain_hf_endpoint._lifecycle import PerProcess, asyncio_sleep
 from langchain_hf_endpoint.errors import RateLimitedError, SettingsError
-from langchain_hf_endpoint.limiter.limits import burst_of, check_limits
-from langchain_hf_endpoint.limiter.per_process import PerProcess
-from langchain_hf_endpoint.limiter.reservation import Desk, Turn
-from langchain_hf_endpoint.limiter.reserving import ReservingLimiter
+from langchain_hf_endpoint.limiter.reservation import (
+    Desk,
+    ReservingLimiter,
+    Turn,
+    burst_of,
+    check_limits,
+)
 from langchain_hf_endpoint.limiter.schedule import DOCUMENT_SHARE, Lane, Schedule
 
 if TYPE_CHECKING:

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import math
 import threading
+from abc import abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+
+from langchain_core.rate_limiters import BaseRateLimiter
+
+from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,3 +154,96 @@ class Turn:
         if self.started_at is not None:
             return f"<Turn of a {self.lane}: started at {self.started_at:.3f}>"
         return f"<Turn of a {self.lane}: {'waiting' if self._ticket else 'given back'}>"
+
+
+class LocalTurn(Protocol):
+    """A place in a line of this process: it is asked without waiting for anything."""
+
+    def wait(self) -> float:
+        """How long to sleep before asking again, in seconds; 0.0: the permit is taken."""
+
+    def give_back(self) -> None:
+        """Leave the line, if still in it."""
+
+
+class LocalLimiter(Protocol):
+    """A limiter of this process."""
+
+    def reserve(self, lane: Lane = "document", max_wait: float | None = None) -> LocalTurn:
+        """Line up for a permit without waiting for it."""
+
+    def penalize(self, seconds: float) -> None:
+        """Let nobody start for so long."""
+
+    def note_start(self) -> None:
+        """Count a start that another limiter has granted."""
+
+
+class DistantTurn(Protocol):
+    """A place in a line that is kept elsewhere: asking takes a journey."""
+
+    def wait(self) -> float:
+        """As `LocalTurn.wait`; blocks for the journey. Lines up when first asked.
+
+        Raises:
+            HFEndpointError: There is no answer, or the wait would be too long.
+        """
+
+    async def await_(self) -> float:
+        """The async twin of `wait`."""
+
+    def give_back(self) -> None:
+        """Leave the line, if still in it. Does not wait until that has arrived."""
+
+
+class ReservingLimiter(BaseRateLimiter):
+    """A limiter that gives a place at once and the permit when its moment has come."""
+
+    @abstractmethod
+    def reserve(
+        self, lane: Lane = "document", max_wait: float | None = None
+    ) -> LocalTurn | DistantTurn:
+        """Line up for a permit without waiting for it."""
+
+    @abstractmethod
+    def penalize_soon(self, seconds: float) -> None:
+        """Let nobody start for so long; does not wait until all know it."""
+
+
+_MOST_SHARE = 0.5  # with more, documents would go before queries
+
+
+def burst_of(requests_per_minute: int, asked: int | None) -> int:
+    """The burst that was asked for, or a second's worth; between 1 and the limit."""
+    return max(1, requests_per_minute // 60) if asked is None else min(asked, requests_per_minute)
+
+
+def check_limits(
+    requests_per_minute: int,
+    burst: int | None = None,
+    period: float = 60.0,
+    document_share: float = 0.0,
+) -> None:
+    """Refuse what no limiter can keep.
+
+    Raises:
+        SettingsError: naming every argument that is out of its range, and the range.
+    """
+    problems = []
+    if not _is_integer(requests_per_minute) or requests_per_minute < 1:
+        allowed = "must be an integer of at least 1"
+        problems.append(("requests_per_minute", f"{allowed}, not {requests_per_minute!r}"))
+    elif burst is not None and not (_is_integer(burst) and 1 <= burst <= requests_per_minute):
+        allowed = f"must be an integer from 1 to requests_per_minute ({requests_per_minute})"
+        problems.append(("burst", f"{allowed}, not {burst!r}"))
+    if not 0 < period < math.inf:
+        problems.append(("period", f"must be a positive number of seconds, not {period!r}"))
+    if isinstance(document_share, bool) or not 0 <= document_share <= _MOST_SHARE:
+        allowed = f"must be a number from 0 to {_MOST_SHARE}"
+        problems.append(("document_share", f"{allowed}, not {document_share!r}"))
+    if problems:
+        raise SettingsError(*problems)
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

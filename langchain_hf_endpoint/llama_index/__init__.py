@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._imports import lazy_names
+from langchain_hf_endpoint._package import lazy_names
 from langchain_hf_endpoint.errors import MissingExtraError
 
 if TYPE_CHECKING:

@@ -13,10 +13,9 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.rate_limiter import BaseRateLimiter as LlamaIndexRateLimiter
 from pydantic import Field, field_serializer
 
-from langchain_hf_endpoint import _serialized
-from langchain_hf_endpoint._other_names import unknown_field
-from langchain_hf_endpoint._validation import hidden
+from langchain_hf_endpoint._validation import hidden, unknown_field
 from langchain_hf_endpoint.embeddings import HFEndpointEmbeddings
+from langchain_hf_endpoint.endpoint import short_form
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.settings import AS_KEYWORD, fields_within
 
@@ -112,7 +111,7 @@ class HFEndpointEmbedding(BaseEmbedding):
 
     @field_serializer("embeddings")
     def _without_the_key(self, embeddings: HFEndpointEmbeddings) -> dict[str, Any]:
-        settings = _serialized.short_form(embeddings.endpoint)
+        settings = short_form(embeddings.endpoint)
         settings.pop("api_key", None)
         return {**settings, "show_progress_bar": embeddings.show_progress_bar}
 

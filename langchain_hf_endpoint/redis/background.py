@@ -6,10 +6,11 @@ It knows threads and forks. It must not know what it does.
 from __future__ import annotations
 
 import logging
-import os
 import queue
 import threading
 from typing import TYPE_CHECKING
+
+from langchain_hf_endpoint._lifecycle import in_child_of_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +23,7 @@ class Errands:
 
     def __init__(self) -> None:
         self._begin()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._begin)  # the thread is the parent's
+        in_child_of_fork(self._begin)  # the thread is the parent's
 
     def _begin(self) -> None:
         self._lock = threading.Lock()

@@ -17,13 +17,13 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from langchain_hf_endpoint._lifecycle import PerLoop
 from langchain_hf_endpoint.errors import (
     AuthenticationError,
     HFEndpointError,
     ServerError,
     TransportError,
 )
-from langchain_hf_endpoint.limiter.per_loop import PerLoop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from pydantic import SecretStr
 
-from langchain_hf_endpoint._imports import missing_extra
+from langchain_hf_endpoint._lifecycle import in_child_of_fork
+from langchain_hf_endpoint._package import missing_extra
 from langchain_hf_endpoint.errors import MissingExtraError, RateLimitedError, SettingsError
 from langchain_hf_endpoint.limiter import Lane, RequestsPerMinuteLimiter
-from langchain_hf_endpoint.limiter.limits import burst_of, check_limits
-from langchain_hf_endpoint.limiter.reserving import ReservingLimiter
+from langchain_hf_endpoint.limiter.reservation import ReservingLimiter, burst_of, check_limits
 from langchain_hf_endpoint.limiter.schedule import DOCUMENT_SHARE, queries_per_document
 from langchain_hf_endpoint.redis.background import errands
 
@@ -311,8 +311,7 @@ class _Desks:
     def __init__(self) -> None:
         self._left_to_parent: list[object] = []
         self._begin()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._after_fork)
+        in_child_of_fork(self._after_fork)
 
     def _begin(self) -> None:
         self._known: dict[_Settings, RedisDesk] = {}

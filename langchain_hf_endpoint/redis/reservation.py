@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-    from langchain_hf_endpoint.limiter.reserving import LocalLimiter, LocalTurn
+    from langchain_hf_endpoint.limiter.reservation import LocalLimiter, LocalTurn
     from langchain_hf_endpoint.limiter.schedule import Lane
     from langchain_hf_endpoint.redis.client import Answer
 

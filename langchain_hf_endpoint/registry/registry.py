@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, overload
 
-from langchain_hf_endpoint._imports import LazyModule
+from langchain_hf_endpoint._package import LazyModule
 from langchain_hf_endpoint._validation import hidden
 from langchain_hf_endpoint.errors import EndpointValidationError, HFEndpointError, SettingsError
 from langchain_hf_endpoint.registry.configs import Newcomer, public_config, with_update

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._imports import missing_extra
+from langchain_hf_endpoint._package import missing_extra
 
 if TYPE_CHECKING:
     import trustme

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from langchain_hf_endpoint._protocols import base64_vectors
+from langchain_hf_endpoint._protocols import vectors
 
 ALPHABET = "ABCxyz019+/=-_ \n\0é本"
 DECODERS = ["pybase64", "binascii"]
@@ -16,7 +16,7 @@ DECODERS = ["pybase64", "binascii"]
 @pytest.fixture(params=DECODERS)
 def decoder(request, monkeypatch):
     if request.param == "binascii":
-        monkeypatch.setattr(base64_vectors, "b64decode", None)
+        monkeypatch.setattr(vectors, "b64decode", None)
     else:
         pytest.importorskip("pybase64")
     return request.param
@@ -25,7 +25,7 @@ def decoder(request, monkeypatch):
 @pytest.mark.parametrize("length", [*range(20), 1536, 4096, 16384])
 def test_what_was_encoded_is_read(decoder, length):
     value = bytes(place * 37 % 256 for place in range(length))
-    assert base64_vectors.octets_of(base64.b64encode(value).decode()) == value
+    assert vectors.octets_of(base64.b64encode(value).decode()) == value
 
 
 @pytest.mark.parametrize(
@@ -59,18 +59,18 @@ def test_what_was_encoded_is_read(decoder, length):
     ],
 )
 def test_what_is_no_base64_is_not_read(decoder, text):
-    assert base64_vectors.octets_of(text) is None
+    assert vectors.octets_of(text) is None
 
 
 @given(st.text(ALPHABET, max_size=24) | st.text(max_size=12))
 @example("AB==")  # bits that are left over
 def test_both_agree_on_any_text(text):
     pytest.importorskip("pybase64")
-    quick = base64_vectors.octets_of(text)
-    held, base64_vectors.b64decode = base64_vectors.b64decode, None
+    quick = vectors.octets_of(text)
+    held, vectors.b64decode = vectors.b64decode, None
     try:
-        assert base64_vectors.octets_of(text) == quick
+        assert vectors.octets_of(text) == quick
     finally:
-        base64_vectors.b64decode = held
+        vectors.b64decode = held
     if quick is not None:
         assert binascii.a2b_base64(text) == quick

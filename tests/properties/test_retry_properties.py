@@ -12,7 +12,7 @@ from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY, RetryP
 from langchain_hf_endpoint._engine.vectors import LISTS
 from langchain_hf_endpoint._messages import Cause, Failure, Reply
 from langchain_hf_endpoint._protocols import DIALECTS
-from langchain_hf_endpoint._redacting import Redactor
+from langchain_hf_endpoint._secrets import Redactor
 from langchain_hf_endpoint._session.concurrency import Window
 from langchain_hf_endpoint._session.server_state import Learned
 from langchain_hf_endpoint.errors import HFEndpointError

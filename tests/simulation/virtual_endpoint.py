@@ -26,7 +26,7 @@ from langchain_hf_endpoint._engine.run import Job, _fill
 from langchain_hf_endpoint._engine.sources import Source
 from langchain_hf_endpoint._engine.vectors import LISTS
 from langchain_hf_endpoint._messages import Reply
-from langchain_hf_endpoint._redacting import Redactor
+from langchain_hf_endpoint._secrets import Redactor
 from langchain_hf_endpoint._session.concurrency import Window
 from langchain_hf_endpoint._session.session import Runtime
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter

@@ -10,7 +10,7 @@ from langchain_hf_endpoint._engine.attempts import send
 from langchain_hf_endpoint._engine.call import Call
 from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
 from langchain_hf_endpoint._messages import Reply, Request
-from langchain_hf_endpoint._redacting import Redactor
+from langchain_hf_endpoint._secrets import Redactor
 from langchain_hf_endpoint._session.concurrency import Window
 from langchain_hf_endpoint._session.server_state import Learned
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter

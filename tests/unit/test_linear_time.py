@@ -27,12 +27,12 @@ from langchain_hf_endpoint import (
 from langchain_hf_endpoint._messages import Cause, Failure, Reply
 from langchain_hf_endpoint._protocols import DIALECTS, explain, read_info
 from langchain_hf_endpoint._protocols.openai import unknown_model
-from langchain_hf_endpoint._redacting import Redactor
+from langchain_hf_endpoint._secrets import Redactor
 from langchain_hf_endpoint.cli.checkup import rules
 from langchain_hf_endpoint.cli.checkup.report import Prompts
 from langchain_hf_endpoint.cli.chunk_view import Cuts, page
 from langchain_hf_endpoint.gateway import auth, elastic_schema, requests, url_allowlist
-from langchain_hf_endpoint.tls_settings import TlsSettings
+from langchain_hf_endpoint.settings import TlsSettings
 
 KEY = "hf_CaNaRyCaNaRyCaNaRyCaNaRyCaNaRyCaNa"
 REDACTOR = Redactor(SecretStr(KEY))

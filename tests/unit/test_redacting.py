@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from langchain_hf_endpoint._messages import Reply
-from langchain_hf_endpoint._redacting import Redactor
+from langchain_hf_endpoint._secrets import Redactor
 
 KEYS = {
     "token": "hf_CaNaRyCaNaRyCaNaRyCaNaRyCaNaRyCaNa",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
 
-from langchain_hf_endpoint._imports import missing_extra
+from langchain_hf_endpoint._package import missing_extra
 from langchain_hf_endpoint.cli.ingest.csv_rows import header_and_rows
 from langchain_hf_endpoint.cli.ingest.records import Found, Unreadable, found, kind_of, place
 from langchain_hf_endpoint.errors import SettingsError

@@ -7,7 +7,7 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NoReturn
 
-from langchain_hf_endpoint.testing import wording
+from langchain_hf_endpoint.testing import tei
 from langchain_hf_endpoint.testing.permits import Permits
 
 from .wire import Refusal
@@ -39,7 +39,7 @@ class Engine:
             count = min(count, self.permits.total)
             await self.permits.take(count)
         elif not self.permits.take_now(count):
-            raise Refusal(wording.overloaded(path))
+            raise Refusal(tei.overloaded(path))
         try:
             yield
         finally:

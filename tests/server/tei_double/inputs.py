@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from langchain_hf_endpoint.testing import wording
+from langchain_hf_endpoint.testing import tei
 
 from .wire import Refusal, not_deserialized, option
 
@@ -56,7 +56,7 @@ def check_batch_size(inputs: Inputs, settings: Settings, path: str) -> None:
     """Refuse more inputs than `max_client_batch_size`."""
     given, most = len(inputs.texts), settings.max_client_batch_size
     if given > most:
-        raise Refusal(wording.batch_too_large(settings.release, path, given, most))
+        raise Refusal(tei.batch_too_large(settings.release, path, given, most))
 
 
 @dataclass(slots=True)
@@ -85,10 +85,10 @@ class Tokenization:
         result = []
         for given in inputs.texts:
             if not given:
-                raise Refusal(wording.empty(settings.release, path))
+                raise Refusal(tei.empty(settings.release, path))
             text = prompt + given if prompt else given
             if marker and marker in text:
-                raise Refusal(wording.tokenizer_error(path))
+                raise Refusal(tei.tokenizer_error(path))
             if tokens_of(text) > most or len(text) > most * _CHARACTERS_PER_TOKEN:
                 text = self._shortened(text, settings, path)
             result.append(text)
@@ -100,12 +100,12 @@ class Tokenization:
         if len(text) > characters:
             if not self.truncate:
                 release, given = settings.release, len(text)
-                raise Refusal(wording.too_long(release, path, given, characters, "characters"))
+                raise Refusal(tei.too_long(release, path, given, characters, "characters"))
             text = text[-characters:] if self.keep_end else text[:characters]
         if tokens_of(text) <= most:
             return text
         if not self.truncate:
-            raise Refusal(wording.too_long(settings.release, path, tokens_of(text), most))
+            raise Refusal(tei.too_long(settings.release, path, tokens_of(text), most))
         words = text.split(" ")
         return " ".join(words[-(most - 2) :] if self.keep_end else words[: most - 2])
 
@@ -133,7 +133,7 @@ def _prompt(body: dict[str, Any], settings: Settings, path: str) -> str:
     prompts = settings.prompts
     if prompts is not None and name in prompts:
         return prompts[name]
-    raise Refusal(wording.unknown_prompt(settings.release, path, name, prompts))
+    raise Refusal(tei.unknown_prompt(settings.release, path, name, prompts))
 
 
 def dimensions_of(body: dict[str, Any], settings: Settings, path: str) -> int:
@@ -144,7 +144,7 @@ def dimensions_of(body: dict[str, Any], settings: Settings, path: str) -> int:
     if given < 0:
         raise not_deserialized(f"dimensions: invalid value: integer `{given}`, expected usize")
     if not given:
-        raise Refusal(wording.no_dimensions(settings.release, path))
+        raise Refusal(tei.no_dimensions(settings.release, path))
     if given > settings.dimensions:
-        raise Refusal(wording.too_many_dimensions(settings.release, path))
+        raise Refusal(tei.too_many_dimensions(settings.release, path))
     return given

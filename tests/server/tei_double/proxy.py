@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint.testing import wording
+from langchain_hf_endpoint.testing import tei
 
 from .engine import unless_gone
 from .wire import Refusal
@@ -27,9 +27,9 @@ class Proxy:
         """Return when the request may pass to the server behind."""
         settings = self._settings
         if settings.api_key and request.key != settings.api_key:
-            raise Refusal(wording.unauthorized())
+            raise Refusal(tei.unauthorized())
         if settings.paused:
-            raise Refusal(wording.paused())
+            raise Refusal(tei.paused())
         if settings.cold_start_seconds is None:
             return
         if self._ready_at is None:
@@ -41,4 +41,4 @@ class Proxy:
         if held:
             await unless_gone(min(held, missing), left)
         if held < missing:
-            raise Refusal(wording.asleep())
+            raise Refusal(tei.asleep())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from langchain_hf_endpoint.testing import wording
+from langchain_hf_endpoint.testing import tei
 from langchain_hf_endpoint.testing.replies import OPENAI_PATHS, Reply
 from langchain_hf_endpoint.testing.vectors import base64_row, json_row
 
@@ -50,7 +50,7 @@ class Tei:
         if request.method != "POST":
             return Reply(405, headers={"allow": "POST"})
         if len(request.body) > settings.payload_limit:
-            return wording.body_too_large()
+            return tei.body_too_large()
         if request.path == "/tokenize":
             return self._tokenize(request, note)
         return await self._embed(request, left, note)

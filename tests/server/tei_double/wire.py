@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from langchain_hf_endpoint.testing import wording
+from langchain_hf_endpoint.testing import tei
 from langchain_hf_endpoint.testing.replies import JSON, TEXT, Reply
 
 
@@ -44,7 +44,7 @@ def parsed(request: Request) -> dict[str, Any]:
     try:
         body = orjson.loads(request.body)
     except orjson.JSONDecodeError as error:
-        raise Refusal(wording.not_parsed(error)) from error
+        raise Refusal(tei.not_parsed(error)) from error
     if not isinstance(body, dict):
         raise not_deserialized("invalid type: expected struct EmbedRequest")
     return body
@@ -52,7 +52,7 @@ def parsed(request: Request) -> dict[str, Any]:
 
 def not_deserialized(reason: str) -> Refusal:
     """A field of the wrong type, in axum's words."""
-    return Refusal(wording.not_deserialized(reason))
+    return Refusal(tei.not_deserialized(reason))
 
 
 def option(body: dict[str, Any], name: str, kind: type) -> Any:

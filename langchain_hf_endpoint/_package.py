@@ -10,6 +10,8 @@ from langchain_hf_endpoint.errors import MissingExtraError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+__version__ = "0.1.0"
+
 
 class LazyModule:
     """Stands for a module until it is needed, so that defining a pipeline does not load httpx."""

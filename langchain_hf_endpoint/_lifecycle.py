@@ -1,0 +1,195 @@
+"""Objects of a process or an event loop: closed with the loop, made anew after a fork."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import logging
+import os
+import threading
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from langchain_hf_endpoint.errors import HFEndpointError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+
+logger = logging.getLogger(__name__)
+_closers: MutableMapping[AsyncGenerator[None, None], asyncio.AbstractEventLoop] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def in_child_of_fork(begin_anew: Callable[[], None]) -> None:
+    """Call something in every child that this process forks; nothing where there is no fork.
+
+    A child has one thread, locks as they stood, and connections that are its parent's.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=begin_anew)
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The loop that runs this coroutine.
+
+    Raises:
+        HFEndpointError: It is none of asyncio's.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise HFEndpointError(
+            "the async methods need asyncio's event loop, and none runs here",
+            advice="Under trio call the sync methods in a thread (trio.to_thread.run_sync); with "
+            'anyio use its backend "asyncio".',
+        ) from None
+
+
+async def asyncio_sleep(seconds: float) -> None:
+    """`asyncio.sleep`, with words for those who have another loop."""
+    running_loop()
+    await asyncio.sleep(seconds)
+
+
+async def _closing(
+    loop: asyncio.AbstractEventLoop, close: Callable[[], Awaitable[None]]
+) -> AsyncGenerator[None, None]:
+    try:
+        yield
+    finally:
+        # Collected after its loop, which nobody closed, it cannot await anything.
+        if loop.is_running():
+            await close()
+
+
+async def close_with_loop(close: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
+    """Have something closed when the running loop ends, or the process.
+
+    Returns:
+        What does it; it is to be kept until then.
+    """
+    loop = asyncio.get_running_loop()
+    closer = _closing(loop, close)
+    # `asyncio.run` finishes open async generators before it closes the loop.
+    await anext(closer)
+    _closers[closer] = loop
+    return closer
+
+
+def _close_at_exit() -> None:
+    """Close what hangs on loops that stand still and are open, as nest_asyncio leaves them."""
+    for closer, loop in list(_closers.items()):
+        # The user's tasks, if there are any, must not go on because of us.
+        if not (loop.is_closed() or loop.is_running() or asyncio.all_tasks(loop)):
+            with contextlib.suppress(Exception):
+                loop.run_until_complete(closer.aclose())
+
+
+atexit.register(_close_at_exit)
+in_child_of_fork(_closers.clear)
+
+
+class Closable(Protocol):
+    """What holds connections."""
+
+    async def aclose(self) -> None:
+        """Close them."""
+
+
+T = TypeVar("T", bound=Closable)
+
+
+@dataclass(slots=True)
+class _Held(Generic[T]):
+    one: T
+    closer: AsyncGenerator[None, None] | None = None
+
+
+class PerLoop(Generic[T]):
+    """The objects of the loops that are open.
+
+    Args:
+        make: Makes the one of a loop, on it.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._of_loop: dict[asyncio.AbstractEventLoop, _Held[T]] = {}
+
+    async def get(self) -> T:
+        """The one of the running loop."""
+        loop = running_loop()
+        with self._lock:
+            held = self._of_loop.get(loop)
+            if held is not None:
+                return held.one
+            for old in [old for old in self._of_loop if old.is_closed()]:
+                del self._of_loop[old]
+            held = self._of_loop[loop] = _Held(self._make())
+        one = held.one
+
+        async def close() -> None:
+            with self._lock:
+                self._of_loop.pop(loop, None)
+            await one.aclose()
+
+        held.closer = await close_with_loop(close)
+        return one
+
+
+class HasForkHook(Protocol):
+    """What can begin anew in a child: no other thread exists there, and locks stay as they were."""
+
+    def _after_fork(self) -> None: ...
+
+
+ForkAware = TypeVar("ForkAware", bound=HasForkHook)
+
+
+class PerProcess(Generic[ForkAware]):
+    """The objects of this process, each by the token that all copies of it share.
+
+    Objects that nobody else refers to are forgotten. A child of a fork calls ``_after_fork`` of
+    each.
+
+    Args:
+        fork_warning: What to log when a child uses something that it inherited; ``%d`` is the
+            child's process id.
+    """
+
+    def __init__(self, fork_warning: str) -> None:
+        self._known: weakref.WeakValueDictionary[str, ForkAware] = weakref.WeakValueDictionary()
+        # Reentrant: an object that is made under the lock adds itself.
+        self._lock = threading.RLock()
+        self._fork_warning = fork_warning
+        self._warned = False
+        in_child_of_fork(self._after_fork)
+
+    def add(self, token: str, one: ForkAware) -> None:
+        """Remember, as long as it lives, which object has this token."""
+        with self._lock:
+            self._known[token] = one
+
+    def find_or_make(self, token: str, make: Callable[[], ForkAware]) -> ForkAware:
+        """Return the object with this token, made now if this process has none yet."""
+        with self._lock:
+            one = self._known.get(token)
+            if one is None:
+                one = self._known[token] = make()
+            return one
+
+    def warn_of_fork(self) -> None:
+        """Log the warning once: on first use, since most children never use what they inherit."""
+        if not self._warned:
+            self._warned = True
+            logger.warning(self._fork_warning, os.getpid())
+
+    def _after_fork(self) -> None:
+        self._lock = threading.RLock()
+        self._warned = False
+        for one in list(self._known.values()):
+            one._after_fork()  # noqa: SLF001 - a hook that users need not see

@@ -1,4 +1,4 @@
-# Each target does all of its own set-up; Python 3.10 or later and make are all that must be there.
+# Each target does all of its own set-up; Python 3.11 or later and make are all that must be there.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin

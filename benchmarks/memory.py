@@ -18,10 +18,10 @@ from benchmarks.tei_server import Behaviour
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Self
 
     import numpy as np
     from numpy.typing import NDArray
-    from typing_extensions import Self
 
     from benchmarks.children import Record
     from benchmarks.records import Scale

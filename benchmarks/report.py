@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,7 +70,7 @@ def _goals(topics: Mapping[str, Topic]) -> str:
 
 def _machine(topics: Mapping[str, Topic]) -> str:
     """Where and with what; nothing that tells whose machine it is."""
-    day = datetime.now(timezone.utc).strftime("%Y-%m-%d")
+    day = datetime.now(UTC).strftime("%Y-%m-%d")
     seconds = sum(topic.seconds for topic in topics.values())
     facts = (
         f"{day}; {_processor()}, {os.cpu_count()} cores, {_memory_gib()}; "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from benchmarks.children import ROOT, child_environment
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
     from benchmarks.tei_server import Behaviour
 

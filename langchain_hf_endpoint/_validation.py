@@ -18,9 +18,9 @@ from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import Self
 
     from pydantic_core import ErrorDetails
-    from typing_extensions import Self
 
 Problem: TypeAlias = "tuple[str, str]"
 """A field's dotted name, and what is wrong with it and what is allowed."""

@@ -24,13 +24,13 @@ from langchain_hf_endpoint.settings import AS_KEYWORD, fields_within
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable
+    from typing import Never, Self
 
     import httpx
     import numpy as np
     from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
     from numpy.typing import NDArray
     from pydantic import SecretStr
-    from typing_extensions import Never, Self
 
     from langchain_hf_endpoint._engine import results
     from langchain_hf_endpoint._engine.results import Target

@@ -33,10 +33,10 @@ from langchain_hf_endpoint.settings import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Never, Self
 
     import httpx
     from pydantic import SecretStr
-    from typing_extensions import Never, Self
 
     from langchain_hf_endpoint.settings import DialectName, RateLimit, TlsSettings, TransportName
 

@@ -8,10 +8,9 @@ rules for keys. It must not do any I/O beyond reading an environment variable th
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeGuard
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator
-from typing_extensions import Self
 
 from langchain_hf_endpoint._secrets import (
     TOKEN_VARIABLES,

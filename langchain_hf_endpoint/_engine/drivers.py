@@ -22,8 +22,7 @@ from langchain_hf_endpoint.errors import HFEndpointError
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
     from langchain_hf_endpoint._engine.actions import Answer, Progress, Step
     from langchain_hf_endpoint._engine.attempts import Conversation

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Iterable
-
-    from typing_extensions import Self
+    from typing import Self
 
 _MOST_CHARACTERS = 1_000_000  # at once, so that a look-ahead of books stays small
 _MOST_SECONDS = 0.05  # at once, so that a slow source's first texts do not wait for its later ones

@@ -107,7 +107,7 @@ class AiohttpTransport:
                     return too_much()
                 body = await _body(response)
                 return too_much() if body is None else Reply(response.status, headers, body)
-        except (asyncio.TimeoutError, TimeoutError):
+        except TimeoutError:
             is_connecting = asyncio.current_task() in self._connecting
             return not_connected(timeout) if is_connecting else timed_out(timeout)
         except (

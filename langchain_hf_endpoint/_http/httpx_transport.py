@@ -247,7 +247,7 @@ class _Senders(Generic[SenderT]):
 class AnyAsyncTransport(Protocol):
     """Sends from the tasks of one event loop."""
 
-    async def send(self, request: Request, timeout: float) -> Reply | Failure:  # noqa: ASYNC109
+    async def send(self, request: Request, timeout: float) -> Reply | Failure:
         """Send one request and read the whole reply within `timeout` seconds."""
 
     async def close(self) -> None:
@@ -366,7 +366,7 @@ class AsyncTransport:
         self._pools = _Senders(make)
         self._watched = _Senders(lambda: httpx.AsyncHTTPTransport(**_stock_options(url, tls)))
 
-    async def send(self, request: Request, timeout: float) -> Reply | Failure:  # noqa: ASYNC109
+    async def send(self, request: Request, timeout: float) -> Reply | Failure:
         """Send one request and read the whole reply within `timeout` seconds."""
         attempt = Attempt(time.monotonic() + timeout)
         token = current_attempt.set(attempt)
@@ -398,7 +398,7 @@ class AsyncTransport:
             current_attempt.reset(token)
 
     @asynccontextmanager
-    async def _sent(self, request: Request, timeout: float) -> AsyncIterator[httpx.Response]:  # noqa: ASYNC109
+    async def _sent(self, request: Request, timeout: float) -> AsyncIterator[httpx.Response]:
         if self._client is not None:
             client = _opened(self._client, "http_async_client")
             built = _built(client, request, timeout)

@@ -6,7 +6,7 @@ It knows the spellings. It must not know whether anybody will wait.
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from math import isfinite
 from typing import TYPE_CHECKING
@@ -162,11 +162,8 @@ def _timestamp(date: str) -> float | None:
     if len(date) > _LONGEST:
         return None
     try:
-        if date[:4].isdigit():
-            parsed = datetime.fromisoformat(date.replace("Z", "+00:00"))
-        else:
-            parsed = parsedate_to_datetime(date)
-        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).timestamp()
+        parsed = datetime.fromisoformat(date) if date[:4].isdigit() else parsedate_to_datetime(date)
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
     except (TypeError, ValueError, IndexError, OverflowError):
         return None
 

@@ -23,8 +23,7 @@ from langchain_hf_endpoint.local.info import MINILM, ModelInfo
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
 _ROOT = Path(__file__).parents[2]
 _START_SECONDS = 60.0

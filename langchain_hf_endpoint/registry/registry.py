@@ -21,8 +21,7 @@ from langchain_hf_endpoint.registry.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
-
-    from typing_extensions import Self
+    from typing import Self
 
     from langchain_hf_endpoint._session import session
     from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint

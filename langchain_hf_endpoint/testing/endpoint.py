@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
     from langchain_hf_endpoint.testing.fault import Fault
     from langchain_hf_endpoint.testing.plans import Plan

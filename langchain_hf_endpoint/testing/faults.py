@@ -9,7 +9,7 @@ It knows what each fault looks like on the wire. It must not know when one happe
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Literal
 
@@ -64,7 +64,7 @@ def _retry_after(value: float | datetime | str | None) -> dict[str, str]:
     if value is None:
         return {}
     if isinstance(value, datetime):
-        value = format_datetime(value.astimezone(timezone.utc), usegmt=True)
+        value = format_datetime(value.astimezone(UTC), usegmt=True)
     return {"Retry-After": f"{value:g}" if isinstance(value, (int, float)) else value}
 
 

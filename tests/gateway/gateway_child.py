@@ -19,7 +19,7 @@ from langchain_hf_endpoint import InferenceEndpoints
 from langchain_hf_endpoint.gateway import serve
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 
 class GatewayChild:

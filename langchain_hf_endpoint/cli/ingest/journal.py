@@ -28,9 +28,9 @@ from langchain_hf_endpoint.errors import HFEndpointError, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+    from typing import Self
 
     from numpy.typing import NDArray
-    from typing_extensions import Self
 
     from langchain_hf_endpoint.chunking import Chunk
     from langchain_hf_endpoint.cli.ingest.records import Found

@@ -16,7 +16,7 @@ from child_process import ChildProcess
 from .settings import Entry, Scripted, Settings
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 _HERE = Path(__file__).parents[1]
 

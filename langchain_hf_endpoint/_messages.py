@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Rows: TypeAlias = "list[list[float]] | NDArray[np.float32]"
+Vectors: TypeAlias = "list[list[float]] | NDArray[np.float32]"
 """Vectors of one reply, one row per input: lists where the reply was JSON numbers (exact, and
 cheaper than a detour over an array), a float32 matrix where it was base64 or arrays are wanted."""
 
@@ -57,7 +57,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Response:
     """One HTTP reply, read to its end. Header names are in lower case."""
 
     status: int

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-    from langchain_hf_endpoint._messages import Reply
+    from langchain_hf_endpoint._messages import Response
 
 _KEY = re.compile(
     r"(?<![A-Za-z0-9])(?:"
@@ -184,7 +184,7 @@ class Redactor:
         pattern = self._pattern()
         return pattern.sub("***", text) if pattern else text
 
-    def reply(self, reply: Reply) -> Reply:
+    def reply(self, reply: Response) -> Response:
         """A reply without the key, so that whatever is read from it, and cut, holds no part of it.
 
         Not for vectors: digits of theirs may be those of a key.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     from langchain_core.rate_limiters import BaseRateLimiter
 
-    from langchain_hf_endpoint._messages import Failure, Reply, Request
+    from langchain_hf_endpoint._messages import Failure, Request, Response
     from langchain_hf_endpoint._session.concurrency import Place
     from langchain_hf_endpoint.limiter.reservation import DistantTurn
 
@@ -71,7 +71,7 @@ class Send:
 
 
 Step: TypeAlias = "Enter | AcquireFrom | Ask | Pause | Send"
-Answer: TypeAlias = "Reply | Failure | float | None"
+Answer: TypeAlias = "Response | Failure | float | None"
 """What comes back: a reply or a failure to get one for `Send`, seconds for `Ask`, else None."""
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from langchain_hf_endpoint._engine.actions import AcquireFrom, Ask, Enter, Pause, Send, Waiting
 from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
-from langchain_hf_endpoint._messages import Cause, Failure, Reply
+from langchain_hf_endpoint._messages import Cause, Failure, Response
 from langchain_hf_endpoint._protocols import wait_foretold
 from langchain_hf_endpoint._urls import host_of, is_dedicated_endpoint, is_loopback
 from langchain_hf_endpoint.limiter.reservation import ReservingLimiter
@@ -149,7 +149,7 @@ def _slow_down(failure: Failure, delay: float | None, call: Call) -> None:
         call.limiter.penalize_soon(stated)
 
 
-def _heed(reply: Reply, call: Call) -> None:
+def _heed(reply: Response, call: Call) -> None:
     """Send nothing more for a while where a good reply says that nothing more is allowed.
 
     A wait beyond `max_wait` is not begun: the refusal that follows says it to the user.
@@ -165,7 +165,7 @@ def _heed(reply: Reply, call: Call) -> None:
 
 def send(
     request: Request, inputs: int, timeout: float, call: Call, patience: float | None = None
-) -> Conversation[Reply | Failure]:
+) -> Conversation[Response | Failure]:
     """One attempt: a place in the window, a permit of the limiter, then the request.
 
     Raises:
@@ -188,15 +188,15 @@ def send(
                 yield Enter(place)
         started = call.clock()
         reply = yield Send(_held_by_proxy(request, timeout, call), timeout)
-        assert isinstance(reply, (Reply, Failure))  # noqa: S101 - the driver's promise for Send
-        if isinstance(reply, Reply) and reply.status < 300:  # noqa: PLR2004 - a success
+        assert isinstance(reply, (Response, Failure))  # noqa: S101 - the driver's promise for Send
+        if isinstance(reply, Response) and reply.status < 300:  # noqa: PLR2004 - a success
             seconds = call.clock() - started
             call.learned.latency_seconds = seconds
             call.window.replied(inputs, seconds)
             _heed(reply, call)
-        elif isinstance(reply, Reply) and reply.status == _TOO_MANY_REQUESTS:
+        elif isinstance(reply, Response) and reply.status == _TOO_MANY_REQUESTS:
             place.refused()  # before it leaves: nobody else is let in to be refused too
-        if isinstance(reply, Reply) and reply.status >= 300:  # noqa: PLR2004 - no success
+        if isinstance(reply, Response) and reply.status >= 300:  # noqa: PLR2004 - no success
             return call.redactor.reply(reply)
         return reply
     finally:

@@ -11,7 +11,7 @@ from langchain_hf_endpoint._engine.call import Call
 from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
 from langchain_hf_endpoint._engine.run import Job
 from langchain_hf_endpoint._http.clients import OURS
-from langchain_hf_endpoint._session.session import runtime_of
+from langchain_hf_endpoint._session.session import session_for
 
 if TYPE_CHECKING:
     from langchain_core.rate_limiters import BaseRateLimiter
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._engine.actions import Progress
     from langchain_hf_endpoint._engine.vectors import Keeper
     from langchain_hf_endpoint._http.clients import Clients
-    from langchain_hf_endpoint._session.session import Runtime
+    from langchain_hf_endpoint._session.session import EndpointSession
     from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.settings import ChunkingSettings, ServiceSettings, TaskSettings
 
@@ -50,7 +50,7 @@ def document_job(  # noqa: PLR0913 - all that a call is made of
     clients: Clients = OURS,
     progress: Progress | None = None,
     is_stream: bool = False,
-    runtime: Runtime | None = None,
+    runtime: EndpointSession | None = None,
 ) -> Job[RowT]:
     """A call that embeds documents: they are chunked, and travel behind queries."""
     job = _job(settings, "document", keeper, limiter, clients, runtime=runtime)
@@ -67,7 +67,7 @@ def query_job(  # noqa: PLR0913 - the same
     limiter: BaseRateLimiter | None = None,
     clients: Clients = OURS,
     progress: Progress | None = None,
-    runtime: Runtime | None = None,
+    runtime: EndpointSession | None = None,
 ) -> Job[RowT]:
     """A call that embeds a query: it is left whole, and travels before documents.
 
@@ -91,17 +91,17 @@ def _job(  # noqa: PLR0913 - the same
     limiter: BaseRateLimiter | None,
     clients: Clients,
     *,
-    runtime: Runtime | None,
+    runtime: EndpointSession | None,
 ) -> Job[RowT]:
     service = settings.service_settings
-    runtime = runtime or runtime_of(service)
+    runtime = runtime or session_for(service)
     call = Call(
         service=service,
         task=settings.task_settings,
         lane=lane,
         learned=runtime.learned_of(service.model),
         window=runtime.window,
-        door=runtime.door,
+        door=runtime.discovery_lock,
         limiter=runtime.limiter if limiter is None else limiter,
         policy=RetryPolicy(service.max_wait),
         sends_key=runtime.has_key,

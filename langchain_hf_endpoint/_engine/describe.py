@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._engine.planner import PlannedText
     from langchain_hf_endpoint._engine.run import Job
     from langchain_hf_endpoint._protocols import Route
-    from langchain_hf_endpoint._session.session import Runtime
+    from langchain_hf_endpoint._session.session import EndpointSession
 
 _logger = logging.getLogger("langchain_hf_endpoint")
 
@@ -64,7 +64,7 @@ def describe(
 
 
 async def adescribe(
-    endpoint: NamedSettings, clients: Clients, runtime: Runtime | None = None
+    endpoint: NamedSettings, clients: Clients, runtime: EndpointSession | None = None
 ) -> EndpointDescription:
     """Ask and probe. See `InferenceEndpoint.describe`.
 
@@ -82,7 +82,7 @@ async def adescribe(
 
 
 def _probe_job(
-    endpoint: NamedSettings, clients: Clients, runtime: Runtime | None = None
+    endpoint: NamedSettings, clients: Clients, runtime: EndpointSession | None = None
 ) -> Job[NDArray[np.float32]]:
     check_clients(clients, endpoint.service_settings)
     job = query_job(endpoint, ARRAYS, clients=clients, runtime=runtime)

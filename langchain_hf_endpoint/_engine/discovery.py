@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from langchain_hf_endpoint._engine.actions import Enter
 from langchain_hf_endpoint._engine.attempts import Attempts, send
 from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
-from langchain_hf_endpoint._messages import Cause, Failure, Reply
+from langchain_hf_endpoint._messages import Cause, Failure, Response
 from langchain_hf_endpoint._protocols import (
     ServedModels,
     explain,
@@ -77,7 +77,7 @@ def _ask(call: Call) -> Conversation[None]:
         reply = yield from send(request, 0, min(call.service.timeout, _INFO_TIMEOUT), call)
         failure = _worth_asking_again(reply)
         if failure is None:
-            if isinstance(reply, Reply):
+            if isinstance(reply, Response):
                 learned.info = read_info(call.redactor.reply(reply))
             break
         pause = attempts.after(failure)
@@ -98,9 +98,9 @@ def _ask(call: Call) -> Conversation[None]:
     learned.asked_for_info = True
 
 
-def _worth_asking_again(reply: Reply | Failure | None) -> Failure | None:
+def _worth_asking_again(reply: Response | Failure | None) -> Failure | None:
     """A reply, or the lack of one, that speaks of the server's state rather than of this route."""
-    if isinstance(reply, Reply):
+    if isinstance(reply, Response):
         if reply.status < 300:  # noqa: PLR2004 - a success
             return None
         reply = explain(reply)
@@ -129,12 +129,12 @@ def ask_for_models(route: Route, call: Call) -> Conversation[ServedModels]:
     served, request = ServedModels(), models_request(route.url)
     if request is not None:
         reply = yield from send(request, 0, timeout, call)
-        if isinstance(reply, Reply):
+        if isinstance(reply, Response):
             served = read_models(call.redactor.reply(reply), call.service.model)
     request = props_request(route.url) if served.kind == "llamacpp" else None
     if request is not None:
         reply = yield from send(request, 0, timeout, call)
-        window = read_window(reply) if isinstance(reply, Reply) else None
+        window = read_window(reply) if isinstance(reply, Response) else None
         windows = [one for one in (served.window, window) if one is not None]
         served = dataclasses.replace(served, window=min(windows, default=None))
     learned.served = served

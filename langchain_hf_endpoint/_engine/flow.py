@@ -27,7 +27,7 @@ from langchain_hf_endpoint._engine.isolation import GivenUp, Outcome, Search
 from langchain_hf_endpoint._engine.prompts import unsupported_settings
 from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._engine.vectors import is_unit_length
-from langchain_hf_endpoint._messages import Cause, Failure, Reply
+from langchain_hf_endpoint._messages import Cause, Failure, Response
 from langchain_hf_endpoint._protocols import (
     DIALECTS,
     Route,
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._engine.attempts import Conversation
     from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._engine.vectors import Keeper
-    from langchain_hf_endpoint._messages import Rows
+    from langchain_hf_endpoint._messages import Vectors
 
 RowT = TypeVar("RowT")
 
@@ -103,7 +103,7 @@ _OF_THE_SERVER = WORTH_ANOTHER_TRY - {Cause.SERVER} | {
 
 def _vectors(
     inputs: Sequence[str], run: Run, call: Call, attempts: Attempts, *, is_last: bool
-) -> Conversation[Rows | GivenUp]:
+) -> Conversation[Vectors | GivenUp]:
     """Embed inputs over the route that is known, or over each that may be until one answers."""
     tried: list[tuple[Route, Failure]] = []
     made = 0
@@ -137,7 +137,7 @@ def _asked_otherwise(  # noqa: PLR0913, PLR0917 - what was refused, and how it w
     how: _How,
     *,
     found_out: bool,
-) -> Conversation[Rows | GivenUp]:
+) -> Conversation[Vectors | GivenUp]:
     """Ask an OpenAI-style server once more, if it is the way of asking that it refused.
 
     It may insist on the name of a model, have no base64, or want to be told where to cut.
@@ -242,7 +242,7 @@ class _How:
 
 def _persist(  # noqa: PLR0913, PLR0917 - what is sent, where, for whom, how often, and how
     inputs: Sequence[str], run: Run, route: Route, call: Call, attempts: Attempts, how: _How
-) -> Conversation[Rows | GivenUp]:
+) -> Conversation[Vectors | GivenUp]:
     """Send the inputs until there are vectors, or trying again as they are is of no use."""
     request = route.request(inputs, call.options)
     timeout, failure, learned = call.service.timeout, None, call.learned
@@ -256,7 +256,7 @@ def _persist(  # noqa: PLR0913, PLR0917 - what is sent, where, for whom, how oft
             if failure is None:
                 raise
             return GivenUp(failure, attempts.count, is_over=True)
-        if how.searching and isinstance(reply, Reply) and declines(route, reply):
+        if how.searching and isinstance(reply, Response) and declines(route, reply):
             result = route.dialect.decode(call.redactor.reply(reply), len(inputs))
             if isinstance(result, Failure):
                 return GivenUp(result, attempts.count + 1, is_wrong_route=True)
@@ -306,7 +306,7 @@ def _after(failure: Failure, run: Run, call: Call, attempts: Attempts, *, is_las
     return _Then(pause, again and pause is not None)
 
 
-def _read(reply: Reply | Failure, count: int, route: Route, call: Call) -> Rows | Failure:
+def _read(reply: Response | Failure, count: int, route: Route, call: Call) -> Vectors | Failure:
     """Turn a reply into vectors that fit those before, or into a failure."""
     if isinstance(reply, Failure):
         return reply
@@ -331,7 +331,7 @@ def _read(reply: Reply | Failure, count: int, route: Route, call: Call) -> Rows 
 _ZEROS = "a vector of zeros, which has no direction and cannot be brought to length 1"
 
 
-def _row_of_zeros(rows: Rows) -> int | None:
+def _row_of_zeros(rows: Vectors) -> int | None:
     """The first row without any number but 0; most rows are seen at their first number."""
     return next((index for index, row in enumerate(rows) if not (row[0] or any(row))), None)
 

@@ -20,7 +20,7 @@ from langchain_hf_endpoint._engine.progress import followers
 from langchain_hf_endpoint._engine.run import afinished_texts, finished_texts
 from langchain_hf_endpoint._engine.vectors import ARRAYS, LISTS
 from langchain_hf_endpoint._http.clients import OURS
-from langchain_hf_endpoint._session.session import runtime_of
+from langchain_hf_endpoint._session.session import session_for
 from langchain_hf_endpoint.chunking.chunks import EmbeddedChunk
 from langchain_hf_endpoint.chunking.counting import counts_of_words
 from langchain_hf_endpoint.errors import HFEndpointError, InputError
@@ -228,7 +228,7 @@ def known_dimensions(target: Target) -> int | None:
     """The width of the vectors: as seen, else as asked for, else None."""
     asked = target.settings.task_settings.dimensions
     service = target.settings.service_settings
-    return runtime_of(service).learned_of(service.model).width(asked) or asked
+    return session_for(service).learned_of(service.model).width(asked) or asked
 
 
 def _no_rows(target: Target) -> Array:

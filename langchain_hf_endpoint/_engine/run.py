@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._engine.vectors import Keeper
     from langchain_hf_endpoint._http.clients import Clients
     from langchain_hf_endpoint._http.httpx_transport import AnyAsyncTransport, SyncTransport
-    from langchain_hf_endpoint._session.session import Runtime
+    from langchain_hf_endpoint._session.session import EndpointSession
     from langchain_hf_endpoint.settings import ChunkingSettings
 
 RowT = TypeVar("RowT")
@@ -67,7 +67,7 @@ class Job(Generic[RowT]):
             there, in the order of the replies: for those who keep them safe.
     """
 
-    runtime: Runtime
+    runtime: EndpointSession
     call: Call
     keeper: Keeper[RowT]
     chunking: ChunkingSettings | None

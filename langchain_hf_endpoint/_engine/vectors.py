@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from langchain_hf_endpoint._messages import Form, Rows
+    from langchain_hf_endpoint._messages import Form, Vectors
 
 RowT = TypeVar("RowT")
 
@@ -28,7 +28,7 @@ class Keeper(Protocol, Generic[RowT]):
     def form(self) -> Form:
         """Which form that is."""
 
-    def rows(self, rows: Rows) -> Sequence[RowT]:
+    def rows(self, rows: Vectors) -> Sequence[RowT]:
         """Bring the rows of a reply into this form."""
 
     def again(self, row: RowT) -> RowT:
@@ -43,7 +43,7 @@ class _Lists:
 
     form: Form = "lists"
 
-    def rows(self, rows: Rows) -> Sequence[list[float]]:
+    def rows(self, rows: Vectors) -> Sequence[list[float]]:
         return rows if isinstance(rows, list) else rows.tolist()
 
     def again(self, row: list[float]) -> list[float]:
@@ -61,7 +61,7 @@ class _Arrays:
 
     form: Form = "arrays"
 
-    def rows(self, rows: Rows) -> Sequence[NDArray[np.float32]]:
+    def rows(self, rows: Vectors) -> Sequence[NDArray[np.float32]]:
         matrix: Sequence[NDArray[np.float32]] = np.asarray(rows, dtype=np.float32)  # type: ignore[assignment]
         return matrix
 

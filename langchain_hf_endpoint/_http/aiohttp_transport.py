@@ -33,7 +33,7 @@ from langchain_hf_endpoint._http.errors import (
 from langchain_hf_endpoint._http.framing import ReplyFraming
 from langchain_hf_endpoint._http.proxies import proxy_to
 from langchain_hf_endpoint._http.tls import check_files, tls_context
-from langchain_hf_endpoint._messages import Failure, Reply
+from langchain_hf_endpoint._messages import Failure, Response
 from langchain_hf_endpoint._package import __version__
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class AiohttpTransport:
         self._connecting: set[asyncio.Task[object] | None] = set()
         self._sockets: WeakSet[socket.socket] = WeakSet()
 
-    async def send(self, request: Request, timeout: float) -> Reply | Failure:
+    async def send(self, request: Request, timeout: float) -> Response | Failure:
         """Send one request and read the whole reply within `timeout` seconds."""
         try:
             async with self._open().request(
@@ -101,12 +101,14 @@ class AiohttpTransport:
                 if (codings := encoded(headers)) is not None:
                     failed = not response.ok  # of an error the status is said by itself
                     return (
-                        Reply(response.status, headers, b"") if failed else unasked_coding(codings)
+                        Response(response.status, headers, b"")
+                        if failed
+                        else unasked_coding(codings)
                     )
                 if (response.content_length or 0) > LARGEST_REPLY:
                     return too_much()
                 body = await _body(response)
-                return too_much() if body is None else Reply(response.status, headers, body)
+                return too_much() if body is None else Response(response.status, headers, body)
         except TimeoutError:
             is_connecting = asyncio.current_task() in self._connecting
             return not_connected(timeout) if is_connecting else timed_out(timeout)

@@ -49,7 +49,7 @@ from langchain_hf_endpoint._http.network import (
 )
 from langchain_hf_endpoint._http.proxies import proxy_to
 from langchain_hf_endpoint._http.tls import check_files, tls_context
-from langchain_hf_endpoint._messages import Failure, Reply
+from langchain_hf_endpoint._messages import Failure, Response
 from langchain_hf_endpoint._package import __version__
 from langchain_hf_endpoint.errors import SettingsError
 
@@ -247,7 +247,7 @@ class _Senders(Generic[SenderT]):
 class AnyAsyncTransport(Protocol):
     """Sends from the tasks of one event loop."""
 
-    async def send(self, request: Request, timeout: float) -> Reply | Failure:
+    async def send(self, request: Request, timeout: float) -> Response | Failure:
         """Send one request and read the whole reply within `timeout` seconds."""
 
     async def close(self) -> None:
@@ -292,7 +292,7 @@ class SyncTransport:
         self._pools = _Senders(make)
         self._watched = _Senders(lambda: httpx.HTTPTransport(**_stock_options(url, tls)))
 
-    def send(self, request: Request, timeout: float) -> Reply | Failure:
+    def send(self, request: Request, timeout: float) -> Response | Failure:
         """Send one request and read the whole reply within `timeout` seconds."""
         attempt = Attempt(time.monotonic() + timeout)
         token = current_attempt.set(attempt)
@@ -366,7 +366,7 @@ class AsyncTransport:
         self._pools = _Senders(make)
         self._watched = _Senders(lambda: httpx.AsyncHTTPTransport(**_stock_options(url, tls)))
 
-    async def send(self, request: Request, timeout: float) -> Reply | Failure:
+    async def send(self, request: Request, timeout: float) -> Response | Failure:
         """Send one request and read the whole reply within `timeout` seconds."""
         attempt = Attempt(time.monotonic() + timeout)
         token = current_attempt.set(attempt)
@@ -484,7 +484,7 @@ def _send_options(key: SecretStr | None) -> dict[str, Any]:
     return options if key is None else {**options, "auth": authorize}
 
 
-def _packed(response: httpx.Response) -> Reply | Failure | None:
+def _packed(response: httpx.Response) -> Response | Failure | None:
     """What is said of a reply whose body is not read, since it is packed; None for any other.
 
     Of an error the status is said by itself.
@@ -494,7 +494,7 @@ def _packed(response: httpx.Response) -> Reply | Failure | None:
     if codings is None or response.is_stream_consumed:
         return None
     is_error = response.is_error
-    return Reply(response.status_code, headers, b"") if is_error else unasked_coding(codings)
+    return Response(response.status_code, headers, b"") if is_error else unasked_coding(codings)
 
 
 def _parts(response: httpx.Response) -> list[bytes] | None:
@@ -502,9 +502,9 @@ def _parts(response: httpx.Response) -> list[bytes] | None:
     return [response.content] if response.is_stream_consumed else None
 
 
-def _reply(response: httpx.Response, body: list[bytes]) -> Reply:
+def _reply(response: httpx.Response, body: list[bytes]) -> Response:
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return Reply(response.status_code, headers, b"".join(body))
+    return Response(response.status_code, headers, b"".join(body))
 
 
 def _mishaps() -> tuple[type[Exception], ...]:

@@ -16,7 +16,7 @@ from langchain_hf_endpoint.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from langchain_hf_endpoint._messages import Failure, Form, InputOptions, Reply, Rows
+    from langchain_hf_endpoint._messages import Failure, Form, InputOptions, Response, Vectors
 
 _ASKING = {"Accept": "application/json", "Accept-Encoding": "identity"}
 """No compression: TEI has none, and a proxy's would cost more than it saves on random digits."""
@@ -40,7 +40,7 @@ class Dialect(Protocol):
             InputError: An input holds a lone surrogate; its index is that in ``inputs``.
         """
 
-    def decode(self, reply: Reply, count: int, form: Form = "lists") -> Rows | Failure:
+    def decode(self, reply: Response, count: int, form: Form = "lists") -> Vectors | Failure:
         """Turn any reply to a request of ``count`` inputs into that many vectors, or say why not.
 
         They may come in either form, whichever is wanted. Never raises, whatever the status and

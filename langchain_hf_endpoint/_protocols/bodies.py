@@ -21,12 +21,12 @@ from langchain_hf_endpoint._protocols.parsing import is_bloated, parsed
 from langchain_hf_endpoint._protocols.vectors import JSON, to_vectors
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint._messages import Form, Reply, Rows
+    from langchain_hf_endpoint._messages import Form, Response, Vectors
 
 SUCCESSES = range(200, 300)
 
 
-def read(reply: Reply, count: int, form: Form = "lists") -> Rows | Failure:
+def read(reply: Response, count: int, form: Form = "lists") -> Vectors | Failure:
     """Return the vectors of a reply to ``count`` inputs, in their order, or why there are none."""
     if reply.status not in SUCCESSES:
         return explain(reply)
@@ -42,7 +42,7 @@ def read(reply: Reply, count: int, form: Form = "lists") -> Rows | Failure:
     return Failure(Cause.PROTOCOL, text, reply.status)
 
 
-def answers(reply: Reply) -> str | None:
+def answers(reply: Response) -> str | None:
     """Name the shape of what may be vectors in a reply: ``list`` or ``object``; else None.
 
     Vectors that are wrong are vectors still: whoever sent them is a server of embeddings.
@@ -65,7 +65,9 @@ def answers(reply: Reply) -> str | None:
     return None
 
 
-def _vectors_of(answer: JSON, count: int, source: bytes | None, form: Form = "lists") -> Rows | str:
+def _vectors_of(
+    answer: JSON, count: int, source: bytes | None, form: Form = "lists"
+) -> Vectors | str:
     """Find the rows in what was parsed and check them."""
     if isinstance(answer, list):
         return _of_list(answer, count, source, form)
@@ -83,7 +85,7 @@ def _vectors_of(answer: JSON, count: int, source: bytes | None, form: Form = "li
     return f"{text}: {words}" if (words := shortened(said(answer))) else text
 
 
-def _of_list(rows: list[JSON], count: int, source: bytes | None, form: Form) -> Rows | str:
+def _of_list(rows: list[JSON], count: int, source: bytes | None, form: Form) -> Vectors | str:
     """Take a list of vectors, or one bare vector for one input."""
     first = rows[0] if rows else None
     if type(first) in (float, int):
@@ -102,7 +104,7 @@ def _fields(answer: dict[str, JSON]) -> str:
     return f"fields: {shortened(', '.join(list(answer)[:5]), 120) or 'none'}"
 
 
-def _of_data(items: list[JSON], count: int) -> Rows | str:
+def _of_data(items: list[JSON], count: int) -> Vectors | str:
     """Take OpenAI's items and bring them into the order that their indexes say."""
     rows: list[JSON] = []
     indexes: list[JSON] = []
@@ -142,7 +144,7 @@ def _kind(value: JSON) -> str:
     return {bool: "true or false", str: "a string"}.get(type(value), "a number")
 
 
-def _no_json(reply: Reply, count: int, error: orjson.JSONDecodeError) -> str:
+def _no_json(reply: Response, count: int, error: orjson.JSONDecodeError) -> str:
     """Say what a body is that is not JSON."""
     body = reply.body
     if not body.strip():

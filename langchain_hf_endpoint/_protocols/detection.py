@@ -31,7 +31,7 @@ from langchain_hf_endpoint._protocols.tei import HuggingFace, TextEmbeddingsInfe
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from langchain_hf_endpoint._messages import InputOptions, Reply, Request, ServerInfo
+    from langchain_hf_endpoint._messages import InputOptions, Request, Response, ServerInfo
     from langchain_hf_endpoint._protocols.base import Dialect
 
 
@@ -117,7 +117,7 @@ def base64_route(
     return Route(OPENAI, url, shortcut=True)
 
 
-def recognise(route: Route, reply: Reply) -> Route | None:
+def recognise(route: Route, reply: Response) -> Route | None:
     """Return the route to keep if the reply has vectors in any shape, None if it has not.
 
     A bare list of lists is TEI's answer: the route then goes by that name. Where a server answers
@@ -130,7 +130,7 @@ def recognise(route: Route, reply: Reply) -> Route | None:
     return replace(route, dialect=TEI if native else route.dialect, trial=False)
 
 
-def declines(route: Route, reply: Reply) -> bool:
+def declines(route: Route, reply: Response) -> bool:
     """Tell whether the reply means that this dialect is not spoken at this URL.
 
     So do a 404 or 405, a redirect to another path, a complaint about the other dialect's fields,

@@ -45,7 +45,7 @@ from langchain_hf_endpoint._protocols.retry_after import estimated_wait, wait_as
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from langchain_hf_endpoint._messages import Reply
+    from langchain_hf_endpoint._messages import Response
     from langchain_hf_endpoint._protocols.vectors import JSON
 
 _BY_STATUS: Mapping[int, Cause] = {
@@ -80,7 +80,7 @@ _FORBIDDEN = 403
 _NUMBER = re.compile(r"(?<![\w-])\d{1,9}(?!\w)", re.ASCII)
 
 
-def explain(reply: Reply, clock: Callable[[], float] = time.time) -> Failure:
+def explain(reply: Response, clock: Callable[[], float] = time.time) -> Failure:
     """Say what a reply without success means. Never raises.
 
     Args:
@@ -103,7 +103,7 @@ def explain(reply: Reply, clock: Callable[[], float] = time.time) -> Failure:
     )
 
 
-def _batch_limit(reply: Reply, words: str) -> int | None:
+def _batch_limit(reply: Response, words: str) -> int | None:
     """Return how many inputs the server takes, if that is what it says."""
     found = BATCH_LIMIT.search(words) if reply.status in _ABOUT_THE_REQUEST else None
     if reply.status in _ABOUT_THE_REQUEST and not found and not OF_ONE_INPUT.search(words):
@@ -127,7 +127,7 @@ def _share(words: str) -> float | None:
     return min(numbers) / max(numbers) if len(numbers) == two else None
 
 
-def _cause(reply: Reply, words: str) -> Cause:
+def _cause(reply: Response, words: str) -> Cause:
     """Find what it means: by the words where the status leaves it open, then by the status."""
     status = reply.status
     if status in _CLIENT_ERRORS or status in _SERVER_ERRORS:
@@ -148,7 +148,7 @@ def _cause(reply: Reply, words: str) -> Cause:
     return _BY_STATUS.get(status, Cause.PROTOCOL)
 
 
-def _refused(reply: Reply, words: str) -> Cause:
+def _refused(reply: Response, words: str) -> Cause:
     """Tell what of a request the server refuses with 400, 413 or 422.
 
     - The inputs are the last resort: the caller then looks for the one that is to blame by asking
@@ -175,11 +175,11 @@ def _refused(reply: Reply, words: str) -> Cause:
     return Cause.PROTOCOL if _is_page(reply) else Cause.INPUT_REJECTED
 
 
-def _is_page(reply: Reply) -> bool:
+def _is_page(reply: Response) -> bool:
     return reply.body.lstrip()[:1] == b"<"
 
 
-def _text(reply: Reply, words: str) -> str:
+def _text(reply: Response, words: str) -> str:
     """Say what happened, in the server's words if it has any."""
     if reply.status in REDIRECTS:
         target = redirect_target(reply)
@@ -187,7 +187,7 @@ def _text(reply: Reply, words: str) -> str:
     return shortened(words) or NO_WORDS
 
 
-def redirect_target(reply: Reply) -> str:
+def redirect_target(reply: Response) -> str:
     """Return where a reply redirects to, without the query, which may hold a secret."""
     parts = split_url(reply.headers.get("location", "").strip())
     if parts is None:
@@ -212,7 +212,7 @@ inputs key, received: …" (https://github.com/huggingface/huggingface-inference
 pydantic's errors turned into text, as vLLM sends them."""
 
 
-def words_of(reply: Reply) -> str:
+def words_of(reply: Response) -> str:
     """Return what the reply says, at most a few thousand characters, or an empty string.
 
     From JSON the known fields alone (never FastAPI's ``body``, which repeats the inputs), from

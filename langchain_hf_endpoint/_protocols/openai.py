@@ -21,7 +21,7 @@ from langchain_hf_endpoint._protocols.server_info import beside, told_by
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_hf_endpoint._messages import Form, InputOptions, Reply, Request, Rows
+    from langchain_hf_endpoint._messages import Form, InputOptions, Request, Response, Vectors
 
 DEFAULT_MODEL = "tei"
 """Sent where no model is named. TEI and llama.cpp pass over the field, hf-serve wants any, vLLM and
@@ -57,7 +57,7 @@ class OpenAI:
             fields["dimensions"] = options.dimensions
         return post(url, fields, inputs)
 
-    def decode(self, reply: Reply, count: int, form: Form = "lists") -> Rows | Failure:
+    def decode(self, reply: Response, count: int, form: Form = "lists") -> Vectors | Failure:
         """Read the reply. See ``Dialect.decode``.
 
         An unknown model is a setting that is wrong, also where the server says so with a 404.
@@ -122,7 +122,7 @@ class ServedModels:
     window: int | None = None
 
 
-def read_models(reply: Reply, wanted: str | None = None) -> ServedModels:
+def read_models(reply: Response, wanted: str | None = None) -> ServedModels:
     """Read the list of models (vLLM's has ``max_model_len``, llama.cpp's a ``meta``).
 
     Args:
@@ -157,7 +157,7 @@ def props_request(url: str) -> Request | None:
     return None if route is None else get(route)
 
 
-def read_window(reply: Reply) -> int | None:
+def read_window(reply: Response) -> int | None:
     """Read the window that llama.cpp was started with, which may be less than the model's."""
     told = told_by(reply)
     settings = told.get("default_generation_settings") if isinstance(told, dict) else None

@@ -18,7 +18,7 @@ from langchain_hf_endpoint._protocols.parsing import parsed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from langchain_hf_endpoint._messages import Reply
+    from langchain_hf_endpoint._messages import Response
 
 _TOO_MANY_REQUESTS, _NOT_READY = 429, 503
 _NUMBER = re.compile(r"\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
@@ -33,7 +33,7 @@ _TIMES_OF_DAY = (1e9, 1e10)
 _PARTS_OF_A_SECOND = (1.0, 1e3, 1e6, 1e9)
 
 
-def wait_asked(reply: Reply, clock: Callable[[], float]) -> float | None:
+def wait_asked(reply: Response, clock: Callable[[], float]) -> float | None:
     """Return the seconds that a reply without vectors asks to wait; the longest of several.
 
     What is no number of seconds, or a negative one, counts as not said. What is absurdly long is
@@ -168,7 +168,7 @@ def _timestamp(date: str) -> float | None:
         return None
 
 
-def estimated_wait(reply: Reply) -> float | None:
+def estimated_wait(reply: Response) -> float | None:
     """Return the seconds that a server takes itself to need for starting.
 
     Read the old serverless API's 503: ``{"error": "… loading", "estimated_time": 20.0}``.

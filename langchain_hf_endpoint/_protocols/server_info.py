@@ -19,7 +19,7 @@ from langchain_hf_endpoint._protocols.parsing import parsed
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from langchain_hf_endpoint._messages import Reply, Request
+    from langchain_hf_endpoint._messages import Request, Response
     from langchain_hf_endpoint._protocols.vectors import JSON
 
 _OK = 200
@@ -53,7 +53,7 @@ def beside(url: str, route: str) -> str | None:
     return parts._replace(path=_base_path(parts.path) + route, fragment="").geturl()
 
 
-def told_by(reply: Reply, count: int = 0) -> JSON:
+def told_by(reply: Response, count: int = 0) -> JSON:
     """What a reply says in JSON; None where it is no success, no JSON, or far too much of it.
 
     Args:
@@ -74,7 +74,7 @@ def info_request(url: str) -> Request | None:
     return None if route is None else get(route)
 
 
-def read_info(reply: Reply) -> ServerInfo | None:
+def read_info(reply: Response) -> ServerInfo | None:
     """Read the answer; None where it is not one of TEI's or TGI's."""
     told = told_by(reply)
     if not isinstance(told, dict):
@@ -177,7 +177,7 @@ def tokenize_request(url: str, texts: Sequence[str], prompt_name: str | None) ->
     return post(route, fields, texts)
 
 
-def read_tokens(reply: Reply, count: int) -> list[Tokens] | None:
+def read_tokens(reply: Response, count: int) -> list[Tokens] | None:
     """Read the answer; None where it is not one of TEI's for so many texts."""
     told = told_by(reply, count * _MOST_TOKENS)
     if not isinstance(told, list) or len(told) != count:

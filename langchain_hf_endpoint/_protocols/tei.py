@@ -13,7 +13,14 @@ from langchain_hf_endpoint._protocols.bodies import read
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_hf_endpoint._messages import Failure, Form, InputOptions, Reply, Request, Rows
+    from langchain_hf_endpoint._messages import (
+        Failure,
+        Form,
+        InputOptions,
+        Request,
+        Response,
+        Vectors,
+    )
 
 
 def native_fields(inputs: Sequence[str], options: InputOptions) -> dict[str, object]:
@@ -46,7 +53,7 @@ class TextEmbeddingsInference:
         """Build the request. See ``Dialect.encode``."""
         return post(url, native_fields(inputs, options), inputs)
 
-    def decode(self, reply: Reply, count: int, form: Form = "lists") -> Rows | Failure:
+    def decode(self, reply: Response, count: int, form: Form = "lists") -> Vectors | Failure:
         """Read the reply. See ``Dialect.decode``."""
         return read(reply, count, form)
 

@@ -1,4 +1,4 @@
-"""Rows of an answer, JSON numbers or base64, to vectors that are right, or the reason why not.
+"""Vectors of an answer, JSON numbers or base64, to vectors that are right, or the reason why not.
 
 What is right: as many rows as inputs, all of one width of at least 1, every value a finite number
 that a float32 can hold. This is checked for every reply, so the check of a good one has to cost
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from langchain_hf_endpoint._messages import Form, Rows
+    from langchain_hf_endpoint._messages import Form, Vectors
 
 JSON: TypeAlias = Any
 """Whatever ``orjson.loads`` returns."""
@@ -35,7 +35,7 @@ _HIGH_HALVES, _DIGITS = np.uint64(0xF0F0F0F0F0F0F0F0), np.uint64(0x3030303030303
 
 def to_vectors(
     rows: list[JSON], count: int, source: bytes | None = None, form: Form = "lists"
-) -> Rows | str:
+) -> Vectors | str:
     """Check the rows for ``count`` inputs and return them as vectors, or say what is wrong.
 
     Args:
@@ -112,7 +112,7 @@ def _matrix_of(rows: list[JSON], source: bytes) -> NDArray[np.float32] | None:
     return matrix if matrix.ndim == two_dimensional and np.isfinite(matrix).all() else None
 
 
-def _from_numbers(rows: list[JSON]) -> Rows | str:
+def _from_numbers(rows: list[JSON]) -> Vectors | str:
     """Check every value of rows of equal width; whole numbers become floats."""
     vectors: list[list[float]] = []
     for row in rows:
@@ -145,7 +145,7 @@ def _from_base64(rows: Sequence[str]) -> NDArray[np.float32] | str:
     return matrix
 
 
-def _from_mixed(rows: list[JSON]) -> Rows | str:
+def _from_mixed(rows: list[JSON]) -> Vectors | str:
     """Take rows of which some are base64, the others lists of numbers."""
     unpacked: list[JSON] = []
     for index, row in enumerate(rows):

@@ -58,14 +58,14 @@ class _HeldTransports:
     closer: AsyncGenerator[None, None] | None = None
 
 
-class Runtime:
+class EndpointSession:
     """What all callers of one (url, key) in this process share.
 
     Attributes:
         limiter: Requests per minute.
         window: Requests in flight.
         redactor: Takes the key out of what the server says.
-        door: Lets one at a time ask what the server is.
+        discovery_lock: Lets one at a time ask what the server is.
     """
 
     def __init__(self, url: str, key: SecretStr | None, requests_per_minute: int) -> None:
@@ -75,7 +75,7 @@ class Runtime:
         self._learned: dict[str | None, Learned] = {}
         self.limiter = RequestsPerMinuteLimiter(requests_per_minute)
         self.window = Window()
-        self.door = one_at_a_time()
+        self.discovery_lock = one_at_a_time()
         self._key = key
         self._lock = threading.Lock()
         self._sync: dict[_Way, SyncTransport] = {}
@@ -83,7 +83,7 @@ class Runtime:
         self._agreed: set[int] = {requests_per_minute}
 
     def __repr__(self) -> str:
-        return f"<Runtime of {host_of(self.url)}: {self.limiter!r}, {self.window!r}>"
+        return f"<EndpointSession of {host_of(self.url)}: {self.limiter!r}, {self.window!r}>"
 
     @property
     def has_key(self) -> bool:
@@ -198,8 +198,8 @@ class Runtime:
             transport.close()
 
 
-_runtimes: dict[tuple[str, str], Runtime] = {}
-_left_to_parent: list[dict[tuple[str, str], Runtime]] = []
+_runtimes: dict[tuple[str, str], EndpointSession] = {}
+_left_to_parent: list[dict[tuple[str, str], EndpointSession]] = []
 _lock = threading.Lock()
 
 
@@ -209,7 +209,7 @@ def _identity(url: str, key: SecretStr | None) -> tuple[str, str]:
     return url, hashlib.sha256(secret.encode()).hexdigest()
 
 
-def runtime_of(service: ServiceSettings) -> Runtime:
+def session_for(service: ServiceSettings) -> EndpointSession:
     """The runtime that every endpoint with this URL and key shares in this process.
 
     Raises:
@@ -221,18 +221,20 @@ def runtime_of(service: ServiceSettings) -> Runtime:
         runtime = _runtimes.get(identity)
         if runtime is None:
             rate = service.rate_limit.requests_per_minute
-            runtime = _runtimes[identity] = Runtime(service.url, key, rate)
+            runtime = _runtimes[identity] = EndpointSession(service.url, key, rate)
     runtime.agree(service)
     return runtime
 
 
-def own_runtime(service: ServiceSettings) -> Runtime:
+def private_session(service: ServiceSettings) -> EndpointSession:
     """A runtime that is shared with nobody: what happens to it changes nothing for others.
 
     Raises:
         SettingsError: The variable that should hold the key does not.
     """
-    runtime = Runtime(service.url, service.find_key(), service.rate_limit.requests_per_minute)
+    runtime = EndpointSession(
+        service.url, service.find_key(), service.rate_limit.requests_per_minute
+    )
     runtime.agree(service)
     return runtime
 
@@ -248,7 +250,7 @@ def change_rate(service: ServiceSettings) -> None:
         runtime.change_rate(service.rate_limit.requests_per_minute)
 
 
-def forget_runtimes() -> None:
+def close_sessions() -> None:
     """Close all connections for threads and forget what was learned. For tests and at exit."""
     with _lock:
         runtimes = list(_runtimes.values())
@@ -267,4 +269,4 @@ def _start_anew_after_fork() -> None:
 
 
 in_child_of_fork(_start_anew_after_fork)
-atexit.register(forget_runtimes)
+atexit.register(close_sessions)

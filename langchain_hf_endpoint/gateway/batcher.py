@@ -25,7 +25,7 @@ from langchain_hf_endpoint._engine.isolation import Fault
 from langchain_hf_endpoint._engine.planner import check_text
 from langchain_hf_endpoint._engine.vectors import LISTS
 from langchain_hf_endpoint._http.clients import OURS
-from langchain_hf_endpoint._messages import Reply
+from langchain_hf_endpoint._messages import Response
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import EndpointNotReadyError, HFEndpointError, TransportError
 from langchain_hf_endpoint.gateway.pending import (
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._engine.isolation import Outcome
     from langchain_hf_endpoint._engine.run import Job
     from langchain_hf_endpoint._http.clients import Clients
-    from langchain_hf_endpoint._session.session import Runtime
+    from langchain_hf_endpoint._session.session import EndpointSession
     from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.settings import TaskSettings
 
@@ -92,7 +92,7 @@ class Merger:
         max_queue: int = 2000,
         watcher: Watcher | None = None,
         limiter: BaseRateLimiter | None = None,
-        runtime: Runtime | None = None,
+        runtime: EndpointSession | None = None,
         clients: Clients = OURS,
     ) -> None:
         self._settings = settings
@@ -295,7 +295,7 @@ class Merger:
                     if self._watcher:
                         self._watcher.sent(batch.size)
                 answer = yield step
-                if isinstance(answer, Reply):
+                if isinstance(answer, Response):
                     batch.count(answer.headers)
 
     def _has_left(self, batch: MergedBatch) -> None:

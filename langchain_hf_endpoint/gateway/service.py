@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from langchain_hf_endpoint._engine.describe import adescribe
 from langchain_hf_endpoint._http.clients import Clients
-from langchain_hf_endpoint._session.session import own_runtime
+from langchain_hf_endpoint._session.session import private_session
 from langchain_hf_endpoint._urls import is_hugging_face
 from langchain_hf_endpoint.chunking import chunk
 from langchain_hf_endpoint.errors import (
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from langchain_hf_endpoint._session.session import Runtime
+    from langchain_hf_endpoint._session.session import EndpointSession
     from langchain_hf_endpoint.chunking import Chunk
     from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint
     from langchain_hf_endpoint.gateway.batcher import Embedded
@@ -66,7 +66,7 @@ class _Entry:
     """An endpoint in use: limits and connections are its own, whatever URL and key it has."""
 
     endpoint: InferenceEndpoint
-    runtime: Runtime
+    runtime: EndpointSession
     merger: Merger
 
 
@@ -148,10 +148,10 @@ class Service:
                 # No URL: the registry says so, along with all else that is wrong.
                 with suppress(ValueError):
                     await self._check_destination(url)
-        tried: list[tuple[InferenceEndpoint, Runtime]] = []
+        tried: list[tuple[InferenceEndpoint, EndpointSession]] = []
 
         async def describe(endpoint: InferenceEndpoint) -> EndpointDescription:
-            runtime = own_runtime(endpoint.service_settings)
+            runtime = private_session(endpoint.service_settings)
             tried.append((endpoint, runtime))
             return await adescribe(endpoint, self._clients(endpoint), runtime)
 
@@ -317,18 +317,18 @@ class Service:
         held = self._entries.get(endpoint.inference_id)
         service = endpoint.service_settings
         if held is None or not held.runtime.serves(service):
-            runtime = own_runtime(service)
+            runtime = private_session(service)
         elif held.endpoint == endpoint:
             return held.merger
         elif _bounds(held.endpoint) == _bounds(endpoint):
             held.runtime.change_rate(service.rate_limit.requests_per_minute)
             runtime = held.runtime
         else:
-            runtime = own_runtime(service)
+            runtime = private_session(service)
         self._let_go(endpoint.inference_id, runtime)
         return self._enter(endpoint, runtime)
 
-    def _enter(self, endpoint: InferenceEndpoint, runtime: Runtime) -> Merger:
+    def _enter(self, endpoint: InferenceEndpoint, runtime: EndpointSession) -> Merger:
         merger = Merger(
             endpoint,
             max_queue=self.options.max_queue,
@@ -344,7 +344,7 @@ class Service:
         check = self._destinations.address_check(endpoint.service_settings.url)
         return Clients(check_address=check)
 
-    def _let_go(self, inference_id: str, goes_on: Runtime | None = None) -> None:
+    def _let_go(self, inference_id: str, goes_on: EndpointSession | None = None) -> None:
         """Close an entry when the last request under way is finished."""
         entry = self._entries.pop(inference_id, None)
         if entry is None:

@@ -37,7 +37,7 @@ def times(request: pytest.FixtureRequest) -> int:
 def _nothing_left_over(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("HF_TOKEN", raising=False)
     yield
-    session.forget_runtimes()
+    session.close_sessions()
 
 
 @pytest.fixture(scope="module")

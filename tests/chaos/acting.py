@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from scenario import PASSING, PATIENT
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, RequestsPerMinuteLimiter
-from langchain_hf_endpoint._session.session import forget_runtimes, runtime_of
+from langchain_hf_endpoint._session.session import close_sessions, session_for
 from langchain_hf_endpoint.testing import FaultPlan, ScriptedEndpoint
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def run(scenario: Scenario) -> Ran:
         server.resume()
         _look_for_remains(embeddings, ran)
         _try_once_more(embeddings, ran)
-        forget_runtimes()
+        close_sessions()
         _wait(lambda: server.open_connections == 0)
         if server.open_connections:
             ran.left_behind.append(f"{server.open_connections} connections")
@@ -216,7 +216,7 @@ def _look_for_remains(embeddings: HFEndpointEmbeddings, ran: Ran) -> None:
 
     _wait(lambda: not threads())
     ran.left_behind.extend(f"a thread: {thread!r}" for thread in threads())
-    window = repr(runtime_of(embeddings.endpoint.service_settings).window)
+    window = repr(session_for(embeddings.endpoint.service_settings).window)
     if "0 in flight with 0 inputs, 0 waiting" not in window:
         ran.left_behind.append(window)
     if "waiting: query 0, document 0" not in repr(ran.limiter):

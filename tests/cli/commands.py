@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet
 from typer.testing import CliRunner
 
-from langchain_hf_endpoint._session.session import forget_runtimes
+from langchain_hf_endpoint._session.session import close_sessions
 from langchain_hf_endpoint.cli.app import app
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def run(*arguments: object, **more: object) -> Result:
     """Run `hf-endpoint` with these arguments, as a process that has learned nothing yet."""
-    forget_runtimes()
+    close_sessions()
     return CliRunner().invoke(app, [str(each) for each in arguments], **more)
 
 

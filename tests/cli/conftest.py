@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from langchain_hf_endpoint._session.session import forget_runtimes
+from langchain_hf_endpoint._session.session import close_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     monkeypatch.setenv("HF_ENDPOINT_REGISTRY", str(path))
     monkeypatch.delenv("HF_TOKEN", raising=False)
     yield path
-    forget_runtimes()
+    close_sessions()
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import redis
 from redis_server import RedisServer
 
 from langchain_hf_endpoint import RedisRequestsPerMinuteLimiter
-from langchain_hf_endpoint._session.session import forget_runtimes
+from langchain_hf_endpoint._session.session import close_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ ENOUGH = 60.0
 @pytest.fixture(autouse=True)
 def _nothing_left_over() -> Iterator[None]:
     yield
-    forget_runtimes()
+    close_sessions()
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from langchain_hf_endpoint._session.session import forget_runtimes
+from langchain_hf_endpoint._session.session import close_sessions
 from langchain_hf_endpoint.cli.app import app
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int
     def run(command: str, status: int) -> tuple[str, int]:
         if command.startswith("hf-endpoint ") and not set(command) & set("|&<>$;*"):
             # In this process: it starts in no time.
-            forget_runtimes()
+            close_sessions()
             _, *arguments = shlex.split(command)
             done = CliRunner().invoke(app, arguments, prog_name="hf-endpoint")
             return done.output, done.exit_code

@@ -19,7 +19,7 @@ import numpy as np
 from both_forms import read_in_both_forms
 from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
 
-from langchain_hf_endpoint._messages import Cause, Failure, Reply
+from langchain_hf_endpoint._messages import Cause, Failure, Response
 from langchain_hf_endpoint._protocols import (
     DIALECTS,
     candidates,
@@ -172,14 +172,14 @@ def any_reply(data: bytes) -> None:
     head, _, body = data.partition(b"\n\n")
     first, *lines = head.decode("latin-1").split("\n")
     status, count = [*re.findall(r"[0-9]{1,3}", first), "200", "1"][:2]
-    assert_all_readers_settle(Reply(int(status), _headers(lines), body), int(count))
+    assert_all_readers_settle(Response(int(status), _headers(lines), body), int(count))
 
 
 def any_wait(data: bytes) -> None:
     head, _, body = data.partition(b"\n\n")
     headers = _headers(head.decode("latin-1").split("\n"))
     for status in (429, 503):
-        assert_sensible_wait(wait_asked(Reply(status, headers, body), lambda: NOON))
+        assert_sensible_wait(wait_asked(Response(status, headers, body), lambda: NOON))
 
 
 def any_text(data: bytes) -> None:

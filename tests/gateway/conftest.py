@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def _nothing_left_over(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.delenv("HF_TOKEN", raising=False)
     yield
-    session.forget_runtimes()
+    session.close_sessions()
 
 
 @pytest.fixture(scope="session")

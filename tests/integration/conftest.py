@@ -9,7 +9,7 @@ import pytest
 from driving import DRIVES
 
 from langchain_hf_endpoint import HFEndpointEmbeddings
-from langchain_hf_endpoint._session.session import forget_runtimes
+from langchain_hf_endpoint._session.session import close_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ def _nothing_left_over(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         if thread.name == "hf-endpoint":
             thread.join(10)
             assert not thread.is_alive(), "a request outlives its call"
-    forget_runtimes()
+    close_sessions()
 
 
 @pytest.fixture(params=list(DRIVES))

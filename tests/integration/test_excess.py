@@ -17,7 +17,7 @@ import trustme
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, TransportError
 from langchain_hf_endpoint._http.framing import ReplyFraming
-from langchain_hf_endpoint._session.session import forget_runtimes
+from langchain_hf_endpoint._session.session import close_sessions
 from langchain_hf_endpoint.testing import expected_vector
 
 try:
@@ -106,7 +106,7 @@ class Server:
     def close(self):
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
-        forget_runtimes()
+        close_sessions()
         for thread in self._threads:
             thread.join(20)
 

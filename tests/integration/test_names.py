@@ -12,8 +12,8 @@ from driving import DRIVES
 from langchain_hf_endpoint import HFEndpointEmbeddings, TransportError
 from langchain_hf_endpoint._http.clients import Clients
 from langchain_hf_endpoint._http.errors import RefusedAddressError
-from langchain_hf_endpoint._messages import Failure, Reply, Request
-from langchain_hf_endpoint._session.session import runtime_of
+from langchain_hf_endpoint._messages import Failure, Request, Response
+from langchain_hf_endpoint._session.session import session_for
 from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector
 
 WAYS = {
@@ -122,16 +122,16 @@ def test_each_address_is_checked_where_it_is_connected_to(
     clients = Clients(check_address=check)
     request = Request("GET", f"{url}/health")
     if transport == "threads":
-        answer = runtime_of(service).sync_transport(service, clients).send(request, 5.0)
+        answer = session_for(service).sync_transport(service, clients).send(request, 5.0)
     else:
 
         async def send():
-            way = await runtime_of(service).async_transport(service, clients)
+            way = await session_for(service).async_transport(service, clients)
             return await way.send(request, 5.0)
 
         answer = asyncio.run(send())
     assert seen == ["127.0.0.1"]
-    assert isinstance(answer, Reply if is_allowed else Failure)
+    assert isinstance(answer, Response if is_allowed else Failure)
     if not is_allowed:
         assert answer.text == "127.0.0.1 is not to be reached from here"
         assert not answer.connected

@@ -327,7 +327,7 @@ def start(tei_double):
         head = f"""
             import asyncio, os, sys, threading
             from langchain_hf_endpoint import HFEndpointEmbeddings
-            from langchain_hf_endpoint._session.session import forget_runtimes, runtime_of
+            from langchain_hf_endpoint._session.session import close_sessions, session_for
             embeddings = HFEndpointEmbeddings(
                 url={tei_double.url!r}, max_batch_size=4, **{settings!r}
             )
@@ -400,7 +400,7 @@ def test_an_interrupt_ends_any_method_at_once_in_a_process_that_goes_on(tei_doub
             try:
                 sys.stdin.readline()
                 # Whoever was told to come back in an hour has a limiter that waits for it.
-                forget_runtimes()
+                close_sessions()
                 way()
             except KeyboardInterrupt:
                 print("interrupted", flush=True)
@@ -539,13 +539,13 @@ HUNG_IN_A_CLOSED_LOOP = """
     import re
 
     def waiting():
-        said = repr(runtime_of(embeddings.endpoint.service_settings))
+        said = repr(session_for(embeddings.endpoint.service_settings))
         return int(re.search(r"(\\d+) waiting", said)[1])
 
     embeddings.embed_query("who are you?")
     loop = asyncio.new_event_loop()
     task = loop.create_task(embeddings.aembed_documents(texts))
-    while "4 in flight" not in repr(runtime_of(embeddings.endpoint.service_settings)):
+    while "4 in flight" not in repr(session_for(embeddings.endpoint.service_settings)):
         loop.run_until_complete(asyncio.wait([task], timeout=0.05))
     {before}
     loop.close()

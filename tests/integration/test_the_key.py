@@ -26,7 +26,7 @@ from langchain_hf_endpoint import (
     HFEndpointEmbeddings,
     HFEndpointError,
 )
-from langchain_hf_endpoint._session.session import runtime_of
+from langchain_hf_endpoint._session.session import session_for
 from langchain_hf_endpoint.testing import ScriptedEndpoint, faults
 
 KEY = "hf_CaNaRyCaNaRyCaNaRyCaNaRyCaNaRyCaNa"
@@ -146,7 +146,7 @@ def test_a_call_that_goes_well_logs_no_key(way, server, embeddings_by, told):
 def test_what_is_behind_an_object_shows_no_key(way, embeddings_by):
     embeddings = embeddings_by(way)
     DRIVES[way[0]].documents(embeddings, TEXTS)
-    runtime = runtime_of(embeddings.endpoint.service_settings)
+    runtime = session_for(embeddings.endpoint.service_settings)
     looked_at = [embeddings, runtime, runtime.limiter, runtime.window, runtime.learned_of(None)]
     looked_at += [vars(embeddings), vars(runtime), *vars(runtime).values()]
     looked_at += [vars(runtime.limiter), vars(runtime.window), runtime._of_loop, runtime._sync]

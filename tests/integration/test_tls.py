@@ -17,7 +17,7 @@ import trustme
 from driving import DRIVES
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, SettingsError, TransportError
-from langchain_hf_endpoint._session.session import forget_runtimes
+from langchain_hf_endpoint._session.session import close_sessions
 from langchain_hf_endpoint.testing import expected_vector
 
 KEY = "hf_CaNaRyCaNaRyCaNaRyCaNaRy"
@@ -146,7 +146,7 @@ def serving(certificate, clients=None):
     finally:
         listening.shutdown(socket.SHUT_RDWR)
         listening.close()
-        forget_runtimes()  # and with them the connections that are kept alive
+        close_sessions()  # and with them the connections that are kept alive
         for thread in threads:
             thread.join(20)
 

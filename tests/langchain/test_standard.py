@@ -16,7 +16,7 @@ from langchain_hf_endpoint import (
     HFEndpointTextSplitter,
     InferenceEndpoint,
 )
-from langchain_hf_endpoint._session.session import forget_runtimes
+from langchain_hf_endpoint._session.session import close_sessions
 
 KEY = "hf_a-key-that-must-not-show"
 
@@ -25,7 +25,7 @@ KEY = "hf_a-key-that-must-not-show"
 def _nothing_left_over(monkeypatch):
     monkeypatch.delenv("HF_TOKEN", raising=False)
     yield
-    forget_runtimes()
+    close_sessions()
 
 
 class TestStandardUnit(EmbeddingsUnitTests):

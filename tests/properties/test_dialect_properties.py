@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from laws import any_reply, any_wait, assert_all_readers_settle, assert_right, assert_settled
 from seeds import WORDS, seeds
 
-from langchain_hf_endpoint._messages import Cause, Failure, InputOptions, Reply
+from langchain_hf_endpoint._messages import Cause, Failure, InputOptions, Response
 from langchain_hf_endpoint._protocols import DIALECTS, candidates, info_request, models_request
 
 DIALECT = st.sampled_from(list(DIALECTS.values()))
@@ -42,7 +42,7 @@ HEADERS = st.dictionaries(
     | st.sampled_from(['"api";r=0;t=5', "Thu, 09 Oct 2025 12:00:30 GMT", "1e400", "http://[x"]),
 )
 REPLIES = st.builds(
-    Reply,
+    Response,
     status=st.sampled_from([200, 200, 200, 204, 307, 400, 401, 413, 422, 429, 503])
     | st.integers(100, 599),
     headers=HEADERS,
@@ -52,7 +52,7 @@ REPLIES = st.builds(
 
 @st.composite
 def matrices(draw, most=5):
-    """Rows as a model makes them: float32 values."""
+    """Vectors as a model makes them: float32 values."""
     width = draw(st.integers(1, most))
     return draw(
         st.lists(st.lists(FLOAT32, min_size=width, max_size=width), min_size=1, max_size=most)
@@ -79,7 +79,7 @@ def answer_of(rows, shape):
 
 def reply_of(answer, dumps=orjson.dumps):
     body = dumps(answer)
-    return Reply(200, {}, body.encode() if isinstance(body, str) else body)
+    return Response(200, {}, body.encode() if isinstance(body, str) else body)
 
 
 @given(REPLIES, st.integers(0, 4))
@@ -213,7 +213,7 @@ def test_a_changed_index_is_refused(rows, shape, data):
 def test_a_reply_that_breaks_off_is_refused(rows, shape, data):
     body = orjson.dumps(answer_of(rows, shape))
     cut = body[: data.draw(st.integers(0, len(body) - 1))]
-    result = read_in_both_forms(DIALECTS["tei"], Reply(200, {}, cut), len(rows))
+    result = read_in_both_forms(DIALECTS["tei"], Response(200, {}, cut), len(rows))
     assert isinstance(result, Failure)
     assert result.cause is Cause.PROTOCOL
 
@@ -225,7 +225,7 @@ def test_one_changed_byte_is_settled(rows, shape, data):
     at = data.draw(st.integers(0, len(body) - 1))
     body[at] = data.draw(st.sampled_from(b'0159.,-+eE[]{}"ntf \x00\xff') | st.integers(0, 255))
     assert_settled(
-        read_in_both_forms(DIALECTS["tei"], Reply(200, {}, bytes(body)), len(rows)), len(rows)
+        read_in_both_forms(DIALECTS["tei"], Response(200, {}, bytes(body)), len(rows)), len(rows)
     )
 
 

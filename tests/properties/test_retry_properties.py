@@ -10,7 +10,7 @@ from langchain_hf_endpoint._engine.call import Call
 from langchain_hf_endpoint._engine.flow import converse
 from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY, RetryPolicy
 from langchain_hf_endpoint._engine.vectors import LISTS
-from langchain_hf_endpoint._messages import Cause, Failure, Reply
+from langchain_hf_endpoint._messages import Cause, Failure, Response
 from langchain_hf_endpoint._protocols import DIALECTS
 from langchain_hf_endpoint._secrets import Redactor
 from langchain_hf_endpoint._session.concurrency import Window
@@ -19,19 +19,21 @@ from langchain_hf_endpoint.errors import HFEndpointError
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
 from langchain_hf_endpoint.settings import ServiceSettings, TaskSettings
 
-GOOD = Reply(200, {}, b"[[1.0,0.0]]")
+GOOD = Response(200, {}, b"[[1.0,0.0]]")
 SECONDS = st.floats(0, 30, allow_subnormal=False)
 ASKED = st.none() | st.sampled_from(["0", "0.5", "3", "40", "1e9", "soon", "-5"])
 NO_REPLY = Failure(Cause.TRANSPORT, "reset")
 SLOW = Failure(Cause.TRANSPORT, "too slow", timed_out=True)
 ANSWERS = st.one_of(
     st.builds(
-        lambda status, asked: Reply(status, {"retry-after": asked} if asked else {}, b"busy"),
+        lambda status, asked: Response(status, {"retry-after": asked} if asked else {}, b"busy"),
         st.sampled_from([408, 425, 429, 429, 500, 502, 503, 503, 504]),
         ASKED,
     ),
     st.sampled_from([NO_REPLY, SLOW]),
-    st.sampled_from([GOOD, Reply(401, {}, b""), Reply(424, {}, b""), Reply(200, {}, b"<html>")]),
+    st.sampled_from(
+        [GOOD, Response(401, {}, b""), Response(424, {}, b""), Response(200, {}, b"<html>")]
+    ),
 )
 
 

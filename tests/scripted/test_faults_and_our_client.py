@@ -19,7 +19,7 @@ from langchain_hf_endpoint import (
     ServerError,
     TransportError,
 )
-from langchain_hf_endpoint._session.session import forget_runtimes
+from langchain_hf_endpoint._session.session import close_sessions
 from langchain_hf_endpoint.testing import FaultPlan, ScriptedEndpoint, expected_vector, faults
 
 KEY = "hf_the_key"
@@ -87,7 +87,7 @@ IS_AN_ERROR = [
 @pytest.fixture(autouse=True)
 def _nothing_left_over():
     yield
-    forget_runtimes()
+    close_sessions()
 
 
 @pytest.fixture(params=list(DRIVES))

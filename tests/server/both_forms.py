@@ -9,11 +9,11 @@ import numpy as np
 from langchain_hf_endpoint._messages import Failure
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint._messages import Reply, Rows
+    from langchain_hf_endpoint._messages import Response, Vectors
     from langchain_hf_endpoint._protocols import Dialect
 
 
-def read_in_both_forms(dialect: Dialect, reply: Reply, count: int) -> Rows | Failure:
+def read_in_both_forms(dialect: Dialect, reply: Response, count: int) -> Vectors | Failure:
     """The lists, or the failure, after a look at the arrays."""
     lists = dialect.decode(reply, count)
     arrays = dialect.decode(reply, count, "arrays")

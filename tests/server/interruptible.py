@@ -17,7 +17,7 @@ import threading
 import numpy as np
 
 from langchain_hf_endpoint import HFEndpointEmbeddings
-from langchain_hf_endpoint._session.session import runtime_of
+from langchain_hf_endpoint._session.session import session_for
 from langchain_hf_endpoint.testing import expected_vector
 
 TEXTS = [f"text {number}" for number in range(80)]
@@ -97,7 +97,7 @@ def _left_over(embeddings) -> list[str]:
             if thread.is_alive():
                 left.append("a thread")
     gc.collect()
-    runtime = runtime_of(embeddings.endpoint.service_settings)
+    runtime = session_for(embeddings.endpoint.service_settings)
     if ": 0 in flight with 0 inputs, 0 waiting>" not in repr(runtime.window):
         left.append(repr(runtime))
     return left

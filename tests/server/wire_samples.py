@@ -7,7 +7,7 @@ import base64
 import numpy as np
 import orjson
 
-from langchain_hf_endpoint._messages import Cause, Reply
+from langchain_hf_endpoint._messages import Cause, Response
 
 TEI_HEADERS = {
     "content-type": "application/json",
@@ -31,7 +31,7 @@ def reply(body, status=200, headers=None):
         body = body.encode()
     elif not isinstance(body, bytes):
         body = orjson.dumps(body)
-    return Reply(status, JSON if headers is None else headers, body)
+    return Response(status, JSON if headers is None else headers, body)
 
 
 def b64(row):

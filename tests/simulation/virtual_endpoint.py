@@ -25,16 +25,16 @@ from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
 from langchain_hf_endpoint._engine.run import Job, _fill
 from langchain_hf_endpoint._engine.sources import Source
 from langchain_hf_endpoint._engine.vectors import LISTS
-from langchain_hf_endpoint._messages import Reply
+from langchain_hf_endpoint._messages import Response
 from langchain_hf_endpoint._secrets import Redactor
 from langchain_hf_endpoint._session.concurrency import Window
-from langchain_hf_endpoint._session.session import Runtime
+from langchain_hf_endpoint._session.session import EndpointSession
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
 from langchain_hf_endpoint.settings import RateLimit, ServiceSettings, TaskSettings
 
 URL = "http://127.0.0.1:1/embed"
-_REPLIES = {n: Reply(200, {}, orjson.dumps([[1.0, 0.0]] * n)) for n in range(33)}
-_BUSY = Reply(429, {}, b'{"error":"Model is overloaded","error_type":"overloaded"}')
+_REPLIES = {n: Response(200, {}, orjson.dumps([[1.0, 0.0]] * n)) for n in range(33)}
+_BUSY = Response(429, {}, b'{"error":"Model is overloaded","error_type":"overloaded"}')
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ class Run:
             rate_limit=RateLimit(requests_per_minute=self.requests_per_minute),
             max_concurrent_requests=self.max_concurrent,
         )
-        self._runtime = Runtime(URL, None, self.requests_per_minute)
+        self._runtime = EndpointSession(URL, None, self.requests_per_minute)
         self._runtime.limiter = RequestsPerMinuteLimiter(self.requests_per_minute, clock=self.clock)
         self._runtime.window = Window(self.clock)
         self._runtime.agree(self._service)
@@ -309,7 +309,7 @@ class Run:
                 "max_client_batch_size": self.kind.batch,
                 "version": "1.9.3",
             }
-            answer(Reply(200, {}, orjson.dumps(info)))
+            answer(Response(200, {}, orjson.dumps(info)))
             return
         inputs = len(orjson.loads(request.body)["inputs"])
         self.clock.at(self.clock.now + self._way(), self.endpoint.arrive, inputs, answer)

@@ -17,7 +17,7 @@ from open_stores import STORES
 from recorded_index import RecordedIndex
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, HFEndpointTextSplitter
-from langchain_hf_endpoint._session.session import forget_runtimes
+from langchain_hf_endpoint._session.session import close_sessions
 
 HERE = Path(__file__).parent
 KEY = "hf_a-key-that-must-not-show"
@@ -65,7 +65,7 @@ def pytest_collection_modifyitems(items):
 def _nothing_left_over(monkeypatch):
     monkeypatch.delenv("HF_TOKEN", raising=False)
     yield
-    forget_runtimes()
+    close_sessions()
 
 
 @pytest.fixture

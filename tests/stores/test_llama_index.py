@@ -33,7 +33,7 @@ from langchain_hf_endpoint import (
     RequestsPerMinuteLimiter,
     SettingsError,
 )
-from langchain_hf_endpoint._session.session import forget_runtimes
+from langchain_hf_endpoint._session.session import close_sessions
 from langchain_hf_endpoint.llama_index import HFEndpointEmbedding, HFEndpointNodeParser
 
 HOSTED = "https://x.endpoints.huggingface.cloud"
@@ -68,7 +68,7 @@ def _collected():
     open until they are collected: here, and not in a test that would be blamed for it.
     """
     yield
-    forget_runtimes()
+    close_sessions()
     gc.collect()
 
 

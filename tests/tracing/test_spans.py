@@ -15,7 +15,7 @@ from own_tracing import own_tracing
 from tei_double import Scripted
 
 from langchain_hf_endpoint import EmbeddingError, HFEndpointEmbeddings, SettingsError
-from langchain_hf_endpoint._session.session import forget_runtimes
+from langchain_hf_endpoint._session.session import close_sessions
 
 KEY = "hf_only-for-the-endpoint"
 TEXTS = [f"text number {number}" for number in range(100)]
@@ -49,7 +49,7 @@ def spans(exporter):
 @pytest.fixture
 def embeddings(tei_double):
     yield HFEndpointEmbeddings(url=tei_double.url, api_key=KEY)
-    forget_runtimes()
+    close_sessions()
 
 
 async def _documents(embeddings, *, is_async):
@@ -144,7 +144,7 @@ async def test_no_span_holds_the_key_or_a_text(spans, embeddings, is_async):
 async def test_a_progress_bar_and_a_span_are_both_told(spans, tei_double, capfd):
     embeddings = HFEndpointEmbeddings(url=tei_double.url, show_progress_bar=True)
     embeddings.embed_documents(TEXTS)
-    forget_runtimes()
+    close_sessions()
     assert " 100/100 " in capfd.readouterr().err
     assert spans("embed_documents")[0].attributes["hf_endpoint.chunks.done"] == len(TEXTS)
 

@@ -9,7 +9,7 @@ from langchain_hf_endpoint._engine.actions import Enter, Pause, Send
 from langchain_hf_endpoint._engine.attempts import send
 from langchain_hf_endpoint._engine.call import Call
 from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
-from langchain_hf_endpoint._messages import Reply, Request
+from langchain_hf_endpoint._messages import Request, Response
 from langchain_hf_endpoint._secrets import Redactor
 from langchain_hf_endpoint._session.concurrency import Window
 from langchain_hf_endpoint._session.server_state import Learned
@@ -77,7 +77,7 @@ def test_an_attempt_ends_with_the_reply_and_leaves_its_place():
     with bench.attempt() as document:
         assert bench.enters(next(document))
         assert isinstance(document.send(None), Send)
-        reply = Reply(200, {}, b"[]")
+        reply = Response(200, {}, b"[]")
         with pytest.raises(StopIteration) as end:
             document.send(reply)
         assert end.value.value is reply
@@ -96,6 +96,6 @@ def test_who_is_refused_keeps_its_place_until_the_window_is_narrower():
         waiting = talks.enter_context(bench.attempt())
         assert not bench.enters(next(waiting))
         with pytest.raises(StopIteration):
-            attempts[-1].send(Reply(429, {}, b"Model is overloaded"))
+            attempts[-1].send(Response(429, {}, b"Model is overloaded"))
         assert bench.window.most == len(attempts) - 1
         assert f"{len(attempts) - 1} in flight" in repr(bench.window)

@@ -24,7 +24,7 @@ from langchain_hf_endpoint import (
     TaskSettings,
     chunk,
 )
-from langchain_hf_endpoint._messages import Cause, Failure, Reply
+from langchain_hf_endpoint._messages import Cause, Failure, Response
 from langchain_hf_endpoint._protocols import DIALECTS, explain, read_info
 from langchain_hf_endpoint._protocols.openai import unknown_model
 from langchain_hf_endpoint._secrets import Redactor
@@ -120,7 +120,7 @@ def _searching(pattern):
 
 
 def _header(name, status=429):
-    return lambda text: explain(Reply(status, {name: text, "date": text}, b""))
+    return lambda text: explain(Response(status, {name: text, "date": text}, b""))
 
 
 def _chunks(**settings):
@@ -147,21 +147,21 @@ def _refused(function):
 _NO_PROMPTS = Prompts("", "", None, None, are_ours=False)
 READERS = {
     **{where: _searching(pattern) for where, pattern in _patterns()},
-    "a body of text": lambda text: explain(Reply(400, {}, text.encode())),
-    "JSON": lambda text: explain(Reply(400, {}, orjson.dumps({"error": text}))),
+    "a body of text": lambda text: explain(Response(400, {}, text.encode())),
+    "JSON": lambda text: explain(Response(400, {}, orjson.dumps({"error": text}))),
     "many errors": lambda text: explain(
-        Reply(422, {}, orjson.dumps({"detail": [{"msg": text}] * 3}))
+        Response(422, {}, orjson.dumps({"detail": [{"msg": text}] * 3}))
     ),
-    "a page": lambda text: explain(Reply(502, {}, b"<html>" + text.encode())),
-    "vectors": lambda text: DIALECTS["tei"].decode(Reply(200, {}, text.encode()), 3),
+    "a page": lambda text: explain(Response(502, {}, b"<html>" + text.encode())),
+    "vectors": lambda text: DIALECTS["tei"].decode(Response(200, {}, text.encode()), 3),
     "vectors of OpenAI's": lambda text: DIALECTS["openai"].decode(
-        Reply(200, {}, orjson.dumps({"data": [{"index": 0, "embedding": text}]})), 1
+        Response(200, {}, orjson.dumps({"data": [{"index": 0, "embedding": text}]})), 1
     ),
     "an error with 200": lambda text: DIALECTS["openai"].decode(
-        Reply(200, {}, orjson.dumps({"object": "error", "message": text})), 1
+        Response(200, {}, orjson.dumps({"object": "error", "message": text})), 1
     ),
     "info": lambda text: read_info(
-        Reply(200, {}, orjson.dumps({"max_client_batch_size": 1, "model_id": text}))
+        Response(200, {}, orjson.dumps({"max_client_batch_size": 1, "model_id": text}))
     ),
     "Retry-After": _header("retry-after"),
     "RateLimit": _header("ratelimit"),
@@ -169,7 +169,7 @@ READERS = {
     "Location": _header("location", 307),
     "unknown model": lambda text: unknown_model(Failure(Cause.NOT_FOUND, text, 404)),
     "the redactor": REDACTOR.text,
-    "the redactor of bytes": lambda text: REDACTOR.reply(Reply(400, {}, text.encode())),
+    "the redactor of bytes": lambda text: REDACTOR.reply(Response(400, {}, text.encode())),
     "sentences": _chunks(strategy="sentence", max_chunking_size=20),
     "German sentences": _chunks(strategy="sentence", max_chunking_size=20, language="german"),
     "words": _chunks(strategy="word", max_chunking_size=20, overlap=10),

@@ -30,7 +30,7 @@ def _nothing_left_over(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test meets servers for the first time, without a token from the machine it runs on."""
     monkeypatch.delenv("HF_TOKEN", raising=False)
     yield
-    session.forget_runtimes()
+    session.close_sessions()
 
 
 @pytest.fixture(params=list(DRIVES))

@@ -10,7 +10,7 @@ import pytest
 from scripted_server import answer, numbered, vector, vectors
 
 from langchain_hf_endpoint import EndpointNotReadyError
-from langchain_hf_endpoint._session.session import runtime_of
+from langchain_hf_endpoint._session.session import session_for
 
 TEXTS = numbered(40)
 
@@ -21,7 +21,7 @@ def embeddings(make):
 
 
 def _waiting(embeddings):
-    return repr(runtime_of(embeddings.endpoint.service_settings).door)
+    return repr(session_for(embeddings.endpoint.service_settings).discovery_lock)
 
 
 def _when(embeddings, waiting, reply):

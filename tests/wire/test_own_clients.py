@@ -15,7 +15,7 @@ from langchain_hf_endpoint import (
     SettingsError,
     TransportError,
 )
-from langchain_hf_endpoint._session.session import runtime_of
+from langchain_hf_endpoint._session.session import session_for
 
 KEY = "hf_CaNaRyCaNaRyCaNaRyCaNaRy"
 
@@ -57,7 +57,7 @@ def test_what_was_learned_and_the_limits_are_shared_with_everybody_else(drive, s
     ours, theirs = make(), make(**own())
     assert drive.documents(theirs, numbered(3))
     assert ours.dimensions == theirs.dimensions == len(vector(""))
-    runtimes = {id(runtime_of(one.endpoint.service_settings)) for one in (ours, theirs)}
+    runtimes = {id(session_for(one.endpoint.service_settings)) for one in (ours, theirs)}
     assert len(runtimes) == 1
 
 

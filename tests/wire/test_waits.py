@@ -13,7 +13,7 @@ from langchain_hf_endpoint import (
     ServerError,
 )
 from langchain_hf_endpoint._engine.actions import Waiting
-from langchain_hf_endpoint._session.session import runtime_of
+from langchain_hf_endpoint._session.session import session_for
 
 DEDICATED = "https://abc123.us-east-1.aws.endpoints.huggingface.cloud"
 LOADING = {"error": "Model x is currently loading", "estimated_time": 20.0}
@@ -69,7 +69,7 @@ def test_an_estimated_time_is_waited_where_it_is_true(drive, server, make, clock
 
 def test_an_estimated_time_keeps_nobody_else_waiting(drive, server, make, clock):
     embeddings = make()
-    limiter = runtime_of(embeddings.endpoint.service_settings).limiter
+    limiter = session_for(embeddings.endpoint.service_settings).limiter
     had = []
     clock.during_a_wait = lambda: had.append(limiter.acquire(blocking=False))
     server.script(answer(503, LOADING), vectors)
@@ -132,7 +132,7 @@ def test_max_wait_is_for_each_batch_in_all(drive, server, make, clock):
 
 def test_when_one_is_told_to_wait_all_who_share_the_limit_do(drive, server, make, clock):
     embeddings = make()
-    limiter = runtime_of(embeddings.endpoint.service_settings).limiter
+    limiter = session_for(embeddings.endpoint.service_settings).limiter
     had = []
     clock.during_a_wait = lambda: had.append(limiter.acquire(blocking=False))
     server.script(answer(429, OVERLOADED, {"retry-after": "40"}), vectors)
@@ -142,7 +142,7 @@ def test_when_one_is_told_to_wait_all_who_share_the_limit_do(drive, server, make
 
 def test_a_back_off_of_our_own_keeps_nobody_else_waiting(drive, server, make, clock):
     embeddings = make()
-    limiter = runtime_of(embeddings.endpoint.service_settings).limiter
+    limiter = session_for(embeddings.endpoint.service_settings).limiter
     had = []
     clock.during_a_wait = lambda: had.append(limiter.acquire(blocking=False))
     server.script(answer(503, ASLEEP), vectors)
@@ -210,7 +210,7 @@ def test_a_long_wait_for_the_first_permit_leaves_the_time_for_retries(drive, ser
     embeddings = make(rate_limit={"requests_per_minute": 1}, max_wait=100.0)
     drive.query(embeddings, "takes the only permit of this minute and the next")
     clock.waits.clear()
-    runtime_of(embeddings.endpoint.service_settings).limiter.penalize(300)
+    session_for(embeddings.endpoint.service_settings).limiter.penalize(300)
     assert drive.query(embeddings, "one text") == vector("one text")
     assert clock.waited > 300
 
@@ -258,7 +258,7 @@ def test_a_good_reply_that_leaves_nothing_lets_the_next_request_wait(
 ):
     server.script(with_headers(headers), vectors)
     embeddings = make()
-    limiter = runtime_of(embeddings.endpoint.service_settings).limiter
+    limiter = session_for(embeddings.endpoint.service_settings).limiter
     held = []
     monkeypatch.setattr(type(limiter), "penalize_soon", lambda _limiter, told: held.append(told))
     embeddings.embed_query("one text")

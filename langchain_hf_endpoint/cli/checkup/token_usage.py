@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from langchain_hf_endpoint._engine.attempts import Attempts, send
 from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
-from langchain_hf_endpoint._messages import Reply
+from langchain_hf_endpoint._messages import Response
 from langchain_hf_endpoint._protocols import explain, read_tokens, tokenize_request
 from langchain_hf_endpoint.chunking import Chunk, chunk
 
@@ -70,9 +70,9 @@ def tokenize(texts: list[str], call: Call) -> Conversation[list[Tokens] | None]:
     attempts = Attempts(call)
     while request is not None:
         reply = yield from send(request, 0, call.service.timeout, call, attempts.seconds_left)
-        if isinstance(reply, Reply) and reply.status < 300:  # noqa: PLR2004 - a success
+        if isinstance(reply, Response) and reply.status < 300:  # noqa: PLR2004 - a success
             return read_tokens(reply, len(texts))
-        failure = explain(reply) if isinstance(reply, Reply) else reply
+        failure = explain(reply) if isinstance(reply, Response) else reply
         if failure is None or failure.cause not in WORTH_ANOTHER_TRY:
             return None
         pause = attempts.after(failure)

@@ -91,7 +91,7 @@ class Progress(Protocol):
         """The call is over; `error` is what it ended with, if it failed."""
 
 
-class Follower:
+class NullProgress:
     """A `Progress` to whom all is the same, to be overridden where something is not."""
 
     def planned(self, chunks: int) -> None:

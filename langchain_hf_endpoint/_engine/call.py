@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from langchain_hf_endpoint._engine.failures import error_of
 from langchain_hf_endpoint._engine.prompts import (
     e5_prompt,
-    is_asked_unbidden,
     needs_e5_prompts,
     options_of,
+    should_fetch_info,
 )
 from langchain_hf_endpoint._messages import Cause
 from langchain_hf_endpoint._session.concurrency import one_at_a_time
@@ -101,7 +101,7 @@ class Call:
         given = task.query_prompt if self.lane == "query" else task.document_prompt
         if given is not None or self.options.prompt_name is not None:
             return given or ""
-        info = self.learned.info if is_asked_unbidden(self.service) else None
+        info = self.learned.info if should_fetch_info(self.service) else None
         model = self.service.model or (info.model_id if info else None)
         if not (needs_e5_prompts(model) or needs_e5_prompts(self.service.url)):
             return ""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from langchain_core.rate_limiters import BaseRateLimiter
 
     from langchain_hf_endpoint._engine.actions import Progress
-    from langchain_hf_endpoint._engine.vectors import Keeper
+    from langchain_hf_endpoint._engine.vectors import VectorFormat
     from langchain_hf_endpoint._http.clients import Clients
     from langchain_hf_endpoint._session.session import EndpointSession
     from langchain_hf_endpoint.limiter import Lane
@@ -44,7 +44,7 @@ class Settings(Protocol):
 
 def document_job(  # noqa: PLR0913 - all that a call is made of
     settings: Settings,
-    keeper: Keeper[RowT],
+    keeper: VectorFormat[RowT],
     *,
     limiter: BaseRateLimiter | None = None,
     clients: Clients = OURS,
@@ -62,7 +62,7 @@ def document_job(  # noqa: PLR0913 - all that a call is made of
 
 def query_job(  # noqa: PLR0913 - the same
     settings: Settings,
-    keeper: Keeper[RowT],
+    keeper: VectorFormat[RowT],
     *,
     limiter: BaseRateLimiter | None = None,
     clients: Clients = OURS,
@@ -87,7 +87,7 @@ def query_job(  # noqa: PLR0913 - the same
 def _job(  # noqa: PLR0913 - the same
     settings: Settings,
     lane: Lane,
-    keeper: Keeper[RowT],
+    keeper: VectorFormat[RowT],
     limiter: BaseRateLimiter | None,
     clients: Clients,
     *,

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._engine.attempts import Conversation
     from langchain_hf_endpoint._engine.call import Call
-    from langchain_hf_endpoint._engine.vectors import Keeper
+    from langchain_hf_endpoint._engine.vectors import VectorFormat
     from langchain_hf_endpoint._messages import Vectors
 
 RowT = TypeVar("RowT")
@@ -59,7 +59,7 @@ _logger = logging.getLogger("langchain_hf_endpoint")
 
 
 def converse(
-    inputs: Sequence[str], call: Call, keeper: Keeper[RowT]
+    inputs: Sequence[str], call: Call, vector_format: VectorFormat[RowT]
 ) -> Conversation[list[Outcome[RowT]]]:
     """Get the vectors of one batch.
 
@@ -86,7 +86,7 @@ def converse(
             if isinstance(result, GivenUp):
                 search.failed(run, sent, result)
             else:
-                search.succeeded(run, keeper.rows(result))
+                search.succeeded(run, vector_format.rows(result))
     else:
         search.learn_from_refusals()
     return search.outcomes

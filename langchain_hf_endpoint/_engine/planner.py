@@ -19,7 +19,7 @@ from langchain_hf_endpoint.errors import HFEndpointError, InputError, ranges
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from langchain_hf_endpoint._engine.vectors import Keeper
+    from langchain_hf_endpoint._engine.vectors import VectorFormat
     from langchain_hf_endpoint.settings import ChunkingSettings
 
 RowT = TypeVar("RowT")
@@ -38,11 +38,11 @@ class _Input(Generic[RowT]):
     given: int = 0
     result: RowT | HFEndpointError | None = None
 
-    def give(self, keeper: Keeper[RowT]) -> RowT:
+    def give(self, vector_format: VectorFormat[RowT]) -> RowT:
         """The vector, or a copy of it where the vector itself was given away before."""
         row: RowT = self.result  # type: ignore[assignment]  # asked for only where there is one
         self.given += 1
-        return row if self.given == 1 else keeper.again(row)
+        return row if self.given == 1 else vector_format.again(row)
 
 
 @dataclass(slots=True)
@@ -80,9 +80,9 @@ class PlannedText(Generic[RowT]):
                 return one.result
         return None
 
-    def rows(self, keeper: Keeper[RowT]) -> list[RowT]:
+    def rows(self, vector_format: VectorFormat[RowT]) -> list[RowT]:
         """The vectors of the chunks, for a text without failure; no two texts share one."""
-        return [one.give(keeper) for one in self.inputs]
+        return [one.give(vector_format) for one in self.inputs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class BatchBounds:
 
 
 @dataclass(slots=True)
-class Plan(Generic[RowT]):
+class Planner(Generic[RowT]):
     """The open books of one call: texts come in, batches go out, results come in, texts go out.
 
     Args:

@@ -30,7 +30,7 @@ def followers(operation: str, url: str, *, show_bar: bool, is_current: bool) -> 
     """
     bar = _progress_bar() if show_bar else None
     span = call_span(operation, url, is_current=is_current)
-    return Several((span, bar)) if span and bar else span or bar
+    return CompositeProgress((span, bar)) if span and bar else span or bar
 
 
 def _progress_bar() -> Progress:
@@ -39,7 +39,7 @@ def _progress_bar() -> Progress:
     return ProgressBar("embedding")
 
 
-class Several:
+class CompositeProgress:
     """Passes everything on to each."""
 
     def __init__(self, several: Sequence[Progress]) -> None:

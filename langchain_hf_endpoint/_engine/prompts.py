@@ -68,7 +68,7 @@ def options_of(
     )
 
 
-def is_asked_unbidden(service: ServiceSettings) -> bool:
+def should_fetch_info(service: ServiceSettings) -> bool:
     """Whether the server is one that may say what it is, and is asked before the first input.
 
     Only then may a model's own prompts depend on the answer. Elsewhere a `describe` in one process

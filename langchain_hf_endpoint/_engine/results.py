@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._engine.calls import Settings
     from langchain_hf_endpoint._engine.planner import PlannedText
     from langchain_hf_endpoint._engine.run import Job
-    from langchain_hf_endpoint._engine.vectors import Keeper
+    from langchain_hf_endpoint._engine.vectors import VectorFormat
     from langchain_hf_endpoint._http.clients import Clients
 
     Vector = list[float]
@@ -60,7 +60,7 @@ class Target:
     show_progress_bar: bool = False
 
     def documents(
-        self, operation: str, keeper: Keeper[RowT], *, is_stream: bool = False
+        self, operation: str, keeper: VectorFormat[RowT], *, is_stream: bool = False
     ) -> Job[RowT]:
         """A call that embeds documents; `operation` is the method, as tracing names it."""
         url = self.settings.service_settings.url

@@ -17,8 +17,8 @@ from langchain_hf_endpoint._engine.drivers import Crew, TaskCrew, TaskDriver, Th
 from langchain_hf_endpoint._engine.failures import of_the_machine, rejects_everything
 from langchain_hf_endpoint._engine.flow import converse
 from langchain_hf_endpoint._engine.isolation import Fault, Outcome
-from langchain_hf_endpoint._engine.planner import BatchBounds, Plan
-from langchain_hf_endpoint._engine.prompts import is_asked_unbidden
+from langchain_hf_endpoint._engine.planner import BatchBounds, Planner
+from langchain_hf_endpoint._engine.prompts import should_fetch_info
 from langchain_hf_endpoint._engine.sources import AsyncSource, Source, total_length
 from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint.errors import HFEndpointError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._engine.attempts import Conversation
     from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._engine.planner import Batch, PlannedText
-    from langchain_hf_endpoint._engine.vectors import Keeper
+    from langchain_hf_endpoint._engine.vectors import VectorFormat
     from langchain_hf_endpoint._http.clients import Clients
     from langchain_hf_endpoint._http.httpx_transport import AnyAsyncTransport, SyncTransport
     from langchain_hf_endpoint._session.session import EndpointSession
@@ -69,7 +69,7 @@ class Job(Generic[RowT]):
 
     runtime: EndpointSession
     call: Call
-    keeper: Keeper[RowT]
+    keeper: VectorFormat[RowT]
     chunking: ChunkingSettings | None
     keep: bool = True
     plan_first: bool = False
@@ -79,7 +79,7 @@ class Job(Generic[RowT]):
     received: Callable[[Sequence[str], Sequence[RowT]], None] | None = None
     fatal: HFEndpointError | None = None
     batches_failed: int = 0
-    plan: Plan[RowT] = field(init=False, repr=False)  # not there yet where a traceback shows it
+    plan: Planner[RowT] = field(init=False, repr=False)  # not there yet where a traceback shows it
 
     def sync_transport(self) -> SyncTransport:
         """What sends from threads."""
@@ -98,11 +98,11 @@ class Job(Generic[RowT]):
         """
         if self.call.learned.asked_for_info:
             return False
-        return self.insists_on_info or is_asked_unbidden(self.call.service)
+        return self.insists_on_info or should_fetch_info(self.call.service)
 
     def open_plan(self) -> None:
         """Begin the books. The prompt may depend on what the server said of itself."""
-        self.plan = Plan(self.chunking, self.call.prompt, self._bounds, keep=self.keep)
+        self.plan = Planner(self.chunking, self.call.prompt, self._bounds, keep=self.keep)
         if self.plan_first:
             self.plan.look_ahead = float("inf")
 

@@ -21,7 +21,7 @@ RowT = TypeVar("RowT")
 _HALF_PRECISION = 0.02
 
 
-class Keeper(Protocol, Generic[RowT]):
+class VectorFormat(Protocol, Generic[RowT]):
     """Keeps vectors in one form from the reply to the result."""
 
     @property
@@ -74,8 +74,8 @@ class _Arrays:
         return weighted_mean(np.asarray(rows), weights, normalize=normalize).astype(np.float32)
 
 
-LISTS: Keeper[list[float]] = _Lists()
-ARRAYS: Keeper[NDArray[np.float32]] = _Arrays()
+LISTS: VectorFormat[list[float]] = _Lists()
+ARRAYS: VectorFormat[NDArray[np.float32]] = _Arrays()
 
 
 def weighted_mean(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from langchain_hf_endpoint._engine.actions import Follower
+from langchain_hf_endpoint._engine.actions import NullProgress
 from langchain_hf_endpoint.cli.endpoints import endpoint_of, names_beginning, registered_as
 from langchain_hf_endpoint.cli.exits import PARTLY, say_error
 from langchain_hf_endpoint.cli.options import (
@@ -129,7 +129,7 @@ def check(  # noqa: PLR0913 - the options
         raise typer.Exit(PARTLY)
 
 
-class _Waits(Follower):
+class _Waits(NullProgress):
     """Says on standard error what is waited for, but for the ordinary pace."""
 
     def waits(self, why: Waiting, seconds: float) -> None:

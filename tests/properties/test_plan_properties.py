@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from langchain_hf_endpoint import ChunkingSettings, ServerError
-from langchain_hf_endpoint._engine.planner import BatchBounds, Plan
+from langchain_hf_endpoint._engine.planner import BatchBounds, Planner
 from langchain_hf_endpoint._engine.vectors import LISTS
 from langchain_hf_endpoint.chunking import chunk
 
@@ -27,7 +27,7 @@ class Books(RuleBasedStateMachine):
     @initialize(chunking=st.sampled_from([WHOLE, TENS]), prompt=PROMPTS, bounds=BOUNDS)
     def begin(self, chunking, prompt, bounds):
         self.chunking, self.prompt, self.bounds = chunking, prompt, bounds
-        self.plan = Plan(chunking, prompt, lambda: self.bounds, keep=self.keep)
+        self.plan = Planner(chunking, prompt, lambda: self.bounds, keep=self.keep)
         self.texts = []
         self.under_way = []
         self.sent = []
@@ -151,7 +151,7 @@ def test_a_stream_holds_little_and_lets_no_input_starve(count, inputs, capacity,
     """Driven as the engine drives it: full batches only, answered in any order, texts in need."""
     texts = (f"{number} {'x' * chance.randrange(300)}" for number in range(count))
     bounds = BatchBounds(inputs, 400)
-    plan = Plan(WHOLE, "", lambda: bounds, keep=False)
+    plan = Planner(WHOLE, "", lambda: bounds, keep=False)
     look_ahead = plan.room
     under_way, added_at, taken, out, cuts = [], {}, 0, 0, 0
     source_ended = False
@@ -186,7 +186,7 @@ def test_a_stream_holds_little_and_lets_no_input_starve(count, inputs, capacity,
 def test_a_stream_whose_oldest_batch_hangs_stops_taking_texts(stuck):
     """The texts behind it are answered and wait for it: their number must not grow for ever."""
     bounds = BatchBounds(4, 10**6)
-    plan = Plan(WHOLE, "", lambda: bounds, keep=False)
+    plan = Planner(WHOLE, "", lambda: bounds, keep=False)
     look_ahead = plan.room
     hanging, taken = None, 0
     for cuts in range(10_000):

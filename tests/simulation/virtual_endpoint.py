@@ -1,6 +1,6 @@
 """A server and a client in virtual time: all of the client's decisions are real, nothing waits.
 
-The client is the package's own `Job`, `Plan`, conversations, limiter and window. Only what waits or
+The client is the package's own `Job`, `Planner`, conversations, limiter and window. Only what waits or
 sends is replaced: instead of threads or tasks a heap of events, instead of a network an `Endpoint`
 that works on so many batches at once. A job of minutes takes a fraction of a second, and comes out
 alike each time.

@@ -9,7 +9,7 @@ from langchain_hf_endpoint import ChunkingSettings, InputError, ServerError
 from langchain_hf_endpoint._engine.planner import (
     LOOK_AHEAD,
     BatchBounds,
-    Plan,
+    Planner,
     check_text,
     check_texts,
 )
@@ -25,7 +25,7 @@ def words(count, start=0):
 
 
 def plan_of(*texts, chunking=WHOLE, prompt="", inputs=32, body_bytes=10**6, **more):
-    plan = Plan(chunking, prompt, lambda: BatchBounds(inputs, body_bytes), **more)
+    plan = Planner(chunking, prompt, lambda: BatchBounds(inputs, body_bytes), **more)
     for text in texts:
         plan.add(text)
     return plan
@@ -137,7 +137,7 @@ def test_without_texts_there_is_no_batch():
 @pytest.mark.parametrize("bounds", [BatchBounds(5, 10**6), BatchBounds(32, 60)])
 def test_bounds_that_are_learned_late_hold_for_what_was_gathered_before(bounds):
     at_present = [BatchBounds(32, 10**6)]
-    plan = Plan(WHOLE, "", lambda: at_present[-1])
+    plan = Planner(WHOLE, "", lambda: at_present[-1])
     for text in WORDS[:96]:
         plan.add(text)
     first = plan.next_batch(more_to_come=False)

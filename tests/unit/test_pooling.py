@@ -1,4 +1,4 @@
-"""Vectors in the caller's form, and one vector out of several."""
+"""Vectors in the caller's vector_format, and one vector out of several."""
 
 import math
 
@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from langchain_hf_endpoint._engine.vectors import ARRAYS, LISTS, weighted_mean
 
-KEEPERS = {"lists": LISTS, "arrays": ARRAYS}
+FORMATS = {"lists": LISTS, "arrays": ARRAYS}
 NUMBERS = st.floats(-1000, 1000, allow_nan=False).filter(lambda x: x == 0 or abs(x) > 1e-3)
 
 
-@pytest.fixture(params=KEEPERS)
-def keeper(request):
-    return KEEPERS[request.param]
+@pytest.fixture(params=FORMATS)
+def vector_format(request):
+    return FORMATS[request.param]
 
 
 def test_a_mean_is_weighted_by_words():
@@ -59,8 +59,10 @@ def test_a_mean_is_what_plain_arithmetic_says(weighted_rows, normalize):
     expected = [number / length for number in plain] if normalize else plain
     mean = weighted_mean(np.array(rows), weights, normalize=normalize)
     assert mean.tolist() == pytest.approx(expected, abs=1e-9)
-    for keeper in KEEPERS.values():
-        kept = keeper.mean(keeper.rows([list(row) for row in rows]), weights, normalize=normalize)
+    for vector_format in FORMATS.values():
+        kept = vector_format.mean(
+            vector_format.rows([list(row) for row in rows]), weights, normalize=normalize
+        )
         assert list(kept) == pytest.approx(expected, rel=1e-5, abs=1e-4)
 
 
@@ -89,9 +91,9 @@ def test_arrays_are_of_single_precision_whatever_the_reply_was():
     assert (mean.dtype, mean.shape) == (np.float32, (2,))
 
 
-def test_the_row_for_a_second_text_is_equal_and_not_shared(keeper):
-    (row,) = keeper.rows([[0.5, 1.0]])
-    again = keeper.again(row)
+def test_the_row_for_a_second_text_is_equal_and_not_shared(vector_format):
+    (row,) = vector_format.rows([[0.5, 1.0]])
+    again = vector_format.again(row)
     again[0] = 9.0
     assert list(row) == [0.5, 1.0]
     assert type(again) is type(row)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from langchain_hf_endpoint._engine.actions import Follower, Waiting
+from langchain_hf_endpoint._engine.actions import NullProgress, Waiting
 from langchain_hf_endpoint._engine.calls import document_job, query_job
 from langchain_hf_endpoint._engine.describe import describe
 from langchain_hf_endpoint._engine.drivers import ThreadDriver
-from langchain_hf_endpoint._engine.progress import Several
+from langchain_hf_endpoint._engine.progress import CompositeProgress
 from langchain_hf_endpoint._engine.run import finished_texts
 from langchain_hf_endpoint._engine.vectors import ARRAYS
 from langchain_hf_endpoint.cli.checkup import rules
@@ -66,7 +66,7 @@ class Wanted:
     probes: int = _PROBES
 
 
-class _Start(Follower):
+class _Start(NullProgress):
     """Notes since when the endpoint is waited for because it starts.
 
     Args:
@@ -105,7 +105,9 @@ def check(
         HFEndpointError: It cannot be reached, or does not embed.
     """
     endpoint, start = wanted.endpoint, _Start(clock)
-    description = describe(endpoint, progress=Several((start, progress)) if progress else start)
+    description = describe(
+        endpoint, progress=CompositeProgress((start, progress)) if progress else start
+    )
     starting_seconds = start.seconds()
     latency, length = _probed(wanted, progress)
     limits, prompts = _limits(endpoint, description), _prompts(endpoint)

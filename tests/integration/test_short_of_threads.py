@@ -57,7 +57,7 @@ async def embed(embeddings, *, is_async):
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 async def test_what_is_done_is_kept_where_memory_ends(server, monkeypatch, is_async):
     embeddings = HFEndpointEmbeddings(url=server.url, **SETTINGS | {"max_concurrent_requests": 1})
-    real, replies = _messages.Reply, []
+    real, replies = _messages.Response, []
 
     def reply(*args):
         replies.append(args)
@@ -65,7 +65,7 @@ async def test_what_is_done_is_kept_where_memory_ends(server, monkeypatch, is_as
             raise MemoryError
         return real(*args)
 
-    monkeypatch.setattr("langchain_hf_endpoint._http.httpx_transport.Reply", reply)
+    monkeypatch.setattr("langchain_hf_endpoint._http.httpx_transport.Response", reply)
     with pytest.raises(EmbeddingError, match="no memory left") as caught:
         await embed(embeddings, is_async=is_async)
     assert len(caught.value.completed) >= 8

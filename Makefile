@@ -29,22 +29,22 @@ bench: $(VENV)-bench/stamp  ## measure against bare clients and peers: benchmark
 	$(VENV)-bench/bin/python -m benchmarks $(ARGS)
 
 chaos: $(VENV)/dev.stamp  ## run N scenarios of faults from seed SEED on: make chaos N=100000 SEED=1
-	$(BIN)/python -m pytest tests/chaos --scenarios $(or $(N),20000) --first-seed $(or $(SEED),1)
+	$(BIN)/python -m pytest tests/soak/chaos --scenarios $(or $(N),20000) --first-seed $(or $(SEED),1)
 
 attacks: $(VENV)/dev.stamp  ## attack client and gateway, N times as hard as the tests do: make attacks N=8
 	$(BIN)/python -m pytest tests/attacks --times $(or $(N),8)
 
 test-stores: $(VENV)-stores/stamp  ## run the tests with vector stores, LangChain, LangGraph, LlamaIndex
-	$(VENV)-stores/bin/python -m pytest tests/stores
+	$(VENV)-stores/bin/python -m pytest tests/compat/stores tests/compat/llama_index
 
 test-engines: $(VENV)-engines/stamp  ## run the examples for Ray, Dask, Spark (needs Java) and Beam
-	$(VENV)-engines/bin/python -m pytest tests/cluster
+	$(VENV)-engines/bin/python -m pytest tests/compat/engines
 
 # Old versions warn of what is to come, and old test tools leave event loops open. How malformed
 # requests are answered is the servers' own affair there.
 test-lowest: $(VENV)-lowest/stamp  ## run the tests with the oldest versions that are allowed
 	$(VENV)-lowest/bin/python -m pytest -n 3 --dist worksteal \
-		-W ignore::DeprecationWarning -W ignore::ResourceWarning --ignore=tests/docs --ignore=tests/chaos --ignore=tests/attacks
+		-W ignore::DeprecationWarning -W ignore::ResourceWarning --ignore=tests/docs --ignore=tests/soak/chaos --ignore=tests/attacks
 
 audit: $(VENV)-audit/stamp  ## look the dependencies up among the known vulnerabilities
 	$(VENV)-audit/bin/uv pip freeze --exclude-editable --python $(VENV)-audit > $(VENV)-audit/frozen.txt

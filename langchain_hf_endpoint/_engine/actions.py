@@ -1,4 +1,4 @@
-"""What a conversation asks of whoever drives it.
+"""What a flow asks of whoever drives it.
 
 It knows the names of the things that wait. It must not wait.
 """
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from langchain_core.rate_limiters import BaseRateLimiter
 
     from langchain_hf_endpoint._messages import Failure, Request, Response
-    from langchain_hf_endpoint._session.concurrency import Place
+    from langchain_hf_endpoint._session.concurrency import Slot
     from langchain_hf_endpoint.limiter.reservation import DistantTurn
 
 
-class Stopped(BaseException):
-    """Thrown into a conversation at the step that is not performed: nothing more may be sent."""
+class CallStopped(BaseException):
+    """Thrown into a flow at the step that is not performed: nothing more may be sent."""
 
 
-class Waiting(Enum):
-    """Why a conversation pauses, as it is told to the user."""
+class WaitReason(Enum):
+    """Why a flow pauses, as it is told to the user."""
 
     LIMITER = "waiting for the rate limit"
     COLD_START = "waiting for the endpoint to start"
@@ -31,10 +31,10 @@ class Waiting(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Enter:
+class AcquireSlot:
     """Wait until the place in the window is granted."""
 
-    place: Place
+    slot: Slot
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,31 +48,31 @@ class AcquireFrom:
 class Ask:
     """Ask how long this turn has to wait, at a limiter that is kept elsewhere.
 
-    An error of the package is thrown into the conversation.
+    An error of the package is thrown into the flow.
     """
 
     turn: DistantTurn
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class Sleep:
     """Let this many seconds pass."""
 
     seconds: float
-    why: Waiting
+    why: WaitReason
 
 
 @dataclass(frozen=True, slots=True)
-class Send:
+class SendRequest:
     """Send the request and read the whole reply within `timeout` seconds."""
 
     request: Request
     timeout: float
 
 
-Step: TypeAlias = "Enter | AcquireFrom | Ask | Pause | Send"
-Answer: TypeAlias = "Response | Failure | float | None"
-"""What comes back: a reply or a failure to get one for `Send`, seconds for `Ask`, else None."""
+Action: TypeAlias = "AcquireSlot | AcquireFrom | Ask | Sleep | SendRequest"
+ActionResult: TypeAlias = "Response | Failure | float | None"
+"""A reply or a failure for `SendRequest`, seconds for `Ask`."""
 
 
 class Progress(Protocol):
@@ -84,7 +84,7 @@ class Progress(Protocol):
     def done(self, chunks: int) -> None:
         """So many more chunks have their vectors."""
 
-    def waits(self, why: Waiting, seconds: float) -> None:
+    def waits(self, why: WaitReason, seconds: float) -> None:
         """A request waits."""
 
     def close(self, error: BaseException | None = None) -> None:
@@ -100,7 +100,7 @@ class NullProgress:
     def done(self, chunks: int) -> None:
         """Of no interest."""
 
-    def waits(self, why: Waiting, seconds: float) -> None:
+    def waits(self, why: WaitReason, seconds: float) -> None:
         """Of no interest."""
 
     def close(self, error: BaseException | None = None) -> None:

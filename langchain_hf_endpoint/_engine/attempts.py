@@ -11,7 +11,14 @@ import logging
 import time
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from langchain_hf_endpoint._engine.actions import AcquireFrom, Ask, Enter, Pause, Send, Waiting
+from langchain_hf_endpoint._engine.actions import (
+    AcquireFrom,
+    AcquireSlot,
+    Ask,
+    SendRequest,
+    Sleep,
+    WaitReason,
+)
 from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._messages import Cause, Failure, Response
 from langchain_hf_endpoint._protocols import wait_foretold
@@ -23,14 +30,14 @@ if TYPE_CHECKING:
 
     from typing_extensions import TypeIs
 
-    from langchain_hf_endpoint._engine.actions import Answer, Step
+    from langchain_hf_endpoint._engine.actions import Action, ActionResult
     from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
     from langchain_hf_endpoint._messages import Request
     from langchain_hf_endpoint.limiter.reservation import DistantTurn, LocalTurn
 
     T = TypeVar("T")
-    Conversation: TypeAlias = Generator[Step, Answer, T]
+    Flow: TypeAlias = Generator[Action, ActionResult, T]
 
 _logger = logging.getLogger(__name__)
 
@@ -38,10 +45,10 @@ _TOO_MANY_REQUESTS = 429
 _LONG = 5.0  # seconds of trying after which the user is told
 _SOON_UP = 15.0  # seconds in which a server on this machine may begin to listen
 _HOLD_MARGIN = 5.0  # seconds by which the proxy's hold stays below our own time-out
-_WHY = {Cause.NOT_READY: Waiting.COLD_START, Cause.RATE_LIMITED: Waiting.REFUSED}
+_WHY = {Cause.NOT_READY: WaitReason.COLD_START, Cause.RATE_LIMITED: WaitReason.REFUSED}
 
 
-class Attempts:
+class RetryState:
     """The attempts at one thing: how many there were, and whether there is another.
 
     Attributes:
@@ -65,7 +72,7 @@ class Attempts:
             return None
         return max(0.0, self._call.policy.max_wait - self._elapsed(self._failing_since))
 
-    def after(self, failure: Failure) -> Pause | None:
+    def after(self, failure: Failure) -> Sleep | None:
         """Count a failed attempt and say how to go on; None where there is to be no other.
 
         Tells those who share the endpoint what a refusal means for them. The budget begins with
@@ -76,7 +83,7 @@ class Attempts:
         if self._failing_since is None:
             self._failing_since = call.clock()
         elapsed = self._elapsed(self._failing_since)
-        usual = call.learned.latency_seconds
+        usual = call.server.latency_seconds
         policy = _policy_for(failure, call)
         delay = policy.delay(failure, self.count, elapsed, usual)
         _slow_down(failure, delay, call)
@@ -86,13 +93,13 @@ class Attempts:
         if delay is None:
             return None
         self._tell(failure, delay, elapsed, policy.max_wait)
-        return Pause(delay, _WHY.get(failure.cause, Waiting.RETRY))
+        return Sleep(delay, _WHY.get(failure.cause, WaitReason.RETRY))
 
-    def soon(self) -> Pause | None:
+    def soon(self) -> Sleep | None:
         """A short pause, before something else than what failed is sent; None: no time is left."""
         since = self._failing_since
         delay = self._call.policy.soon(0.0 if since is None else self._elapsed(since))
-        return None if delay is None else Pause(delay, Waiting.RETRY)
+        return None if delay is None else Sleep(delay, WaitReason.RETRY)
 
     @property
     def is_spent(self) -> bool:
@@ -132,16 +139,16 @@ class Attempts:
 
 def _policy_for(failure: Failure, call: Call) -> RetryPolicy:
     """On this machine a server that is not up is seldom about to be."""
-    hopeless = failure.refused and is_loopback(call.service.url) and not call.learned.has_worked
+    hopeless = failure.refused and is_loopback(call.service.url) and not call.server.has_worked
     if not hopeless or call.policy.max_wait <= _SOON_UP:
         return call.policy
     return dataclasses.replace(call.policy, max_wait=_SOON_UP)
 
 
 def _slow_down(failure: Failure, delay: float | None, call: Call) -> None:
-    call.learned.is_waking = failure.cause is Cause.NOT_READY
+    call.server.is_waking = failure.cause is Cause.NOT_READY
     if failure.cause is Cause.NOT_READY or failure.timed_out:
-        call.window.refused(is_waking=call.learned.is_waking)
+        call.window.refused(is_waking=call.server.is_waking)
     elif failure.cause is not Cause.RATE_LIMITED:
         return
     stated = None if failure.is_estimate else failure.retry_after
@@ -163,49 +170,49 @@ def _heed(reply: Response, call: Call) -> None:
         call.limiter.penalize_soon(wait)
 
 
-def send(
+def send_once(
     request: Request, inputs: int, timeout: float, call: Call, patience: float | None = None
-) -> Conversation[Response | Failure]:
+) -> Flow[Response | Failure]:
     """One attempt: a place in the window, a permit of the limiter, then the request.
 
     Raises:
         RateLimitedError: The permit is more than `patience` seconds away.
         HFEndpointError: A limiter that is kept elsewhere does not answer.
     """
-    place = call.window.place(inputs, call.lane)
+    slot = call.window.slot(inputs, call.lane)
     turn: LocalTurn | DistantTurn | None = None
     try:
-        yield Enter(place)
+        yield AcquireSlot(slot)
         if not isinstance(call.limiter, ReservingLimiter):
             yield AcquireFrom(call.limiter)
         else:
             turn = call.limiter.reserve(call.lane, max_wait=patience)
             while (seconds := (yield from _asked(turn))) > 0:
                 # The place is for others meanwhile: a query may pass a document that waits.
-                place.leave()
-                yield Pause(seconds, Waiting.LIMITER)
-                place = call.window.place(inputs, call.lane)
-                yield Enter(place)
+                slot.leave()
+                yield Sleep(seconds, WaitReason.LIMITER)
+                slot = call.window.slot(inputs, call.lane)
+                yield AcquireSlot(slot)
         started = call.clock()
-        reply = yield Send(_held_by_proxy(request, timeout, call), timeout)
-        assert isinstance(reply, (Response, Failure))  # noqa: S101 - the driver's promise for Send
+        reply = yield SendRequest(_held_by_proxy(request, timeout, call), timeout)
+        assert isinstance(reply, (Response, Failure))  # noqa: S101 - the driver's promise for SendRequest
         if isinstance(reply, Response) and reply.status < 300:  # noqa: PLR2004 - a success
             seconds = call.clock() - started
-            call.learned.latency_seconds = seconds
+            call.server.latency_seconds = seconds
             call.window.replied(inputs, seconds)
             _heed(reply, call)
         elif isinstance(reply, Response) and reply.status == _TOO_MANY_REQUESTS:
-            place.refused()  # before it leaves: nobody else is let in to be refused too
+            slot.refused()  # before it leaves: nobody else is let in to be refused too
         if isinstance(reply, Response) and reply.status >= 300:  # noqa: PLR2004 - no success
             return call.redactor.reply(reply)
         return reply
     finally:
-        place.leave()
+        slot.leave()
         if turn is not None:
             turn.give_back()  # of no effect once the permit is taken
 
 
-def _asked(turn: LocalTurn | DistantTurn) -> Conversation[float]:
+def _asked(turn: LocalTurn | DistantTurn) -> Flow[float]:
     """How long to sleep before asking again; 0.0: the permit is taken."""
     if not _is_distant(turn):
         return turn.wait()
@@ -225,7 +232,7 @@ def _held_by_proxy(request: Request, timeout: float, call: Call) -> Request:
     Without the header it answers 503 at once, and waiting costs many requests:
     https://huggingface.co/docs/inference-endpoints/autoscaling
     """
-    if not (call.learned.is_waking and is_dedicated_endpoint(request.url)):
+    if not (call.server.is_waking and is_dedicated_endpoint(request.url)):
         return request
     seconds = str(max(1, int(timeout - _HOLD_MARGIN)))
     return dataclasses.replace(request, headers={**request.headers, "X-Scale-Up-Timeout": seconds})

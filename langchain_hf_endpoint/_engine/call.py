@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
     from langchain_hf_endpoint._messages import Failure, Form, InputOptions
     from langchain_hf_endpoint._secrets import Redactor
-    from langchain_hf_endpoint._session.concurrency import Window
-    from langchain_hf_endpoint._session.server_state import Learned
+    from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow
+    from langchain_hf_endpoint._session.server_state import ServerState
     from langchain_hf_endpoint.errors import HFEndpointError
     from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.settings import ServiceSettings, TaskSettings
@@ -58,16 +58,16 @@ class Pausing:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What the conversations of one call have in common.
+    """What the flows of one call have in common.
 
-    `door` is where all who do not know the server yet wait while one of them asks it.
+    `info_lock` is where all who do not know the server yet wait while one of them asks it.
     """
 
     service: ServiceSettings
     task: TaskSettings
     lane: Lane
-    learned: Learned
-    window: Window
+    server: ServerState
+    window: ConcurrencyWindow
     limiter: BaseRateLimiter
     policy: RetryPolicy
     sends_key: bool
@@ -75,23 +75,23 @@ class Call:
     form: Form = "lists"
     clock: Callable[[], float] = time.monotonic
     pausing: Pausing = field(default_factory=Pausing)
-    door: Window = field(default_factory=one_at_a_time)
+    info_lock: ConcurrencyWindow = field(default_factory=one_at_a_time)
 
     @property
     def batch_size(self) -> int:
         """Inputs per request at present."""
-        return self.learned.batch_size(self.service.max_batch_size)
+        return self.server.batch_size(self.service.max_batch_size)
 
     @property
     def options(self) -> InputOptions:
         """What the server is asked to do with the inputs of this lane."""
-        learned = self.learned
+        server = self.server
         return options_of(
             self.task,
             self.lane,
-            self.service.model or learned.model,
-            base64=not learned.has_no_base64,
-            truncate_tokens=learned.truncate_tokens if self.task.truncate else None,
+            self.service.model or server.model,
+            base64=not server.has_no_base64,
+            truncate_tokens=server.truncate_tokens if self.task.truncate else None,
         )
 
     @property
@@ -101,12 +101,12 @@ class Call:
         given = task.query_prompt if self.lane == "query" else task.document_prompt
         if given is not None or self.options.prompt_name is not None:
             return given or ""
-        info = self.learned.info if should_fetch_info(self.service) else None
+        info = self.server.info if should_fetch_info(self.service) else None
         model = self.service.model or (info.model_id if info else None)
         if not (needs_e5_prompts(model) or needs_e5_prompts(self.service.url)):
             return ""
-        if not self.learned.e5_logged:
-            self.learned.e5_logged = True
+        if not self.server.e5_logged:
+            self.server.e5_logged = True
             _logger.info(
                 "%s serves an E5 model (%s): its prompts %r and %r are put before queries and "
                 "documents. Set task_settings.query_prompt and document_prompt to change that.",

@@ -9,7 +9,7 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from langchain_hf_endpoint._engine.calls import Settings, query_job
-from langchain_hf_endpoint._engine.discovery import ask_for_models
+from langchain_hf_endpoint._engine.discovery import fetch_models
 from langchain_hf_endpoint._engine.drivers import TaskDriver, ThreadDriver
 from langchain_hf_endpoint._engine.prompts import e5_prompt, needs_e5_prompts, unnamed
 from langchain_hf_endpoint._engine.run import afinished_texts, finished_texts
@@ -59,7 +59,7 @@ def describe(
     job.progress = progress
     widths = [_width(text) for text in finished_texts([_PROBE], job)]
     if (route := _route_to_ask(job)) is not None:
-        ThreadDriver(job.sync_transport(), progress).run(ask_for_models(route, job.call))
+        ThreadDriver(job.sync_transport(), progress).run(fetch_models(route, job.call))
     return _described(endpoint, job, widths[0])
 
 
@@ -77,7 +77,7 @@ async def adescribe(
     widths = [_width(text) async for text in afinished_texts([_PROBE], job)]
     if (route := _route_to_ask(job)) is not None:
         driver = TaskDriver(await job.async_transport(), None)
-        await driver.run(ask_for_models(route, job.call))
+        await driver.run(fetch_models(route, job.call))
     return _described(endpoint, job, widths[0])
 
 
@@ -92,9 +92,9 @@ def _probe_job(
 
 def _route_to_ask(job: Job[NDArray[np.float32]]) -> Route | None:
     """Where to ask an OpenAI-style server for its models: one that says nothing else of itself."""
-    learned = job.call.learned
-    is_openai = learned.route is not None and learned.route.dialect.name == "openai"
-    return learned.route if is_openai and learned.info is None else None
+    server = job.call.server
+    is_openai = server.route is not None and server.route.dialect.name == "openai"
+    return server.route if is_openai and server.info is None else None
 
 
 def _width(text: PlannedText[NDArray[np.float32]]) -> int:
@@ -111,9 +111,9 @@ def _has_prompts(endpoint: NamedSettings) -> bool:
 def _described(
     endpoint: NamedSettings, job: Job[NDArray[np.float32]], dimensions: int
 ) -> EndpointDescription:
-    service, learned = endpoint.service_settings, job.call.learned
-    info = learned.info or ServerInfo(kind="")
-    served = learned.served or ServedModels()
+    service, server = endpoint.service_settings, job.call.server
+    info = server.info or ServerInfo(kind="")
+    served = server.served or ServedModels()
     model = info.model_id or service.model or served.choice
     if model is None and not _has_prompts(endpoint) and not needs_e5_prompts(service.url):
         _logger.warning("%s %s", host_of(service.url), unnamed(info.model_path))
@@ -127,13 +127,13 @@ def _described(
             e5_prompt("query"),
             e5_prompt("document"),
         )
-    route = learned.route
+    route = server.route
     return EndpointDescription(
         inference_id=endpoint.inference_id,
         host=host_of(service.url),
         dialect=route.dialect.name if route else service.dialect,
         dimensions=dimensions,
-        latency_seconds=learned.latency_seconds,
+        latency_seconds=server.latency_seconds,
         server=info.kind or served.kind,
         version=info.version,
         model_id=model,

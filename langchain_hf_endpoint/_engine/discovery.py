@@ -11,8 +11,8 @@ import dataclasses
 import logging
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._engine.actions import Enter
-from langchain_hf_endpoint._engine.attempts import Attempts, send
+from langchain_hf_endpoint._engine.actions import AcquireSlot
+from langchain_hf_endpoint._engine.attempts import RetryState, send_once
 from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._messages import Cause, Failure, Response
 from langchain_hf_endpoint._protocols import (
@@ -30,7 +30,7 @@ from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint._engine.attempts import Conversation
+    from langchain_hf_endpoint._engine.attempts import Flow
     from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._protocols import Route
 
@@ -41,7 +41,7 @@ _ENOUGH_FOR_INFO = 3
 _LONGEST_NAME, _MOST_NAMES = 60, 5
 
 
-def acquaint(call: Call) -> Conversation[None]:
+def fetch_server_info(call: Call) -> Flow[None]:
     """Ask the server what it is (TEI's ``/info``), once; most others answer 404, which is fine.
 
     One asks, and all who want to know meanwhile wait for its answer, or its error. Where it is
@@ -51,34 +51,34 @@ def acquaint(call: Call) -> Conversation[None]:
         HFEndpointError: The server cannot be reached, is not ready even after `max_wait`, or says
             that it makes no text embeddings.
     """
-    learned = call.learned
-    failed_before = learned.failed_to_say
-    place = call.door.place(0, call.lane)
+    server = call.server
+    failed_before = server.failed_to_say
+    slot = call.info_lock.slot(0, call.lane)
     try:
-        yield Enter(place)
-        if learned.asked_for_info:
+        yield AcquireSlot(slot)
+        if server.asked_for_info:
             return
-        if learned.failed_to_say is not None and learned.failed_to_say is not failed_before:
-            raise copy.copy(learned.failed_to_say)  # an error is raised by one thread alone
+        if server.failed_to_say is not None and server.failed_to_say is not failed_before:
+            raise copy.copy(server.failed_to_say)  # an error is raised by one thread alone
         try:
             yield from _ask(call)
         except HFEndpointError as error:
-            learned.failed_to_say = copy.copy(error)
+            server.failed_to_say = copy.copy(error)
             raise
     finally:
-        place.leave()
+        slot.leave()
 
 
-def _ask(call: Call) -> Conversation[None]:
-    learned = call.learned
+def _ask(call: Call) -> Flow[None]:
+    server = call.server
     request = info_request(call.service.url)
-    attempts = Attempts(call)
-    while request is not None and not learned.asked_for_info:
-        reply = yield from send(request, 0, min(call.service.timeout, _INFO_TIMEOUT), call)
+    attempts = RetryState(call)
+    while request is not None and not server.asked_for_info:
+        reply = yield from send_once(request, 0, min(call.service.timeout, _INFO_TIMEOUT), call)
         failure = _worth_asking_again(reply)
         if failure is None:
             if isinstance(reply, Response):
-                learned.info = read_info(call.redactor.reply(reply))
+                server.info = read_info(call.redactor.reply(reply))
             break
         pause = attempts.after(failure)
         if attempts.count == _ENOUGH_FOR_INFO and _may_be_of_this_route(failure):
@@ -91,11 +91,11 @@ def _ask(call: Call) -> Conversation[None]:
         if pause is None:
             raise call.error(failure, attempts.count)
         yield pause
-    if learned.info is not None and learned.info.unfit is not None:
-        raise call.error(Failure(Cause.BACKEND, learned.info.unfit), 1)
-    if learned.info is not None:
-        call.window.bound(inputs=learned.info.max_concurrent_inputs)
-    learned.asked_for_info = True
+    if server.info is not None and server.info.unfit is not None:
+        raise call.error(Failure(Cause.BACKEND, server.info.unfit), 1)
+    if server.info is not None:
+        call.window.bound(inputs=server.info.max_concurrent_inputs)
+    server.asked_for_info = True
 
 
 def _worth_asking_again(reply: Response | Failure | None) -> Failure | None:
@@ -116,36 +116,36 @@ def _may_be_of_this_route(failure: Failure) -> bool:
     return failure.cause is Cause.SERVER or (failure.cause is Cause.TRANSPORT and failure.connected)
 
 
-def ask_for_models(route: Route, call: Call) -> Conversation[ServedModels]:
+def fetch_models(route: Route, call: Call) -> Flow[ServedModels]:
     """Ask an OpenAI-style server which models it has, once, and keep what it says.
 
     Where no model is named, the one that is chosen is asked for from now on, if the server insists
     on a name. vLLM is asked to cut what is too long, which it does only if it is told where.
     """
-    learned = call.learned
-    if learned.served is not None:
-        return learned.served
+    server = call.server
+    if server.served is not None:
+        return server.served
     timeout = min(call.service.timeout, _INFO_TIMEOUT)
     served, request = ServedModels(), models_request(route.url)
     if request is not None:
-        reply = yield from send(request, 0, timeout, call)
+        reply = yield from send_once(request, 0, timeout, call)
         if isinstance(reply, Response):
             served = read_models(call.redactor.reply(reply), call.service.model)
     request = props_request(route.url) if served.kind == "llamacpp" else None
     if request is not None:
-        reply = yield from send(request, 0, timeout, call)
+        reply = yield from send_once(request, 0, timeout, call)
         window = read_window(reply) if isinstance(reply, Response) else None
         windows = [one for one in (served.window, window) if one is not None]
         served = dataclasses.replace(served, window=min(windows, default=None))
-    learned.served = served
+    server.served = served
     return served
 
 
-def take_model(served: ServedModels, call: Call) -> bool:
+def choose_model(served: ServedModels, call: Call) -> bool:
     """Ask for the model that was chosen from now on; False where there is none to choose."""
     if call.service.model is not None or served.choice is None:
         return False
-    if call.learned.model is None and len(served.names) > 1:
+    if call.server.model is None and len(served.names) > 1:
         _logger.warning(
             "%s has several models (%s); %s is taken, the only one whose name says that it embeds. "
             "Set service_settings.model to choose another, or to say that this is right",
@@ -153,7 +153,7 @@ def take_model(served: ServedModels, call: Call) -> bool:
             names_of(served),
             served.choice,
         )
-    call.learned.model = served.choice
+    call.server.model = served.choice
     return True
 
 

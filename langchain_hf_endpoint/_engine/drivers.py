@@ -1,4 +1,4 @@
-"""The two short loops that wait: one drives conversations with threads, one with tasks.
+"""The two short loops that wait: one drives flows with threads, one with tasks.
 
 It knows threads, tasks and how to stop them. It must not decide what is sent or what a reply means.
 """
@@ -15,7 +15,14 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from langchain_hf_endpoint._engine.actions import AcquireFrom, Ask, Enter, Pause, Send, Stopped
+from langchain_hf_endpoint._engine.actions import (
+    AcquireFrom,
+    AcquireSlot,
+    Ask,
+    CallStopped,
+    SendRequest,
+    Sleep,
+)
 from langchain_hf_endpoint._http.network import LONGEST_WAIT
 from langchain_hf_endpoint.errors import HFEndpointError
 
@@ -24,10 +31,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from langchain_hf_endpoint._engine.actions import Answer, Progress, Step
-    from langchain_hf_endpoint._engine.attempts import Conversation
+    from langchain_hf_endpoint._engine.actions import Action, ActionResult, Progress
+    from langchain_hf_endpoint._engine.attempts import Flow
     from langchain_hf_endpoint._http.httpx_transport import AnyAsyncTransport, SyncTransport
-    from langchain_hf_endpoint._session.concurrency import Place
+    from langchain_hf_endpoint._session.concurrency import Slot
 
 T = TypeVar("T")
 TagT = TypeVar("TagT")
@@ -36,34 +43,34 @@ _PATIENCE = 0.2  # seconds after which a waiting thread looks whether the call i
 _PATIENCE_INSIDE_LOOP = 0.05
 
 
-class _Talk(Generic[T]):
-    """A conversation between two of its steps."""
+class _FlowRunner(Generic[T]):
+    """A flow between two of its steps."""
 
     result: T
 
-    def __init__(self, conversation: Conversation[T]) -> None:
-        self._conversation = conversation
-        self._go_on: Callable[[], Step] = partial(conversation.send, None)
+    def __init__(self, flow: Flow[T]) -> None:
+        self._flow = flow
+        self._go_on: Callable[[], Action] = partial(flow.send, None)
 
-    def next_step(self) -> Step | None:
-        """What is to be performed next; None where the conversation is over and has its result."""
+    def next_step(self) -> Action | None:
+        """What is to be performed next; None where the flow is over and has its result."""
         try:
             return self._go_on()
         except StopIteration as end:
             self.result = end.value
             return None
 
-    def answer(self, answer: Answer) -> None:
+    def answer(self, answer: ActionResult) -> None:
         """The step was performed."""
-        self._go_on = partial(self._conversation.send, answer)
+        self._go_on = partial(self._flow.send, answer)
 
-    def fail(self, why: Stopped | HFEndpointError) -> None:
-        """The step is not performed. After `Stopped` no other will be."""
-        self._go_on = partial(self._conversation.throw, why)
+    def fail(self, why: CallStopped | HFEndpointError) -> None:
+        """The step is not performed. After `CallStopped` no other will be."""
+        self._go_on = partial(self._flow.throw, why)
 
 
 class ThreadDriver:
-    """Performs the steps of conversations by blocking the thread it runs on.
+    """Performs the steps of flows by blocking the thread it runs on.
 
     Args:
         transport: Sends the requests.
@@ -84,31 +91,31 @@ class ThreadDriver:
         self._caller_loop = caller_loop
         self.stop = threading.Event()
 
-    def run(self, conversation: Conversation[T]) -> T:
-        """Drive one conversation to its end."""
-        with contextlib.closing(conversation):
-            talk = _Talk(conversation)
-            while (step := talk.next_step()) is not None:
+    def run(self, flow: Flow[T]) -> T:
+        """Drive one flow to its end."""
+        with contextlib.closing(flow):
+            runner = _FlowRunner(flow)
+            while (step := runner.next_step()) is not None:
                 try:
-                    talk.answer(self._perform(step))
-                except (Stopped, HFEndpointError) as error:
-                    talk.fail(error)
-            return talk.result
+                    runner.answer(self._perform(step))
+                except (CallStopped, HFEndpointError) as error:
+                    runner.fail(error)
+            return runner.result
 
-    def _perform(self, step: Step) -> Answer:
-        if isinstance(step, Send):
+    def _perform(self, step: Action) -> ActionResult:
+        if isinstance(step, SendRequest):
             if self.stop.is_set():
-                raise Stopped
+                raise CallStopped
             return self._transport.send(step.request, step.timeout)
-        if isinstance(step, Pause):
+        if isinstance(step, Sleep):
             if self._progress:
                 self._progress.waits(step.why, step.seconds)
             self._pause(step.seconds)
-        elif isinstance(step, Enter):
-            self._enter(step.place)
+        elif isinstance(step, AcquireSlot):
+            self._enter(step.slot)
         elif isinstance(step, Ask):
             if self.stop.is_set():
-                raise Stopped
+                raise CallStopped
             return step.turn.wait()
         elif isinstance(step, AcquireFrom):
             step.limiter.acquire(blocking=True)
@@ -118,23 +125,23 @@ class ThreadDriver:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 or self.stop.is_set():
             if self.stop.wait(min(left, LONGEST_WAIT)):
-                raise Stopped
+                raise CallStopped
 
-    def _enter(self, place: Place) -> None:
+    def _enter(self, slot: Slot) -> None:
         granted = threading.Event()
-        if place.enter(granted.set):
+        if slot.enter(granted.set):
             return
         patience = _PATIENCE_INSIDE_LOOP if self._caller_loop else _PATIENCE
         while not granted.wait(patience):
             if self.stop.is_set():
-                raise Stopped
-            if self._caller_loop and place.enter_past(self._caller_loop):
+                raise CallStopped
+            if self._caller_loop and slot.enter_past(self._caller_loop):
                 return
-            place.free_orphaned()
+            slot.free_orphaned()
 
 
-class Crew(Generic[TagT, T]):
-    """Drives several conversations at once, a thread each; results come as they are ready.
+class ThreadWorkers(Generic[TagT, T]):
+    """Drives several flows at once, a thread each; results come as they are ready.
 
     The threads are daemons: one that waits for a server that does not answer must not keep the
     interpreter from exiting. Leaving the ``with`` block stops them before their next request.
@@ -142,7 +149,7 @@ class Crew(Generic[TagT, T]):
 
     def __init__(self, driver: ThreadDriver) -> None:
         self._driver = driver
-        self._jobs: queue.SimpleQueue[tuple[TagT, Conversation[T]] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[TagT, Flow[T]] | None] = queue.SimpleQueue()
         self._results: queue.SimpleQueue[tuple[TagT, T | BaseException]] = queue.SimpleQueue()
         self._threads = 0
         self._process = os.getpid()
@@ -161,23 +168,23 @@ class Crew(Generic[TagT, T]):
         for _ in range(self._threads):
             self._jobs.put(None)
 
-    def start(self, tag: TagT, conversation: Conversation[T], *, here: bool = False) -> None:
-        """Begin a conversation; `tag` comes back with its result.
+    def start(self, tag: TagT, flow: Flow[T], *, here: bool = False) -> None:
+        """Begin a flow; `tag` comes back with its result.
 
         Args:
             tag: Anything.
-            conversation: It is owned by the crew from here on.
+            flow: It is owned by the workers from here on.
             here: Drive it to its end on the caller's thread: the only one needs no other.
         """
         if here:
             self.running += 1
-            self._drive(tag, conversation)
+            self._drive(tag, flow)
             return
         self.running += 1
         if self.running > self._threads and not self._add_thread() and not self._threads:
-            self._drive(tag, conversation)
+            self._drive(tag, flow)
             return
-        self._jobs.put((tag, conversation))
+        self._jobs.put((tag, flow))
 
     def _add_thread(self) -> bool:
         """One more, where there is one to be had; else those there are go on."""
@@ -194,7 +201,7 @@ class Crew(Generic[TagT, T]):
         return True
 
     def next_result(self, patience: float | None) -> tuple[TagT, T | BaseException] | None:
-        """The result of whichever conversation ends next, or the error that ended it.
+        """The result of whichever flow ends next, or the error that ended it.
 
         Args:
             patience: Seconds to wait for one; None comes where there is none by then. Without a
@@ -224,47 +231,47 @@ class Crew(Generic[TagT, T]):
         while (job := self._jobs.get()) is not None:
             self._drive(*job)
 
-    def _drive(self, tag: TagT, conversation: Conversation[T]) -> None:
+    def _drive(self, tag: TagT, flow: Flow[T]) -> None:
         try:
-            result: T | BaseException = self._driver.run(conversation)
+            result: T | BaseException = self._driver.run(flow)
         except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
             result = error
         self._results.put((tag, result))
 
 
 class TaskDriver:
-    """Performs the steps of conversations by awaiting, on the loop it runs on."""
+    """Performs the steps of flows by awaiting, on the loop it runs on."""
 
     def __init__(self, transport: AnyAsyncTransport, progress: Progress | None) -> None:
         self._transport = transport
         self._progress = progress
         self.stop = asyncio.Event()
 
-    async def run(self, conversation: Conversation[T]) -> T:
-        """Drive one conversation to its end."""
-        with contextlib.closing(conversation):
-            talk = _Talk(conversation)
-            while (step := talk.next_step()) is not None:
+    async def run(self, flow: Flow[T]) -> T:
+        """Drive one flow to its end."""
+        with contextlib.closing(flow):
+            runner = _FlowRunner(flow)
+            while (step := runner.next_step()) is not None:
                 try:
-                    talk.answer(await self._perform(step))
-                except (Stopped, HFEndpointError) as error:
-                    talk.fail(error)
-            return talk.result
+                    runner.answer(await self._perform(step))
+                except (CallStopped, HFEndpointError) as error:
+                    runner.fail(error)
+            return runner.result
 
-    async def _perform(self, step: Step) -> Answer:
-        if isinstance(step, Send):
+    async def _perform(self, step: Action) -> ActionResult:
+        if isinstance(step, SendRequest):
             if self.stop.is_set():
-                raise Stopped
+                raise CallStopped
             return await self._transport.send(step.request, step.timeout)
-        if isinstance(step, Pause):
+        if isinstance(step, Sleep):
             if self._progress:
                 self._progress.waits(step.why, step.seconds)
             await self._pause(step.seconds)
-        elif isinstance(step, Enter):
-            await self._enter(step.place)
+        elif isinstance(step, AcquireSlot):
+            await self._enter(step.slot)
         elif isinstance(step, Ask):
             if self.stop.is_set():
-                raise Stopped
+                raise CallStopped
             return await step.turn.await_()
         elif isinstance(step, AcquireFrom):
             await step.limiter.aacquire(blocking=True)
@@ -273,22 +280,22 @@ class TaskDriver:
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self.stop.wait(), seconds)
-            raise Stopped
+            raise CallStopped
 
-    async def _enter(self, place: Place) -> None:
+    async def _enter(self, slot: Slot) -> None:
         loop = asyncio.get_running_loop()
-        place.holder, place.is_orphaned = loop, loop.is_closed
+        slot.holder, slot.is_orphaned = loop, loop.is_closed
         granted = asyncio.Event()
 
         def wake() -> None:
             loop.call_soon_threadsafe(granted.set)
 
-        if not place.enter(wake):
+        if not slot.enter(wake):
             await granted.wait()
 
 
-class TaskCrew(Generic[TagT, T]):
-    """Drives several conversations at once, a task each; results come as they are ready.
+class TaskWorkers(Generic[TagT, T]):
+    """Drives several flows at once, a task each; results come as they are ready.
 
     Leaving the ``async with`` block cancels what is under way and waits until it is gone.
     """
@@ -313,15 +320,15 @@ class TaskCrew(Generic[TagT, T]):
 
     @property
     def running(self) -> int:
-        """Conversations whose result was not taken yet."""
+        """Flows whose result was not taken yet."""
         return len(self._tags)
 
-    def start(self, tag: TagT, conversation: Conversation[T]) -> None:
-        """Begin a conversation; `tag` comes back with its result."""
-        self._tags[asyncio.create_task(self._driver.run(conversation))] = tag
+    def start(self, tag: TagT, flow: Flow[T]) -> None:
+        """Begin a flow; `tag` comes back with its result."""
+        self._tags[asyncio.create_task(self._driver.run(flow))] = tag
 
     async def next_result(self, patience: float | None) -> tuple[TagT, T | BaseException] | None:
-        """The async twin of `Crew.next_result`."""
+        """The async twin of `ThreadWorkers.next_result`."""
         if not self._done:
             first = asyncio.FIRST_COMPLETED
             done, _ = await asyncio.wait(self._tags, return_when=first, timeout=patience)

@@ -1,7 +1,7 @@
 """All that passes between us and a server about one batch: a generator that waits for nothing.
 
 It decides what is sent next, what a reply means, when to try again, where to split. A driver
-performs each `Step` it yields and sends the answer in. Closing the generator, at whichever step,
+performs each `Action` it yields and sends the answer in. Closing the generator, at whichever step,
 gives back the place and the permit it holds.
 """
 
@@ -13,8 +13,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from langchain_hf_endpoint._engine.actions import Pause, Stopped, Waiting
-from langchain_hf_endpoint._engine.attempts import Attempts, send
+from langchain_hf_endpoint._engine.actions import CallStopped, Sleep, WaitReason
+from langchain_hf_endpoint._engine.attempts import RetryState, send_once
 from langchain_hf_endpoint._engine.blame import (
     MAY_PASS,
     Run,
@@ -22,7 +22,7 @@ from langchain_hf_endpoint._engine.blame import (
     suspicion,
     tries_again,
 )
-from langchain_hf_endpoint._engine.discovery import ask_for_models, names_of, take_model
+from langchain_hf_endpoint._engine.discovery import choose_model, fetch_models, names_of
 from langchain_hf_endpoint._engine.isolation import GivenUp, Outcome, Search
 from langchain_hf_endpoint._engine.prompts import unsupported_settings
 from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from langchain_hf_endpoint._engine.attempts import Conversation
+    from langchain_hf_endpoint._engine.attempts import Flow
     from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._engine.vectors import VectorFormat
     from langchain_hf_endpoint._messages import Vectors
@@ -58,9 +58,9 @@ RowT = TypeVar("RowT")
 _logger = logging.getLogger("langchain_hf_endpoint")
 
 
-def converse(
+def embed_batch(
     inputs: Sequence[str], call: Call, vector_format: VectorFormat[RowT]
-) -> Conversation[list[Outcome[RowT]]]:
+) -> Flow[list[Outcome[RowT]]]:
     """Get the vectors of one batch.
 
     A batch that the server calls too large is split at the limit it states; one that it rejects, or
@@ -72,13 +72,13 @@ def converse(
         One outcome for every input, in no order, each for a run of inputs. None for the inputs
         that were not sent when the call was stopped.
     """
-    attempts = Attempts(call)
+    attempts = RetryState(call)
     search: Search[RowT] = Search(len(inputs), call, attempts)
     while (run := search.next_run()) is not None:
         sent = search.probe if run.size == 0 else inputs[run.start : run.stop]
         try:
             result = yield from _vectors(sent, run, call, attempts, is_last=search.is_last(run))
-        except Stopped:
+        except CallStopped:
             break  # what was answered is kept
         except HFEndpointError as no_permit:
             search.not_sent(run, no_permit)
@@ -102,8 +102,8 @@ _OF_THE_SERVER = WORTH_ANOTHER_TRY - {Cause.SERVER} | {
 
 
 def _vectors(
-    inputs: Sequence[str], run: Run, call: Call, attempts: Attempts, *, is_last: bool
-) -> Conversation[Vectors | GivenUp]:
+    inputs: Sequence[str], run: Run, call: Call, attempts: RetryState, *, is_last: bool
+) -> Flow[Vectors | GivenUp]:
     """Embed inputs over the route that is known, or over each that may be until one answers."""
     tried: list[tuple[Route, Failure]] = []
     made = 0
@@ -133,38 +133,38 @@ def _asked_otherwise(  # noqa: PLR0913, PLR0917 - what was refused, and how it w
     run: Run,
     route: Route,
     call: Call,
-    attempts: Attempts,
+    attempts: RetryState,
     how: _How,
     *,
     found_out: bool,
-) -> Conversation[Vectors | GivenUp]:
+) -> Flow[Vectors | GivenUp]:
     """Ask an OpenAI-style server once more, if it is the way of asking that it refused.
 
     It may insist on the name of a model, have no base64, or want to be told where to cut.
     """
-    failure, learned = refused.failure, call.learned
-    before = (learned.has_no_base64, learned.truncate_tokens)
+    failure, server = refused.failure, call.server
+    before = (server.has_no_base64, server.truncate_tokens)
     if found_out:
         pass
     elif unknown_model(failure):
-        served = yield from ask_for_models(route, call)
-        if not take_model(served, call):
+        served = yield from fetch_models(route, call)
+        if not choose_model(served, call):
             names = names_of(served)
             text = f"{failure.text}. It has: {names}" if names else failure.text
             return replace(refused, failure=replace(failure, text=text))
-    elif failure.over_window and call.task.truncate and learned.truncate_tokens is None:
-        served = yield from ask_for_models(route, call)
+    elif failure.over_window and call.task.truncate and server.truncate_tokens is None:
+        served = yield from fetch_models(route, call)
         if served.kind != "vllm" or served.window is None:
             return refused
-        learned.truncate_tokens = served.window
-    elif not learned.has_no_base64 and _may_be_of_base64(failure, call):
-        learned.has_no_base64 = True
+        server.truncate_tokens = served.window
+    elif not server.has_no_base64 and _may_be_of_base64(failure, call):
+        server.has_no_base64 = True
     else:
         return refused
     settled = replace(how, searching=False)
     result = yield from _persist(inputs, run, route, call, attempts, settled)
     if isinstance(result, GivenUp) and not refuses_base64(failure):
-        learned.has_no_base64, learned.truncate_tokens = before  # it was something else
+        server.has_no_base64, server.truncate_tokens = before  # it was something else
         return refused if result.failure.text == failure.text else result
     return result
 
@@ -183,20 +183,20 @@ def _may_be_of_base64(failure: Failure, call: Call) -> bool:
     if refuses_base64(failure):
         return True
     refused = failure.status in _REFUSALS and failure.cause in _MAY_BE_OF_THE_FORM
-    if not refused or call.learned.has_worked or call.learned.asked_for_floats:
+    if not refused or call.server.has_worked or call.server.asked_for_floats:
         return False
-    call.learned.asked_for_floats = True
+    call.server.asked_for_floats = True
     return True
 
 
 def _is_open_question(call: Call) -> bool:
     """Whether it is still to be found out which protocol the server speaks, and where."""
-    return call.service.dialect == "auto" and call.learned.route is None
+    return call.service.dialect == "auto" and call.server.route is None
 
 
 def _is_settled_otherwise(route: Route, call: Call) -> bool:
     """Whether another call has found the route meanwhile, and it is not this one."""
-    return call.learned.route is not None and call.learned.route.url != route.url
+    return call.server.route is not None and call.server.route.url != route.url
 
 
 def _routes(call: Call) -> Sequence[Route]:
@@ -205,11 +205,11 @@ def _routes(call: Call) -> Sequence[Route]:
     Raises:
         SettingsError: None of them can do what the task settings ask for.
     """
-    service, learned = call.service, call.learned
+    service, server = call.service, call.server
     if service.dialect != "auto":
         routes: Sequence[Route] = [Route(DIALECTS[service.dialect], service.url)]
-    elif learned.route is not None:
-        routes = [*_shortcut(learned.route, call), learned.route]
+    elif server.route is not None:
+        routes = [*_shortcut(server.route, call), server.route]
     else:
         routes = candidates(service.url)
     able = [route for route in routes if not route.dialect.unsupported(call.options)]
@@ -220,9 +220,9 @@ def _routes(call: Call) -> Sequence[Route]:
 
 def _shortcut(kept: Route, call: Call) -> list[Route]:
     """Base64 where arrays are wanted: half the bytes, and a tenth of the time to read them."""
-    if call.form != "arrays" or call.learned.refuses_base64:
+    if call.form != "arrays" or call.server.refuses_base64:
         return []
-    route = base64_route(call.service.url, kept, call.learned.info, call.options)
+    route = base64_route(call.service.url, kept, call.server.info, call.options)
     return [] if route is None else [route]
 
 
@@ -241,17 +241,17 @@ class _How:
 
 
 def _persist(  # noqa: PLR0913, PLR0917 - what is sent, where, for whom, how often, and how
-    inputs: Sequence[str], run: Run, route: Route, call: Call, attempts: Attempts, how: _How
-) -> Conversation[Vectors | GivenUp]:
+    inputs: Sequence[str], run: Run, route: Route, call: Call, attempts: RetryState, how: _How
+) -> Flow[Vectors | GivenUp]:
     """Send the inputs until there are vectors, or trying again as they are is of no use."""
     request = route.request(inputs, call.options)
-    timeout, failure, learned = call.service.timeout, None, call.learned
+    timeout, failure, server = call.service.timeout, None, call.server
     while True:
         # Sent for the first time, they are no retry, whatever was tried before.
         patience = attempts.seconds_left if run.own or failure is not None else None
-        number = learned.begin()
+        number = server.begin()
         try:
-            reply = yield from send(request, len(inputs), timeout, call, patience)
+            reply = yield from send_once(request, len(inputs), timeout, call, patience)
         except RateLimitedError:
             if failure is None:
                 raise
@@ -262,17 +262,17 @@ def _persist(  # noqa: PLR0913, PLR0917 - what is sent, where, for whom, how oft
                 return GivenUp(result, attempts.count + 1, is_wrong_route=True)
         result = _read(reply, len(inputs), route, call)
         if not isinstance(result, Failure):
-            learned.is_waking = False
-            learned.answered(inputs, number)
+            server.is_waking = False
+            server.answered(inputs, number)
             attempts.succeeded()
             return result
         failure = result
         if route.shortcut and failure.cause not in _OF_THE_SERVER:
-            learned.refuses_base64 = True
+            server.refuses_base64 = True
             return GivenUp(failure, attempts.count + 1, is_wrong_route=True)
         then = _after(failure, run, call, attempts, is_last=how.is_last)
         if then.pause is not None:
-            with call.pausing if then.pause.why is Waiting.REFUSED else nullcontext():
+            with call.pausing if then.pause.why is WaitReason.REFUSED else nullcontext():
                 yield then.pause
         if not then.again:
             return GivenUp(failure, attempts.count, is_over=then.is_over)
@@ -282,21 +282,21 @@ def _persist(  # noqa: PLR0913, PLR0917 - what is sent, where, for whom, how oft
 class _Then:
     """How to go on after a failure: first a pause, then the same again or not."""
 
-    pause: Pause | None
+    pause: Sleep | None
     again: bool
     is_over: bool = False
 
 
-def _after(failure: Failure, run: Run, call: Call, attempts: Attempts, *, is_last: bool) -> _Then:
+def _after(failure: Failure, run: Run, call: Call, attempts: RetryState, *, is_last: bool) -> _Then:
     """Count a failure and say how to go on."""
     pause = attempts.after(failure)
-    why = suspicion(failure, has_worked=call.learned.has_worked)
+    why = suspicion(failure, has_worked=call.server.has_worked)
     if why is None:
         return _Then(pause, pause is not None)
-    answers = call.learned.answers
+    answers = call.server.answers
     if why is not Suspicion.REFUSED:
-        run.failed(answers, begun=call.learned.begun)
-    can_probe = call.learned.sample is not None
+        run.failed(answers, begun=call.server.begun)
+    can_probe = call.server.sample is not None
     again = tries_again(run, why, answers, is_last=is_last, can_probe=can_probe)
     if why in MAY_PASS and failure.retry_after is not None:
         return _Then(pause, again and pause is not None, is_over=pause is None)
@@ -313,18 +313,18 @@ def _read(reply: Response | Failure, count: int, route: Route, call: Call) -> Ve
     result = route.dialect.decode(reply, count, call.form)
     if isinstance(result, Failure):
         # Vectors that are wrong show all the same who speaks here.
-        call.learned.route = call.learned.route or recognise(route, reply)
+        call.server.route = call.server.route or recognise(route, reply)
         # Read once more for its words, which may hold the key.
         spoken = route.dialect.decode(call.redactor.reply(reply), count, call.form)
         return spoken if isinstance(spoken, Failure) else result
     if call.task.normalize and (zeros := _row_of_zeros(result)) is not None:
         return Failure(Cause.PROTOCOL, f"{_ZEROS} (row {zeros})", reply.status)
-    if problem := call.learned.problem_with_width(call.task.dimensions, len(result[0])):
+    if problem := call.server.problem_with_dimensions(call.task.dimensions, len(result[0])):
         return Failure(Cause.WIDTH, problem, reply.status)
-    if call.task.normalize and not call.learned.norm_checked:
+    if call.task.normalize and not call.server.norm_checked:
         _check_norm(result[0], call)
-    if call.learned.route is None:
-        call.learned.route = recognise(route, reply)
+    if call.server.route is None:
+        call.server.route = recognise(route, reply)
     return result
 
 
@@ -338,7 +338,7 @@ def _row_of_zeros(rows: Vectors) -> int | None:
 
 def _check_norm(row: Sequence[float] | NDArray[np.float32], call: Call) -> None:
     """Say once that a server pays no heed to `normalize` (the inference toolkit does not)."""
-    call.learned.norm_checked = True
+    call.server.norm_checked = True
     length = math.hypot(*row)
     if not is_unit_length(length):
         _logger.warning(

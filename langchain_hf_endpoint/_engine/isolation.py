@@ -27,7 +27,7 @@ from langchain_hf_endpoint.errors import HFEndpointError, RateLimitedError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_hf_endpoint._engine.attempts import Attempts
+    from langchain_hf_endpoint._engine.attempts import RetryState
     from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._messages import Failure
 
@@ -81,7 +81,7 @@ class Search(Generic[RowT]):
     it is answered, nor what it has answered before, the server fails everything.
     """
 
-    def __init__(self, inputs: int, call: Call, attempts: Attempts) -> None:
+    def __init__(self, inputs: int, call: Call, attempts: RetryState) -> None:
         self._call = call
         self._attempts = attempts
         self._open = deque([Run(0, inputs)])
@@ -97,7 +97,7 @@ class Search(Generic[RowT]):
     @property
     def probe(self) -> list[str]:
         """An input that the server has answered, if there was one: sent by a run of size 0."""
-        sample = self._call.learned.sample
+        sample = self._call.server.sample
         return [] if sample is None else [sample]
 
     def next_run(self) -> Run | None:
@@ -123,7 +123,7 @@ class Search(Generic[RowT]):
 
     def _reopen(self) -> None:
         """Go on with what was set aside: where others were answered since, else all the same."""
-        answers = self._call.learned.answers
+        answers = self._call.server.answers
         ready = [one for one in self._aside if answers > one[0].own_first]
         if ready:
             self._aside = [one for one in self._aside if one not in ready]
@@ -160,17 +160,17 @@ class Search(Generic[RowT]):
             )
             if done == slow.size:
                 self._slow.remove((slow, is_sure))
-                self._call.learned.worked_in_parts(slow.size, is_sure=is_sure)
+                self._call.server.worked_in_parts(slow.size, is_sure=is_sure)
 
     def failed(self, run: Run, sent: Sequence[str], given_up: GivenUp) -> None:
         """Decide what becomes of a run that failed; remembers what the server takes."""
         if run.size == 0:
             self._nothing_works = True
             return
-        failure, learned = given_up.failure, self._call.learned
-        why = None if given_up.is_over else suspicion(failure, has_worked=learned.has_worked)
+        failure, server = given_up.failure, self._call.server
+        why = None if given_up.is_over else suspicion(failure, has_worked=server.has_worked)
         if failure.cause is Cause.BATCH_TOO_LARGE and run.size > 1:
-            learned.refused_batch(run.size, failure.batch_limit)
+            server.refused_batch(run.size, failure.batch_limit)
             self._open.appendleft(Run(run.start, run.stop))
             return
         if failure.cause is Cause.WIDTH:
@@ -187,7 +187,7 @@ class Search(Generic[RowT]):
         step = what_next(
             run,
             why,
-            learned.answers,
+            server.answers,
             aside=aside,
             is_last=self.is_last(run),
             can_probe=bool(self.probe),
@@ -207,9 +207,9 @@ class Search(Generic[RowT]):
             if tells_of_size(failure):
                 self._slow.clear()  # larger runs did not fail for their size
         elif failure.cause is Cause.BODY_TOO_LARGE:
-            self._call.learned.refused_body(size)
+            self._call.server.refused_body(size)
         elif failure.cause is Cause.INPUT_REJECTED and failure.share is not None:
-            self._call.learned.refused_tokens(size, failure.share)
+            self._call.server.refused_tokens(size, failure.share)
         elif failure.cause is Cause.INPUT_REJECTED:
             self._refused.append((run, size))
 
@@ -221,12 +221,12 @@ class Search(Generic[RowT]):
         failed = [one for one in self.outcomes if isinstance(one.result, HFEndpointError)]
         for run, size in self._refused:
             if not any(one.start < run.stop and run.start < one.stop for one in failed):
-                self._call.learned.refused_tokens(size, None)
+                self._call.server.refused_tokens(size, None)
 
     def _halve(self, run: Run, failure: Failure) -> None:
         if tells_of_size(failure):
             self._slow.append((run, took_too_long(failure)))
-            self._call.learned.failed_again(run.size, run.first or 0)
+            self._call.server.failed_again(run.size, run.first or 0)
         self._open.extendleft(reversed(run.halves()))
 
     def not_sent(self, run: Run, why: HFEndpointError) -> None:

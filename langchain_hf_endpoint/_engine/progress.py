@@ -16,7 +16,7 @@ from langchain_hf_endpoint._engine.tracing import call_span
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_hf_endpoint._engine.actions import Progress, Waiting
+    from langchain_hf_endpoint._engine.actions import Progress, WaitReason
 
 
 def followers(operation: str, url: str, *, show_bar: bool, is_current: bool) -> Progress | None:
@@ -53,7 +53,7 @@ class CompositeProgress:
         for one in self._several:
             one.done(chunks)
 
-    def waits(self, why: Waiting, seconds: float) -> None:
+    def waits(self, why: WaitReason, seconds: float) -> None:
         for one in self._several:
             one.waits(why, seconds)
 
@@ -87,7 +87,7 @@ class ProgressBar:
                 self._said_until = 0.0
             self._bar.update(chunks)
 
-    def waits(self, why: Waiting, seconds: float) -> None:
+    def waits(self, why: WaitReason, seconds: float) -> None:
         """A request waits."""
         if seconds < _WORTH_SAYING:
             return

@@ -228,7 +228,7 @@ def known_dimensions(target: Target) -> int | None:
     """The width of the vectors: as seen, else as asked for, else None."""
     asked = target.settings.task_settings.dimensions
     service = target.settings.service_settings
-    return session_for(service).learned_of(service.model).width(asked) or asked
+    return session_for(service).server_state(service.model).dimensions(asked) or asked
 
 
 def _no_rows(target: Target) -> Array:

@@ -12,10 +12,15 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from langchain_hf_endpoint._engine.discovery import acquaint
-from langchain_hf_endpoint._engine.drivers import Crew, TaskCrew, TaskDriver, ThreadDriver
+from langchain_hf_endpoint._engine.discovery import fetch_server_info
+from langchain_hf_endpoint._engine.drivers import (
+    TaskDriver,
+    TaskWorkers,
+    ThreadDriver,
+    ThreadWorkers,
+)
 from langchain_hf_endpoint._engine.failures import of_the_machine, rejects_everything
-from langchain_hf_endpoint._engine.flow import converse
+from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._engine.isolation import Fault, Outcome
 from langchain_hf_endpoint._engine.planner import BatchBounds, Planner
 from langchain_hf_endpoint._engine.prompts import should_fetch_info
@@ -27,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 
     from langchain_hf_endpoint._engine.actions import Progress
-    from langchain_hf_endpoint._engine.attempts import Conversation
+    from langchain_hf_endpoint._engine.attempts import Flow
     from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._engine.planner import Batch, PlannedText
     from langchain_hf_endpoint._engine.vectors import VectorFormat
@@ -53,7 +58,7 @@ class Job(Generic[RowT]):
 
     Args:
         runtime: The endpoint's limiter, window and clients.
-        call: What all conversations of this call have in common.
+        call: What all flows of this call have in common.
         keeper: The form of the vectors.
         chunking: How texts are cut; None leaves them whole.
         keep: Whether results are kept to the end of the call (a list) or dropped when they are
@@ -96,7 +101,7 @@ class Job(Generic[RowT]):
         It is asked before the first input is sent, since the model's prompts may depend on it:
         the same text must not get one vector before the answer and another after.
         """
-        if self.call.learned.asked_for_info:
+        if self.call.server.asked_for_info:
             return False
         return self.insists_on_info or should_fetch_info(self.call.service)
 
@@ -107,7 +112,7 @@ class Job(Generic[RowT]):
             self.plan.look_ahead = float("inf")
 
     def _bounds(self) -> BatchBounds:
-        return BatchBounds(self.call.batch_size, self.call.learned.body_bytes)
+        return BatchBounds(self.call.batch_size, self.call.server.body_bytes)
 
     def add(self, texts: list[str]) -> None:
         """Take texts into the plan."""
@@ -129,17 +134,17 @@ class Job(Generic[RowT]):
         One alone while nothing is known of the server: its answer shows the others the way.
         """
         call = self.call
-        if call.service.dialect == "auto" and call.learned.route is None:
+        if call.service.dialect == "auto" and call.server.route is None:
             return 1
         limit = call.window.limit
         return limit + 1 + limit // 4 + min(call.pausing.count, limit)
 
-    def converse(self, batch: Batch[RowT]) -> Conversation[list[Outcome[RowT]]]:
-        """The conversation about one batch."""
-        return converse(batch.texts(), self.call, self.keeper)
+    def embed_batch(self, batch: Batch[RowT]) -> Flow[list[Outcome[RowT]]]:
+        """The flow about one batch."""
+        return embed_batch(batch.texts(), self.call, self.keeper)
 
     def settle(self, batch: Batch[RowT], result: list[Outcome[RowT]] | BaseException) -> None:
-        """Enter what a conversation brought.
+        """Enter what a flow brought.
 
         Raises:
             BaseException: What no server did: a defect, a cancellation, an interrupt.
@@ -156,7 +161,7 @@ class Job(Generic[RowT]):
             if self.received and not isinstance(outcome.result, HFEndpointError):
                 self.received([one.text for one in inputs], outcome.result)
         self.fatal = self.fatal or self._reason_to_stop(result, len(batch.inputs))
-        if self.fatal:  # a conversation that was stopped has no outcome for what it did not send
+        if self.fatal:  # a flow that was stopped has no outcome for what it did not send
             self.plan.settle_rest(batch.inputs, self.fatal)
         if self.progress:
             self.progress.done(len(batch.inputs))
@@ -174,7 +179,7 @@ class Job(Generic[RowT]):
         if len(failed) < len(outcomes) or not failed:
             self.batches_failed = 0
             return None
-        worked, unclear = self.call.learned.has_worked, of_fault.get(Fault.UNCLEAR)
+        worked, unclear = self.call.server.has_worked, of_fault.get(Fault.UNCLEAR)
         if unclear is None and inputs == 1:
             return None
         self.batches_failed += 1
@@ -239,25 +244,25 @@ def finished_texts(texts: Iterable[str], job: Job[RowT]) -> Iterator[PlannedText
     """
     driver = ThreadDriver(job.sync_transport(), job.progress, caller_loop=_running_loop())
     if job.asks_for_info:
-        driver.run(acquaint(job.call))
+        driver.run(fetch_server_info(job.call))
     job.open_plan()
     source = Source(texts)
-    crew: Crew[Batch[RowT], list[Outcome[RowT]]] = Crew(driver)
-    with crew:
+    workers: ThreadWorkers[Batch[RowT], list[Outcome[RowT]]] = ThreadWorkers(driver)
+    with workers:
         while True:
-            while crew.running < job.capacity:
+            while workers.running < job.capacity:
                 _fill(source, job)
-                batch = job.next_batch(source, is_idle=not crew.running)
+                batch = job.next_batch(source, is_idle=not workers.running)
                 if batch is None:
                     break
-                alone = crew.running == 0 and job.plan.is_all_cut and source.is_exhausted
-                crew.start(batch, job.converse(batch), here=alone)
+                alone = workers.running == 0 and job.plan.is_all_cut and source.is_exhausted
+                workers.start(batch, job.embed_batch(batch), here=alone)
             yield from job.plan.finished()
-            if not crew.running:
+            if not workers.running:
                 if job.is_over(source):
                     break
                 continue  # a stream that had to wait for its oldest texts goes on
-            ended = crew.next_result(job.patience(source, crew.running))
+            ended = workers.next_result(job.patience(source, workers.running))
             if ended is None:
                 continue
             job.settle(*ended)
@@ -273,25 +278,25 @@ async def afinished_texts(
     """Embed texts with tasks of the running loop; otherwise as `finished_texts`."""
     driver = TaskDriver(await job.async_transport(), job.progress)
     if job.asks_for_info:
-        await driver.run(acquaint(job.call))
+        await driver.run(fetch_server_info(job.call))
     job.open_plan()
     source = AsyncSource(texts) if isinstance(texts, AsyncIterable) else Source(texts)
-    crew: TaskCrew[Batch[RowT], list[Outcome[RowT]]] = TaskCrew(driver)
-    async with crew, source if isinstance(source, AsyncSource) else nullcontext():
+    workers: TaskWorkers[Batch[RowT], list[Outcome[RowT]]] = TaskWorkers(driver)
+    async with workers, source if isinstance(source, AsyncSource) else nullcontext():
         while True:
-            while crew.running < job.capacity:
+            while workers.running < job.capacity:
                 await _afill(source, job)
-                batch = job.next_batch(source, is_idle=not crew.running)
+                batch = job.next_batch(source, is_idle=not workers.running)
                 if batch is None:
                     break
-                crew.start(batch, job.converse(batch))
+                workers.start(batch, job.embed_batch(batch))
             for text in job.plan.finished():
                 yield text
-            if not crew.running:
+            if not workers.running:
                 if job.is_over(source):
                     break
                 continue  # a stream that had to wait for its oldest texts goes on
-            ended = await crew.next_result(job.patience(source, crew.running))
+            ended = await workers.next_result(job.patience(source, workers.running))
             if ended is None:
                 continue
             job.settle(*ended)

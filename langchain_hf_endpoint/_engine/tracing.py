@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from langchain_hf_endpoint._engine.actions import Waiting
+from langchain_hf_endpoint._engine.actions import WaitReason
 from langchain_hf_endpoint._package import __version__
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class CallSpan:
         self._lock = threading.Lock()
         self._chunks_planned = 0
         self._chunks_done = 0
-        self._waited = dict.fromkeys(Waiting, 0.0)
+        self._waited = dict.fromkeys(WaitReason, 0.0)
         self._leave = None
         if is_current:
             token = context.attach(trace.set_span_in_context(span))
@@ -83,11 +83,11 @@ class CallSpan:
         with self._lock:
             self._chunks_done += chunks
 
-    def waits(self, why: Waiting, seconds: float) -> None:
+    def waits(self, why: WaitReason, seconds: float) -> None:
         """A request waits: every retry is an event, a permit only where it takes long."""
         with self._lock:
             self._waited[why] += seconds
-        if why is not Waiting.LIMITER or seconds >= _WORTH_AN_EVENT:
+        if why is not WaitReason.LIMITER or seconds >= _WORTH_AN_EVENT:
             self._span.add_event(why.value, {f"{_PREFIX}.wait.seconds": round(seconds, 3)})
 
     def close(self, error: BaseException | None = None) -> None:

@@ -98,7 +98,7 @@ class _Peaks:
         return max(self._before[0], self._now[0]), max(self._before[1], self._now[1])
 
 
-class Width:
+class AdaptiveLimit:
     """The width of one endpoint's window.
 
     Attributes:
@@ -115,7 +115,7 @@ class Width:
         self._peaks = _Peaks()
         self._unsettled = 0
         self._since_seen_anew = 0.0
-        self.edge = float("inf")
+        self.refusal_level = float("inf")
         self._step = 1.0  # by which the edge is moved next
         self._patience = _PATIENCE
         self._at_edge = self._seconds_at_edge = 0.0
@@ -131,7 +131,7 @@ class Width:
         self._set(self._width)
 
     def _set(self, width: float) -> None:
-        self._width = max(1.0, min(width, self._cap, self.edge))
+        self._width = max(1.0, min(width, self._cap, self.refusal_level))
 
     # What replies tell
 
@@ -157,13 +157,13 @@ class Width:
         latency.take(seconds, max(_REPLIES_OF_MEAN, self._width))
         is_rising = self._width < self._fast_to
         used = 2 * peak - 1 if is_rising else peak + 1
-        if used < self._width and peak_of_all + 1 < self.edge:
+        if used < self._width and peak_of_all + 1 < self.refusal_level:
             return  # a width that is not used up says nothing about itself
         waiting, spread = peak * latency.waiting, peak * latency.spread
         few = max(_FEW_WAITING, self._width * _FEW_OF_ALL, spread * _FEW_OF_SPREAD)
         if waiting >= few:
             self._hold(waiting - 2 * few, in_lane)
-        elif self._width >= min(self.edge, self._cap):
+        elif self._width >= min(self.refusal_level, self._cap):
             self._wait_at_edge(seconds)
         elif is_rising:
             self._set(self._width + 1.0)
@@ -189,9 +189,9 @@ class Width:
     def refused(self, in_flight: int) -> None:
         """Note the edge: of so many requests in flight the server refused the one sent last."""
         edge = max(1.0, in_flight - 1.0)
-        if edge <= self.edge:
+        if edge <= self.refusal_level:
             self._patience *= 2.0 if self._is_trying else 1.0
-            self.edge, self._step = edge, 1.0
+            self.refusal_level, self._step = edge, 1.0
             self._at_edge = self._seconds_at_edge = 0.0
             self._set(self._width)
 
@@ -209,14 +209,14 @@ class Width:
         """Move the edge when it has held for long, or when what was tried beyond it is good."""
         self._at_edge += 1.0 / self._width
         self._seconds_at_edge += seconds / self._width
-        if self.edge >= self._cap or not self._is_time_to_try():
+        if self.refusal_level >= self._cap or not self._is_time_to_try():
             return
         if self._is_trying:
             self._patience = max(_PATIENCE, self._patience / 2)
         self._at_edge = self._seconds_at_edge = 0.0
-        self.edge += self._step
+        self.refusal_level += self._step
         self._step *= 2.0
-        self._fast_to = self.edge
+        self._fast_to = self.refusal_level
 
     def _is_time_to_try(self) -> bool:
         if self._is_trying:

@@ -1,9 +1,4 @@
-"""Places for the requests in flight at one endpoint: who is let in, in which order.
-
-It knows counts and who waits; how many places there are at present is decided in `_width`. It must
-not sleep or send: a waiter hands in a `wake` that is called, outside of the lock, when its place is
-free.
-"""
+"""Let requests into the window of those in flight: in which order, and whom next."""
 
 from __future__ import annotations
 
@@ -12,7 +7,7 @@ import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._session.adaptive_limit import Width
+from langchain_hf_endpoint._session.adaptive_limit import AdaptiveLimit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +15,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint.limiter import Lane
 
 
-class Place:
+class Slot:
     """One request's place in the window: waited for, held, left."""
 
     __slots__ = (
@@ -36,7 +31,7 @@ class Place:
         "lane",
     )
 
-    def __init__(self, window: Window, inputs: int, lane: Lane) -> None:
+    def __init__(self, window: ConcurrencyWindow, inputs: int, lane: Lane) -> None:
         self._window = window
         self.inputs = inputs
         self.lane: Lane = lane
@@ -57,7 +52,7 @@ class Place:
         return self._granted
 
     def enter(self, wake: Callable[[], None]) -> bool:
-        """Take the place, or join the queue and have `wake` called when it is free."""
+        """Take the slot, or join the queue and have `wake` called when it is free."""
         return self._window._enter(self, wake)  # noqa: SLF001 - two halves of one thing
 
     def enter_past(self, loop: object) -> bool:
@@ -84,11 +79,11 @@ class Place:
             self.leave()
 
     def leave(self) -> None:
-        """Give the place, or the turn in the queue, to the next. May be called repeatedly."""
+        """Give the slot, or the turn in the queue, to the next. May be called repeatedly."""
         self._window._leave(self)  # noqa: SLF001
 
 
-class Window:
+class ConcurrencyWindow:
     """The places of one endpoint, shared by all callers of a process.
 
     Attributes:
@@ -99,13 +94,13 @@ class Window:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._width = Width()
+        self._adaptive = AdaptiveLimit()
         self._cap: int | None = None
         self._max_inputs: int | None = None
         self._requests: dict[Lane, int] = {"query": 0, "document": 0}
         self._inputs = 0
-        self._inside: set[Place] = set()
-        self._queues: dict[Lane, deque[Place]] = {"query": deque(), "document": deque()}
+        self._inside: set[Slot] = set()
+        self._queues: dict[Lane, deque[Slot]] = {"query": deque(), "document": deque()}
         self._held_by: Counter[int] = Counter()
         self._last_cut = float("-inf")
         self._latency = 0.0
@@ -113,12 +108,12 @@ class Window:
     @property
     def limit(self) -> int:
         """Requests of one lane that may be in flight at present."""
-        return self._width.limit
+        return self._adaptive.limit
 
     @property
     def most(self) -> float:
         """Requests of both lanes that may be: a bound that was set, or an edge that was met."""
-        return min(self._cap or float("inf"), self._width.edge)
+        return min(self._cap or float("inf"), self._adaptive.refusal_level)
 
     def __repr__(self) -> str:
         waiting = sum(map(len, self._queues.values()))
@@ -132,27 +127,27 @@ class Window:
         with self._lock:
             if requests is not None:
                 self._cap = min(requests, self._cap or requests)
-                self._width.bound(self._cap)
+                self._adaptive.bound(self._cap)
             if inputs is not None:
                 self._max_inputs = min(inputs, self._max_inputs or inputs)
 
-    def place(self, inputs: int, lane: Lane) -> Place:
-        """Make a place for a request of so many inputs, to be entered before it is sent."""
-        return Place(self, inputs, lane)
+    def slot(self, inputs: int, lane: Lane) -> Slot:
+        """Make a slot for a request of so many inputs, to be entered before it is sent."""
+        return Slot(self, inputs, lane)
 
     def replied(self, inputs: int, seconds: float) -> None:
         """Learn from a request that was answered after `seconds`, while it still has its place."""
         with self._lock:
             self._latency += (seconds - self._latency) * (0.2 if self._latency else 1.0)
             in_lane, in_all = max(self._requests.values()), sum(self._requests.values())
-            self._width.replied(inputs, seconds, in_lane, in_all)
+            self._adaptive.replied(inputs, seconds, in_lane, in_all)
             woken = self._grant()
         _wake_all(woken)
 
     def _refused_at(self, in_flight: int) -> None:
         with self._lock:
-            self._width.refused(in_flight)
-            self._halve(then_fast_to=self._width.edge)
+            self._adaptive.refused(in_flight)
+            self._halve(then_fast_to=self._adaptive.refusal_level)
 
     def refused(self, *, is_waking: bool = False) -> None:
         """Halve: the server had too much to do, or none of it at how many requests is known.
@@ -168,85 +163,85 @@ class Window:
         now = self._clock()
         if now - self._last_cut >= max(self._latency, 0.05):
             self._last_cut = now
-            self._width.halve(then_fast_to=then_fast_to)
+            self._adaptive.halve(then_fast_to=then_fast_to)
 
-    def _fits(self, place: Place) -> bool:
-        if self._requests[place.lane] >= self.limit or sum(self._requests.values()) >= self.most:
+    def _fits(self, slot: Slot) -> bool:
+        if self._requests[slot.lane] >= self.limit or sum(self._requests.values()) >= self.most:
             return False
         # A request that is larger than the bound by itself goes alone rather than never.
-        over = self._max_inputs is not None and self._inputs + place.inputs > self._max_inputs
+        over = self._max_inputs is not None and self._inputs + slot.inputs > self._max_inputs
         return not over or self._inputs == 0
 
-    def _enter(self, place: Place, wake: Callable[[], None]) -> bool:
+    def _enter(self, slot: Slot, wake: Callable[[], None]) -> bool:
         with self._lock:
-            if not self._queues[place.lane] and self._fits(place):
-                self._take(place)
+            if not self._queues[slot.lane] and self._fits(slot):
+                self._take(slot)
                 return True
-            place._wake = wake  # noqa: SLF001
-            self._queues[place.lane].append(place)
+            slot._wake = wake  # noqa: SLF001
+            self._queues[slot.lane].append(slot)
         self._free_orphaned()
-        return place.granted
+        return slot.granted
 
     def _free_orphaned(self) -> None:
         with self._lock:
-            orphaned = [place for place in self._inside if place.is_orphaned()]
-        for place in orphaned:
-            place.leave()
+            orphaned = [slot for slot in self._inside if slot.is_orphaned()]
+        for slot in orphaned:
+            slot.leave()
 
-    def _enter_past(self, place: Place, loop: object) -> bool:
+    def _enter_past(self, slot: Slot, loop: object) -> bool:
         with self._lock:
-            if not place.granted and self._held_by[id(loop)] > 0:
-                self._queues[place.lane].remove(place)
+            if not slot.granted and self._held_by[id(loop)] > 0:
+                self._queues[slot.lane].remove(slot)
                 self._held_by[id(loop)] -= 1
-                place._passed = loop  # noqa: SLF001
-                self._take(place)
-            return place.granted
+                slot._passed = loop  # noqa: SLF001
+                self._take(slot)
+            return slot.granted
 
-    def _take(self, place: Place) -> None:
-        place._granted = True  # noqa: SLF001
-        self._inside.add(place)
-        self._requests[place.lane] += 1
-        place.in_flight = sum(self._requests.values())
-        self._width.sent(self._requests[place.lane], place.in_flight)
-        self._inputs += place.inputs
-        self._held_by[id(place.holder)] += 1
+    def _take(self, slot: Slot) -> None:
+        slot._granted = True  # noqa: SLF001
+        self._inside.add(slot)
+        self._requests[slot.lane] += 1
+        slot.in_flight = sum(self._requests.values())
+        self._adaptive.sent(self._requests[slot.lane], slot.in_flight)
+        self._inputs += slot.inputs
+        self._held_by[id(slot.holder)] += 1
 
-    def _leave(self, place: Place) -> None:
+    def _leave(self, slot: Slot) -> None:
         with self._lock:
-            if place._left:  # noqa: SLF001
+            if slot._left:  # noqa: SLF001
                 return
-            place._left = True  # noqa: SLF001
-            if place.granted:
-                self._inside.remove(place)
-                self._requests[place.lane] -= 1
-                self._inputs -= place.inputs
-                self._held_by[id(place.holder)] -= 1
-                if place._passed is not None:  # noqa: SLF001
-                    self._held_by[id(place._passed)] += 1  # noqa: SLF001
-            elif place in self._queues[place.lane]:
-                self._queues[place.lane].remove(place)
+            slot._left = True  # noqa: SLF001
+            if slot.granted:
+                self._inside.remove(slot)
+                self._requests[slot.lane] -= 1
+                self._inputs -= slot.inputs
+                self._held_by[id(slot.holder)] -= 1
+                if slot._passed is not None:  # noqa: SLF001
+                    self._held_by[id(slot._passed)] += 1  # noqa: SLF001
+            elif slot in self._queues[slot.lane]:
+                self._queues[slot.lane].remove(slot)
             woken = self._grant()
         _wake_all(woken)
 
-    def _grant(self) -> list[Place]:
+    def _grant(self) -> list[Slot]:
         """Take in those who fit: queries first, each lane in its order."""
         woken = []
         for lane in ("query", "document"):
             queue = self._queues[lane]
             while queue and self._fits(queue[0]):
-                place = queue.popleft()
-                self._take(place)
-                woken.append(place)
+                slot = queue.popleft()
+                self._take(slot)
+                woken.append(slot)
         return woken
 
 
-def one_at_a_time() -> Window:
-    """A window of one place: the others wait, from whichever thread or loop."""
-    window = Window()
+def one_at_a_time() -> ConcurrencyWindow:
+    """A window of one slot: the others wait, from whichever thread or loop."""
+    window = ConcurrencyWindow()
     window.bound(requests=1)
     return window
 
 
-def _wake_all(places: list[Place]) -> None:
-    for place in places:
-        place._call_wake()  # noqa: SLF001
+def _wake_all(slots: list[Slot]) -> None:
+    for slot in slots:
+        slot._call_wake()  # noqa: SLF001

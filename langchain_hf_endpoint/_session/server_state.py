@@ -27,7 +27,7 @@ _LESS, _MARGIN = 0.75, 0.95
 
 
 @dataclass(slots=True)
-class Learned:
+class ServerState:
     """Facts about the server behind one URL.
 
     Attributes:
@@ -71,13 +71,13 @@ class Learned:
     _doubted_at: int = 0
     _batch_size: int | None = None
     _body_bytes: int = _DEFAULT_BODY_BYTES
-    _widths: dict[int | None, int] = field(default_factory=dict)
+    _dimensions: dict[int | None, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def has_worked(self) -> bool:
         """Whether the server ever gave a right answer."""
-        return bool(self._widths)
+        return bool(self._dimensions)
 
     @property
     def body_bytes(self) -> int:
@@ -156,11 +156,11 @@ class Learned:
             smaller = int(size * (_LESS if share is None else share * _MARGIN))
             self._body_bytes = max(1, min(self._body_bytes, smaller))
 
-    def width(self, asked: int | None) -> int | None:
+    def dimensions(self, asked: int | None) -> int | None:
         """The width of the vectors where `asked` dimensions are asked for (None: the model's)."""
-        return self._widths.get(asked)
+        return self._dimensions.get(asked)
 
-    def problem_with_width(self, asked: int | None, width: int) -> str | None:
+    def problem_with_dimensions(self, asked: int | None, width: int) -> str | None:
         """Hold a reply's width against what was asked for and what came before."""
         if asked is not None and width != asked:
             return (
@@ -168,7 +168,7 @@ class Learned:
                 "the server or its model does not shorten vectors"
             )
         with self._lock:
-            before = self._widths.setdefault(asked, width)
+            before = self._dimensions.setdefault(asked, width)
         if width != before:
             return (
                 f"the vectors have {width} dimensions, those before had {before}: the endpoint "

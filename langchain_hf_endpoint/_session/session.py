@@ -22,8 +22,8 @@ from langchain_hf_endpoint._http.httpx_transport import (
 from langchain_hf_endpoint._http.tls import edition
 from langchain_hf_endpoint._lifecycle import close_with_loop, in_child_of_fork, running_loop
 from langchain_hf_endpoint._secrets import Redactor
-from langchain_hf_endpoint._session.concurrency import Window, one_at_a_time
-from langchain_hf_endpoint._session.server_state import Learned
+from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow, one_at_a_time
+from langchain_hf_endpoint._session.server_state import ServerState
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
 
@@ -72,9 +72,9 @@ class EndpointSession:
         self.url = url
         self.redactor = Redactor(key)
         self.redactor.redact_logs()
-        self._learned: dict[str | None, Learned] = {}
+        self._servers: dict[str | None, ServerState] = {}
         self.limiter = RequestsPerMinuteLimiter(requests_per_minute)
-        self.window = Window()
+        self.window = ConcurrencyWindow()
         self.discovery_lock = one_at_a_time()
         self._key = key
         self._lock = threading.Lock()
@@ -98,10 +98,10 @@ class EndpointSession:
         """
         return self.url == service.url and self._key == service.find_key()
 
-    def learned_of(self, model: str | None) -> Learned:
+    def server_state(self, model: str | None) -> ServerState:
         """What is known about the server, as far as it serves this model; None: its only one."""
         with self._lock:
-            return self._learned.setdefault(model, Learned())
+            return self._servers.setdefault(model, ServerState())
 
     def agree(self, service: ServiceSettings) -> None:
         """Take the stricter of what this caller and those before want."""

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from langchain_hf_endpoint._engine.actions import Waiting
+    from langchain_hf_endpoint._engine.actions import WaitReason
     from langchain_hf_endpoint.cli.checkup import Checkup, Limits, Prompts, WindowUse
 
 EPILOG = "Exit status: 0 ok, 1 wrong setting, 2 usage, 3 warnings, 4 endpoint."
@@ -132,7 +132,7 @@ def check(  # noqa: PLR0913 - the options
 class _Waits(NullProgress):
     """Says on standard error what is waited for, but for the ordinary pace."""
 
-    def waits(self, why: Waiting, seconds: float) -> None:
+    def waits(self, why: WaitReason, seconds: float) -> None:
         """A request waits."""
         if seconds >= 1:
             say_error(f"{why.value}, {seconds:.0f} s")

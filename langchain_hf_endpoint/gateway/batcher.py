@@ -1,7 +1,7 @@
 """Small requests of many callers, merged into full batches for one endpoint on one event loop.
 
 It knows who waits for which inputs and when the next batch is cut. It must not know who the callers
-are, nor how a batch is sent: that is a conversation like any other, so limiter, window, retries and
+are, nor how a batch is sent: that is a flow like any other, so limiter, window, retries and
 splitting are those of the whole process.
 
 A batch is cut as late as may be: the next one only when the last one of its lane has left for the
@@ -16,11 +16,11 @@ import contextlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
-from langchain_hf_endpoint._engine.actions import Send
+from langchain_hf_endpoint._engine.actions import SendRequest
 from langchain_hf_endpoint._engine.calls import document_job, query_job
-from langchain_hf_endpoint._engine.discovery import acquaint
+from langchain_hf_endpoint._engine.discovery import fetch_server_info
 from langchain_hf_endpoint._engine.drivers import TaskDriver
-from langchain_hf_endpoint._engine.flow import converse
+from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._engine.isolation import Fault
 from langchain_hf_endpoint._engine.planner import check_text
 from langchain_hf_endpoint._engine.vectors import LISTS
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
     from langchain_core.rate_limiters import BaseRateLimiter
 
-    from langchain_hf_endpoint._engine.actions import Answer
-    from langchain_hf_endpoint._engine.attempts import Conversation
+    from langchain_hf_endpoint._engine.actions import ActionResult
+    from langchain_hf_endpoint._engine.attempts import Flow
     from langchain_hf_endpoint._engine.calls import Settings
     from langchain_hf_endpoint._engine.isolation import Outcome
     from langchain_hf_endpoint._engine.run import Job
@@ -217,7 +217,7 @@ class Merger:
     def _has_room(self, lane: Lane, job: Job[Vector]) -> bool:
         """Whether the window has a place; one alone while nothing is known of the server."""
         call = job.call
-        is_unknown = call.service.dialect == "auto" and call.learned.route is None
+        is_unknown = call.service.dialect == "auto" and call.server.route is None
         if is_unknown or job.asks_for_info:
             return not self._tasks
         return len(self._running[lane]) < call.window.limit
@@ -225,7 +225,7 @@ class Merger:
     def _cut(self, lane: Lane, task: TaskSettings, job: Job[Vector]) -> MergedBatch:
         """Take from whoever waits; one who has more stands behind the others afterwards."""
         call, queue = job.call, self._queues[lane]
-        batch = MergedBatch(lane, task, call.batch_size, call.learned.body_bytes, self._arrivals)
+        batch = MergedBatch(lane, task, call.batch_size, call.server.body_bytes, self._arrivals)
         for asked in queue:
             if batch.suits(asked):
                 batch.take_from(asked)
@@ -276,21 +276,21 @@ class Merger:
     async def _converse(self, batch: MergedBatch, job: Job[Vector]) -> list[Outcome[Vector]]:
         driver = TaskDriver(await job.async_transport(), self._watcher)
         if job.asks_for_info:
-            await driver.run(acquaint(job.call))
+            await driver.run(fetch_server_info(job.call))
         inputs = [job.call.prompt + text for text in batch.texts]
-        return await driver.run(self._watched(converse(inputs, job.call, LISTS), batch))
+        return await driver.run(self._watched(embed_batch(inputs, job.call, LISTS), batch))
 
-    def _watched(self, conversation: Conversation[T], batch: MergedBatch) -> Conversation[T]:
-        """The same conversation; we are told when it sends."""
-        answer: Answer = None
-        with contextlib.closing(conversation) as steps:
+    def _watched(self, flow: Flow[T], batch: MergedBatch) -> Flow[T]:
+        """The same flow; we are told when it sends."""
+        answer: ActionResult = None
+        with contextlib.closing(flow) as steps:
             while True:
                 try:
                     step = steps.send(answer)
                 except StopIteration as end:
                     result: T = end.value
                     return result
-                if isinstance(step, Send):
+                if isinstance(step, SendRequest):
                     self._has_left(batch)
                     if self._watcher:
                         self._watcher.sent(batch.size)

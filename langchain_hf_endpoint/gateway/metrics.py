@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 
-from langchain_hf_endpoint._engine.actions import Waiting
+from langchain_hf_endpoint._engine.actions import WaitReason
 from langchain_hf_endpoint.limiter import Lane
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _CAUSES = {
-    Waiting.COLD_START: "cold_start",
-    Waiting.REFUSED: "refused",
-    Waiting.RETRY: "failed",
+    WaitReason.COLD_START: "cold_start",
+    WaitReason.REFUSED: "refused",
+    WaitReason.RETRY: "failed",
 }
 
 
@@ -131,9 +131,9 @@ class EndpointFigures:
         """A request leaves for the server."""
         self._metrics.batches.labels(self._id).observe(inputs)
 
-    def waits(self, why: Waiting, seconds: float) -> None:
+    def waits(self, why: WaitReason, seconds: float) -> None:
         """A request waits: for the limiter, or to be made again."""
-        if why is Waiting.LIMITER:
+        if why is WaitReason.LIMITER:
             self._metrics.limiter_wait.labels(self._id).inc(seconds)
         else:
             self._metrics.retries.labels(self._id, _CAUSES[why]).inc()

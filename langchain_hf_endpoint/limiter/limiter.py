@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 from langchain_hf_endpoint._lifecycle import PerProcess, asyncio_sleep
 from langchain_hf_endpoint.errors import RateLimitedError, SettingsError
 from langchain_hf_endpoint.limiter.reservation import (
-    Desk,
     ReservingLimiter,
+    SharedSchedule,
     Turn,
     burst_of,
     check_limits,
@@ -103,7 +103,7 @@ class RequestsPerMinuteLimiter(ReservingLimiter):
         )
         burst = burst_of(requests_per_minute, burst)
         schedule = Schedule(requests_per_minute, burst, period, document_share)
-        self._desk = Desk(schedule, clock)
+        self._shared = SharedSchedule(schedule, clock)
         self._forked = False
         self._token = uuid.uuid4().hex
         _this_process.add(self._token, self)
@@ -111,12 +111,12 @@ class RequestsPerMinuteLimiter(ReservingLimiter):
     @property
     def requests_per_minute(self) -> int:
         """The limit that holds now: another than asked for after `slow_to` or `change_to`."""
-        return self._desk.schedule.limit
+        return self._shared.schedule.limit
 
     @property
     def burst(self) -> int:
         """How many permits can be had at once after idling."""
-        return self._desk.schedule.burst
+        return self._shared.schedule.burst
 
     def acquire(
         self,
@@ -188,7 +188,7 @@ class RequestsPerMinuteLimiter(ReservingLimiter):
             SettingsError: there is no such lane.
         """
         self._check_use(lane)
-        turn = self._desk.reserve(lane, math.inf if max_wait is None else max_wait)
+        turn = self._shared.reserve(lane, math.inf if max_wait is None else max_wait)
         if isinstance(turn, Turn):
             return turn
         raise RateLimitedError(
@@ -214,15 +214,15 @@ class RequestsPerMinuteLimiter(ReservingLimiter):
         if not math.isfinite(seconds):
             raise SettingsError(("seconds", f"must be finite, not {seconds}"))
         if seconds > 0:
-            with self._desk.lock:
-                self._desk.schedule.hold_until(self._desk.now() + seconds)
+            with self._shared.lock:
+                self._shared.schedule.hold_until(self._shared.now() + seconds)
 
     penalize_soon = penalize
 
     def note_start(self) -> None:
         """Count a start that another limiter has granted, as one of the last minute."""
-        with self._desk.lock:
-            self._desk.schedule.note(self._desk.now())
+        with self._shared.lock:
+            self._shared.schedule.note(self._shared.now())
 
     def slow_to(self, requests_per_minute: int) -> None:
         """Let the lower of two limits hold; a higher one changes nothing.
@@ -234,8 +234,8 @@ class RequestsPerMinuteLimiter(ReservingLimiter):
             SettingsError: `requests_per_minute` is not an integer of at least 1.
         """
         check_limits(requests_per_minute)
-        with self._desk.lock:
-            if requests_per_minute < self._desk.schedule.limit:
+        with self._shared.lock:
+            if requests_per_minute < self._shared.schedule.limit:
                 self._change_to(requests_per_minute)
 
     def change_to(self, requests_per_minute: int) -> None:
@@ -248,22 +248,22 @@ class RequestsPerMinuteLimiter(ReservingLimiter):
             SettingsError: `requests_per_minute` is not an integer of at least 1.
         """
         check_limits(requests_per_minute)
-        with self._desk.lock:
+        with self._shared.lock:
             self._change_to(requests_per_minute)
 
     def _change_to(self, requests_per_minute: int) -> None:
         burst = burst_of(requests_per_minute, self._settings.burst)
-        self._desk.schedule.change(requests_per_minute, burst)
+        self._shared.schedule.change(requests_per_minute, burst)
 
     def _start_at_once(self, lane: Lane) -> bool:
         """Take a permit if nobody waits and it is due: what nearly every request of a user is."""
         if self._forked or lane not in _LANES:
             self._check_use(lane)
-        return self._desk.start_unless_waiting()
+        return self._shared.start_unless_waiting()
 
     def _start_if_due(self, lane: Lane) -> bool:
         """Take a permit if `lane` can have one now, whoever waits."""
-        turn = self._desk.reserve(lane, 0.0)
+        turn = self._shared.reserve(lane, 0.0)
         if not isinstance(turn, Turn):
             return False
         try:
@@ -279,7 +279,7 @@ class RequestsPerMinuteLimiter(ReservingLimiter):
             _this_process.warn_of_fork()
 
     def _after_fork(self) -> None:
-        self._desk.reset()
+        self._shared.reset()
         self._forked = True
 
     def __repr__(self) -> str:
@@ -289,7 +289,7 @@ class RequestsPerMinuteLimiter(ReservingLimiter):
         )
 
     def _waiting(self) -> str:
-        return ", ".join(f"{lane} {self._desk.schedule.waiting(lane)}" for lane in _LANES)
+        return ", ".join(f"{lane} {self._shared.schedule.waiting(lane)}" for lane in _LANES)
 
     def __copy__(self) -> RequestsPerMinuteLimiter:
         return self

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint.limiter.schedule import Lane, Schedule
 
 
-class Desk:
+class SharedSchedule:
     """A schedule that threads share. Hold `lock` for arithmetic only.
 
     Args:
@@ -92,12 +92,12 @@ class Turn:
         started_at: When the permit was taken, by the limiter's clock; None before that.
     """
 
-    __slots__ = ("__weakref__", "_desk", "_ticket", "lane", "started_at")
+    __slots__ = ("__weakref__", "_shared", "_ticket", "lane", "started_at")
 
-    def __init__(self, desk: Desk, lane: Lane, ticket: int) -> None:
+    def __init__(self, shared: SharedSchedule, lane: Lane, ticket: int) -> None:
         self.lane: Lane = lane
         self.started_at: float | None = None
-        self._desk = desk
+        self._shared = shared
         self._ticket = ticket  # 0 once started or given back
 
     def wait(self) -> float:
@@ -113,12 +113,12 @@ class Turn:
         Raises:
             RuntimeError: the turn was given back before it started.
         """
-        with self._desk.lock:
+        with self._shared.lock:
             if self.started_at is not None:
                 return 0.0
             if not self._ticket:
                 raise RuntimeError("This turn was given back: reserve another one.")
-            now = self._desk.now()
+            now = self._shared.now()
             slot = self._start_if_due(now)
             if slot is not None:
                 return slot - now
@@ -132,13 +132,13 @@ class Turn:
         Does nothing when called again, nor once the permit is taken: it is spent, whatever became
         of the request.
         """
-        with self._desk.lock:
+        with self._shared.lock:
             if self._ticket:
-                self._desk.schedule.leave(self.lane, self._ticket)
+                self._shared.schedule.leave(self.lane, self._ticket)
                 self._ticket = 0
 
     def _start_if_due(self, now: float) -> float | None:
-        schedule = self._desk.schedule
+        schedule = self._shared.schedule
         try:
             return schedule.start_if_due(self.lane, self._ticket, now)
         except KeyError:  # it lined up before a fork, in the parent's line
@@ -148,7 +148,7 @@ class Turn:
 
     def __del__(self) -> None:
         if self._ticket:
-            self._desk.dropped.append((self.lane, self._ticket))
+            self._shared.dropped.append((self.lane, self._ticket))
 
     def __repr__(self) -> str:
         if self.started_at is not None:

@@ -97,8 +97,8 @@ class Schedule:
         self._ready = -math.inf
         self._held_until = -math.inf
         self._forgotten = -math.inf  # the newest start that the log had no room for
-        self._queries = Line()
-        self._documents = Line()
+        self._queries = WaitQueue()
+        self._documents = WaitQueue()
         self._passed = 0  # queries that started while documents waited, since a document did
 
     def _set_limit(self, limit: int, burst: int) -> None:
@@ -205,7 +205,7 @@ class Schedule:
         self._line(lane).leave(ticket)
         self._tidy()
 
-    def _line(self, lane: Lane) -> Line:
+    def _line(self, lane: Lane) -> WaitQueue:
         return self._queries if lane == "query" else self._documents
 
     def _others_before(self, lane: Lane, index: int) -> int:
@@ -301,7 +301,7 @@ FREE = 0
 """Stands in the line for a place that was given back."""
 
 
-class Line:
+class WaitQueue:
     """The places of one lane, in order.
 
     Attributes:

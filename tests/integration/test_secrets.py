@@ -147,7 +147,7 @@ def test_what_is_behind_an_object_shows_no_key(way, embeddings_by):
     embeddings = embeddings_by(way)
     DRIVES[way[0]].documents(embeddings, TEXTS)
     runtime = session_for(embeddings.endpoint.service_settings)
-    looked_at = [embeddings, runtime, runtime.limiter, runtime.window, runtime.learned_of(None)]
+    looked_at = [embeddings, runtime, runtime.limiter, runtime.window, runtime.server_state(None)]
     looked_at += [vars(embeddings), vars(runtime), *vars(runtime).values()]
     looked_at += [vars(runtime.limiter), vars(runtime.window), runtime._of_loop, runtime._sync]
     looked_at += [vars(transport) for transport in runtime._sync.values()]

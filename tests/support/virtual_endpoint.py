@@ -1,6 +1,6 @@
 """A server and a client in virtual time: all of the client's decisions are real, nothing waits.
 
-The client is the package's own `Job`, `Planner`, conversations, limiter and window. Only what waits or
+The client is the package's own `Job`, `Planner`, flows, limiter and window. Only what waits or
 sends is replaced: instead of threads or tasks a heap of events, instead of a network an `Endpoint`
 that works on so many batches at once. A job of minutes takes a fraction of a second, and comes out
 alike each time.
@@ -18,16 +18,16 @@ from typing import NamedTuple
 
 import orjson
 
-from langchain_hf_endpoint._engine.actions import Enter, Pause, Send
+from langchain_hf_endpoint._engine.actions import AcquireSlot, SendRequest, Sleep
 from langchain_hf_endpoint._engine.call import Call
-from langchain_hf_endpoint._engine.discovery import acquaint
+from langchain_hf_endpoint._engine.discovery import fetch_server_info
 from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
 from langchain_hf_endpoint._engine.run import Job, _fill
 from langchain_hf_endpoint._engine.sources import Source
 from langchain_hf_endpoint._engine.vectors import LISTS
 from langchain_hf_endpoint._messages import Response
 from langchain_hf_endpoint._secrets import Redactor
-from langchain_hf_endpoint._session.concurrency import Window
+from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow
 from langchain_hf_endpoint._session.session import EndpointSession
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
 from langchain_hf_endpoint.settings import RateLimit, ServiceSettings, TaskSettings
@@ -212,11 +212,11 @@ class Run:
         )
         self._runtime = EndpointSession(URL, None, self.requests_per_minute)
         self._runtime.limiter = RequestsPerMinuteLimiter(self.requests_per_minute, clock=self.clock)
-        self._runtime.window = Window(self.clock)
+        self._runtime.window = ConcurrencyWindow(self.clock)
         self._runtime.agree(self._service)
         self.job = Job(self._runtime, self._call("document"), LISTS, chunking=None)
         self._source = Source(f"text {number}" for number in range(self.texts))
-        self._talk(acquaint(self.job.call), lambda _: self._begin())
+        self._talk(fetch_server_info(self.job.call), lambda _: self._begin())
         self.clock.run()
         assert self.job.plan.is_all_cut
         assert not self._running
@@ -226,7 +226,7 @@ class Run:
             service=self._service,
             task=TaskSettings(),
             lane=lane,
-            learned=self._runtime.learned_of(None),
+            server=self._runtime.server_state(None),
             window=self._runtime.window,
             limiter=self._runtime.limiter,
             policy=RetryPolicy(600, chance=self._chance.random),
@@ -249,7 +249,7 @@ class Run:
                 break
             self._running += 1
             self._talk(
-                self.job.converse(batch), lambda result, batch=batch: self._end(batch, result)
+                self.job.embed_batch(batch), lambda result, batch=batch: self._end(batch, result)
             )
 
     def _end(self, batch, result):
@@ -270,29 +270,29 @@ class Run:
 
     # What a driver does
 
-    def _talk(self, conversation, done):
+    def _talk(self, flow, done):
         try:
-            self._perform(conversation, conversation.send(None), done)
+            self._perform(flow, flow.send(None), done)
         except StopIteration as end:
             done(end.value)
 
-    def _answer(self, conversation, answer, done):
+    def _answer(self, flow, answer, done):
         try:
-            self._perform(conversation, conversation.send(answer), done)
+            self._perform(flow, flow.send(answer), done)
         except StopIteration as end:
             done(end.value)
 
-    def _perform(self, conversation, step, done):
+    def _perform(self, flow, step, done):
         def go_on(answer=None):
-            self._answer(conversation, answer, done)
+            self._answer(flow, answer, done)
 
-        if isinstance(step, Pause):
+        if isinstance(step, Sleep):
             self.clock.at(self.clock.now + step.seconds, go_on)
-        elif isinstance(step, Enter):
-            if step.place.enter(lambda: self.clock.at(self.clock.now, go_on)):
+        elif isinstance(step, AcquireSlot):
+            if step.slot.enter(lambda: self.clock.at(self.clock.now, go_on)):
                 self.clock.at(self.clock.now, go_on)
         else:
-            assert isinstance(step, Send)
+            assert isinstance(step, SendRequest)
             self._send(step.request, go_on)
 
     def _send(self, request, go_on):

@@ -11,8 +11,8 @@ from scripted_server import URL, ScriptedServer
 
 from langchain_hf_endpoint import HFEndpointEmbeddings
 from langchain_hf_endpoint._engine import calls
-from langchain_hf_endpoint._engine.actions import Pause
-from langchain_hf_endpoint._engine.drivers import Stopped, TaskDriver, ThreadDriver
+from langchain_hf_endpoint._engine.actions import Sleep
+from langchain_hf_endpoint._engine.drivers import CallStopped, TaskDriver, ThreadDriver
 from langchain_hf_endpoint._session import session
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from pytest_httpx import HTTPXMock
 
-    from langchain_hf_endpoint._engine.actions import Waiting
+    from langchain_hf_endpoint._engine.actions import WaitReason
 
 
 @pytest.fixture
@@ -44,13 +44,13 @@ class Clock:
     """Time that passes only where somebody waits, at once, and is written down."""
 
     now: float = 1000.0
-    waits: list[tuple[Waiting, float]] = field(default_factory=list)
+    waits: list[tuple[WaitReason, float]] = field(default_factory=list)
     during_a_wait: Callable[[], object] = int
 
     def __call__(self) -> float:
         return self.now
 
-    def wait(self, step: Pause) -> None:
+    def wait(self, step: Sleep) -> None:
         """Let the time of a pause pass."""
         self.during_a_wait()
         self.now += step.seconds
@@ -72,19 +72,19 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     block, suspend = ThreadDriver._perform, TaskDriver._perform
 
     def perform(driver, step):
-        if not isinstance(step, Pause):
+        if not isinstance(step, Sleep):
             return block(driver, step)
         clock.wait(step)
         if driver.stop.is_set():
-            raise Stopped
+            raise CallStopped
         return None
 
     async def aperform(driver, step):
-        if not isinstance(step, Pause):
+        if not isinstance(step, Sleep):
             return await suspend(driver, step)
         clock.wait(step)
         if driver.stop.is_set():
-            raise Stopped
+            raise CallStopped
         return None
 
     monkeypatch.setattr(ThreadDriver, "_perform", perform)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from langchain_hf_endpoint._engine.actions import NullProgress, Waiting
+from langchain_hf_endpoint._engine.actions import NullProgress, WaitReason
 from langchain_hf_endpoint._engine.calls import document_job, query_job
 from langchain_hf_endpoint._engine.describe import describe
 from langchain_hf_endpoint._engine.drivers import ThreadDriver
@@ -77,9 +77,9 @@ class _Start(NullProgress):
         self._clock = clock
         self._since: float | None = None
 
-    def waits(self, why: Waiting, seconds: float) -> None:  # noqa: ARG002 - the protocol's
+    def waits(self, why: WaitReason, seconds: float) -> None:  # noqa: ARG002 - the protocol's
         """A request waits."""
-        if why is Waiting.COLD_START and self._since is None:
+        if why is WaitReason.COLD_START and self._since is None:
             self._since = self._clock()
 
     def seconds(self) -> float | None:
@@ -148,7 +148,7 @@ def _probed(wanted: Wanted, progress: Progress | None) -> tuple[Latency, float]:
             if (error := text.failure()) is not None:
                 raise error
             length = float(np.linalg.norm(text.rows(ARRAYS)[0]))
-        seconds.append(job.call.learned.latency_seconds)
+        seconds.append(job.call.server.latency_seconds)
     return Latency(len(seconds), min(seconds), median(seconds), max(seconds)), length
 
 
@@ -182,7 +182,7 @@ def _prompts(endpoint: InferenceEndpoint) -> Prompts:
 
 def _path_of_model(endpoint: InferenceEndpoint) -> str | None:
     """What the server says in the place of its model's name."""
-    info = query_job(endpoint, ARRAYS).call.learned.info
+    info = query_job(endpoint, ARRAYS).call.server.info
     return info.model_path if info else None
 
 
@@ -200,7 +200,7 @@ def _measured(
     pieces = pieces_of(wanted.texts, wanted.endpoint.chunking_settings)
     first = islice(pieces, wanted.most_chunks)
     measure = Measure(window)
-    for batch in batches_of(first, call.batch_size, call.learned.body_bytes):
+    for batch in batches_of(first, call.batch_size, call.server.body_bytes):
         seen = [seen_by_model(piece.chunk.text, prompt, window) for piece in batch]
         tokens = driver.run(tokenize(seen, call))
         if tokens is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from langchain_hf_endpoint._engine.attempts import Attempts, send
+from langchain_hf_endpoint._engine.attempts import RetryState, send_once
 from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._messages import Response
 from langchain_hf_endpoint._protocols import explain, read_tokens, tokenize_request
@@ -17,7 +17,7 @@ from langchain_hf_endpoint.chunking import Chunk, chunk
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from langchain_hf_endpoint._engine.attempts import Conversation
+    from langchain_hf_endpoint._engine.attempts import Flow
     from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._protocols import Tokens
     from langchain_hf_endpoint.settings import ChunkingSettings
@@ -60,16 +60,16 @@ def seen_by_model(text: str, prompt: str, window: int) -> str:
     return (prompt + text)[: window * _CHARACTERS_PER_TOKEN]
 
 
-def tokenize(texts: list[str], call: Call) -> Conversation[list[Tokens] | None]:
+def tokenize(texts: list[str], call: Call) -> Flow[list[Tokens] | None]:
     """The tokens of these texts; None where the server does not tell.
 
     Raises:
         HFEndpointError: The server cannot be reached, or is not ready even after `max_wait`.
     """
     request = tokenize_request(call.service.url, texts, call.options.prompt_name)
-    attempts = Attempts(call)
+    attempts = RetryState(call)
     while request is not None:
-        reply = yield from send(request, 0, call.service.timeout, call, attempts.seconds_left)
+        reply = yield from send_once(request, 0, call.service.timeout, call, attempts.seconds_left)
         if isinstance(reply, Response) and reply.status < 300:  # noqa: PLR2004 - a success
             return read_tokens(reply, len(texts))
         failure = explain(reply) if isinstance(reply, Response) else reply

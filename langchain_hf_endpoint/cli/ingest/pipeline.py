@@ -249,7 +249,7 @@ class _Run:
     def _about(self) -> dict[str, object]:
         """What the vectors depend on beside their texts."""
         service, task = self._wanted.endpoint.service_settings, self._wanted.endpoint.task_settings
-        info = self._job.call.learned.info
+        info = self._job.call.server.info
         return {
             "host": host_of(service.url),
             # Of several models at one host only the path may tell which it is.

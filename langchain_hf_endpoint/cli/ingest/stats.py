@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._engine.actions import Waiting
+from langchain_hf_endpoint._engine.actions import WaitReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,19 +66,19 @@ class Tally:
         with self._lock:
             self._counts = replace(self._counts, done=self._counts.done + chunks)
 
-    def waits(self, why: Waiting, seconds: float) -> None:
+    def waits(self, why: WaitReason, seconds: float) -> None:
         """A request waits."""
         now = self._clock()
         with self._lock:
             counts, until = self._counts, now + seconds
             if seconds >= _WORTH_SAYING and until > self._waits_until:
                 self._waits_until, self._why = until, why.value
-            if why is Waiting.LIMITER:
+            if why is WaitReason.LIMITER:
                 more = max(0.0, until - max(now, self._limited_until))
                 self._limited_until = max(until, self._limited_until)
                 self._counts = replace(counts, limited=counts.limited + more)
             else:
-                refusals = counts.refusals + (why is Waiting.REFUSED)
+                refusals = counts.refusals + (why is WaitReason.REFUSED)
                 self._counts = replace(counts, retries=counts.retries + 1, refusals=refusals)
 
     def close(self, error: BaseException | None = None) -> None:

@@ -12,7 +12,7 @@ from commands import run
 from rich.console import Console
 from tei_double import Scripted
 
-from langchain_hf_endpoint._engine.actions import Waiting
+from langchain_hf_endpoint._engine.actions import WaitReason
 from langchain_hf_endpoint.cli.ingest import Tally
 from langchain_hf_endpoint.cli.progress import picture, shown, words
 
@@ -73,7 +73,7 @@ def test_of_standard_input_no_end_is_known(tally, clock):
 
 
 def test_what_is_waited_for_is_said_while_it_is(tally, clock):
-    tally.waits(Waiting.LIMITER, 8)
+    tally.waits(WaitReason.LIMITER, 8)
     assert "waiting for the rate limit, 8 s" in words(tally)
     clock.now += 5
     assert "waiting for the rate limit, 3 s" in words(tally)
@@ -84,15 +84,15 @@ def test_what_is_waited_for_is_said_while_it_is(tally, clock):
 
 def test_waits_at_the_same_time_count_once(tally, clock):
     for _ in range(10):
-        tally.waits(Waiting.LIMITER, 4)
+        tally.waits(WaitReason.LIMITER, 4)
     clock.now += 5
     assert tally.counts().limited == 4
 
 
 def test_retries_are_counted_with_their_reason(tally):
-    tally.waits(Waiting.RETRY, 0.1)
-    tally.waits(Waiting.REFUSED, 2)
-    tally.waits(Waiting.COLD_START, 30)
+    tally.waits(WaitReason.RETRY, 0.1)
+    tally.waits(WaitReason.REFUSED, 2)
+    tally.waits(WaitReason.COLD_START, 30)
     counts = tally.counts()
     assert (counts.retries, counts.refusals) == (3, 1)
     assert "3 retries" in words(tally)

@@ -254,7 +254,7 @@ async def test_a_defect_reaches_its_callers_and_the_next_are_served(
 ):
     merger = await known(endpoint, tei_double)
     with monkeypatch.context() as broken:
-        broken.setattr(batcher, "converse", None)
+        broken.setattr(batcher, "embed_batch", None)
         with pytest.raises(TypeError):
             await merger.embed(["first"])
     assert await merger.embed(["second"])
@@ -322,14 +322,14 @@ async def test_an_outcome_that_fails_beside_others_fails_its_own_callers_alone(
 ):
     merger = await known(endpoint, tei_double)
 
-    def converse(inputs, _call, _keeper):
+    def embed_batch(inputs, _call, _keeper):
         return [
             Outcome(at, at + 1, ServerError("424") if text == "bad" else [[1.0]])
             for at, text in enumerate(inputs)
         ]
         yield
 
-    monkeypatch.setattr(batcher, "converse", converse)
+    monkeypatch.setattr(batcher, "embed_batch", embed_batch)
     others = [merger.embed([f"{caller} {text}" for text in range(40)]) for caller in range(39)]
     *answers, bad = await asyncio.gather(*others, merger.embed(["bad"]), return_exceptions=True)
     assert [len(answer) for answer in answers] == [40] * 39

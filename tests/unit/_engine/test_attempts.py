@@ -5,14 +5,14 @@ from contextlib import closing
 
 import pytest
 
-from langchain_hf_endpoint._engine.actions import Enter, Pause, Send
-from langchain_hf_endpoint._engine.attempts import send
+from langchain_hf_endpoint._engine.actions import AcquireSlot, SendRequest, Sleep
+from langchain_hf_endpoint._engine.attempts import send_once
 from langchain_hf_endpoint._engine.call import Call
 from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
 from langchain_hf_endpoint._messages import Request, Response
 from langchain_hf_endpoint._secrets import Redactor
-from langchain_hf_endpoint._session.concurrency import Window
-from langchain_hf_endpoint._session.server_state import Learned
+from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow
+from langchain_hf_endpoint._session.server_state import ServerState
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
 from langchain_hf_endpoint.settings import ServiceSettings, TaskSettings
 
@@ -20,11 +20,11 @@ REQUEST = Request("POST", "https://embed.example.org")
 
 
 class Bench:
-    """A window of one place, a limiter of one permit a second, and a clock that is set by hand."""
+    """A window of one slot, a limiter of one permit a second, and a clock that is set by hand."""
 
     def __init__(self):
         self.now = 0.0
-        self.window = Window(lambda: self.now)
+        self.window = ConcurrencyWindow(lambda: self.now)
         self.window.bound(requests=1)
         self.limiter = RequestsPerMinuteLimiter(60, clock=lambda: self.now)
 
@@ -33,7 +33,7 @@ class Bench:
             service=ServiceSettings(url=REQUEST.url),
             task=TaskSettings(),
             lane=lane,
-            learned=Learned(),
+            server=ServerState(),
             window=self.window,
             limiter=self.limiter,
             policy=RetryPolicy(600),
@@ -41,11 +41,11 @@ class Bench:
             redactor=Redactor(None),
             clock=lambda: self.now,
         )
-        return closing(send(REQUEST, 1, 60.0, call))
+        return closing(send_once(REQUEST, 1, 60.0, call))
 
     @staticmethod
     def enters(step):
-        return isinstance(step, Enter) and step.place.enter(lambda: None)
+        return isinstance(step, AcquireSlot) and step.slot.enter(lambda: None)
 
 
 def test_a_document_that_waits_for_its_permit_lets_a_query_have_the_place():
@@ -53,13 +53,13 @@ def test_a_document_that_waits_for_its_permit_lets_a_query_have_the_place():
     assert bench.limiter.acquire(blocking=False)
     with bench.attempt() as document, bench.attempt("query") as query:
         assert bench.enters(next(document))
-        assert isinstance(document.send(None), Pause)
+        assert isinstance(document.send(None), Sleep)
         assert bench.enters(next(query))
         pause = query.send(None)
-        assert isinstance(pause, Pause)
+        assert isinstance(pause, Sleep)
         bench.now += pause.seconds
         assert bench.enters(query.send(None))
-        assert isinstance(query.send(None), Send)
+        assert isinstance(query.send(None), SendRequest)
 
 
 def test_an_attempt_that_is_closed_while_it_waits_leaves_nothing_taken():
@@ -67,7 +67,7 @@ def test_an_attempt_that_is_closed_while_it_waits_leaves_nothing_taken():
     assert bench.limiter.acquire(blocking=False)
     with bench.attempt() as document:
         assert bench.enters(next(document))
-        assert isinstance(document.send(None), Pause)
+        assert isinstance(document.send(None), Sleep)
     assert "0 in flight" in repr(bench.window)
     assert repr(bench.limiter).endswith("query 0, document 0>")
 
@@ -76,7 +76,7 @@ def test_an_attempt_ends_with_the_reply_and_leaves_its_place():
     bench = Bench()
     with bench.attempt() as document:
         assert bench.enters(next(document))
-        assert isinstance(document.send(None), Send)
+        assert isinstance(document.send(None), SendRequest)
         reply = Response(200, {}, b"[]")
         with pytest.raises(StopIteration) as end:
             document.send(reply)
@@ -86,13 +86,13 @@ def test_an_attempt_ends_with_the_reply_and_leaves_its_place():
 
 def test_who_is_refused_keeps_its_place_until_the_window_is_narrower():
     bench = Bench()
-    bench.window = Window(lambda: bench.now)
+    bench.window = ConcurrencyWindow(lambda: bench.now)
     bench.limiter = RequestsPerMinuteLimiter(6000, clock=lambda: bench.now)
     with contextlib.ExitStack() as talks:
         attempts = [talks.enter_context(bench.attempt()) for _ in range(bench.window.limit)]
         for one in attempts:
             assert bench.enters(next(one))
-            assert isinstance(one.send(None), Send)
+            assert isinstance(one.send(None), SendRequest)
         waiting = talks.enter_context(bench.attempt())
         assert not bench.enters(next(waiting))
         with pytest.raises(StopIteration):

@@ -5,16 +5,16 @@ from contextlib import closing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from langchain_hf_endpoint._engine.actions import Enter, Pause, Send
+from langchain_hf_endpoint._engine.actions import AcquireSlot, SendRequest, Sleep
 from langchain_hf_endpoint._engine.call import Call
-from langchain_hf_endpoint._engine.flow import converse
+from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY, RetryPolicy
 from langchain_hf_endpoint._engine.vectors import LISTS
 from langchain_hf_endpoint._messages import Cause, Failure, Response
 from langchain_hf_endpoint._protocols import DIALECTS
 from langchain_hf_endpoint._secrets import Redactor
-from langchain_hf_endpoint._session.concurrency import Window
-from langchain_hf_endpoint._session.server_state import Learned
+from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow
+from langchain_hf_endpoint._session.server_state import ServerState
 from langchain_hf_endpoint.errors import HFEndpointError
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
 from langchain_hf_endpoint.settings import ServiceSettings, TaskSettings
@@ -45,13 +45,13 @@ class World:
         self.max_wait = max_wait
         self.sent = []
         self.replied = []
-        self.window = Window(lambda: self.now)
+        self.window = ConcurrencyWindow(lambda: self.now)
         self.limiter = RequestsPerMinuteLimiter(limit, burst=1, clock=lambda: self.now)
         self.call = Call(
             service=ServiceSettings(url="http://127.0.0.1", dialect="tei", max_wait=max_wait),
             task=TaskSettings(),
             lane="document",
-            learned=Learned(),
+            server=ServerState(),
             window=self.window,
             limiter=self.limiter,
             policy=RetryPolicy(max_wait, chance=lambda: 0.5),
@@ -63,19 +63,19 @@ class World:
     def run(self, history):
         """Drive one input through the history; beyond its end the server is well again."""
         history = iter(history)
-        with closing(converse(["text"], self.call, LISTS)) as steps:
+        with closing(embed_batch(["text"], self.call, LISTS)) as steps:
             answer = None
             try:
                 while True:
                     step = steps.send(answer)
                     answer = None
-                    if isinstance(step, Enter):
-                        assert step.place.enter(lambda: None)
-                    elif isinstance(step, Pause):
+                    if isinstance(step, AcquireSlot):
+                        assert step.slot.enter(lambda: None)
+                    elif isinstance(step, Sleep):
                         assert step.seconds > 0
                         self.now += step.seconds
                     else:
-                        assert isinstance(step, Send)
+                        assert isinstance(step, SendRequest)
                         self.sent.append(self.now)
                         reply, seconds = next(history, (GOOD, 0.1))
                         self.now += seconds

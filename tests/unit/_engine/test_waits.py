@@ -12,7 +12,7 @@ from langchain_hf_endpoint import (
     RateLimitedError,
     ServerError,
 )
-from langchain_hf_endpoint._engine.actions import Waiting
+from langchain_hf_endpoint._engine.actions import WaitReason
 from langchain_hf_endpoint._session.session import session_for
 
 DEDICATED = "https://abc123.us-east-1.aws.endpoints.huggingface.cloud"
@@ -56,7 +56,7 @@ def test_an_estimated_time_is_no_reason_to_look_late(drive, server, make, clock)
     server.behave(lambda one: loading(one) if clock() < began + 3 else vectors(one))
     assert drive.query(make(), "one text") == vector("one text")
     assert 3 <= clock.waited < 9
-    assert {why for why, _ in clock.waits} == {Waiting.COLD_START}
+    assert {why for why, _ in clock.waits} == {WaitReason.COLD_START}
 
 
 def test_an_estimated_time_is_waited_where_it_is_true(drive, server, make, clock):
@@ -194,7 +194,7 @@ def test_each_try_is_counted_by_the_limiter(drive, server, make, clock):
     drive.query(make(rate_limit={"requests_per_minute": 6}), "one text")
     # Five requests at one each ten seconds, whatever the back-off says.
     assert clock.waited >= 39.9
-    assert any(why is Waiting.LIMITER for why, _ in clock.waits)
+    assert any(why is WaitReason.LIMITER for why, _ in clock.waits)
 
 
 def test_batches_wait_for_the_limiter_and_not_for_max_wait(drive, server, make, clock):
@@ -220,7 +220,7 @@ def test_a_cold_start_is_waited_for_by_documents_as_by_queries(drive, server, ma
     server.script(*[answer(503, ASLEEP)] * 12)
     server.behave(vectors)
     assert drive.documents(make(), texts) == [vector(text) for text in texts]
-    assert {why for why, _ in clock.waits} == {Waiting.COLD_START}
+    assert {why for why, _ in clock.waits} == {WaitReason.COLD_START}
 
 
 def test_a_cold_start_without_end_is_an_error_that_says_so(drive, server, make, clock):

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from langchain_hf_endpoint._session.adaptive_limit import CEILING
-from langchain_hf_endpoint._session.concurrency import Window
+from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow
 
 
 class Clock:
@@ -38,12 +38,12 @@ class Server:
             self._come()
 
     def _come(self):
-        place = self.window.place(32, "document")
-        if place.enter(lambda: self._arrive(place)):
-            self._arrive(place)
+        slot = self.window.slot(32, "document")
+        if slot.enter(lambda: self._arrive(slot)):
+            self._arrive(slot)
 
-    def _arrive(self, place):
-        self._arrived.append((self.clock.now, place))
+    def _arrive(self, slot):
+        self._arrived.append((self.clock.now, slot))
 
     def _work(self):
         while self._arrived and len(self._working) < self.slots:
@@ -58,10 +58,10 @@ class Server:
         begun, worked, limits = self.clock.now, 0.0, []
         for _ in range(requests):
             self._work()
-            self.clock.now, _, seconds, arrived_at, place = heapq.heappop(self._working)
+            self.clock.now, _, seconds, arrived_at, slot = heapq.heappop(self._working)
             worked += seconds
-            self.window.replied(place.inputs, self.clock.now - arrived_at)
-            place.leave()
+            self.window.replied(slot.inputs, self.clock.now - arrived_at)
+            slot.leave()
             self._come()
             limits.append((self.clock.now - begun, self.window.limit))
         passed = self.clock.now - begun
@@ -77,7 +77,7 @@ class Crowd:
     """Callers at one window, and the order in which they were let in."""
 
     def __init__(self, **bounds):
-        self.window = Window()
+        self.window = ConcurrencyWindow()
         self.window.bound(**bounds)
         self.entered = []
 
@@ -85,11 +85,11 @@ class Crowd:
         return [self._come(name, lane, inputs, holder) for name in names]
 
     def _come(self, name, lane, inputs, holder):
-        place = self.window.place(inputs, lane)
-        place.holder = holder
-        if place.enter(lambda: self.entered.append(name)):
+        slot = self.window.slot(inputs, lane)
+        slot.holder = holder
+        if slot.enter(lambda: self.entered.append(name)):
             self.entered.append(name)
-        return place
+        return slot
 
 
 def test_a_new_window_lets_a_few_in_and_the_others_in_their_order():
@@ -121,7 +121,7 @@ def test_leaving_twice_frees_one_place():
 
 def test_a_place_that_was_never_entered_can_be_left():
     crowd = Crowd(requests=1)
-    crowd.window.place(1, "document").leave()
+    crowd.window.slot(1, "document").leave()
     crowd.come("a", "b")
     assert crowd.entered == ["a"]
 
@@ -151,7 +151,7 @@ def test_a_waiter_whose_loop_is_closed_hands_its_place_on():
     def wake_a_closed_loop():
         raise RuntimeError("Event loop is closed")
 
-    gone = crowd.window.place(1, "document")
+    gone = crowd.window.slot(1, "document")
     assert not gone.enter(wake_a_closed_loop)
     crowd.come("last")
     first.leave()
@@ -218,21 +218,21 @@ def test_a_bound_of_requests_holds_over_both_lanes_and_the_lowest_one_holds():
 
 
 def test_a_window_never_grows_over_the_bound_that_was_set():
-    window = Window()
+    window = ConcurrencyWindow()
     window.bound(requests=6)
     Server(window, slots=64).answer(2000)
     assert window.limit == 6
 
 
 def test_a_bound_may_lie_above_what_the_window_would_grow_to_by_itself():
-    window = Window()
+    window = ConcurrencyWindow()
     window.bound(requests=2 * CEILING)
     Server(window, slots=3 * CEILING, callers=4 * CEILING).answer(20_000)
     assert window.limit == 2 * CEILING
 
 
 def test_without_a_bound_the_window_has_a_ceiling():
-    window = Window()
+    window = ConcurrencyWindow()
     Server(window, slots=3 * CEILING, callers=4 * CEILING).answer(20_000)
     assert window.limit == CEILING
 
@@ -291,14 +291,14 @@ def test_where_a_place_must_be_shared_the_query_gets_it_first():
 
 
 def test_threads_never_have_more_places_than_there_are_and_none_is_left_behind():
-    window = Window()
+    window = ConcurrencyWindow()
     window.bound(requests=3)
     lock, inside, most = threading.Lock(), 0, 0
 
     def one_request(_number):
         nonlocal inside, most
-        place, awake = window.place(1, "document"), threading.Event()
-        if not place.enter(awake.set):
+        slot, awake = window.slot(1, "document"), threading.Event()
+        if not slot.enter(awake.set):
             assert awake.wait(timeout=60)
         with lock:
             inside += 1
@@ -306,7 +306,7 @@ def test_threads_never_have_more_places_than_there_are_and_none_is_left_behind()
         with lock:
             inside -= 1
         window.replied(1, 0.01)
-        place.leave()
+        slot.leave()
         return True
 
     with ThreadPoolExecutor(8) as pool:
@@ -319,7 +319,7 @@ def test_threads_never_have_more_places_than_there_are_and_none_is_left_behind()
 
 @pytest.mark.parametrize("slots", [1, 2, 4, 8, 16, 32, 60])
 def test_the_window_opens_to_what_the_server_does_at_once_within_a_few_round_trips(slots):
-    limits, used = Server(Window(), slots=slots).answer(30 * slots)
+    limits, used = Server(ConcurrencyWindow(), slots=slots).answer(30 * slots)
     reached = min(seconds for seconds, limit in limits if limit >= 0.9 * slots)
     assert reached <= 10 * 0.1
     assert used > 0.85
@@ -327,7 +327,7 @@ def test_the_window_opens_to_what_the_server_does_at_once_within_a_few_round_tri
 
 @pytest.mark.parametrize("slots", [1, 2, 4, 8, 16, 32, 60])
 def test_the_window_does_not_run_away_from_what_the_server_does_at_once(slots):
-    limits, used = Server(Window(), slots=slots).answer(20_000)
+    limits, used = Server(ConcurrencyWindow(), slots=slots).answer(20_000)
     later = [limit for _, limit in limits[10_000:]]
     assert max(later) <= max(16, 3 * slots + 6)
     assert used > 0.98
@@ -335,19 +335,19 @@ def test_the_window_does_not_run_away_from_what_the_server_does_at_once(slots):
 
 def test_latencies_that_vary_by_themselves_do_not_narrow_the_window():
     chance = random.Random(0)
-    server = Server(Window(), slots=32, seconds=lambda: chance.uniform(0.1, 0.15))
+    server = Server(ConcurrencyWindow(), slots=32, seconds=lambda: chance.uniform(0.1, 0.15))
     _, used = server.answer(10_000)
     assert used > 0.95
 
 
 def test_batches_of_long_and_short_texts_do_not_close_the_window():
     lengths = itertools.cycle([0.19 - 0.012 * place for place in range(16)])
-    _, used = Server(Window(), slots=8, seconds=lambda: next(lengths)).answer(10_000)
+    _, used = Server(ConcurrencyWindow(), slots=8, seconds=lambda: next(lengths)).answer(10_000)
     assert used > 0.9
 
 
 def test_a_server_that_becomes_slower_is_used_to_the_full_again():
-    server = Server(Window(), slots=32)
+    server = Server(ConcurrencyWindow(), slots=32)
     server.answer(5000)
     server.seconds = lambda: 0.4
     server.answer(5000)
@@ -356,7 +356,7 @@ def test_a_server_that_becomes_slower_is_used_to_the_full_again():
 
 
 def test_a_server_that_loses_most_of_its_replicas_is_not_swamped_for_long():
-    server = Server(Window(), slots=32)
+    server = Server(ConcurrencyWindow(), slots=32)
     server.answer(5000)
     server.slots = 2
     limits, _ = server.answer(5000)
@@ -364,30 +364,30 @@ def test_a_server_that_loses_most_of_its_replicas_is_not_swamped_for_long():
 
 
 def test_a_window_that_is_not_used_does_not_grow():
-    window = Window()
+    window = ConcurrencyWindow()
     narrow = window.limit
     Server(window, slots=64, callers=narrow - 2).answer(1000)
     assert window.limit == narrow
 
 
 def test_requests_that_take_no_time_do_no_harm():
-    window = Window()
+    window = ConcurrencyWindow()
     Server(window, slots=4, seconds=0.0).answer(500)
     assert 1 <= window.limit <= CEILING
 
 
 def test_a_bound_of_inputs_holds_while_the_window_grows():
-    window = Window()
+    window = ConcurrencyWindow()
     window.bound(inputs=100)
     clock, in_flight, most = Clock(), 0, 0
     places = deque()
     for _ in range(2000):
         while True:
-            place = window.place(32, "document")
-            if not place.enter(lambda: None):
-                place.leave()
+            slot = window.slot(32, "document")
+            if not slot.enter(lambda: None):
+                slot.leave()
                 break
-            places.append(place)
+            places.append(slot)
             in_flight += 32
         most = max(most, in_flight)
         clock.now += 0.1
@@ -404,23 +404,23 @@ class Edge:
         self.most = most
         self.clock = clock
         self.seconds = seconds
-        self.window = Window(clock)
+        self.window = ConcurrencyWindow(clock)
         self.refused = []
         self._house = deque()
 
     def _fill(self):
         """Send as many as the window lets in."""
         while True:
-            place = self.window.place(32, "document")
-            if not place.enter(lambda: None):
-                place.leave()
+            slot = self.window.slot(32, "document")
+            if not slot.enter(lambda: None):
+                slot.leave()
                 return
             if len(self._house) < self.most:
-                self._house.append((self.clock.now, place))
+                self._house.append((self.clock.now, slot))
             else:
                 self.refused.append(self.clock.now)
-                place.refused()
-                place.leave()
+                slot.refused()
+                slot.leave()
 
     def answer(self, requests):
         """Answer so many; returns the mean number in the house."""
@@ -428,10 +428,10 @@ class Edge:
         for _ in range(requests):
             self._fill()
             inside += len(self._house)
-            sent_at, place = self._house.popleft()
+            sent_at, slot = self._house.popleft()
             self.clock.now = max(self.clock.now, sent_at + self.seconds)
             self.window.replied(32, self.clock.now - sent_at)
-            place.leave()
+            slot.leave()
         return inside / requests
 
 
@@ -503,7 +503,7 @@ def test_the_edge_is_what_was_in_flight_when_the_refused_request_was_sent():
 @pytest.fixture
 def busy(clock):
     """A server that answers within a tenth of a second, at a window that was opened to 40."""
-    window = Window(clock)
+    window = ConcurrencyWindow(clock)
     window.bound(requests=40)
     server = Server(window, slots=64, clock=clock)
     server.answer(1000)
@@ -536,7 +536,7 @@ def test_the_next_wave_halves_it_again(wide, clock):
 
 
 def test_a_first_wave_is_one_wave_too(clock):
-    window = Window(clock)
+    window = ConcurrencyWindow(clock)
     start = window.limit
     window.replied(32, 2.0)
     for _ in range(4):
@@ -567,8 +567,8 @@ def test_those_who_wait_are_let_in_one_by_one_after_a_refusal():
     width = crowd.window.limit
     places = crowd.come(*range(width + 4))
     crowd.window.refused()
-    for place in places[: width // 2]:
-        place.leave()
+    for slot in places[: width // 2]:
+        slot.leave()
     assert crowd.entered == list(range(width))
     places[width // 2].leave()
     assert crowd.entered == list(range(width + 1))

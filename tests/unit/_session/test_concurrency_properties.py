@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from langchain_hf_endpoint._session.adaptive_limit import CEILING
-from langchain_hf_endpoint._session.concurrency import Window
+from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow
 
 LANES = st.sampled_from(["query", "document"])
 BOUNDS = st.none() | st.integers(1, 12)
@@ -22,7 +22,7 @@ class AnyHistory(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.clock = 0.0
-        self.window = Window(lambda: self.clock)
+        self.window = ConcurrencyWindow(lambda: self.clock)
         self.most_requests = self.most_inputs = None
         self.waiting = {"query": [], "document": []}
         self.inside = {"query": [], "document": []}
@@ -39,68 +39,68 @@ class AnyHistory(RuleBasedStateMachine):
         return sum(map(len, self.inside.values()))
 
     def inputs(self):
-        return sum(place.inputs for places in self.inside.values() for place in places)
+        return sum(slot.inputs for places in self.inside.values() for slot in places)
 
-    def fits(self, place):
+    def fits(self, slot):
         alone = self.requests() == 0
-        over = self.most_inputs is not None and self.inputs() + place.inputs > self.most_inputs
+        over = self.most_inputs is not None and self.inputs() + slot.inputs > self.most_inputs
         full = self.requests() >= min(self.most_requests or CEILING * 2, self.window.most)
-        return len(self.inside[place.lane]) < self.window.limit and not full and (alone or not over)
+        return len(self.inside[slot.lane]) < self.window.limit and not full and (alone or not over)
 
-    def woken(self, place):
+    def woken(self, slot):
         """The window lets a waiter in: only the first of its lane, and only where it fits."""
-        assert self.waiting[place.lane][0] is place
-        assert place.granted
-        self.waiting[place.lane].remove(place)
-        self.let_in.append(place)
+        assert self.waiting[slot.lane][0] is slot
+        assert slot.granted
+        self.waiting[slot.lane].remove(slot)
+        self.let_in.append(slot)
 
     def settle(self):
         """Enter those who were let in, one by one, as the window did."""
-        for place in self.let_in:
-            assert self.fits(place)
-            self.inside[place.lane].append(place)
+        for slot in self.let_in:
+            assert self.fits(slot)
+            self.inside[slot.lane].append(slot)
         self.let_in = []
 
     # What may happen
 
     @rule(target=places, lane=LANES, inputs=INPUTS, holder=LOOPS)
     def come(self, lane, inputs, holder):
-        place = self.window.place(inputs, lane)
-        place.holder = holder
-        self.waiting[lane].append(place)
-        if place.enter(lambda: self.woken(place)):
-            self.woken(place)
+        slot = self.window.slot(inputs, lane)
+        slot.holder = holder
+        self.waiting[lane].append(slot)
+        if slot.enter(lambda: self.woken(slot)):
+            self.woken(slot)
         self.settle()
-        return multiple(place)
+        return multiple(slot)
 
-    @rule(place=places)
-    def leave(self, place):
-        for places in (self.waiting[place.lane], self.inside[place.lane]):
-            if place in places:
-                places.remove(place)
-        self.passed.pop(place, None)
-        place.leave()
+    @rule(slot=places)
+    def leave(self, slot):
+        for places in (self.waiting[slot.lane], self.inside[slot.lane]):
+            if slot in places:
+                places.remove(slot)
+        self.passed.pop(slot, None)
+        slot.leave()
         self.settle()
 
-    @rule(place=places, loop=LOOPS.filter(bool))
-    def go_past(self, place, loop):
+    @rule(slot=places, loop=LOOPS.filter(bool))
+    def go_past(self, slot, loop):
         """A call that blocks a loop: one may pass for each place that the loop's tasks hold."""
-        if place not in self.waiting[place.lane]:
+        if slot not in self.waiting[slot.lane]:
             return
         held = [one for places in self.inside.values() for one in places if one.holder == loop]
         passed = [one for one in self.passed if self.passed[one] == loop]
-        assert place.enter_past(loop) is (len(held) > len(passed))
-        if place.granted:
-            self.waiting[place.lane].remove(place)
-            self.inside[place.lane].append(place)
-            self.passed[place] = loop
+        assert slot.enter_past(loop) is (len(held) > len(passed))
+        if slot.granted:
+            self.waiting[slot.lane].remove(slot)
+            self.inside[slot.lane].append(slot)
+            self.passed[slot] = loop
 
-    @rule(place=places, seconds=SECONDS)
-    def get_a_reply(self, place, seconds):
-        if place in self.inside[place.lane]:
-            self.window.replied(place.inputs, seconds)
+    @rule(slot=places, seconds=SECONDS)
+    def get_a_reply(self, slot, seconds):
+        if slot in self.inside[slot.lane]:
+            self.window.replied(slot.inputs, seconds)
             self.settle()
-            self.leave(place)
+            self.leave(slot)
 
     @rule(seconds=SECONDS)
     def be_refused(self, seconds):
@@ -109,15 +109,15 @@ class AnyHistory(RuleBasedStateMachine):
         assert max(1, before // 2) <= self.window.limit <= before
         self.clock += seconds
 
-    @rule(place=places)
-    def be_refused_at(self, place):
+    @rule(slot=places)
+    def be_refused_at(self, slot):
         """A request in flight is refused: what was in flight with it is too much."""
-        if place in self.inside[place.lane]:
-            before, most, limit = place.in_flight, self.window.most, self.window.limit
-            place.refused()
+        if slot in self.inside[slot.lane]:
+            before, most, limit = slot.in_flight, self.window.most, self.window.limit
+            slot.refused()
             assert self.window.most <= max(1, min(most, before - 1))
             assert min(max(1, limit // 2), self.window.most) <= self.window.limit <= limit
-            self.leave(place)
+            self.leave(slot)
 
     @rule(requests=BOUNDS, inputs=BOUNDS)
     def bound(self, requests, inputs):
@@ -132,8 +132,8 @@ class AnyHistory(RuleBasedStateMachine):
     @invariant()
     def those_inside_know_it_and_no_others(self):
         for lane in ("query", "document"):
-            assert all(place.granted for place in self.inside[lane])
-            assert not any(place.granted for place in self.waiting[lane])
+            assert all(slot.granted for slot in self.inside[lane])
+            assert not any(slot.granted for slot in self.waiting[lane])
 
     @invariant()
     def nobody_waits_who_could_go(self):
@@ -150,8 +150,8 @@ class AnyHistory(RuleBasedStateMachine):
         """When everybody inside leaves, everybody who waits gets in, sooner or later."""
         while self.requests():
             for places in self.inside.values():
-                for place in list(places):
-                    self.leave(place)
+                for slot in list(places):
+                    self.leave(slot)
         assert self.waiting == {"query": [], "document": []}
 
 

@@ -3,11 +3,11 @@
 import pytest
 
 from langchain_hf_endpoint._messages import ServerInfo
-from langchain_hf_endpoint._session.server_state import DEFAULT_BATCH_SIZE, Learned
+from langchain_hf_endpoint._session.server_state import DEFAULT_BATCH_SIZE, ServerState
 
 
 def learned(**info):
-    return Learned(info=ServerInfo(kind="tei", **info) if info else None)
+    return ServerState(info=ServerInfo(kind="tei", **info) if info else None)
 
 
 def test_a_batch_is_of_32_while_nothing_is_known():
@@ -85,38 +85,42 @@ def test_a_refused_body_is_halved_and_remembered():
 
 def test_the_width_of_the_first_reply_is_the_width_of_all():
     server = learned()
-    assert server.width(None) is None
+    assert server.dimensions(None) is None
     assert not server.has_worked
-    assert server.problem_with_width(None, 384) is None
+    assert server.problem_with_dimensions(None, 384) is None
     assert server.has_worked
-    assert server.problem_with_width(None, 384) is None
-    assert server.width(None) == 384
+    assert server.problem_with_dimensions(None, 384) is None
+    assert server.dimensions(None) == 384
 
 
 def test_another_width_is_a_problem_that_names_both_and_changes_nothing():
     server = learned()
-    server.problem_with_width(None, 384)
-    problem = server.problem_with_width(None, 768)
+    server.problem_with_dimensions(None, 384)
+    problem = server.problem_with_dimensions(None, 768)
     assert "384" in problem
     assert "768" in problem
-    assert server.width(None) == 384
+    assert server.dimensions(None) == 384
 
 
 def test_a_width_that_was_not_asked_for_is_a_problem_and_no_sign_of_life():
     server = learned()
-    problem = server.problem_with_width(64, 384)
+    problem = server.problem_with_dimensions(64, 384)
     assert "64" in problem
     assert "384" in problem
     assert not server.has_worked
-    assert server.width(64) is None
+    assert server.dimensions(64) is None
 
 
 def test_each_number_of_dimensions_that_is_asked_for_has_its_own_width():
     server = learned()
-    assert server.problem_with_width(None, 768) is None
-    assert server.problem_with_width(64, 64) is None
-    assert server.problem_with_width(128, 128) is None
-    assert (server.width(None), server.width(64), server.width(128)) == (768, 64, 128)
+    assert server.problem_with_dimensions(None, 768) is None
+    assert server.problem_with_dimensions(64, 64) is None
+    assert server.problem_with_dimensions(128, 128) is None
+    assert (server.dimensions(None), server.dimensions(64), server.dimensions(128)) == (
+        768,
+        64,
+        128,
+    )
 
 
 def test_a_batch_that_took_too_long_and_worked_in_parts_is_too_large():

@@ -198,7 +198,7 @@ def test_the_log_holds_no_more_than_one_minute():
     world = World(60)
     world.keep_busy(3)
     world.run(600)
-    assert len(world.limiter._desk.schedule._starts) == 60
+    assert len(world.limiter._shared.schedule._starts) == 60
 
 
 # Turns
@@ -760,7 +760,7 @@ def test_a_forked_child_counts_anew_and_says_so_once():
         limiter.acquire(), limiter.acquire()
         mine, theirs = limiter.reserve(), limiter.reserve("query")
         assert mine.wait() > 0.5
-        limiter._desk.lock.acquire()  # as if another thread were in the middle of it
+        limiter._shared.lock.acquire()  # as if another thread were in the middle of it
         child = os.fork()
         if child == 0:
             assert limiter.acquire(blocking=False), "the count was not begun anew"
@@ -773,7 +773,7 @@ def test_a_forked_child_counts_anew_and_says_so_once():
             os.wait()
             os._exit(0)
         _, status = os.waitpid(child, 0)
-        limiter._desk.lock.release()
+        limiter._shared.lock.release()
         assert not limiter.acquire(blocking=False), "the parent's count was lost"
         raise SystemExit(status)
     """

@@ -140,6 +140,13 @@ class PerLoop(Generic[T]):
         held.closer = await close_with_loop(close)
         return one
 
+    async def aclose(self) -> None:
+        """Close the one of the running loop now, if there is one."""
+        with self._lock:
+            held = self._of_loop.get(asyncio.get_running_loop())
+        if held is not None and held.closer is not None:
+            await held.closer.aclose()
+
 
 class HasForkHook(Protocol):
     """What can begin anew in a child: no other thread exists there, and locks stay as they were."""

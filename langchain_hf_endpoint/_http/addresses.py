@@ -1,4 +1,4 @@
-"""From a host's name to a connected socket, within a time, trying one address after another."""
+"""Turn a host's name into a connected socket, trying one address after another."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 import threading
 from concurrent.futures import Future
 from functools import partial
+from itertools import zip_longest
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -44,17 +45,17 @@ def look_up(host: str, port: int) -> Future[list[Address]]:
         else:
             found.set_result(_alternating([(each[0], each[4]) for each in answers]))  # type: ignore[misc]
 
-    if _is_in_digits(host):
+    if _is_address(host):
         ask()
-    else:
-        try:
-            threading.Thread(target=ask, name="hf-endpoint-names", daemon=True).start()
-        except (RuntimeError, MemoryError):  # there are no more threads to be had
-            ask()
+        return found
+    try:
+        threading.Thread(target=ask, name="hf-endpoint-names", daemon=True).start()
+    except (RuntimeError, MemoryError):  # there are no more threads to be had
+        ask()
     return found
 
 
-def _is_in_digits(host: str) -> bool:
+def _is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -66,8 +67,7 @@ def _alternating(addresses: list[Address]) -> list[Address]:
     """The families in turn, beginning with that of the first: a broken one costs one wait."""
     first = [each for each in addresses if each[0] == addresses[0][0]]
     others = [each for each in addresses if each[0] != addresses[0][0]]
-    mixed = [each for pair in zip(first, others) for each in pair]  # noqa: B905 - to the shorter
-    return mixed + first[len(others) :] + others[len(first) :]
+    return [each for pair in zip_longest(first, others) for each in pair if each is not None]
 
 
 async def connected_socket(
@@ -76,12 +76,12 @@ async def connected_socket(
     """A socket to the first address of `host` that answers.
 
     The next address is tried when one has failed, or has not answered for a quarter of a second.
-    All sockets are held here, so that whoever gives up at whatever moment leaves none open:
-    asyncio's own ``happy_eyeballs_delay`` loses one that is connected in that very turn.
 
     Raises:
         OSError: No address answers, or there is none: what the first one said.
     """
+    # asyncio's own `happy_eyeballs_delay` loses a socket that is connected in the very turn in
+    # which its caller gives up. All are held here, so that none is left open.
     loop = asyncio.get_running_loop()
     looked_up = look_up(host, port)
     addresses = looked_up.result() if looked_up.done() else await asyncio.wrap_future(looked_up)

@@ -1,8 +1,4 @@
-"""Requests over aiohttp, for tasks: what the extra ``[fast]`` is for.
-
-It knows what `_transport` knows, of another library, and behaves alike in all that can be seen: the
-environment's proxies, certificates, time-outs, redirects, sizes and words. It must not know httpx.
-"""
+"""Send requests over aiohttp, from the tasks of an event loop: the transport of ``[fast]``."""
 
 from __future__ import annotations
 
@@ -19,18 +15,18 @@ from yarl import URL
 
 from langchain_hf_endpoint._http.addresses import look_up
 from langchain_hf_endpoint._http.errors import (
-    LARGEST_REPLY,
+    LARGEST_RESPONSE,
     NoClientError,
     RefusedAddressError,
-    encoded,
-    mishap,
+    compressed,
+    network_failure,
     not_connected,
     timed_out,
-    too_much,
-    unasked_coding,
+    too_large,
     unusable_url,
 )
-from langchain_hf_endpoint._http.framing import ReplyFraming
+from langchain_hf_endpoint._http.framing import ResponseFraming
+from langchain_hf_endpoint._http.network import KEPT_ALIVE_SECONDS
 from langchain_hf_endpoint._http.proxies import proxy_to
 from langchain_hf_endpoint._http.tls import check_files, tls_context
 from langchain_hf_endpoint._messages import Failure, Response
@@ -49,9 +45,8 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._messages import Request
     from langchain_hf_endpoint.settings import TlsSettings
 
-_KEPT_ALIVE_SECONDS = 30.0
-_PIECE = 1 << 20
-_FAREWELL_TURNS = 5  # of the loop, in which it notices which sockets were shut
+_LARGEST_READ = 1 << 20
+_CLOSING_TURNS = 5  # of the loop, in which it notices which sockets were shut
 _USER_AGENT = f"langchain-hf-endpoint/{__version__} aiohttp/{aiohttp.__version__}"
 
 
@@ -86,7 +81,7 @@ class AiohttpTransport:
         self._sockets: WeakSet[socket.socket] = WeakSet()
 
     async def send(self, request: Request, timeout: float) -> Response | Failure:
-        """Send one request and read the whole reply within `timeout` seconds."""
+        """Send one request and read the whole response within `timeout` seconds."""
         try:
             async with self._open().request(
                 request.method,
@@ -98,17 +93,10 @@ class AiohttpTransport:
                 timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=timeout),
             ) as response:
                 headers = {name.lower(): value for name, value in response.headers.items()}
-                if (codings := encoded(headers)) is not None:
-                    failed = not response.ok  # of an error the status is said by itself
-                    return (
-                        Response(response.status, headers, b"")
-                        if failed
-                        else unasked_coding(codings)
-                    )
-                if (response.content_length or 0) > LARGEST_REPLY:
-                    return too_much()
+                if (instead := compressed(response.status, headers)) is not None:
+                    return instead
                 body = await _body(response)
-                return too_much() if body is None else Response(response.status, headers, body)
+                return too_large() if body is None else Response(response.status, headers, body)
         except TimeoutError:
             is_connecting = asyncio.current_task() in self._connecting
             return not_connected(timeout) if is_connecting else timed_out(timeout)
@@ -136,14 +124,12 @@ class AiohttpTransport:
         if self._session is None:
             self._proxy = proxy_to(self._url)
             if self._proxy is not None and self._proxy.scheme.startswith("socks"):
-                variable = self._proxy.variable
-                raise NoClientError(
-                    f"{variable} names a SOCKS proxy, which needs the transport httpx"
-                )
+                problem = "names a SOCKS proxy, which needs the transport httpx"
+                raise NoClientError(f"{self._proxy.variable} {problem}")
             connector = _Connector(
                 ssl=tls_context(self._tls),
                 limit=0,
-                keepalive_timeout=_KEPT_ALIVE_SECONDS,
+                keepalive_timeout=KEPT_ALIVE_SECONDS,
                 resolver=_Resolver(),
                 socket_factory=self._socket,
             )
@@ -166,12 +152,12 @@ class AiohttpTransport:
             noted.append(made)
         return made
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close all connections."""
         if self._session is not None:
             await self._session.close()
             _shut(self._sockets)  # TLS would wait for the server's farewell, longer than the loop
-            for _ in range(_FAREWELL_TURNS):
+            for _ in range(_CLOSING_TURNS):
                 await asyncio.sleep(0)
 
 
@@ -231,7 +217,7 @@ def _watched(connection: Connection) -> bool:
 
 
 class _Watch(asyncio.Protocol):
-    """Stands between a connection and aiohttp, which would take what comes too early for a reply.
+    """Stands between a connection and aiohttp, which would take early bytes for a response.
 
     Args:
         handler: aiohttp's.
@@ -240,7 +226,7 @@ class _Watch(asyncio.Protocol):
 
     def __init__(self, handler: asyncio.Protocol, *, is_spoiled: bool) -> None:
         self._handler = handler
-        self._framing = ReplyFraming()
+        self._framing = ResponseFraming()
         self._is_spoiled = is_spoiled
 
     def begin(self) -> bool:
@@ -251,26 +237,21 @@ class _Watch(asyncio.Protocol):
         return True
 
     def data_received(self, data: bytes) -> None:
-        """Pass on what belongs to the reply."""
         used = self._framing.take(data)
         self._is_spoiled = self._is_spoiled or used < len(data)
         if used:
             self._handler.data_received(data[:used])
 
     def eof_received(self) -> bool | None:
-        """Pass it on."""
         return self._handler.eof_received()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Pass it on."""
         self._handler.connection_lost(error)
 
     def pause_writing(self) -> None:
-        """Pass it on."""
         self._handler.pause_writing()
 
     def resume_writing(self) -> None:
-        """Pass it on."""
         self._handler.resume_writing()
 
 
@@ -280,7 +261,6 @@ class _Resolver(aiohttp.abc.AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The addresses of a host."""
         found = await asyncio.wrap_future(look_up(host, port))
         return [
             {
@@ -296,7 +276,7 @@ class _Resolver(aiohttp.abc.AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """There is nothing to close."""
+        pass
 
 
 def _through(proxy: Proxy | None) -> dict[str, Any]:
@@ -304,8 +284,8 @@ def _through(proxy: Proxy | None) -> dict[str, Any]:
     if proxy is None:
         return {}
     headers = None
-    if proxy.user is not None:
-        secret = b64encode(f"{proxy.user}:{proxy.password}".encode()).decode()
+    if proxy.auth is not None:
+        secret = b64encode(":".join(proxy.auth).encode()).decode()
         headers = {"Proxy-Authorization": f"Basic {secret}"}
     return {"proxy": URL(proxy.origin), "proxy_headers": headers}
 
@@ -313,19 +293,19 @@ def _through(proxy: Proxy | None) -> dict[str, Any]:
 async def _body(response: aiohttp.ClientResponse) -> bytes | None:
     """The whole body, or None where it is too large to be one of vectors."""
     if response.content_length is not None:
-        return await response.read()  # as long as it says, which was looked at before
+        is_too_large = response.content_length > LARGEST_RESPONSE
+        return None if is_too_large else await response.read()
     parts: list[bytes] = []
     size = 0
-    async for part in response.content.iter_chunked(_PIECE):
+    async for part in response.content.iter_chunked(_LARGEST_READ):
         parts.append(part)
         size += len(part)
-        if size > LARGEST_REPLY:
+        if size > LARGEST_RESPONSE:
             return None
     return b"".join(parts)
 
 
 def _failure(error: Exception) -> Failure:
-    """Say what went wrong on the way, and whether another try may help."""
     if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
         return unusable_url()
     connected = not isinstance(
@@ -334,4 +314,4 @@ def _failure(error: Exception) -> Failure:
     text = str(error)
     if isinstance(error, aiohttp.ClientResponseError):  # shows the URL, with what it asks for
         text = f"{error.status} {error.message}"
-    return mishap(error, connected=connected, text=text)
+    return network_failure(error, connected=connected, text=text)

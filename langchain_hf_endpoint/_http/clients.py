@@ -1,7 +1,4 @@
-"""The HTTP clients that a user brings: which they are, and what does not go with them.
-
-It knows their classes and the settings that are of no effect on them. It must not send anything.
-"""
+"""Accept the HTTP clients that a user brings, of httpx or httpx2."""
 
 from __future__ import annotations
 
@@ -19,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class Clients(NamedTuple):
-    """Each None for our own connections, of which each address may be refused.
+    """What requests are sent with.
 
     Attributes:
-        sync: For threads.
-        asynchronous: For tasks.
+        sync: For threads. None: our own connections.
+        asynchronous: For tasks. None: our own connections.
         check_address: Is given each IP address just before our own connections are made to it;
             raises `RefusedAddressError` to refuse it.
     """

@@ -1,7 +1,4 @@
-"""What goes wrong on the way to a server and back, in words, whichever library it is met with.
-
-It knows errors of sockets and of TLS. It must not know any HTTP library.
-"""
+"""Map exceptions of sockets, TLS and HTTP libraries to `Failure`."""
 
 from __future__ import annotations
 
@@ -10,12 +7,12 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._messages import Cause, Failure
+from langchain_hf_endpoint._messages import Cause, Failure, Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-LARGEST_REPLY = 256 * 1024 * 1024
+LARGEST_RESPONSE = 256 * 1024 * 1024
 """Bytes."""
 
 
@@ -27,9 +24,9 @@ class RefusedAddressError(Exception):
     """Nothing is to be sent to an address. Says why."""
 
 
-def too_much() -> Failure:
-    """The reply is too large to be one of vectors."""
-    return Failure(Cause.PROTOCOL, f"the reply has more than {LARGEST_REPLY} bytes")
+def too_large() -> Failure:
+    """The response is too large to be one of vectors."""
+    return Failure(Cause.PROTOCOL, f"the reply has more than {LARGEST_RESPONSE} bytes")
 
 
 def timed_out(timeout: float) -> Failure:
@@ -42,27 +39,31 @@ def not_connected(timeout: float) -> Failure:
     return Failure(Cause.TRANSPORT, f"no connection within {timeout:g} s", connected=False)
 
 
-def encoded(headers: Mapping[str, str]) -> str | None:
-    """The coding of a body that is packed although that was not asked for; header names are lower.
-
-    Such a body is not read: what is small when it is packed may fill the memory when it is not.
-    """
-    codings = headers.get("content-encoding", "").strip()
-    return None if codings.lower() in ("", "identity") else codings
-
-
-def unasked_coding(codings: str) -> Failure:
-    """The reply is packed."""
-    words = f"the reply is compressed ({codings[:40]}), which was not asked for"
-    return Failure(Cause.PROTOCOL, words)
-
-
 def unusable_url() -> Failure:
     """Nothing can be sent there."""
     return Failure(Cause.UNREACHABLE, "the URL cannot be used", connected=False)
 
 
-def mishap(error: Exception, *, connected: bool, text: str | None = None) -> Failure:
+def compressed(status: int, headers: Mapping[str, str]) -> Response | Failure | None:
+    """What stands for a response whose body is compressed; None for any other.
+
+    Nobody asked for that, and such a body is not read: what is small when it is compressed may
+    fill the memory when it is not. Of an error the status is said by itself.
+
+    Args:
+        status: Of HTTP.
+        headers: Their names in lower case.
+    """
+    codings = headers.get("content-encoding", "").strip()
+    if codings.lower() in ("", "identity"):
+        return None
+    if status >= 400:  # noqa: PLR2004 - HTTP's errors
+        return Response(status, headers, b"")
+    said = f"the reply is compressed ({codings[:40]}), which was not asked for"
+    return Failure(Cause.PROTOCOL, said)
+
+
+def network_failure(error: Exception, *, connected: bool, text: str | None = None) -> Failure:
     """Say what went wrong, and whether another try may help.
 
     Args:
@@ -73,17 +74,13 @@ def mishap(error: Exception, *, connected: bool, text: str | None = None) -> Fai
     for root in _chain(error):
         if isinstance(root, (NoClientError, RefusedAddressError)):
             return Failure(Cause.UNREACHABLE, str(root)[:300], connected=False)
-        if isinstance(root, ssl.SSLError) and (refusal := _refusal(root, connected=connected)):
+        if isinstance(root, ssl.SSLError) and (refusal := _tls_refusal(root, connected=connected)):
             return Failure(Cause.UNREACHABLE, refusal, connected=False)
         if isinstance(root, socket.gaierror) and root.errno == socket.EAI_NONAME:
             return Failure(Cause.UNREACHABLE, "the host is unknown", connected=False)
-        if not connected and _is_refusal(root):
-            return Failure(
-                Cause.TRANSPORT,
-                "the connection is refused: nothing listens there",
-                connected=False,
-                refused=True,
-            )
+        if not connected and _is_closed_port(root):
+            said = "the connection is refused: nothing listens there"
+            return Failure(Cause.TRANSPORT, said, connected=False, refused=True)
     said = f"{type(error).__name__}: {error if text is None else text}"[:300]
     return Failure(Cause.TRANSPORT, said, connected=connected)
 
@@ -115,7 +112,12 @@ _REFUSALS = {
     "VERSION_TOO_LOW": _OLD_TLS,
 }
 """OpenSSL's names for what a server may say in a handshake. Trying again is of no use."""
-_PASSING = (ssl.SSLEOFError, ssl.SSLSyscallError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+_PASSING_ERRORS = (
+    ssl.SSLEOFError,
+    ssl.SSLSyscallError,
+    ssl.SSLWantReadError,
+    ssl.SSLWantWriteError,
+)
 _PASSING_REASONS = (
     "BAD_RECORD_MAC",
     "DECRYPTION_FAILED_OR_BAD_RECORD_MAC",
@@ -127,8 +129,8 @@ _PASSING_REASONS = (
 _UNKNOWN_AUTHORITY = range(18, 22)  # OpenSSL's X509_V_ERR_…: no authority that is trusted signed it
 
 
-def _refusal(error: ssl.SSLError, *, connected: bool) -> str | None:
-    """What a handshake failed for; aiohttp's own classes of these errors leave it to the cause."""
+def _tls_refusal(error: ssl.SSLError, *, connected: bool) -> str | None:
+    # aiohttp's own classes of these errors have neither message nor reason: their causes do.
     if message := getattr(error, "verify_message", None):
         advice = ""
         if getattr(error, "verify_code", 0) in _UNKNOWN_AUTHORITY:
@@ -140,13 +142,13 @@ def _refusal(error: ssl.SSLError, *, connected: bool) -> str | None:
     reason = str(getattr(error, "reason", None))
     if (known := _REFUSALS.get(reason)) or connected or reason == "None":
         return known
-    if isinstance(error, _PASSING) or reason in _PASSING_REASONS:
+    if isinstance(error, _PASSING_ERRORS) or reason in _PASSING_REASONS:
         return None
     return f"the TLS handshake failed, as it will each time: {reason.lower().replace('_', ' ')}"
 
 
-def _is_refusal(error: BaseException) -> bool:
-    """Whether it is one of a closed port. With several addresses asyncio leaves only the words."""
+def _is_closed_port(error: BaseException) -> bool:
+    # With several addresses asyncio leaves only the words.
     several = f"[Errno {errno.ECONNREFUSED}]"
     return isinstance(error, ConnectionRefusedError) or (
         isinstance(error, OSError) and several in str(error)

@@ -1,9 +1,4 @@
-"""Where an HTTP/1.1 reply ends in the bytes of a connection.
-
-What comes after that end must never be taken for the next reply. The rules are RFC 9112's, at their
-strictest: of a reply whose end is not beyond doubt the end is never found, which makes it the last
-one on its connection.
-"""
+"""Find where an HTTP/1.1 response ends in the bytes of a connection."""
 
 from __future__ import annotations
 
@@ -22,18 +17,23 @@ _SWITCHING, _OK = 101, 200
 _WITHOUT_BODY = (204, 304)
 
 
-class ReplyFraming:
-    """Counts the bytes of one reply after another.
+class ResponseFraming:
+    """Counts the bytes of one response after another.
 
     Attributes:
-        is_over: The reply is complete; whatever comes now belongs to nobody.
+        is_over: The response is complete; whatever comes now belongs to nobody.
     """
+
+    # What comes after a response must never be taken for the next one: a text would get another's
+    # vector. The rules are RFC 9112's at their strictest, without an allowance for what parsers
+    # read differently. Where the end is in doubt it is never found, which makes the response the
+    # last one on its connection.
 
     def __init__(self) -> None:
         self.begin()
 
     def begin(self) -> None:
-        """A request is sent: the next byte is the first of its reply."""
+        """A request is sent: the next byte is the first of its response."""
         self.is_over = False
         self._line = bytearray()  # one that is not complete yet
         self._head: list[bytes] = []
@@ -43,7 +43,7 @@ class ReplyFraming:
         self._next_line: Callable[[bytes], None] = self._line_of_head
 
     def take(self, data: bytes) -> int:
-        """How many of these bytes belong to the reply."""
+        """How many of these bytes belong to the response."""
         at = 0
         while at < len(data) and not self.is_over:
             if self._next_line == self._doubtful:
@@ -90,7 +90,7 @@ class ReplyFraming:
         self._next_line = self._doubtful
         if status == _SWITCHING or None in fields:
             return
-        if status < _OK:  # the reply is still to come
+        if status < _OK:  # the response is still to come
             if not lengths and not codings:
                 self._next_line = self._line_of_head
         elif status in _WITHOUT_BODY:
@@ -114,4 +114,4 @@ class ReplyFraming:
         self.is_over = not line
 
     def _doubtful(self, _line: bytes) -> None:
-        """All that comes is taken for the reply, and its end is never found."""
+        """All that comes is taken for the response, and its end is never found."""

@@ -1,9 +1,9 @@
-"""httpcore's network, for requests that must end in time and replies that must end where they end.
+"""Connect and read for httpcore, within one time limit and never past the end of a response.
 
 httpcore limits each wait by itself, so a server that sends a byte now and then could hold a request
 for ever; here a whole attempt has one deadline. And httpcore hands to the next request what came
-behind the last reply; here a stream gives out the bytes of a reply and no more, and says that it is
-readable, which makes httpcore close it, when anything else came or the reply's end is in doubt.
+behind the last response; here a stream gives out the bytes of a response and no more, and says that
+it is readable, which makes httpcore close it, when anything else came or the end is in doubt.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, cast
 import httpcore
 
 from langchain_hf_endpoint._http.addresses import connected_socket, look_up
-from langchain_hf_endpoint._http.framing import ReplyFraming
+from langchain_hf_endpoint._http.framing import ResponseFraming
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,13 +33,13 @@ KEPT_ALIVE_SECONDS = 30.0
 LONGEST_WAIT = 0.5
 """Seconds. An interrupt that comes just before a thread begins to wait does not end the wait:
 Python raises it afterwards, which with a server that hangs would be late."""
-_FAREWELL_SECONDS = 1.0
-_PIECE = 1 << 16
+_CLOSING_SECONDS = 1.0
+_LARGEST_READ = 1 << 16
 
 
 @dataclass
 class Attempt:
-    """One request and its reply, as far as they are.
+    """One request and its response, as far as they are.
 
     Attributes:
         deadline: By `time.monotonic`.
@@ -65,87 +65,87 @@ current_attempt: ContextVar[Attempt] = ContextVar("current_attempt")
 """Of this thread or task. httpcore has no way to pass it on."""
 
 
-class _Exchanges:
-    """What is asked and answered on a connection, byte for byte."""
+class _Exchange:
+    """The bytes of the requests and responses of one connection."""
 
     def __init__(self) -> None:
-        self._framing = ReplyFraming()
+        self._framing = ResponseFraming()
         self._request: list[bytes] = []
-        self._is_fresh = True
-        self._is_spoiled = False
-        self._rest = b""  # came behind a reply
-        self.is_asking = False
+        self._is_unused = True
+        self._has_early_bytes = False
+        self._rest = b""  # came behind a response
+        self.is_open = False
 
-    def ask(self, data: bytes) -> None:
-        """Keep a piece of a request until its reply is waited for: it leaves in one piece."""
-        if not self.is_asking:
+    def keep(self, data: bytes) -> None:
+        """Keep a piece of a request until its response is waited for: it leaves in one piece."""
+        if not self.is_open:
             self._framing.begin()
-            self.is_asking = True
-        self._is_fresh = False
+            self.is_open = True
+        self._is_unused = False
         self._request.append(data)
 
-    def spoil(self) -> None:
+    def note_early_bytes(self) -> None:
         """Something came before a request that is about to be sent.
 
         A server that has no room may say so before it is asked; nothing is asked after that.
 
         Raises:
-            ReadError: It stood at the end of another reply.
+            ReadError: It stood at the end of another response.
         """
-        if not self._is_fresh:
+        if not self._is_unused:
             raise httpcore.ReadError("The server sent something before it was asked.")
-        self._is_spoiled = True
+        self._has_early_bytes = True
 
-    def asked(self) -> bytes:
+    def kept(self) -> bytes:
         """What is to be sent now."""
         whole, self._request = b"".join(self._request), []
         return whole
 
-    def answered(self, data: bytes) -> bytes:
-        """What of this belongs to the reply."""
+    def received(self, data: bytes) -> bytes:
+        """What of this belongs to the response."""
         used = self._framing.take(data)
-        self.is_asking = not self._framing.is_over
+        self.is_open = not self._framing.is_over
         self._rest = data[used:]
         return data[:used] if self._rest else data
 
     @property
-    def is_clean(self) -> bool:
-        """Whether the reply has ended, beyond doubt, and nothing is known to have come since."""
-        return self._framing.is_over and not self._rest and not self._is_spoiled
+    def is_reusable(self) -> bool:
+        """Whether the response has ended, beyond doubt, and nothing is known to have come since."""
+        return self._framing.is_over and not self._rest and not self._has_early_bytes
 
 
-class _SyncStream(httpcore.NetworkStream):
+class _SyncConnection(httpcore.NetworkStream):
     def __init__(self, stream: httpcore.NetworkStream, *, is_certain: bool = True) -> None:
         self._stream = stream
-        self._exchanges = _Exchanges()
+        self._exchange = _Exchange()
         self._is_certain = is_certain
         self._early = b""
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
-        if not self._exchanges.is_asking and self._stream.get_extra_info("is_readable"):
+        if not self._exchange.is_open and self._stream.get_extra_info("is_readable"):
             try:
-                self._early = self._stream.read(_PIECE, 0)
+                self._early = self._stream.read(_LARGEST_READ, 0)
             except httpcore.ReadError as error:
                 # Of TLS it may have been a ticket only, and there is nothing to be read.
                 if not isinstance(error.__cause__, (ssl.SSLWantReadError, BlockingIOError)):
                     raise
             if self._early:
-                self._exchanges.spoil()
-        self._exchanges.ask(buffer)
+                self._exchange.note_early_bytes()
+        self._exchange.keep(buffer)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
         attempt = current_attempt.get()
-        if request := self._exchanges.asked():
+        if request := self._exchange.kept():
             # A server that refuses before it has read all says why all the same.
             with contextlib.suppress(httpcore.WriteError):
                 self._stream.write(request, attempt.left(httpcore.WriteTimeout))
         if self._early:
             data, self._early = self._early, b""
-            return self._exchanges.answered(data)
+            return self._exchange.received(data)
         while (left := attempt.left(httpcore.ReadTimeout)) > LONGEST_WAIT:
             with contextlib.suppress(httpcore.ReadTimeout):
-                return self._exchanges.answered(self._stream.read(max_bytes, LONGEST_WAIT))
-        return self._exchanges.answered(self._stream.read(max_bytes, left))
+                return self._exchange.received(self._stream.read(max_bytes, LONGEST_WAIT))
+        return self._exchange.received(self._stream.read(max_bytes, left))
 
     def close(self) -> None:
         self._stream.close()
@@ -159,7 +159,7 @@ class _SyncStream(httpcore.NetworkStream):
         left = current_attempt.get().left(httpcore.ConnectTimeout)
         within = self._stream.get_extra_info("ssl_object") is not None
         # Of TLS within TLS nobody can say what waits in between.
-        return _SyncStream(
+        return _SyncConnection(
             self._stream.start_tls(ssl_context, server_hostname, left), is_certain=not within
         )
 
@@ -168,7 +168,7 @@ class _SyncStream(httpcore.NetworkStream):
             return self._stream.get_extra_info(info)
         within = self._stream.get_extra_info("ssl_object")
         return bool(
-            not self._exchanges.is_clean
+            not self._exchange.is_reusable
             or not self._is_certain
             or (within is not None and within.pending())
             or self._stream.get_extra_info("is_readable")
@@ -211,7 +211,7 @@ class SyncBackend(httpcore.NetworkBackend):
                 stream = self._backend.connect_tcp(
                     address, port, share, local_address, socket_options
                 )
-                return _SyncStream(stream)
+                return _SyncConnection(stream)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failed = failed if number else error
         raise failed
@@ -228,24 +228,24 @@ def _looked_up(host: str, port: int) -> list[Address]:
         raise httpcore.ConnectError(str(error)) from error
 
 
-class _AsyncStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
+class _AsyncConnection(asyncio.Protocol, httpcore.AsyncNetworkStream):
     """A connection of one event loop. Nothing waits inside it but for the first byte to come.
 
     Attributes:
         lost: Done when the socket is closed.
     """
 
-    def __init__(self, connected: socket.socket, register: set[_AsyncStream]) -> None:
+    def __init__(self, connected: socket.socket, register: set[_AsyncConnection]) -> None:
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._socket = connected
         self._register = register
-        self._exchanges = _Exchanges()
+        self._exchange = _Exchange()
         self._came: deque[bytes] = deque()
         self._broken: Exception | None = None
         self._waiting: asyncio.Future[None] | None = None
-        self._closing: asyncio.TimerHandle | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
 
-    # What the transport says
+    # What asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Of a stream, so one that writes; uvloop's are no subclass of asyncio's.
@@ -256,7 +256,7 @@ class _AsyncStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._came.append(data)
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
-        if self._closing is not None:  # nobody asked
+        if self._idle_timer is not None:  # nobody asked
             self.abort()
 
     def eof_received(self) -> None:
@@ -264,22 +264,22 @@ class _AsyncStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._broken = error
-        self._stop_clock()
+        self._stop_idle_timer()
         self._register.discard(self)
         if not self.lost.done():
             self.lost.set_result(None)
         self.eof_received()
 
-    # What httpcore asks
+    # What httpcore calls
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
-        self._stop_clock()
-        if self._came and not self._exchanges.is_asking:
-            self._exchanges.spoil()
-        self._exchanges.ask(buffer)
+        self._stop_idle_timer()
+        if self._came and not self._exchange.is_open:
+            self._exchange.note_early_bytes()
+        self._exchange.keep(buffer)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
-        if (request := self._exchanges.asked()) and not self._transport.is_closing():
+        if (request := self._exchange.kept()) and not self._transport.is_closing():
             self._transport.write(request)
         if not self._came:
             self._waiting = asyncio.get_running_loop().create_future()
@@ -291,16 +291,16 @@ class _AsyncStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
             error = httpcore.ReadError(str(self._broken))
             error.__context__ = self._broken  # httpcore takes a cause away
             raise error
-        reply = self._exchanges.answered(data)
-        if self._exchanges.is_clean:
+        response = self._exchange.received(data)
+        if self._exchange.is_reusable:
             loop = asyncio.get_running_loop()
-            self._closing = loop.call_later(KEPT_ALIVE_SECONDS, self.abort)
-        return reply
+            self._idle_timer = loop.call_later(KEPT_ALIVE_SECONDS, self.abort)
+        return response
 
-    def _stop_clock(self) -> None:
-        if self._closing is not None:
-            self._closing.cancel()
-            self._closing = None
+    def _stop_idle_timer(self) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
 
     async def aclose(self) -> None:
         self.abort()
@@ -313,7 +313,7 @@ class _AsyncStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
     def get_extra_info(self, info: str) -> object:
         if info == "is_readable":
             is_closed = self._transport.is_closing()
-            return bool(self._came or is_closed or not self._exchanges.is_clean)
+            return bool(self._came or is_closed or not self._exchange.is_reusable)
         return self._transport.get_extra_info(info)
 
     async def start_tls(
@@ -322,31 +322,27 @@ class _AsyncStream(asyncio.Protocol, httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ARG002
     ) -> httpcore.AsyncNetworkStream:
-        inner = _AsyncStream(self._socket, self._register)
+        inner = _AsyncConnection(self._socket, self._register)
         attempt = current_attempt.get()
         attempt.is_connecting = True
         self._register.discard(self)
         try:
             if self._came:
-                self._exchanges.spoil()
+                self._exchange.note_early_bytes()
             transport = await asyncio.get_running_loop().start_tls(
                 self._transport, inner, ssl_context, server_hostname=server_hostname
             )
         except BaseException as error:
             self.abort()
-            _shut(self._socket)
-            if isinstance(error, (OSError, TypeError)):  # TypeError: TLS within TLS on Python 3.10
+            # A TLS handshake that is cancelled might go on for a minute.
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            if isinstance(error, OSError):
                 raise httpcore.ConnectError(str(error)) from error
             raise
         attempt.is_connecting = False
         inner.connection_made(cast("asyncio.Transport", transport))
         return inner
-
-
-def _shut(connected: socket.socket) -> None:
-    """End a connection at once: a TLS handshake that is cancelled might go on for a minute."""
-    with contextlib.suppress(OSError):
-        connected.shutdown(socket.SHUT_RDWR)
 
 
 class AsyncBackend(httpcore.AsyncNetworkBackend):
@@ -358,7 +354,7 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
 
     def __init__(self, check_address: CheckAddress | None = None) -> None:
         self._check_address = check_address
-        self._open: set[_AsyncStream] = set()
+        self._open: set[_AsyncConnection] = set()
 
     async def connect_tcp(
         self,
@@ -378,7 +374,7 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
         try:
             connected = await connected_socket(host, port, self._check_address)
             _, stream = await asyncio.get_running_loop().create_connection(
-                lambda: _AsyncStream(connected, self._open), sock=connected
+                lambda: _AsyncConnection(connected, self._open), sock=connected
             )
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(str(error)) from error
@@ -387,8 +383,8 @@ class AsyncBackend(httpcore.AsyncNetworkBackend):
 
     async def aclose(self) -> None:
         """Close all connections and see them gone."""
-        going = [stream.lost for stream in self._open]
-        for stream in [*self._open]:
-            stream.abort()
-        if going:
-            await asyncio.wait(going, timeout=_FAREWELL_SECONDS)
+        lost = [connection.lost for connection in self._open]
+        for connection in [*self._open]:
+            connection.abort()
+        if lost:
+            await asyncio.wait(lost, timeout=_CLOSING_SECONDS)

@@ -1,4 +1,4 @@
-"""Which proxy of the environment, if any, stands between this machine and a URL."""
+"""Find the proxy of the environment for a URL."""
 
 from __future__ import annotations
 
@@ -49,6 +49,11 @@ class Proxy:
         """The URL without user and password."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def auth(self) -> tuple[str, str] | None:
+        """User and password."""
+        return None if self.user is None else (self.user, self.password)
 
 
 def proxy_to(url: str) -> Proxy | None:

@@ -1,8 +1,4 @@
-"""From the settings' names of files to what makes TLS connections.
-
-It knows certificates. It must not know requests. What it makes always checks the server's
-certificate and its host name.
-"""
+"""Make TLS contexts, which always check the server's certificate and its host name."""
 
 from __future__ import annotations
 

@@ -1,35 +1,25 @@
-"""What cannot be pickled and must be shared: one limiter, window and set of clients per (url, key).
-
-It knows processes, event loops and who shares what. It must not decide anything about a request.
-"""
+"""Share one limiter, concurrency window and set of connections per URL and key in a process."""
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import hashlib
 import logging
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from langchain_hf_endpoint._http.clients import OURS
-from langchain_hf_endpoint._http.httpx_transport import (
-    AsyncTransport,
-    SyncTransport,
-    fast_transport,
-)
+from langchain_hf_endpoint._http.httpx_transport import AsyncTransport, SyncTransport
 from langchain_hf_endpoint._http.tls import edition
-from langchain_hf_endpoint._lifecycle import close_with_loop, in_child_of_fork, running_loop
+from langchain_hf_endpoint._lifecycle import PerLoop, in_child_of_fork, running_loop
 from langchain_hf_endpoint._secrets import Redactor
 from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow, one_at_a_time
 from langchain_hf_endpoint._session.server_state import ServerState
 from langchain_hf_endpoint._urls import host_of
+from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from pydantic import SecretStr
 
     from langchain_hf_endpoint._http.addresses import CheckAddress
@@ -41,25 +31,25 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("langchain_hf_endpoint")
 
 
-class _Way(NamedTuple):
+class _TransportOptions(NamedTuple):
     """What tells the connections of one loop, or of all threads, apart."""
 
-    transport: str
+    name: str
     tls: TlsSettings | None
     edition: Edition
     check_address: CheckAddress | None
 
 
-@dataclass(slots=True)
-class _HeldTransports:
-    """The transports of one loop, and what closes them with it."""
+class _LoopTransports(dict[_TransportOptions, "AnyAsyncTransport"]):
+    """The transports of one event loop."""
 
-    of_way: dict[_Way, AnyAsyncTransport]
-    closer: AsyncGenerator[None, None] | None = None
+    async def aclose(self) -> None:
+        for transport in self.values():
+            await transport.aclose()
 
 
 class EndpointSession:
-    """What all callers of one (url, key) in this process share.
+    """What all callers of one (url, key) in this process share: what cannot be pickled.
 
     Attributes:
         limiter: Requests per minute.
@@ -78,8 +68,8 @@ class EndpointSession:
         self.discovery_lock = one_at_a_time()
         self._key = key
         self._lock = threading.Lock()
-        self._sync: dict[_Way, SyncTransport] = {}
-        self._of_loop: dict[asyncio.AbstractEventLoop, _HeldTransports] = {}
+        self._sync: dict[_TransportOptions, SyncTransport] = {}
+        self._of_loop = PerLoop(_LoopTransports)
         self._agreed: set[int] = {requests_per_minute}
 
     def __repr__(self) -> str:
@@ -137,11 +127,11 @@ class EndpointSession:
         if clients.sync is not None:
             return SyncTransport(self.url, self._key, None, clients.sync)
         check = clients.check_address
+        options = _TransportOptions("httpx", service.tls, edition(service.tls), check)
         with self._lock:
-            way = _Way("httpx", service.tls, edition(service.tls), check)
-            if way not in self._sync:
-                self._sync[way] = SyncTransport(self.url, self._key, service.tls, None, check)
-            return self._sync[way]
+            if options not in self._sync:
+                self._sync[options] = SyncTransport(self.url, self._key, service.tls, None, check)
+            return self._sync[options]
 
     async def async_transport(
         self, service: ServiceSettings, clients: Clients = OURS
@@ -152,65 +142,54 @@ class EndpointSession:
             SettingsError: A file of the TLS settings cannot be used, or an extra is not installed.
             HFEndpointError: The running loop is none of asyncio's.
         """
-        loop = running_loop()
         if clients.asynchronous is not None:
+            running_loop()
             return AsyncTransport(self.url, self._key, None, clients.asynchronous)
-        way = _Way(service.transport, service.tls, edition(service.tls), clients.check_address)
-        with self._lock:
-            for old in [old for old in self._of_loop if old.is_closed()]:
-                del self._of_loop[old]
-            held = self._of_loop.get(loop)
-            if held is not None and way in held.of_way:
-                return held.of_way[way]
-            transport = self._made(way)
-            if held is not None:
-                held.of_way[way] = transport
-                return transport
-            held = self._of_loop[loop] = _HeldTransports({way: transport})
+        options = _TransportOptions(
+            service.transport, service.tls, edition(service.tls), clients.check_address
+        )
+        transports = await self._of_loop.get()
+        if options not in transports:
+            transports[options] = self._made(options)
+        return transports[options]
 
-        async def close() -> None:
-            with self._lock:
-                self._of_loop.pop(loop, None)
-            for one in held.of_way.values():
-                await one.close()
-
-        held.closer = await close_with_loop(close)
-        return transport
-
-    def _made(self, way: _Way) -> AnyAsyncTransport:
-        if way.transport == "httpx":
-            return AsyncTransport(self.url, self._key, way.tls, None, way.check_address)
-        return fast_transport(self.url, self._key, way.tls, way.check_address)
+    def _made(self, options: _TransportOptions) -> AnyAsyncTransport:
+        if options.name == "httpx":
+            return AsyncTransport(self.url, self._key, options.tls, None, options.check_address)
+        try:
+            from langchain_hf_endpoint._http.aiohttp_transport import AiohttpTransport  # noqa: PLC0415 - of an extra
+        except ImportError:
+            problem = 'needs aiohttp: pip install "langchain-hf-endpoint[fast]"'
+        else:
+            return AiohttpTransport(self.url, self._key, options.tls, options.check_address)
+        raise SettingsError(("service_settings.transport", problem))
 
     async def aclose(self) -> None:
         """Close all connections but those of other loops."""
-        with self._lock:
-            held = self._of_loop.get(asyncio.get_running_loop())
-        if held is not None and held.closer is not None:
-            await held.closer.aclose()
+        await self._of_loop.aclose()
         self.close()
 
     def close(self) -> None:
-        """Close the clients for threads; those of loops go with their loops."""
+        """Close the connections for threads; those of loops go with their loops."""
         with self._lock:
             transports, self._sync = self._sync, {}
         for transport in transports.values():
             transport.close()
 
 
-_runtimes: dict[tuple[str, str], EndpointSession] = {}
+_sessions: dict[tuple[str, str], EndpointSession] = {}
 _left_to_parent: list[dict[tuple[str, str], EndpointSession]] = []
 _lock = threading.Lock()
 
 
 def _identity(url: str, key: SecretStr | None) -> tuple[str, str]:
-    """What tells runtimes apart, without a key in clear."""
+    """What tells sessions apart, without a key in clear."""
     secret = key.get_secret_value() if key else ""
     return url, hashlib.sha256(secret.encode()).hexdigest()
 
 
 def session_for(service: ServiceSettings) -> EndpointSession:
-    """The runtime that every endpoint with this URL and key shares in this process.
+    """The session that every endpoint with this URL and key shares in this process.
 
     Raises:
         SettingsError: The variable that should hold the key does not.
@@ -218,25 +197,24 @@ def session_for(service: ServiceSettings) -> EndpointSession:
     key = service.find_key()
     identity = _identity(service.url, key)
     with _lock:
-        runtime = _runtimes.get(identity)
-        if runtime is None:
+        session = _sessions.get(identity)
+        if session is None:
             rate = service.rate_limit.requests_per_minute
-            runtime = _runtimes[identity] = EndpointSession(service.url, key, rate)
-    runtime.agree(service)
-    return runtime
+            session = _sessions[identity] = EndpointSession(service.url, key, rate)
+    session.agree(service)
+    return session
 
 
 def private_session(service: ServiceSettings) -> EndpointSession:
-    """A runtime that is shared with nobody: what happens to it changes nothing for others.
+    """A session that is shared with nobody: what happens to it changes nothing for others.
 
     Raises:
         SettingsError: The variable that should hold the key does not.
     """
-    runtime = EndpointSession(
-        service.url, service.find_key(), service.rate_limit.requests_per_minute
-    )
-    runtime.agree(service)
-    return runtime
+    rate = service.rate_limit.requests_per_minute
+    session = EndpointSession(service.url, service.find_key(), rate)
+    session.agree(service)
+    return session
 
 
 def change_rate(service: ServiceSettings) -> None:
@@ -245,26 +223,26 @@ def change_rate(service: ServiceSettings) -> None:
     For an endpoint whose limit was updated.
     """
     with _lock:
-        runtime = _runtimes.get(_identity(service.url, service.find_key()))
-    if runtime is not None:
-        runtime.change_rate(service.rate_limit.requests_per_minute)
+        session = _sessions.get(_identity(service.url, service.find_key()))
+    if session is not None:
+        session.change_rate(service.rate_limit.requests_per_minute)
 
 
 def close_sessions() -> None:
     """Close all connections for threads and forget what was learned. For tests and at exit."""
     with _lock:
-        runtimes = list(_runtimes.values())
-        _runtimes.clear()
-    for runtime in runtimes:
-        runtime.close()
+        sessions = list(_sessions.values())
+        _sessions.clear()
+    for session in sessions:
+        session.close()
 
 
 def _start_anew_after_fork() -> None:
     """A child process must not use its parent's connections, locks and permits."""
-    global _runtimes, _lock  # noqa: PLW0603 - the old ones may be in any state
+    global _sessions, _lock  # noqa: PLW0603 - the old ones may be in any state
     # Kept, not freed: freeing would run clean-up code of the parent's event loops.
-    _left_to_parent.append(_runtimes)
-    _runtimes = {}
+    _left_to_parent.append(_sessions)
+    _sessions = {}
     _lock = threading.Lock()
 
 

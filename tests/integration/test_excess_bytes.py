@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, TransportError
-from langchain_hf_endpoint._http.framing import ReplyFraming
+from langchain_hf_endpoint._http.framing import ResponseFraming
 from langchain_hf_endpoint._session.session import close_sessions
 from langchain_hf_endpoint.testing import expected_vector
 
@@ -281,7 +281,7 @@ ENDS = {
 @pytest.mark.parametrize(("reply", "excess"), ENDS.values(), ids=ENDS.keys())
 @pytest.mark.parametrize("step", [1, 2, 7, 1 << 20])
 def test_the_end_is_found_however_the_bytes_come(reply, excess, step):
-    framing, taken = ReplyFraming(), 0
+    framing, taken = ResponseFraming(), 0
     whole = reply + excess
     for _ in range(2):
         framing.begin()
@@ -313,7 +313,7 @@ NEVER = {
 
 @pytest.mark.parametrize("reply", NEVER.values(), ids=NEVER.keys())
 def test_where_it_is_in_doubt_it_is_never_found(reply):
-    framing = ReplyFraming()
+    framing = ResponseFraming()
     assert framing.take(reply) == len(reply)
     assert not framing.is_over
 
@@ -321,7 +321,7 @@ def test_where_it_is_in_doubt_it_is_never_found(reply):
 def test_finding_the_end_takes_time_in_proportion_to_the_bytes():
     """Ten thousand chunks of a byte, in one piece and a byte at a time."""
     reply = HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 10_000 + b"0\r\n\r\n"
-    framing = ReplyFraming()
+    framing = ResponseFraming()
     assert framing.take(reply) == len(reply)
     framing.begin()
     for at in range(len(reply)):

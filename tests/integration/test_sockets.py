@@ -47,7 +47,7 @@ def _resolving_to(monkeypatch, *addresses):
         found.set_result([(socket.AF_INET, address) for address in addresses])
         return found
 
-    monkeypatch.setattr(addresses, "look_up", look_up)
+    monkeypatch.setattr("langchain_hf_endpoint._http.addresses.look_up", look_up)
 
 
 async def _give_up(waiting):

@@ -281,7 +281,7 @@ def test_what_is_no_whole_reply_is_a_transport_error(way, parts):
 @pytest.mark.parametrize("length", [b"Content-Length: 3000000\r\n", b""], ids=["said", "unsaid"])
 def test_a_reply_that_is_too_large_is_not_read_to_its_end(way, environment, length):
     for module in (httpx_transport, aiohttp_transport):
-        environment.setattr(module, "LARGEST_REPLY", 1_000_000)
+        environment.setattr(module, "LARGEST_RESPONSE", 1_000_000)
     reply = (OK, length, b"\r\n", b"[" * 1_500_000)
     with answering(*reply, then_close=False) as url:
         begun = time.monotonic()
@@ -394,7 +394,7 @@ def test_no_connection_is_left_when_a_loop_ends(server):
 @pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
 async def test_connections_that_nobody_needs_any_more_are_closed(server, transport, environment):
     environment.setattr(network, "KEPT_ALIVE_SECONDS", 0.1)
-    environment.setattr(aiohttp_transport, "_KEPT_ALIVE_SECONDS", 0.1)
+    environment.setattr(aiohttp_transport, "KEPT_ALIVE_SECONDS", 0.1)
     server.script(*[faults.late(0.2)] * len(TEXTS))
     embeddings = Way("async", transport).embeddings(
         server.url, api_key=KEY, max_concurrent_requests=len(TEXTS)

@@ -10,7 +10,7 @@ import pytest
 from scripted_server import failing, numbered, vector, vectors
 
 from langchain_hf_endpoint import EmbeddingError, HFEndpointEmbeddings, TransportError
-from langchain_hf_endpoint._http.errors import mishap
+from langchain_hf_endpoint._http.errors import network_failure
 from langchain_hf_endpoint._messages import Cause
 
 LOCAL = "http://127.0.0.1:8080"
@@ -105,7 +105,7 @@ def test_several_addresses_are_understood_as_libraries_tell_of_them():
     group = OSError("All connection attempts failed")
     group.__cause__ = _Several()
     for error in (REFUSED, several, group):
-        failure = mishap(error, connected=False)
+        failure = network_failure(error, connected=False)
         assert (failure.cause, failure.refused) == (Cause.TRANSPORT, True)
     reset = ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
-    assert not mishap(reset, connected=False).refused
+    assert not network_failure(reset, connected=False).refused

@@ -1,8 +1,4 @@
-"""``hf-endpoint``, the command line (extra ``[cli]``: typer, rich). Thin: each command is one call.
-
-It knows options and where a key may come from: the environment, a file, a prompt; never an
-argument, which every user of the machine can see. It must not know what a command does.
-"""
+"""The command line ``hf-endpoint`` (extra ``[cli]``: typer, rich)."""
 
 from __future__ import annotations
 

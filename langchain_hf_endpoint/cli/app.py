@@ -1,9 +1,8 @@
-"""The commands. Add one: write it in a file of its own and name it here."""
+"""The commands of ``hf-endpoint``, in the order in which someone new needs them."""
 
 from __future__ import annotations
 
 import sys
-from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -12,21 +11,17 @@ from typer.core import TyperCommand, TyperGroup
 from langchain_hf_endpoint._package import __version__
 from langchain_hf_endpoint._secrets import without_perhaps_keys
 from langchain_hf_endpoint._validation import in_our_words
-from langchain_hf_endpoint.cli.check import EPILOG as CHECK_EPILOG
 from langchain_hf_endpoint.cli.check import check
-from langchain_hf_endpoint.cli.chunk import EPILOG as CHUNK_EPILOG
 from langchain_hf_endpoint.cli.chunk import chunk
-from langchain_hf_endpoint.cli.embed import EPILOG as EMBED_EPILOG
 from langchain_hf_endpoint.cli.embed import embed
-from langchain_hf_endpoint.cli.exits import EPILOG, errors_in_words
-from langchain_hf_endpoint.cli.output import take_any_letter
-from langchain_hf_endpoint.cli.put import put, update
-from langchain_hf_endpoint.cli.registry import delete, get, list_
+from langchain_hf_endpoint.cli.options import with_options
+from langchain_hf_endpoint.cli.output import errors_in_words, spell_out_any_letter
+from langchain_hf_endpoint.cli.registry import delete, get, list_, put, update
 from langchain_hf_endpoint.cli.serve import local, serve
 
 
 class _Command(TyperCommand):
-    """A command whose arguments are named in the line of usage alone; it ends in words."""
+    """A command that ends in words and names its arguments in the line of usage alone."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read its options; what is wrong with one is told in our words, without a key."""
@@ -56,7 +51,7 @@ class _Commands(TyperGroup):
 
     def main(self, *arguments: Any, **more: Any) -> Any:
         """Run one of them."""
-        take_any_letter()
+        spell_out_any_letter()
         try:
             with errors_in_words():
                 return super().main(*arguments, **more)
@@ -82,31 +77,55 @@ def _say_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-_Version = Annotated[
-    bool,
-    typer.Option(
-        "--version", "-V", callback=_say_version, is_eager=True, help="Show the version and exit."
-    ),
-]
-
-
 @app.callback()
-def _common(*, version: _Version = False) -> None:
+def _common(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            "-V",
+            callback=_say_version,
+            is_eager=True,
+            help="Show the version and exit.",
+        ),
+    ] = False,
+) -> None:
     """Embed text through Hugging Face inference endpoints.
 
     hf-endpoint check http://127.0.0.1:8080 book.txt
     """
 
 
-_add = partial(app.command, cls=_Command, epilog=EPILOG)
-# In the order in which someone new needs them.
-_add(short_help="Check an endpoint, and whether files fit it.", epilog=CHECK_EPILOG)(check)
-_add(short_help="Show how files are chunked; nothing is sent.", epilog=CHUNK_EPILOG)(chunk)
-_add(short_help="Embed files into a file of vectors.", epilog=EMBED_EPILOG)(embed)
-_add(short_help="Store an endpoint under a name.")(put)
-_add("list", short_help="List the stored endpoints.")(list_)
-_add(short_help="Show the settings of an endpoint.")(get)
-_add(short_help="Change the settings of an endpoint.")(update)
-_add(short_help="Delete an endpoint and its key.")(delete)
-_add(short_help="Serve endpoints as Elastic's and OpenAI's APIs.")(serve)
-_add(short_help="Serve a small model on this machine.")(local)
+def _add(
+    command: Any,
+    short_help: str,
+    statuses: str = "0 done, 1 wrong setting or file, 2 usage, 4 endpoint",
+    name: str | None = None,
+) -> None:
+    add = app.command(name, cls=_Command, short_help=short_help, epilog=f"Exit status: {statuses}.")
+    add(with_options(command))
+
+
+_add(
+    check,
+    "Check an endpoint, and whether files fit it.",
+    "0 ok, 1 wrong setting, 2 usage, 3 warnings, 4 endpoint",
+)
+_add(
+    chunk,
+    "Show how files are chunked; nothing is sent.",
+    "0 ok, 1 wrong setting or file, 2 usage, 3 some not read",
+)
+_add(
+    embed,
+    "Embed files into a file of vectors.",
+    "0 ok, 1 wrong setting, 2 usage, 3 some failed, 4 endpoint",
+)
+_add(put, "Store an endpoint under a name.")
+_add(list_, "List the stored endpoints.", name="list")
+_add(get, "Show the settings of an endpoint.")
+_add(update, "Change the settings of an endpoint.")
+_add(delete, "Delete an endpoint and its key.")
+_add(serve, "Serve endpoints as Elastic's and OpenAI's APIs.")
+_add(local, "Serve a small model on this machine.")

@@ -1,7 +1,4 @@
-"""``hf-endpoint check``: what an endpoint is and what is likely to go wrong, on one screen.
-
-It knows options and how a check is shown. It must not know how anything is found out.
-"""
+"""``hf-endpoint check``: what an endpoint is and what is likely to go wrong, on one screen."""
 
 from __future__ import annotations
 
@@ -13,43 +10,21 @@ import typer
 
 from langchain_hf_endpoint._engine.actions import NullProgress
 from langchain_hf_endpoint.cli.endpoints import endpoint_of, names_beginning, registered_as
-from langchain_hf_endpoint.cli.exits import PARTLY, say_error
 from langchain_hf_endpoint.cli.options import (
     AsJson,
-    AtOnce,
-    Batch,
+    ChunkingOptions,
     Database,
-    Delimiter,
-    Dialect,
-    DocumentPrompt,
-    Format,
+    EndpointOptions,
+    FileOptions,
     Key,
-    Language,
-    MaxWait,
-    Model,
-    Overlap,
-    QueryPrompt,
-    Rate,
-    Size,
-    Strategy,
-    TextColumn,
-    Timeout,
-    changed,
-    chunking_with,
-    used_as,
 )
-from langchain_hf_endpoint.cli.output import console, print_json
-from langchain_hf_endpoint.cli.reading import Reading
+from langchain_hf_endpoint.cli.output import PARTLY, console, print_json, say_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import RenderableType
-
     from langchain_hf_endpoint._engine.actions import WaitReason
-    from langchain_hf_endpoint.cli.checkup import Checkup, Limits, Prompts, WindowUse
-
-EPILOG = "Exit status: 0 ok, 1 wrong setting, 2 usage, 3 warnings, 4 endpoint."
+    from langchain_hf_endpoint.cli.checkup.report import Checkup, Limits, Prompts, WindowUse
 
 _Target = Annotated[str, typer.Argument(hidden=True, autocompletion=names_beginning)]
 _Files = Annotated[list[str] | None, typer.Argument(hidden=True)]
@@ -69,23 +44,10 @@ def check(  # noqa: PLR0913 - the options
     endpoint: _Target,
     files: _Files = None,
     *,
-    strategy: Strategy = None,
-    size: Size = None,
-    overlap: Overlap = None,
-    language: Language = None,
-    text_column: TextColumn = None,
-    form: Format = None,
-    delimiter: Delimiter = None,
+    chunking: ChunkingOptions,
+    read_as: FileOptions,
     most_chunks: _Most = 10_000,
-    query_prompt: QueryPrompt = None,
-    document_prompt: DocumentPrompt = None,
-    rpm: Rate = None,
-    dialect: Dialect = None,
-    model: Model = None,
-    batch: Batch = None,
-    at_once: AtOnce = None,
-    timeout: Timeout = None,
-    max_wait: MaxWait = None,
+    use: EndpointOptions,
     key: Key = None,
     database: Database = None,
     as_json: AsJson = False,
@@ -94,33 +56,21 @@ def check(  # noqa: PLR0913 - the options
 
     hf-endpoint check my-endpoint book.txt --size 150
     """
-    from langchain_hf_endpoint.cli import checkup  # noqa: PLC0415 - numpy and httpx load late
-    from langchain_hf_endpoint.cli.ingest import Columns  # noqa: PLC0415
+    from langchain_hf_endpoint.cli.checkup import report, run  # noqa: PLC0415 - loads numpy
 
     # What the library would log is among the findings, but for why a request is tried again.
     logging.getLogger("langchain_hf_endpoint").setLevel(logging.ERROR)
     logging.getLogger("langchain_hf_endpoint._engine.attempts").setLevel(logging.WARNING)
     target = endpoint_of(endpoint, database, key)
-    chunking = chunking_with(target.chunking_settings, strategy, size, overlap, language)
-    usage = used_as(
-        rpm=rpm,
-        dialect=dialect,
-        model=model,
-        query_prompt=query_prompt,
-        document_prompt=document_prompt,
-        batch=batch,
-        at_once=at_once,
-        timeout=timeout,
-        max_wait=max_wait,
-    )
-    read = Reading(files, Columns(text_column, delimiter=delimiter), form) if files else None
-    wanted = checkup.Wanted(
-        changed(target, usage, chunking),
+    target = use.applied_to(target, chunking.applied_to(target.chunking_settings))
+    read = read_as.read(files) if files else None
+    wanted = run.Wanted(
+        target,
         (one.text for one in read) if read else None,
-        checkup.Registered(*registered_as(endpoint, database)),
+        report.Registered(*registered_as(endpoint, database)),
         most_chunks,
     )
-    found = checkup.check(wanted, _Waits())
+    found = run.check(wanted, _Waits())
     if as_json:
         print_json(dataclasses.asdict(found))
     else:
@@ -150,23 +100,17 @@ def _print(found: Checkup) -> None:
     out = console()
     out.print(rows)
     for finding in found.findings:
+        told = Table.grid(padding=(0, 1))
+        told.add_column()
+        told.add_column(overflow="fold")
+        problem = finding.problem[0].upper() + finding.problem[1:]
+        told.add_row(Text("!", "bold red"), Text(problem, "bold"))
+        told.add_row("", Text(finding.advice))
         out.print()
-        out.print(_warning(finding.problem, finding.advice))
+        out.print(told)
     if not found.findings:
         out.print()
         out.print(Text("Nothing to warn of.", "green"))
-
-
-def _warning(problem: str, advice: str) -> RenderableType:
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    told = Table.grid(padding=(0, 1))
-    told.add_column()
-    told.add_column(overflow="fold")
-    told.add_row(Text("!", "bold red"), Text(problem[0].upper() + problem[1:], "bold"))
-    told.add_row("", Text(advice))
-    return told
 
 
 def _rows(found: Checkup) -> Iterator[tuple[str, str]]:

@@ -1,51 +1,35 @@
-"""``hf-endpoint embed``: files in, a file of vectors out.
-
-It knows options and how an ingest is shown. It must not know how it is done.
-"""
+"""``hf-endpoint embed``: files in, a file of vectors out."""
 
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from langchain_hf_endpoint.cli.endpoints import endpoint_of, names_beginning
-from langchain_hf_endpoint.cli.exits import PARTLY, errors_in_words
 from langchain_hf_endpoint.cli.options import (
     AsJson,
-    AtOnce,
-    Batch,
+    ChunkingOptions,
     Database,
-    Delimiter,
-    Dialect,
-    DocumentPrompt,
-    Format,
-    IdColumn,
+    DocumentOptions,
+    FileOptions,
     Key,
-    Language,
-    MaxWait,
-    Model,
-    Overlap,
-    Rate,
-    Size,
-    Strategy,
-    TextColumn,
-    Timeout,
-    changed,
-    chunking_with,
-    used_as,
 )
-from langchain_hf_endpoint.cli.output import print_json
-from langchain_hf_endpoint.cli.reading import counted, left_out
+from langchain_hf_endpoint.cli.output import (
+    PARTLY,
+    counted,
+    errors_in_words,
+    left_out,
+    print_json,
+    say,
+)
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint.cli.ingest import Sources, Tally
     from langchain_hf_endpoint.cli.ingest.pipeline import Summary
-
-EPILOG = "Exit status: 0 ok, 1 wrong setting, 2 usage, 3 some failed, 4 endpoint."
+    from langchain_hf_endpoint.cli.ingest.sources import Sources
+    from langchain_hf_endpoint.cli.ingest.stats import Tally
 
 _Paths = Annotated[list[str], typer.Argument(hidden=True)]
 _Target = Annotated[
@@ -72,6 +56,9 @@ _Text = Annotated[bool, typer.Option("--no-text", help="Leave the texts out of t
 _Resume = Annotated[
     bool, typer.Option("--resume", help="Continue an earlier run, if there is one.")
 ]
+_IdColumn = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Read ids from this column (default: file:row).")
+]
 
 
 def embed(  # noqa: PLR0913 - the options
@@ -80,24 +67,12 @@ def embed(  # noqa: PLR0913 - the options
     output: _Output,
     *,
     per: _Per = "chunk",
-    text_column: TextColumn = None,
-    id_column: IdColumn = None,
-    form: Format = None,
-    delimiter: Delimiter = None,
-    strategy: Strategy = None,
-    size: Size = None,
-    overlap: Overlap = None,
-    language: Language = None,
+    read_as: FileOptions,
+    id_column: _IdColumn = None,
+    chunking: ChunkingOptions,
     no_text: _Text = False,
     resume: _Resume = False,
-    document_prompt: DocumentPrompt = None,
-    rpm: Rate = None,
-    dialect: Dialect = None,
-    model: Model = None,
-    batch: Batch = None,
-    at_once: AtOnce = None,
-    timeout: Timeout = None,
-    max_wait: MaxWait = None,
+    use: DocumentOptions,
     key: Key = None,
     database: Database = None,
     as_json: AsJson = False,
@@ -106,32 +81,19 @@ def embed(  # noqa: PLR0913 - the options
 
     hf-endpoint embed docs/ faq.csv -e my-endpoint -o vectors.parquet --resume
     """
-    from langchain_hf_endpoint.cli.ingest import (  # noqa: PLC0415 - numpy and httpx load late
-        Columns,
-        Sources,
-        Tally,
-    )
+    # Imported here: numpy, httpx and rich take a while to load.
     from langchain_hf_endpoint.cli.ingest.pipeline import Ingest, files_of, ingest  # noqa: PLC0415
-    from langchain_hf_endpoint.cli.progress import shown  # noqa: PLC0415 - rich loads late
+    from langchain_hf_endpoint.cli.ingest.sources import Sources  # noqa: PLC0415
+    from langchain_hf_endpoint.cli.ingest.stats import Tally  # noqa: PLC0415
+    from langchain_hf_endpoint.cli.progress import shown  # noqa: PLC0415
 
     kept = f"Interrupted. What was received is kept in {output}.journal: go on with --resume."
     with errors_in_words(kept):
         endpoint = endpoint_of(target, database, key)
-        chunking = chunking_with(endpoint.chunking_settings, strategy, size, overlap, language)
-        usage = used_as(
-            rpm=rpm,
-            dialect=dialect,
-            model=model,
-            document_prompt=document_prompt,
-            batch=batch,
-            at_once=at_once,
-            timeout=timeout,
-            max_wait=max_wait,
-        )
-        endpoint = changed(endpoint, usage, chunking)
-        columns = Columns(text_column, id_column, delimiter)
+        endpoint = use.applied_to(endpoint, chunking.applied_to(endpoint.chunking_settings))
+        columns = read_as.columns(id_column)
         wanted = Ingest(endpoint, output, per, with_text=not no_text, resume=resume)
-        found = Sources(sources, columns, form=form, but_not=files_of(output))
+        found = Sources(sources, columns, form=read_as.form, but_not=files_of(output))
         tally = Tally()
         with shown(tally):
             summary = ingest(wanted, found, tally)
@@ -146,39 +108,34 @@ def embed(  # noqa: PLR0913 - the options
 
 
 def _print_json(summary: Summary, tally: Tally) -> None:
-    counts = tally.counts()
-    more = {"seconds": round(tally.seconds, 3), "retries": counts.retries}
-    files = {"output": summary.output, "failures": summary.failures}
-    said = {**files, "error": summary.error}
-    named = {name: value and str(value) for name, value in said.items()}
-    print_json({**dataclasses.asdict(summary), **named, **more})
+    content = dataclasses.asdict(summary)
+    for name in ("output", "failures", "error"):
+        content[name] = content[name] and str(content[name])
+    retries = tally.counts().retries
+    print_json({**content, "seconds": round(tally.seconds, 3), "retries": retries})
 
 
 def _print(summary: Summary, sources: Sources, tally: Tally) -> None:
     if summary.was_complete:
-        _say(f"{summary.output} is complete; there is nothing to go on with.")
+        say(f"{summary.output} is complete; there is nothing to go on with.")
         return
-    _say(
+    say(
         f"{counted(summary.texts, 'text')}, {counted(summary.chunks, 'chunk')}; "
         f"{summary.embedded:,} embedded in "
         f"{tally.seconds:.1f} s, {tally.rate():,.0f} a second"
     )
     if summary.output:
-        _say(f"{summary.output}: {counted(summary.rows, 'row')}, {summary.dimensions} dimensions")
+        say(f"{summary.output}: {counted(summary.rows, 'row')}, {summary.dimensions} dimensions")
     for words in left_out(sources):
-        _say(words)
+        say(words)
     if summary.repeated_ids:
         stands = (
             "1 id stands" if summary.repeated_ids == 1 else f"{summary.repeated_ids:,} ids stand"
         )
-        _say(f"{stands} for several texts")
+        say(f"{stands} for several texts")
     if summary.failed:
         failed = counted(summary.failed, "text")
-        _say(f"{failed} failed, see {summary.failures}; --resume tries again")
+        say(f"{failed} failed, see {summary.failures}; --resume tries again")
     if summary.error is not None:
         unsent = counted(summary.unsent, "text")
-        _say(f"{unsent} of those read so far, and all after them, wait for --resume")
-
-
-def _say(words: str) -> None:
-    sys.stdout.write(f"{words}\n")
+        say(f"{unsent} of those read so far, and all after them, wait for --resume")

@@ -1,18 +1,15 @@
-"""Which endpoint a command is about: a name in the registry, or a URL.
-
-It knows where the registry is. It must not know what is done with an endpoint.
-"""
+"""Which endpoint a command is about, a name in the registry or a URL, and where its key is."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
+from pydantic import SecretStr
 
 from langchain_hf_endpoint._urls import url_meant, url_problem
-from langchain_hf_endpoint.cli.credentials import key_settings
 from langchain_hf_endpoint.cli.options import REGISTRY_VARIABLE
 from langchain_hf_endpoint.errors import HFEndpointError, SettingsError, UnknownEndpointError
 
@@ -97,3 +94,62 @@ def registered_as(target: str, database: Path | None) -> tuple[str | None, int |
     with open_registry(database) as endpoints:
         service = endpoints.get(inference_id=target)["service_settings"]
     return service.get("model_id"), service.get("dimensions")
+
+
+# Keys: from the environment, a file or a prompt; never from an argument, which every user of the
+# machine can see.
+
+
+def find_key(variable: str, file: Path | None = None, *, ask: bool = False) -> SecretStr | None:
+    """A key: from the prompt if asked for, else the file, the variable; else none.
+
+    Raises:
+        typer.BadParameter: The file cannot be read, or is empty.
+    """
+    if ask:
+        return _asked_for()
+    if file is not None:
+        return _in_file(file)
+    found = os.environ.get(variable, "").strip()
+    return SecretStr(found) if found else None
+
+
+def key_settings(source: str | None) -> dict[str, Any]:
+    """The service settings of a key that is to be found at ``env:NAME``, ``file:PATH``, ``ask``.
+
+    A variable is read where a request is sent, so that nothing holds its value before.
+
+    Raises:
+        typer.BadParameter: There is none, or it is no such source; what was given is not repeated,
+            since it may be a key.
+    """
+    if source is None:
+        return {}
+    kind, _, where = source.partition(":")
+    if source == "ask":
+        return {"api_key": _asked_for()}
+    if kind == "file" and where:
+        return {"api_key": _in_file(Path(where))}
+    if kind == "env" and where:
+        return {"api_key_env": where}
+    raise typer.BadParameter(
+        "--key says where the key is: env:NAME, file:PATH or ask. A key itself does not belong on "
+        "the command line, where every user of this machine can read it; if you gave one, replace "
+        "it."
+    )
+
+
+def _asked_for() -> SecretStr:
+    return SecretStr(typer.prompt("Key", hide_input=True, err=True).strip())
+
+
+def _in_file(file: Path) -> SecretStr:
+    try:
+        key = SecretStr(file.read_text(encoding="utf-8").strip())
+    except OSError as error:
+        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise typer.BadParameter(f"{file} holds no key: it is not UTF-8") from None
+    if not key.get_secret_value():
+        raise typer.BadParameter(f"{file} is empty")
+    return key

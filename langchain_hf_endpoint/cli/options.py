@@ -1,21 +1,23 @@
-"""Options that several commands have, spelled and explained once.
-
-It knows their names, and which settings they stand for. It must not know what is done with them.
-"""
+"""Options that several commands have, and the settings that they stand for."""
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_type_hints
 
 import typer
 
+from langchain_hf_endpoint.cli.output import Reading
 from langchain_hf_endpoint.settings import ChunkingSettings, ServiceSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from langchain_hf_endpoint import InferenceEndpoint
+    from langchain_hf_endpoint.cli.ingest.readers import Columns
 
 REGISTRY_VARIABLE = "HF_ENDPOINT_REGISTRY"
 STRATEGIES = get_args(ChunkingSettings.model_fields["strategy"].annotation)
@@ -35,153 +37,167 @@ Database = Annotated[
 Key = Annotated[
     str | None,
     typer.Option(
-        "--key",
-        metavar="SOURCE",
-        help="Take the API key from env:NAME or file:PATH, or ask.",
+        "--key", metavar="SOURCE", help="Take the API key from env:NAME or file:PATH, or ask."
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
-# How an endpoint is used.
-Rate = Annotated[
-    int | None,
-    typer.Option("--rpm", metavar="N", help="Send at most N requests per minute (default: 3000)."),
-]
-Dialect = Annotated[
-    Literal[DIALECTS] | None,  # type: ignore[valid-type]
-    typer.Option(metavar="NAME", help=f"Use this protocol: {', '.join(DIALECTS)}."),
-]
-Model = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Use this model name, if the server reports none."),
-]
-QueryPrompt = Annotated[
-    str | None, typer.Option(metavar="TEXT", help="Prepend TEXT to each query.")
-]
-DocumentPrompt = Annotated[
-    str | None, typer.Option(metavar="TEXT", help="Prepend TEXT to each document.")
-]
-Batch = Annotated[
-    int | None, typer.Option("--batch", metavar="N", help="Send at most N inputs per request.")
-]
-AtOnce = Annotated[
-    int | None,
-    typer.Option("--at-once", metavar="N", help="Keep at most N requests in flight."),
-]
-Timeout = Annotated[
-    float | None,
-    typer.Option(metavar="SECONDS", help="Stop one attempt after SECONDS (default: 60)."),
-]
-MaxWait = Annotated[
-    float | None,
-    typer.Option(metavar="SECONDS", help="Retry a batch for up to SECONDS (default: 600)."),
-]
+_Rate = typer.Option(
+    "--rpm", metavar="N", help="Send at most N requests per minute (default: 3000)."
+)
+_Dialect = typer.Option(metavar="NAME", help=f"Use this protocol: {', '.join(DIALECTS)}.")
+_Batch = typer.Option("--batch", metavar="N", help="Send at most N inputs per request.")
+_AtOnce = typer.Option("--at-once", metavar="N", help="Keep at most N requests in flight.")
+_Timeout = typer.Option(metavar="SECONDS", help="Stop one attempt after SECONDS (default: 60).")
+_MaxWait = typer.Option(metavar="SECONDS", help="Retry a batch for up to SECONDS (default: 600).")
+_Model = typer.Option(metavar="NAME", help="Use this model name, if the server reports none.")
+_DocumentPrompt = typer.Option(metavar="TEXT", help="Prepend TEXT to each document.")
+_QueryPrompt = typer.Option(metavar="TEXT", help="Prepend TEXT to each query.")
+_Strategy = typer.Option(metavar="NAME", help=f"Chunk in this way: {', '.join(STRATEGIES)}.")
+_Size = typer.Option("--size", metavar="N", help="Make chunks of at most N words (default: 250).")
+_Overlap = typer.Option(metavar="N", help="Overlap chunks by N words, or 0 or 1 sentences.")
+_Language = typer.Option(metavar="NAME", help="Split sentences as in this language (en, german).")
+_TextColumn = typer.Option(metavar="NAME", help="Read texts from this column (default: text).")
+_Format = typer.Option("--format", metavar="NAME", help=f"Read files as {', '.join(FORMATS)}.")
+_Delimiter = typer.Option(metavar="CHAR", help="Split CSV columns at this character, or tab.")
 
-# How texts are cut.
-Strategy = Annotated[
-    Literal[STRATEGIES] | None,  # type: ignore[valid-type]
-    typer.Option(metavar="NAME", help=f"Chunk in this way: {', '.join(STRATEGIES)}."),
-]
-Size = Annotated[
-    int | None,
-    typer.Option("--size", metavar="N", help="Make chunks of at most N words (default: 250)."),
-]
-Overlap = Annotated[
-    int | None, typer.Option(metavar="N", help="Overlap chunks by N words, or 0 or 1 sentences.")
-]
-Language = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Split sentences as in this language (en, german)."),
-]
-
-# How files are read.
-TextColumn = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Read texts from this column (default: text).")
-]
-IdColumn = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Read ids from this column (default: file:row).")
-]
-Format = Annotated[
-    Literal[FORMATS] | None,  # type: ignore[valid-type]
-    typer.Option("--format", metavar="NAME", help=f"Read files as {', '.join(FORMATS)}."),
-]
-Delimiter = Annotated[
-    str | None,
-    typer.Option(metavar="CHAR", help="Split CSV columns at this character, or tab."),
-]
+_FIELDS = {"rpm": "rate_limit", "batch": "max_batch_size", "at_once": "max_concurrent_requests"}
 
 
-def used_as(  # noqa: PLR0913 - the options
-    *,
-    rpm: int | None = None,
-    dialect: str | None = None,
-    model: str | None = None,
-    query_prompt: str | None = None,
-    document_prompt: str | None = None,
-    batch: int | None = None,
-    at_once: int | None = None,
-    timeout: float | None = None,
-    max_wait: float | None = None,
-) -> dict[str, dict[str, Any]]:
-    """The sections of an endpoint that these options change, with nothing else in them."""
-    service = {
-        "rate_limit": None if rpm is None else {"requests_per_minute": rpm},
-        "dialect": dialect,
-        "model": model,
-        "max_batch_size": batch,
-        "max_concurrent_requests": at_once,
-        "timeout": timeout,
-        "max_wait": max_wait,
-    }
-    task = {"query_prompt": query_prompt, "document_prompt": document_prompt}
-    given = {
-        section: {name: value for name, value in settings.items() if value is not None}
-        for section, settings in (("service_settings", service), ("task_settings", task))
-    }
-    return {section: settings for section, settings in given.items() if settings}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestOptions:
+    """How requests are sent."""
+
+    rpm: Annotated[int | None, _Rate] = None
+    dialect: Annotated[Literal[DIALECTS] | None, _Dialect] = None  # type: ignore[valid-type]
+    batch: Annotated[int | None, _Batch] = None
+    at_once: Annotated[int | None, _AtOnce] = None
+    timeout: Annotated[float | None, _Timeout] = None
+    max_wait: Annotated[float | None, _MaxWait] = None
+
+    def sections(self) -> dict[str, dict[str, Any]]:
+        """The sections of an endpoint that these options change, with nothing else in them."""
+        sections: dict[str, dict[str, Any]] = {}
+        for option, value in asdict(self).items():
+            if value is not None:
+                section = "task_settings" if option.endswith("_prompt") else "service_settings"
+                field = _FIELDS.get(option, option)
+                setting = {"requests_per_minute": value} if option == "rpm" else value
+                sections.setdefault(section, {})[field] = setting
+        return sections
+
+    def applied_to(
+        self, endpoint: InferenceEndpoint, chunking: ChunkingSettings
+    ) -> InferenceEndpoint:
+        """The endpoint as it is used in this run.
+
+        Raises:
+            SettingsError: A setting is wrong.
+        """
+        changed = {
+            name: getattr(endpoint, name).model_copy(update=settings)
+            for name, settings in self.sections().items()
+        }
+        return endpoint.model_copy(update={**changed, "chunking_settings": chunking})
 
 
-def changed(
-    endpoint: InferenceEndpoint, usage: Mapping[str, Mapping[str, Any]], chunking: ChunkingSettings
-) -> InferenceEndpoint:
-    """The endpoint as it is used in this run.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentOptions(RequestOptions):
+    """How documents are embedded."""
 
-    Raises:
-        SettingsError: A setting is wrong.
-    """
-    sections = {
-        name: getattr(endpoint, name).model_copy(update=settings)
-        for name, settings in usage.items()
-    }
-    return endpoint.model_copy(update={**sections, "chunking_settings": chunking})
+    model: Annotated[str | None, _Model] = None
+    document_prompt: Annotated[str | None, _DocumentPrompt] = None
 
 
-def chunking_with(
-    base: ChunkingSettings,
-    strategy: str | None,
-    size: int | None,
-    overlap: int | None,
-    language: str | None,
-) -> ChunkingSettings:
-    """Chunking settings with what the options change.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointOptions(DocumentOptions):
+    """How documents and queries are embedded."""
 
-    A strategy of its own starts from that strategy's defaults; else what is not given stays.
+    query_prompt: Annotated[str | None, _QueryPrompt] = None
 
-    Raises:
-        SettingsError: They do not go together.
-    """
-    chosen = strategy or base.strategy
-    kept: Mapping[str, Any] = {}
-    if chosen == base.strategy:
-        kept = {name: value for name, value in base.model_dump().items() if value is not None}
-    overlaps = "sentence_overlap" if chosen == "sentence" else "overlap"
-    given = {
-        "strategy": chosen,
-        "max_chunking_size": size,
-        overlaps: overlap,
-        "language": language,
-    }
-    given = {name: value for name, value in given.items() if value is not None}
-    if size is not None and overlap is None:
-        kept = {name: value for name, value in kept.items() if name != "overlap"}  # half the size
-    return ChunkingSettings(**{**kept, **given})
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkingOptions:
+    """How texts are cut."""
+
+    strategy: Annotated[Literal[STRATEGIES] | None, _Strategy] = None  # type: ignore[valid-type]
+    size: Annotated[int | None, _Size] = None
+    overlap: Annotated[int | None, _Overlap] = None
+    language: Annotated[str | None, _Language] = None
+
+    def applied_to(self, base: ChunkingSettings) -> ChunkingSettings:
+        """The settings with what these options change.
+
+        A strategy of its own starts from that strategy's defaults; else what is not given stays.
+
+        Raises:
+            SettingsError: They do not go together.
+        """
+        chosen = self.strategy or base.strategy
+        kept: Mapping[str, Any] = base.model_dump() if chosen == base.strategy else {}
+        given = {
+            "strategy": chosen,
+            "max_chunking_size": self.size,
+            "sentence_overlap" if chosen == "sentence" else "overlap": self.overlap,
+            "language": self.language,
+        }
+        if self.size is not None and self.overlap is None:
+            kept = {**kept, "overlap": None}  # half the size
+        given = {name: value for name, value in given.items() if value is not None}
+        return ChunkingSettings(**{**kept, **given})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileOptions:
+    """How files are read."""
+
+    text_column: Annotated[str | None, _TextColumn] = None
+    form: Annotated[Literal[FORMATS] | None, _Format] = None  # type: ignore[valid-type]
+    delimiter: Annotated[str | None, _Delimiter] = None
+
+    def columns(self, id_column: str | None = None) -> Columns:
+        """Where tables keep their texts.
+
+        Raises:
+            SettingsError: The delimiter is none.
+        """
+        from langchain_hf_endpoint.cli.ingest.readers import Columns  # noqa: PLC0415 - loads late
+
+        return Columns(self.text_column, id_column, self.delimiter)
+
+    def read(self, files: list[str]) -> Reading:
+        """The records of these files.
+
+        Raises:
+            SettingsError: A file is not there.
+        """
+        return Reading(files, self.columns(), self.form)
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Spread out a command's parameters that are dataclasses: each of their fields is an option."""
+    signature = inspect.signature(command, eval_str=True)
+    groups: dict[str, Any] = {}
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        group = parameter.annotation
+        if not is_dataclass(group):
+            parameters.append(parameter)
+            continue
+        groups[parameter.name] = group
+        hints = get_type_hints(group, include_extras=True)
+        parameters += [
+            parameter.replace(name=one.name, default=one.default, annotation=hints[one.name])
+            for one in fields(group)
+        ]
+
+    @wraps(command)
+    def spread(**given: Any) -> None:
+        grouped = {
+            name: group(**{one.name: given.pop(one.name) for one in fields(group)})
+            for name, group in groups.items()
+        }
+        command(**given, **grouped)
+
+    spread.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return spread

@@ -1,7 +1,4 @@
-"""How far an ingest is, on standard error: two live lines in a terminal, a line now and then else.
-
-It knows rich. It must not count anything.
-"""
+"""Show how far an ingest is: two live lines in a terminal, elsewhere a line now and then."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from langchain_hf_endpoint.cli.ingest import Tally
+    from langchain_hf_endpoint.cli.ingest.stats import Tally
 
 _EVERY = 10.0  # seconds between lines where there is no terminal
 

@@ -1,25 +1,99 @@
-"""``hf-endpoint get``, ``list`` and ``delete``: what the registry holds.
-
-It knows how endpoints are shown. It must not know how they are kept.
-"""
+"""``hf-endpoint put``, ``get``, ``list``, ``update`` and ``delete``: endpoints of the registry."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
+import orjson
 import typer
 
-from langchain_hf_endpoint.cli.endpoints import names_beginning, open_registry, registry_path
-from langchain_hf_endpoint.cli.exits import WRONG, say_error
-from langchain_hf_endpoint.cli.options import AsJson, Database
-from langchain_hf_endpoint.cli.output import console, print_config, print_json
+from langchain_hf_endpoint.cli.endpoints import (
+    key_settings,
+    names_beginning,
+    open_registry,
+    registry_path,
+)
+from langchain_hf_endpoint.cli.options import (
+    AsJson,
+    ChunkingOptions,
+    Database,
+    EndpointOptions,
+    Key,
+    RequestOptions,
+)
+from langchain_hf_endpoint.cli.output import WRONG, console, print_config, print_json, say_error
+from langchain_hf_endpoint.errors import SettingsError
+from langchain_hf_endpoint.settings import ChunkingSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _Name = Annotated[str, typer.Argument(hidden=True, autocompletion=names_beginning)]
+_NewName = Annotated[str, typer.Argument(hidden=True)]
+_Config = Annotated[str | None, typer.Argument(hidden=True)]
+_Url = Annotated[str | None, typer.Option(metavar="URL", help="Use the endpoint at this URL.")]
+_Unchecked = Annotated[
+    bool, typer.Option("--skip-validation", help="Store the endpoint without calling it first.")
+]
+_Change = Annotated[
+    bool, typer.Option("--allow-model-change", help="Allow another model under a deleted name.")
+]
+_Yes = Annotated[bool, typer.Option("--yes", "-y", help="Delete it without asking.")]
+
+
+def put(  # noqa: PLR0913 - the options
+    name: _NewName,
+    config: _Config = None,
+    *,
+    url: _Url = None,
+    key: Key = None,
+    use: EndpointOptions,
+    chunking: ChunkingOptions,
+    skip_validation: _Unchecked = False,
+    allow_model_change: _Change = False,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Store an endpoint under a name: from options, a JSON file, or - (stdin).
+
+    hf-endpoint put my-endpoint --url https://... --key env:HF_TOKEN
+    """
+    wanted: dict[str, Any] = _read(config) if config else {"service": "hugging_face"}
+    place = {**({} if url is None else {"url": url}), **key_settings(key)}
+    _merge(wanted, {"service_settings": place})
+    _merge(wanted, use.sections())
+    if chunking != ChunkingOptions():
+        base = ChunkingSettings(**wanted.get("chunking_settings") or {})
+        wanted["chunking_settings"] = chunking.applied_to(base).public_config()
+    with open_registry(database, to_write=True) as endpoints:
+        stored = endpoints.put(
+            inference_id=name,
+            inference_config=wanted,
+            skip_validation=skip_validation,
+            allow_model_change=allow_model_change,
+        )
+    print_config(stored, as_json=as_json)
+
+
+def update(
+    name: _Name,
+    config: _Config = None,
+    *,
+    use: RequestOptions,
+    database: Database = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change the settings of an endpoint, by options or JSON, but not its vectors.
+
+    hf-endpoint update my-endpoint --rpm 600 --max-wait 60
+    """
+    wanted = _read(config) if config else {}
+    _merge(wanted, use.sections())
+    with open_registry(database) as endpoints:
+        print_config(endpoints.update(inference_id=name, inference_config=wanted), as_json=as_json)
 
 
 def get(name: _Name, *, database: Database = None, as_json: AsJson = False) -> None:
@@ -46,12 +120,7 @@ def list_(*, database: Database = None, as_json: AsJson = False) -> None:
         say_error(f"{registry_path(database)} holds no endpoints; see hf-endpoint put --help")
 
 
-def delete(
-    name: _Name,
-    *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Delete it without asking.")] = False,
-    database: Database = None,
-) -> None:
+def delete(name: _Name, *, yes: _Yes = False, database: Database = None) -> None:
     """Delete an endpoint and its key from the registry.
 
     hf-endpoint delete my-endpoint --yes
@@ -64,6 +133,29 @@ def delete(
         if not yes:
             typer.confirm(f"Delete {name} and its key?", abort=True)
         endpoints.delete(inference_id=name)
+
+
+def _read(config: str) -> dict[str, Any]:
+    """The JSON of a file, or of standard input."""
+    try:
+        told = sys.stdin.buffer.read() if config == "-" else Path(config).read_bytes()
+        wanted = orjson.loads(told)
+    except OSError as error:
+        raise SettingsError((config, f"cannot be read: {error.strerror}")) from None
+    except orjson.JSONDecodeError as error:  # its text may be a key: none of it is repeated
+        where = f"line {error.lineno}, column {error.colno}"
+        raise SettingsError((config, f"is not JSON, see {where}")) from None
+    if not isinstance(wanted, dict):
+        raise SettingsError((config, "must hold a JSON object, as PUT /_inference takes it"))
+    return wanted
+
+
+def _merge(config: dict[str, Any], given: Mapping[str, Mapping[str, Any]]) -> None:
+    """Put sections of settings over those that are there."""
+    for section, settings in given.items():
+        before = config.get(section)
+        if before is None or isinstance(before, dict):  # else it is told that it is none
+            config[section] = {**(before or {}), **settings}
 
 
 def _print_table(configs: list[dict[str, Any]]) -> None:

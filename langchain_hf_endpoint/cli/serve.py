@@ -1,37 +1,30 @@
-"""``hf-endpoint serve`` and ``hf-endpoint local``.
-
-It knows options and where the callers' key is. It must not know how anything is served.
-"""
+"""``hf-endpoint serve`` and ``hf-endpoint local``."""
 
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from langchain_hf_endpoint._urls import is_loopback_address
-from langchain_hf_endpoint.cli.credentials import find_key, refuse_key
-from langchain_hf_endpoint.cli.endpoints import open_registry
+from langchain_hf_endpoint.cli.endpoints import find_key, open_registry
 from langchain_hf_endpoint.cli.options import Database
+from langchain_hf_endpoint.cli.output import say
 
 KEY_VARIABLE = "HF_ENDPOINT_GATEWAY_KEY"
 MANAGE_KEY_VARIABLE = "HF_ENDPOINT_GATEWAY_MANAGE_KEY"
 REDIS_VARIABLE = "HF_ENDPOINT_REDIS_URL"
 
+
+def _number(help_: str, least: float = 1, most: float | None = None) -> Any:
+    return typer.Option(min=least, max=most, metavar="N", show_default=False, help=help_)
+
+
 _Host = Annotated[str, typer.Option(metavar="ADDRESS", help="Listen at this address.")]
-_Port = Annotated[
-    int,
-    typer.Option(
-        min=0,
-        max=65535,
-        metavar="N",
-        show_default=False,
-        help="Listen at this port (default: 9200; 0: a free one).",
-    ),
-]
+_Port = Annotated[int, _number("Listen at this port (default: 9200; 0: a free one).", 0, 65535)]
+_AnyPort = Annotated[int, _number("Listen at this port (default: a free one).", 0, 65535)]
 _KeyFile = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help=f"Require the key in FILE of all callers (${KEY_VARIABLE})."),
@@ -46,49 +39,19 @@ _ManageKeyFile = Annotated[
 _AskKey = Annotated[bool, typer.Option("--ask-key", help="Prompt for the callers' key.")]
 _Key = Annotated[str | None, typer.Option("--api-key", hidden=True)]
 _MaxQueue = Annotated[
-    int,
-    typer.Option(
-        min=1,
-        metavar="N",
-        show_default=False,
-        help="Queue at most N requests per endpoint (default: 2000); others get 429.",
-    ),
+    int, _number("Queue at most N requests per endpoint (default: 2000); others get 429.")
 ]
 _MaxWaitingBytes = Annotated[
-    int,
-    typer.Option(
-        min=20_000_000,
-        metavar="N",
-        show_default=False,
-        help="Hold at most N bytes of requests (default: 200000000).",
-    ),
+    int, _number("Hold at most N bytes of requests (default: 200000000).", 20_000_000)
 ]
 _MaxConnections = Annotated[
-    int,
-    typer.Option(
-        min=1,
-        metavar="N",
-        show_default=False,
-        help="Keep at most N connections (default: 4096, or what open files allow).",
-    ),
+    int, _number("Keep at most N connections (default: 4096, or what open files allow).")
 ]
 _RequestSeconds = Annotated[
-    float,
-    typer.Option(
-        min=1,
-        metavar="N",
-        show_default=False,
-        help="Wait N seconds for a request's head, and N for its body (default: 60).",
-    ),
+    float, _number("Wait N seconds for a request's head, and N for its body (default: 60).")
 ]
 _ShutdownSeconds = Annotated[
-    int,
-    typer.Option(
-        min=1,
-        metavar="N",
-        show_default=False,
-        help="Give running requests N seconds at shutdown (default: 30).",
-    ),
+    int, _number("Give running requests N seconds at shutdown (default: 30).")
 ]
 _AllowUrl = Annotated[
     list[str] | None,
@@ -104,40 +67,19 @@ _EnvironmentKeys = Annotated[
 ]
 _Replicas = Annotated[
     int | None,
-    typer.Option(
-        min=1,
-        metavar="N",
-        show_default=False,
-        help=f"Share the limits in ${REDIS_VARIABLE} among N gateways; each keeps its part "
-        "while Redis is down.",
+    _number(
+        f"Share the limits in ${REDIS_VARIABLE} among N gateways; each keeps its part "
+        "while Redis is down."
     ),
 ]
 _AccessLog = Annotated[
     bool, typer.Option("--access-log/--no-access-log", help="Log a line of JSON per request.")
 ]
-_AnyPort = Annotated[
-    int,
-    typer.Option(
-        min=0,
-        max=65535,
-        metavar="N",
-        show_default=False,
-        help="Listen at this port (default: a free one).",
-    ),
-]
 _ModelDir = Annotated[
     Path | None,
     typer.Option(metavar="FOLDER", help="Serve the model.onnx and tokenizer.json in FOLDER."),
 ]
-_Threads = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        metavar="N",
-        show_default=False,
-        help="Compute with N threads (default: one per CPU).",
-    ),
-]
+_Threads = Annotated[int | None, _number("Compute with N threads (default: one per CPU).")]
 
 
 def serve(  # noqa: PLR0913 - the options
@@ -164,7 +106,11 @@ def serve(  # noqa: PLR0913 - the options
     hf-endpoint serve --database endpoints.db --port 9200
     """
     if api_key is not None:
-        refuse_key("--api-key", f"--api-key-file FILE, --ask-key, or the variable {KEY_VARIABLE}")
+        raise typer.BadParameter(
+            "--api-key is not taken: every user of this machine can read the command line. Use "
+            f"--api-key-file FILE, --ask-key, or the variable {KEY_VARIABLE}; and replace the key "
+            "that you gave, since it was shown."
+        )
     # Imported here, so that other commands do without the gateway's extra.
     from langchain_hf_endpoint import gateway  # noqa: PLC0415
 
@@ -179,9 +125,9 @@ def serve(  # noqa: PLR0913 - the options
             endpoints,
             host=host,
             port=port,
-            ready=lambda url: _say(f"Serving {len(endpoints)} endpoints at {url}"),
+            ready=lambda url: say(f"Serving {len(endpoints)} endpoints at {url}"),
             api_key=key,
-            manage_key=find_key(MANAGE_KEY_VARIABLE, manage_key_file, ask=False),
+            manage_key=find_key(MANAGE_KEY_VARIABLE, manage_key_file),
             max_queue=max_queue,
             max_waiting_bytes=max_waiting_bytes,
             max_connections=max_connections,
@@ -189,7 +135,7 @@ def serve(  # noqa: PLR0913 - the options
             shutdown_seconds=shutdown_seconds,
             allow_urls=(*default_urls, *(allow_url or ())),
             environment_keys=environment_keys,
-            redis_url=find_key(REDIS_VARIABLE, None, ask=False),
+            redis_url=find_key(REDIS_VARIABLE),
             replicas=replicas,
         )
 
@@ -212,8 +158,3 @@ def _log_to_stderr(*, with_access: bool) -> None:
     logger.setLevel(logging.INFO)
     if not with_access:
         logging.getLogger("langchain_hf_endpoint.gateway.access").setLevel(logging.WARNING)
-
-
-def _say(words: str) -> None:
-    sys.stdout.write(f"{words}\n")
-    sys.stdout.flush()

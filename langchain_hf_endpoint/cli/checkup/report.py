@@ -1,7 +1,4 @@
-"""The result of a check: values without behaviour.
-
-It knows what there is to say. It must not know how it was found out or how it is shown.
-"""
+"""The result of a check, in plain values; None is what is not known."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """What a registry holds of an endpoint's model; None where it does not know."""
+    """What a registry holds of an endpoint's model."""
 
     model_id: str | None = None
     dimensions: int | None = None
@@ -32,87 +29,51 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What we keep to, beside what the server allows; None where it does not say.
-
-    Attributes:
-        requests_per_minute: The rate limit that is set.
-        batch_size: Inputs per request, as they will be sent.
-        wanted_batch_size: As they are set; None where they are left to the server.
-        wanted_requests: Requests in flight, as set; None where they adapt.
-        server_batch_size: Inputs that the server takes in a request.
-        server_permits: Inputs that it takes in flight.
-    """
+    """What we keep to, beside what the server allows."""
 
     requests_per_minute: int
-    batch_size: int
-    wanted_batch_size: int | None
-    wanted_requests: int | None
-    server_batch_size: int | None
-    server_permits: int | None
+    batch_size: int  # inputs per request, as they will be sent
+    wanted_batch_size: int | None  # as set; None: it is left to the server
+    wanted_requests: int | None  # in flight, as set; None: they adapt
+    server_batch_size: int | None  # inputs that the server takes in a request
+    server_permits: int | None  # inputs that it takes in flight
 
 
 @dataclass(frozen=True, slots=True)
 class Prompts:
-    """What is put before queries and documents.
-
-    Attributes:
-        query: The text before a query; empty where there is none.
-        document: The text before a document.
-        query_name: The prompt that the server is asked to put there.
-        document_name: The same for documents.
-        are_ours: Whether the texts come from us, since the model is known to want them.
-        are_decided: Whether the settings, or what is known of the model, say what they are.
-    """
+    """What is put before queries and documents; empty where that is nothing."""
 
     query: str
     document: str
-    query_name: str | None
+    query_name: str | None  # the prompt that the server is asked to put there
     document_name: str | None
-    are_ours: bool
-    are_decided: bool = True
+    are_ours: bool  # the texts come from us, since the model is known to want them
+    are_decided: bool = True  # the settings, or what is known of the model, say what they are
 
 
 @dataclass(frozen=True, slots=True)
 class WindowUse:
-    """How the chunks of texts fit into the model's window.
+    """How the chunks of texts fit into the tokens that the model reads of an input."""
 
-    Attributes:
-        window: Tokens that the model reads of an input.
-        texts: Texts measured.
-        chunks: Chunks measured.
-        over: Those of them that are longer than the window.
-        median: Tokens of a chunk, the model's marks and the prompt included.
-        longest: Tokens of the longest chunk.
-        characters: Of the texts, in chunks.
-        lost: Those of them that are in no vector.
-        lost_share: Which part of the texts that is, 0 to 1.
-        is_whole: Whether all chunks were measured.
-        fitting_size: Words per chunk with which these texts would fit, odd ones apart; None where
-            they do as it is, or where that is not known.
-    """
-
-    window: int
+    window: int  # those tokens
     texts: int
     chunks: int
-    over: int
-    median: float
+    over: int  # chunks that are longer
+    median: float  # tokens of a chunk, the model's marks and the prompt included
     longest: int
-    characters: int
-    lost: int
-    lost_share: float
-    is_whole: bool
-    fitting_size: int | None
+    characters: int  # of the texts, in chunks
+    lost: int  # those of them that are in no vector
+    lost_share: float  # 0 to 1
+    is_whole: bool  # all chunks were measured
+    fitting_size: int | None  # words per chunk that would fit, odd chunks apart; None: they do
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is likely to go wrong.
+    """Something that is likely to go wrong, and what to do.
 
-    Attributes:
-        kind: For machines: `chunks_over_window`, `missing_prompts`, `unnamed_model`,
-            `limit_over_permits`, `model_changed` or `not_normalized`.
-        problem: What it is.
-        advice: What to do.
+    Its kind is `chunks_over_window`, `missing_prompts`, `unnamed_model`, `limit_over_permits`,
+    `model_changed` or `not_normalized`.
     """
 
     kind: str
@@ -122,24 +83,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Checkup:
-    """All that a check found.
-
-    Attributes:
-        description: What the server is.
-        starting_seconds: How long it was waited for while it started; None where it was up.
-        latency: Of short texts, on a server that is up.
-        limits: Ours and the server's.
-        prompts: Before queries and documents.
-        window: How texts fit; None where it was not measured.
-        not_measured: Why `window` is None.
-        findings: What to warn of.
-    """
+    """All that a check found."""
 
     description: EndpointDescription
-    starting_seconds: float | None
+    starting_seconds: float | None  # waited for while it started; None where it was up
     latency: Latency
     limits: Limits
     prompts: Prompts
     window: WindowUse | None
-    not_measured: str | None
+    not_measured: str | None  # why `window` is None
     findings: tuple[Finding, ...]

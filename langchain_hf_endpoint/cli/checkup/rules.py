@@ -1,7 +1,4 @@
-"""What to warn of: rules over what is known of an endpoint, one function each.
-
-It knows what goes wrong in the field. It must not ask the server anything.
-"""
+"""Say what to warn of: rules over what is known of an endpoint, one function each."""
 
 from __future__ import annotations
 
@@ -53,17 +50,15 @@ def missing_prompts(model: str | None, url: str, prompts: Prompts) -> Finding | 
     is_known = needs_e5_prompts(model) or needs_e5_prompts(url)
     if not (is_known or _E5_LIKE.search(model or "")):
         return None
+    has_query = prompts.query or prompts.query_name
+    has_document = prompts.document or prompts.document_name
     lacking = [
-        lane
-        for lane, prompt, name in (
-            ("query", prompts.query, prompts.query_name),
-            ("document", prompts.document, prompts.document_name),
-        )
-        if not (prompt or name)
+        *([] if has_query else ["query_prompt"]),
+        *([] if has_document else ["document_prompt"]),
     ]
     if not lacking:
         return None
-    which = " and ".join(f"{lane}_prompt" for lane in lacking)
+    which = " and ".join(lacking)
     served = "is" if is_known else "seems to be"
     wanted = f"{e5_prompt('query')!r} before queries and {e5_prompt('document')!r} before documents"
     return Finding(
@@ -85,46 +80,33 @@ def unnamed_model(model: str | None, path: str | None, prompts: Prompts) -> Find
 
 def over_permits(limits: Limits, latency: Latency) -> list[Finding]:
     """Limits of ours that the server will not have."""
-    found = []
+    said: list[tuple[str, str]] = []
+    size, permits, at_once = limits.batch_size, limits.server_permits, limits.wanted_requests
     wanted, allowed = limits.wanted_batch_size, limits.server_batch_size
     if wanted and allowed and wanted > allowed:
-        found.append(
-            _over(
-                f"max_batch_size is {wanted:,}, the server takes {allowed:,} inputs in a request.",
-                f"{limits.batch_size:,} are sent; leave the setting out.",
-            )
+        problem = f"max_batch_size is {wanted:,}, the server takes {allowed:,} inputs in a request."
+        said.append((problem, f"{size:,} are sent; leave the setting out."))
+    if permits and at_once and at_once * size > permits:
+        problem = (
+            f"max_concurrent_requests is {at_once:,}: with {size:,} inputs each that is "
+            f"{at_once * size:,} in flight, the server takes {permits:,}."
         )
-    permits = limits.server_permits
-    if permits is None:
-        return found
-    at_once = limits.wanted_requests
-    if at_once and at_once * limits.batch_size > permits:
-        found.append(
-            _over(
-                f"max_concurrent_requests is {at_once:,}: with {limits.batch_size:,} inputs each "
-                f"that is {at_once * limits.batch_size:,} in flight, the server takes {permits:,}.",
-                f"No more than that are sent; {max(1, permits // limits.batch_size):,} requests or "
-                "fewer can be in flight.",
-            )
-        )
+        most = max(1, permits // size)
+        advice = f"No more than that are sent; {most:,} requests or fewer can be in flight."
+        said.append((problem, advice))
     # Full batches take at least as long as the quickest short text: the rest is Little's law.
-    rate = limits.requests_per_minute
-    needed = rate / 60 * latency.shortest * limits.batch_size
-    if needed > permits:
-        most = int(permits / limits.batch_size / latency.shortest * 60)
-        found.append(
-            _over(
-                f"the limit of {rate:,} requests per minute cannot be reached: at "
-                f"{latency.shortest:.2g} s or more for each, full requests would have "
-                f"{needed:,.0f} inputs in flight, the server takes {permits:,}.",
-                f"Expect {most:,} requests per minute at most, or have more replicas.",
-            )
+    rate, seconds = limits.requests_per_minute, latency.shortest
+    needed = rate / 60 * seconds * size
+    if permits and needed > permits:
+        problem = (
+            f"the limit of {rate:,} requests per minute cannot be reached: at {seconds:.2g} s or "
+            f"more for each, full requests would have {needed:,.0f} inputs in flight, the server "
+            f"takes {permits:,}."
         )
-    return found
-
-
-def _over(problem: str, advice: str) -> Finding:
-    return Finding("limit_over_permits", problem, advice)
+        most = int(permits / size / seconds * 60)
+        advice = f"Expect {most:,} requests per minute at most, or have more replicas."
+        said.append((problem, advice))
+    return [Finding("limit_over_permits", problem, advice) for problem, advice in said]
 
 
 def changed_model(before: Registered, model: str | None, dimensions: int) -> Finding | None:

@@ -1,7 +1,4 @@
-"""A check from its beginning to its end: describe, probe, measure, warn.
-
-It knows the order of things and which of them wait. It must not print, nor judge.
-"""
+"""Check an endpoint: describe it, probe it, measure its window, and warn."""
 
 from __future__ import annotations
 
@@ -21,7 +18,6 @@ from langchain_hf_endpoint._engine.progress import CompositeProgress
 from langchain_hf_endpoint._engine.run import finished_texts
 from langchain_hf_endpoint._engine.vectors import ARRAYS
 from langchain_hf_endpoint.cli.checkup import rules
-from langchain_hf_endpoint.cli.checkup.context_length import Measure
 from langchain_hf_endpoint.cli.checkup.report import (
     Checkup,
     Latency,
@@ -30,6 +26,7 @@ from langchain_hf_endpoint.cli.checkup.report import (
     Registered,
 )
 from langchain_hf_endpoint.cli.checkup.token_usage import (
+    Measure,
     batches_of,
     pieces_of,
     seen_by_model,

@@ -1,7 +1,4 @@
-"""The rows of CSV and TSV, each by itself: one that cannot be read takes no other with it.
-
-It knows quotes, separators and Excel's `sep=`. It must not know which column holds what.
-"""
+"""Read the rows of CSV and TSV, each by itself: one that cannot be read takes no other with it."""
 
 from __future__ import annotations
 
@@ -29,18 +26,11 @@ _ODD = re.compile("[\udc80-\udcff\0]")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row.
+    """One row."""
 
-    Attributes:
-        cells: What stands in it; nothing where `problem` says why that is not known.
-        start: Its first byte in the file.
-        content: The lines it stands in. Bytes that are not UTF-8 are lone surrogates.
-        problem: Why it cannot be read.
-    """
-
-    cells: list[str]
-    start: int
-    content: str
+    cells: list[str]  # none where `problem` says why they are not known
+    start: int  # its first byte in the file
+    content: str  # the lines it stands in; bytes that are not UTF-8 are lone surrogates
     problem: str = ""
 
     def oddity(self, cells: Collection[str]) -> str:
@@ -94,11 +84,6 @@ class _Rows:
 
     What follows a quote that is not closed is read again without it: of the lines that it would
     have taken in, only the first is known to be wrong.
-
-    Args:
-        lines: With their ends.
-        delimiter: What parts columns.
-        start: The first line's first byte.
     """
 
     def __init__(self, lines: Iterator[str], delimiter: str, start: int) -> None:

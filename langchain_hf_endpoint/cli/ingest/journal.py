@@ -1,13 +1,9 @@
-"""What an ingest has received, on the disk: an SQLite file beside the output.
+"""Keep what an ingest has received on the disk: an SQLite file beside the output.
 
-A vector is kept under the hash of the text it stands for, so that going on needs no trust in file
-names, rows or the order of replies: what is there is not asked for again, wherever it comes up.
-The file's write-ahead log is what a journal should be: it is only appended to, each entry has a
-check sum, and what a power cut tore off at its end is dropped when it is opened again.
-
-Every reply is written at once, which a killed process cannot undo; to the disk it is forced several
-times a second, and never for more than a tenth of the time. It knows SQL. It must not know what is
-asked for, nor of whom.
+A vector is kept under the hash of its text, so that going on needs no trust in file names, rows or
+the order of replies. Every reply is written at once, which a killed process cannot undo; to the
+disk it is forced several times a second, and never for more than a tenth of the time. What a power
+cut tears off at the end of SQLite's log is dropped when it is opened again.
 """
 
 from __future__ import annotations
@@ -17,12 +13,15 @@ import json
 import sqlite3
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from langchain_hf_endpoint._engine.vectors import ARRAYS
 from langchain_hf_endpoint.chunking.counting import count_words
-from langchain_hf_endpoint.cli.ingest.records import Unreadable
+from langchain_hf_endpoint.cli.ingest.readers import Unreadable
 from langchain_hf_endpoint.errors import HFEndpointError, SettingsError
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from langchain_hf_endpoint.chunking import Chunk
-    from langchain_hf_endpoint.cli.ingest.records import Found
+    from langchain_hf_endpoint.cli.ingest.readers import Found
 
 _APPLICATION = 0x68666A31  # "hfj1": marks the file as ours, and its version
 _ENTRIES_AT_ONCE = 2000  # of the plan, which is made anew in any case
@@ -57,6 +56,34 @@ CREATE TABLE rejected (key BLOB PRIMARY KEY, kind TEXT NOT NULL, problem TEXT NO
 WITHOUT ROWID;
 COMMIT;
 """
+
+
+Per = Literal["chunk", "text"]
+
+_FAILED = """
+SELECT records.n, records.id, source, row, chunks.first, chunks.stop,
+    rejected.kind, coalesce(records.problem, rejected.problem)
+FROM records LEFT JOIN chunks ON chunks.record = records.n
+LEFT JOIN rejected ON rejected.key = chunks.key
+WHERE records.problem IS NOT NULL OR rejected.key IS NOT NULL
+ORDER BY records.n, chunks.n
+"""
+_CHUNKS = """
+SELECT chunks.record, records.id, source, number, first, stop, words, vector
+FROM chunks JOIN records ON records.n = chunks.record JOIN vectors ON vectors.key = chunks.key
+WHERE chunks.record NOT IN (
+    SELECT record FROM chunks LEFT JOIN vectors ON vectors.key = chunks.key
+    WHERE vectors.key IS NULL
+)
+ORDER BY chunks.n
+"""
+_UNSENT = """
+SELECT count(DISTINCT chunks.record) FROM chunks LEFT JOIN vectors ON vectors.key = chunks.key
+WHERE vectors.key IS NULL AND chunks.record NOT IN (
+    SELECT record FROM chunks JOIN rejected ON rejected.key = chunks.key
+)
+"""
+_REPEATED = "SELECT id FROM records GROUP BY id HAVING count(*) > 1"
 
 
 def key_of(text: str) -> bytes:
@@ -111,15 +138,13 @@ class Journal:
         try:
             yield
         except sqlite3.Error as error:
-            in_use = "locked" in str(error)
-            raise JournalError(
-                f"the journal {self._path} is in use by another process"
-                if in_use
-                else f"the journal {self._path} cannot be used: {error}",
-                advice="Wait for that one, or stop it."
-                if in_use
-                else "Check the disk and the folder; then go on with --resume.",
-            ) from None
+            problem, advice = (
+                f"cannot be used: {error}",
+                "Check the disk and the folder; then go on with --resume.",
+            )
+            if "locked" in str(error):
+                problem, advice = "is in use by another process", "Wait for that one, or stop it."
+            raise JournalError(f"the journal {self._path} {problem}", advice=advice) from None
 
     def begin(self, about: Mapping[str, object]) -> None:
         """Begin, or go on: vectors stay, what the sources hold is found anew.
@@ -198,11 +223,7 @@ class Journal:
             self._sql.execute("INSERT OR IGNORE INTO rejected VALUES (?, ?, ?)", row)
 
     def add_record(self, record: Found, *, with_text: bool) -> int:
-        """Note a text, or the lack of one.
-
-        Returns:
-            Its number.
-        """
+        """Note a text, or the lack of one; returns its number."""
         problem = record.problem if isinstance(record, Unreadable) else None
         text = None if isinstance(record, Unreadable) or not with_text else record.text
         row = (record.id, record.source, record.row, text, problem)
@@ -237,10 +258,9 @@ class Journal:
         self._entries = 0
         with self._errors():
             now = time.monotonic()
-            if not (force or now >= self._force_after):
-                self._end()
-                return
             self._end()
+            if not (force or now >= self._force_after):
+                return
             # The next commit in this mode forces all of the log that came before it too.
             self._sql.execute("PRAGMA synchronous = FULL")
             self._sql.execute("BEGIN IMMEDIATE")
@@ -290,3 +310,87 @@ class Journal:
 
 def _bytes(vector: NDArray[np.float32]) -> bytes:
     return np.ascontiguousarray(vector, "<f4").tobytes()
+
+
+# What an output is made of, in the order of the sources. A record is in it whole, or among the
+# failures.
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of an output; without `chunk`, `start` and `end` it is for a whole text."""
+
+    id: str
+    source: str
+    chunk: int | None
+    start: int | None
+    end: int | None
+    text: str | None
+    embedding: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedText:
+    """A text that is not in the output, and why."""
+
+    id: str
+    source: str
+    row: int | None
+    start: int | None
+    end: int | None
+    error: str
+    problem: str
+
+
+def count_rows(journal: Journal, per: Per) -> int:
+    """How many rows there will be."""
+    counted = "*" if per == "chunk" else "DISTINCT record"
+    return journal.count(f"SELECT count({counted}) FROM ({_CHUNKS})")  # noqa: S608
+
+
+def count_unsent(journal: Journal) -> int:
+    """How many texts lack vectors though nothing is said against them: the run ended early."""
+    return journal.count(_UNSENT)
+
+
+def count_repeated_ids(journal: Journal) -> int:
+    """How many ids stand for more than one text."""
+    return journal.count(f"SELECT count(*) FROM ({_REPEATED})")  # noqa: S608
+
+
+def rows_per_chunk(journal: Journal) -> Iterator[Row]:
+    """A row for every chunk of every text that has all its vectors."""
+    for text, chunks in _texts(journal):
+        for _, name, source, number, start, end, _, vector in chunks:
+            part = None if text is None else text[start:end]
+            yield Row(name, source, number, start, end, part, _vector(vector))
+
+
+def rows_per_text(journal: Journal, *, normalize: bool) -> Iterator[Row]:
+    """A row for every text: the mean of its chunks' vectors, as `embed_documents` makes it."""
+    for text, chunks in _texts(journal):
+        ((_, name, source, *_), *_) = several = list(chunks)
+        vectors = [_vector(chunk[-1]) for chunk in several]
+        mean = vectors[0]
+        if len(vectors) > 1:
+            words = [chunk[-2] for chunk in several]
+            mean = ARRAYS.mean(vectors, words, normalize=normalize)
+        yield Row(name, source, None, None, None, text, mean)
+
+
+def _texts(journal: Journal) -> Iterator[tuple[str | None, Iterator[tuple[Any, ...]]]]:
+    """Each text, and its chunks."""
+    for record, chunks in groupby(journal.rows(_CHUNKS), lambda row: row[0]):
+        text: str | None = next(journal.rows("SELECT text FROM records WHERE n = ?", record))[0]
+        yield text, chunks
+
+
+def failed_texts(journal: Journal) -> Iterator[FailedText]:
+    """Every text that has no row, once, with the first reason."""
+    for _, reasons in groupby(journal.rows(_FAILED), lambda row: row[0]):
+        _, name, source, row, start, end, kind, problem = next(reasons)
+        yield FailedText(name, source, row, start, end, kind or "Unreadable", problem)
+
+
+def _vector(content: bytes) -> NDArray[np.float32]:
+    return np.frombuffer(content, "<f4")

@@ -1,8 +1,4 @@
-"""An ingest: records are cut, what has no vector yet is embedded, the output is written.
-
-It knows the order of things and what is to be done again after an interruption: only what the
-journal does not hold. It must not know how anything is read, kept or written.
-"""
+"""Embed all texts of the sources into the output: only what the journal does not hold is sent."""
 
 from __future__ import annotations
 
@@ -17,17 +13,18 @@ from langchain_hf_endpoint._engine.run import finished_texts
 from langchain_hf_endpoint._engine.vectors import ARRAYS
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.chunking import chunk
-from langchain_hf_endpoint.cli.ingest.journal import Journal, key_of
-from langchain_hf_endpoint.cli.ingest.records import Unreadable
-from langchain_hf_endpoint.cli.ingest.rows import (
+from langchain_hf_endpoint.cli.ingest.journal import (
+    Journal,
     Per,
     count_repeated_ids,
     count_rows,
     count_unsent,
     failed_texts,
+    key_of,
     rows_per_chunk,
     rows_per_text,
 )
+from langchain_hf_endpoint.cli.ingest.readers import Unreadable
 from langchain_hf_endpoint.cli.ingest.writers import check_output, ids_path, write_jsonl, write_rows
 from langchain_hf_endpoint.errors import HFEndpointError, SettingsError
 
@@ -39,7 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from langchain_hf_endpoint._engine.run import Job
-    from langchain_hf_endpoint.cli.ingest.records import Record
+    from langchain_hf_endpoint.cli.ingest.readers import Record
     from langchain_hf_endpoint.cli.ingest.sources import Sources
     from langchain_hf_endpoint.cli.ingest.stats import Tally
     from langchain_hf_endpoint.endpoint import InferenceEndpoint

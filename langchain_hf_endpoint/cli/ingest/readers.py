@@ -1,23 +1,19 @@
-"""One file to its records: text and Markdown, JSONL, CSV, Parquet.
-
-It knows the formats, one function each, and reads none of them whole but plain text, which is one
-record. It must not know which files there are.
-"""
+"""Read one file of texts: text and Markdown, JSONL, CSV, Parquet; one record at a time."""
 
 from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import orjson
 
 from langchain_hf_endpoint._package import missing_extra
 from langchain_hf_endpoint.cli.ingest.csv_rows import header_and_rows
-from langchain_hf_endpoint.cli.ingest.records import Found, Unreadable, found, kind_of, place
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -57,28 +53,98 @@ _ENDINGS = {
     ".epub": "a book in an archive",
 }
 _SNIFFED = 1024  # bytes
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_KINDS = {
+    "NoneType": "null",
+    "bool": "true or false",
+    "int": "a number",
+    "float": "a number",
+    "str": "a string",
+    "bytes": "bytes",
+    "list": "an array",
+    "dict": "an object",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One text, which is not blank."""
+
+    id: str  # as the source names it, else the file and the row
+    text: str
+    source: str  # the file, as it was named
+    row: int | None = None  # from 1; None where the file is one text
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A place where a text should be, and why it cannot be had."""
+
+    id: str
+    problem: str
+    source: str
+    row: int | None = None
+
+
+Found: TypeAlias = "Record | Unreadable"
+
+
+def found(text: object, given_id: object, source: str, row: int | None) -> Found:
+    """A record of what stands in the columns of a row; unreadable where that is no text."""
+    named = _name(given_id) if given_id is not None else place(source, row)
+    if text is None:
+        return Unreadable(named, "has no text", source, row)
+    if not isinstance(text, str):
+        return Unreadable(named, f"the text is {kind_of(text)}", source, row)
+    if not text or text.isspace():
+        return Unreadable(named, "the text is empty or blank", source, row)
+    if half := _SURROGATE.search(text):
+        problem = f"character {half.start()} is half a pair, which no UTF-8 can carry"
+        return Unreadable(named, problem, source, row)
+    return Record(named, text, source, row)
+
+
+def place(source: str, row: int | None) -> str:
+    """How a text without an id of its own is named."""
+    return source if row is None else f"{source}:{row}"
+
+
+def writable(name: str) -> str:
+    """A name in letters that every output can hold: bytes that are no UTF-8 are spelled out."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def kind_of(value: object) -> str:
+    """What a value is, in the words of JSON."""
+    name = type(value).__name__
+    return _KINDS.get(name, f"of type {name}")
+
+
+def _name(given: object) -> str:
+    """An id as it was given, which need not be a string."""
+    if isinstance(given, bytes):
+        return given.decode("utf-8", "backslashreplace")
+    if isinstance(given, float) and given.is_integer():
+        return str(int(given))  # a table's integers among which some are missing
+    if isinstance(given, (bool, list, dict)):
+        return writable(json.dumps(given, ensure_ascii=False, default=str))
+    return writable(str(given))
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
     """Where a table keeps its texts.
 
-    Attributes:
-        text: The column, or the JSON field. None: ``text``, or the only one there is.
-        id: The column that names each text. None: file and row do.
-        delimiter: What parts the columns of CSV. None: the header tells.
+    Raises:
+        SettingsError: The delimiter is none.
     """
 
-    text: str | None = None
-    id: str | None = None
-    delimiter: str | None = None
+    text: str | None = None  # of JSON, a field. None: ``text``, or the only one there is
+    id: str | None = None  # None: file and row name each text
+    delimiter: str | None = None  # None: the header tells
 
     def __post_init__(self) -> None:
-        """Take a tab by its name.
-
-        Raises:
-            SettingsError: The delimiter is none.
-        """
+        """Take a tab by its name."""
         if self.delimiter in ("tab", "\\t"):
             object.__setattr__(self, "delimiter", "\t")
         if self.delimiter is not None and (
@@ -113,13 +179,7 @@ def _place_of(source: str, option: str, name: str, names: Sequence[str]) -> int:
 def read_text(
     file: BinaryIO, source: str, _columns: Columns, *, is_sure: bool = False
 ) -> Generator[Found, None, None]:
-    """The whole file is one text.
-
-    Args:
-        file: Its content.
-        source: Its name.
-        is_sure: Whether it was said to be a text, so that one of tags is one too.
-    """
+    """The whole file is one text; where that is not sure, none that begins like another format."""
     content = file.read()
     what = _ENDINGS.get(Path(source).suffix.lower()) or _beginning(content)
     hint = f"is {what}: extract the text first" if what else ""
@@ -138,7 +198,7 @@ def read_text(
 
 
 def _beginning(content: bytes) -> str | None:
-    """What a file is that holds more than a text; None where its beginning does not tell."""
+    """What a file is that holds more than a text, as its beginning tells."""
     head = content[:_SNIFFED].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     return next((what for mark, what in _BEGINNINGS if head.startswith(mark)), None)
 
@@ -216,19 +276,17 @@ def read_csv(
         names = [name.strip() for name in header.cells]
         text_at, id_at = columns.of(source, names)
         for number, row in enumerate(rows, 1):
-            here = place(source, number)
-            if row.problem:
-                yield Unreadable(here, row.problem, source, number)
-            elif len(row.cells) != len(names):
+            text, given_id, problem = "", None, row.problem
+            if not problem and len(row.cells) != len(names):
                 problem = f"has {_columns(len(row.cells))}, where the header has {len(names)}"
-                yield Unreadable(here, problem, source, number)
-            else:
+            elif not problem:
                 text = row.cells[text_at]
                 given_id = None if id_at is None else row.cells[id_at] or None
-                if problem := row.oddity([text, given_id or ""]):
-                    yield Unreadable(here, problem, source, number)
-                else:
-                    yield found(text, given_id, source, number)
+                problem = row.oddity([text, given_id or ""])
+            if problem:
+                yield Unreadable(place(source, number), problem, source, number)
+            else:
+                yield found(text, given_id, source, number)
     finally:
         lines.detach()
 
@@ -301,7 +359,6 @@ def load_pyarrow() -> Any:
 
 
 UNKNOWN = "unknown"
-
 READERS: dict[str, Callable[[BinaryIO, str, Columns], Generator[Found, None, None]]] = {
     UNKNOWN: read_text,
     "text": partial(read_text, is_sure=True),
@@ -311,4 +368,3 @@ READERS: dict[str, Callable[[BinaryIO, str, Columns], Generator[Found, None, Non
     "parquet": read_parquet,
 }
 """The formats by name; what is of an unknown one is a text unless it is plainly something else."""
-FORMATS = tuple(name for name in READERS if name != UNKNOWN)

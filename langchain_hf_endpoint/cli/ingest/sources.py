@@ -1,7 +1,4 @@
-"""All records of what a user names: files, folders, standard input; always in the same order.
-
-It knows endings and folders. It must not know what is in a file.
-"""
+"""Find the files that a user names and read all their records, always in the same order."""
 
 from __future__ import annotations
 
@@ -13,17 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from langchain_hf_endpoint.cli.ingest.readers import FORMATS, READERS, UNKNOWN, Columns
-from langchain_hf_endpoint.cli.ingest.records import Unreadable, writable
+from langchain_hf_endpoint.cli.ingest.readers import READERS, UNKNOWN, Unreadable, writable
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Generator, Iterable, Iterator
     from contextlib import AbstractContextManager
 
-    from langchain_hf_endpoint.cli.ingest.records import Found
-
-__all__ = ["FORMATS", "STDIN", "Columns", "LeftOut", "Sources"]
+    from langchain_hf_endpoint.cli.ingest.readers import Columns, Found
 
 STDIN = "-"
 _FORMAT_OF = {
@@ -56,12 +50,7 @@ class _File:
 
 @dataclass(slots=True)
 class LeftOut:
-    """What folders hold that is not read, of one kind.
-
-    Attributes:
-        count: How many there are.
-        names: The first of them.
-    """
+    """What folders hold that is not read, of one kind: how many, and the first of their names."""
 
     count: int = 0
     names: list[str] = field(default_factory=list)
@@ -80,7 +69,7 @@ class Sources:
         named: Paths of files and folders, ``-`` for standard input. Of a folder, files with a
             known ending are read, those within its folders too, but for hidden ones.
         columns: Where tables keep their texts.
-        form: One of `FORMATS` for all of them. None: by their endings; text for other files that
+        form: One of `READERS` for all of them. None: by their endings; text for other files that
             are named themselves and for standard input.
         but_not: Files that are none of them though they may lie in a folder: what is written.
         stdin: Gives standard input.
@@ -205,9 +194,10 @@ class Sources:
 
     def _file_within(self, entry: os.DirEntry[str]) -> _File | None:
         form = self._form or _FORMAT_OF.get(Path(entry.path).suffix.lower())
-        if _is_linked_folder(entry):
+        mode = about.st_mode if (about := _stat(entry.path)) else stat.S_IFREG
+        if stat.S_ISDIR(mode):  # a linked one
             self.links.add(entry.path)
-        elif _is_no_file(entry):
+        elif not stat.S_ISREG(mode):  # a pipe, a socket or a device, which might never end
             self.no_files.add(entry.path)
         elif form is None:
             self.other_kinds.add(entry.path)
@@ -227,25 +217,15 @@ def _cannot_be_read(path: str, error: OSError) -> Unreadable:
     return Unreadable(name, f"cannot be read: {error.strerror or error}", name)
 
 
-def _is_linked_folder(entry: os.DirEntry[str]) -> bool:
+def _stat(path: str) -> os.stat_result | None:
+    """None for a broken link, which is said when it is read."""
     try:
-        return entry.is_symlink() and entry.is_dir()
-    except OSError:  # a link that leads nowhere, or to itself
-        return False
-
-
-def _is_no_file(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a pipe, a socket or a device, which might never end."""
-    try:
-        return not stat.S_ISREG(entry.stat().st_mode)
-    except OSError:  # a broken link: said when it is read
-        return False
+        return Path(path).stat()
+    except OSError:
+        return None
 
 
 def _size(path: str) -> int:
     """How many bytes a file has; 0 where that is not known beforehand, as of a pipe."""
-    try:
-        about = Path(path).stat()
-    except OSError:  # a broken link: said when it is read
-        return 0
-    return about.st_size if stat.S_ISREG(about.st_mode) else 0
+    about = _stat(path)
+    return about.st_size if about and stat.S_ISREG(about.st_mode) else 0

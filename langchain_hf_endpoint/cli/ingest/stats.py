@@ -1,7 +1,4 @@
-"""How far an ingest is, counted for whoever shows it.
-
-It knows counts, rates and waits. It must not know how they are shown.
-"""
+"""Count how far an ingest is: texts, chunks, retries and waits."""
 
 from __future__ import annotations
 

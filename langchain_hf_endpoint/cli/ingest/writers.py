@@ -1,8 +1,4 @@
-"""Rows to a file: Parquet, JSONL or .npy. It is there whole, or not at all.
-
-It knows the formats and how a file is put in place so that a power cut leaves the old one or the
-new one. It must not know where rows come from.
-"""
+"""Write rows to a file, Parquet, JSONL or .npy: it is there whole, or not at all."""
 
 from __future__ import annotations
 
@@ -19,11 +15,12 @@ from langchain_hf_endpoint.cli.ingest.readers import load_pyarrow
 from langchain_hf_endpoint.errors import HFEndpointError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from langchain_hf_endpoint.cli.ingest.rows import Row
+    from langchain_hf_endpoint.cli.ingest.journal import Row
 
+OUTPUT_ENDINGS = (".parquet", ".jsonl", ".npy")
 _ROWS_AT_ONCE = 4096  # a row group of Parquet
 
 
@@ -51,16 +48,16 @@ def ids_path(output: Path) -> Path:
 def write_rows(
     path: Path, rows: Iterable[Row], *, count: int, dimensions: int, about: Mapping[str, object]
 ) -> None:
-    """Write an output.
+    """Write `count` rows in the format of the path's ending.
 
-    Args:
-        path: Its ending says in which format.
-        rows: In order.
-        count: How many there are.
-        dimensions: The width of their vectors.
-        about: What they were made with; Parquet keeps it among the schema's metadata.
+    Parquet keeps what they are made with, `about`, among the schema's metadata.
     """
-    _WRITERS[path.suffix.lower()](path, rows, count, dimensions, about)
+    if path.suffix.lower() == ".parquet":
+        _write_parquet(path, rows, dimensions, about)
+    elif path.suffix.lower() == ".npy":
+        _write_npy(path, rows, (count, dimensions))
+    else:
+        write_jsonl(path, ({**_names(row), "embedding": row.embedding} for row in rows))
 
 
 def write_jsonl(path: Path, lines: Iterable[Mapping[str, object]]) -> None:
@@ -106,21 +103,12 @@ def _force_folder(folder: Path) -> None:
 
 def _names(row: Row) -> dict[str, object]:
     """All of a row but its vector; what does not apply is left out."""
-    named = {"id": row.id, "source": row.source}
-    optional = {"chunk": row.chunk, "start": row.start, "end": row.end, "text": row.text}
-    return {**named, **{name: value for name, value in optional.items() if value is not None}}
+    names = ("id", "source", "chunk", "start", "end", "text")
+    return {name: value for name in names if (value := getattr(row, name)) is not None}
 
 
-def _write_jsonl(
-    path: Path, rows: Iterable[Row], _count: int, _dimensions: int, _about: Mapping[str, object]
-) -> None:
-    write_jsonl(path, ({**_names(row), "embedding": row.embedding} for row in rows))
-
-
-def _write_npy(
-    path: Path, rows: Iterable[Row], count: int, dimensions: int, _about: Mapping[str, object]
-) -> None:
-    header = {"descr": "<f4", "fortran_order": False, "shape": (count, dimensions)}
+def _write_npy(path: Path, rows: Iterable[Row], shape: tuple[int, int]) -> None:
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
     with put_in_place(path) as file:
 
         def names() -> Iterator[dict[str, object]]:
@@ -134,7 +122,7 @@ def _write_npy(
 
 
 def _write_parquet(
-    path: Path, rows: Iterable[Row], _count: int, dimensions: int, about: Mapping[str, object]
+    path: Path, rows: Iterable[Row], dimensions: int, about: Mapping[str, object]
 ) -> None:
     pyarrow = load_pyarrow()
     rows = iter(rows)
@@ -151,11 +139,15 @@ def _write_parquet(
 
 def _schema(pyarrow: Any, first: Row, dimensions: int, about: Mapping[str, object]) -> Any:
     """The columns that apply; they are the same for all rows of an output."""
-    types = {"id": pyarrow.string(), "source": pyarrow.string(), "text": pyarrow.large_string()}
-    numbers = {"chunk": pyarrow.int32(), "start": pyarrow.int64(), "end": pyarrow.int64()}
-    fields = [
-        pyarrow.field(name, ({**types, **numbers})[name], nullable=False) for name in _names(first)
-    ]
+    types = {
+        "id": pyarrow.string(),
+        "source": pyarrow.string(),
+        "chunk": pyarrow.int32(),
+        "start": pyarrow.int64(),
+        "end": pyarrow.int64(),
+        "text": pyarrow.large_string(),
+    }
+    fields = [pyarrow.field(name, types[name], nullable=False) for name in _names(first)]
     # Not nullable within: readers get numpy's own float32 without a copy.
     value = pyarrow.field("element", pyarrow.float32(), nullable=False)
     fields.append(pyarrow.field("embedding", pyarrow.list_(value, dimensions), nullable=False))
@@ -172,11 +164,3 @@ def _table(pyarrow: Any, part: list[Row], schema: Any) -> Any:
     wanted = schema.field("embedding").type
     columns.append(pyarrow.FixedSizeListArray.from_arrays(flat, type=wanted))
     return pyarrow.Table.from_arrays(columns, schema=schema)
-
-
-_WRITERS: Mapping[str, Callable[[Path, Iterable[Row], int, int, Mapping[str, object]], None]] = {
-    ".parquet": _write_parquet,
-    ".jsonl": _write_jsonl,
-    ".npy": _write_npy,
-}
-OUTPUT_ENDINGS = tuple(_WRITERS)

@@ -12,7 +12,7 @@ from commands import run
 from rich.console import Console
 
 from langchain_hf_endpoint import chunk
-from langchain_hf_endpoint.cli import chunk as face
+from langchain_hf_endpoint.cli import chunk_view
 from langchain_hf_endpoint.cli.chunk_view import Cuts, bars
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def test_a_bar_is_as_long_as_its_share(monkeypatch):
     console = Console(width=80)
     with console.capture() as shown:
         for bar in drawn:
-            console.print(face._bar(bar, drawn))
+            console.print(chunk_view._bar(bar, drawn))
     lengths = [line.count("█") for line in shown.get().splitlines()]
     assert max(lengths) == 40
     assert 20 in lengths

@@ -13,7 +13,7 @@ from rich.console import Console
 from tei_double import Scripted
 
 from langchain_hf_endpoint._engine.actions import WaitReason
-from langchain_hf_endpoint.cli.ingest import Tally
+from langchain_hf_endpoint.cli.ingest.stats import Tally
 from langchain_hf_endpoint.cli.progress import picture, shown, words
 
 

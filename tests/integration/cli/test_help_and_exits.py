@@ -13,7 +13,7 @@ from commands import run
 
 from langchain_hf_endpoint import __version__
 from langchain_hf_endpoint.cli.app import app
-from langchain_hf_endpoint.cli.exits import errors_in_words
+from langchain_hf_endpoint.cli.output import errors_in_words
 from langchain_hf_endpoint.errors import (
     AuthenticationError,
     HFEndpointError,

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from commands import embed, rows_of, run
 
-from langchain_hf_endpoint.cli.ingest import Columns, Record, Sources
+from langchain_hf_endpoint.cli.ingest.readers import Columns, Record
+from langchain_hf_endpoint.cli.ingest.sources import Sources
 from langchain_hf_endpoint.errors import SettingsError
 
 ODD_NAME = os.fsdecode(b"caf\xe9.txt")

@@ -8,8 +8,7 @@ import pytest
 
 from langchain_hf_endpoint import Chunk
 from langchain_hf_endpoint._protocols import Tokens, tokenize_request
-from langchain_hf_endpoint.cli.checkup import Latency, Limits, Prompts, Registered
-from langchain_hf_endpoint.cli.checkup.context_length import Measure
+from langchain_hf_endpoint.cli.checkup.report import Latency, Limits, Prompts, Registered
 from langchain_hf_endpoint.cli.checkup.rules import (
     changed_model,
     missing_prompts,
@@ -18,7 +17,7 @@ from langchain_hf_endpoint.cli.checkup.rules import (
     over_window,
     unnamed_model,
 )
-from langchain_hf_endpoint.cli.checkup.token_usage import Piece, batches_of, seen_by_model
+from langchain_hf_endpoint.cli.checkup.token_usage import Measure, Piece, batches_of, seen_by_model
 
 NONE = Prompts("", "", None, None, are_ours=False)
 QUICK = Latency(5, 0.01, 0.02, 0.03)

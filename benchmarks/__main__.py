@@ -5,18 +5,23 @@ from __future__ import annotations
 import argparse
 import time
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from benchmarks import plots, report
 from benchmarks.records import Scale, saved, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TOPICS = ("imports", "chunking", "limiting", "queries", "memory", "capacity", "throughput")
 ON_REQUEST = ("linearity", "callers")
 """Measured where they are named only: they take minutes by themselves."""
+PRINTED = ("structure", "sizes")
+"""Printed where they are named: nothing is timed, no peer is needed, no report is written."""
 
 
 def main() -> None:
     """The command line."""
-    known = (*TOPICS, *ON_REQUEST)
+    known = (*TOPICS, *ON_REQUEST, *PRINTED)
     options = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     options.add_argument("topics", nargs="*", metavar="TOPIC", help=", ".join(known))
     options.add_argument("--quick", action="store_true", help="a minute or two; says little")
@@ -25,14 +30,26 @@ def main() -> None:
     chosen = options.parse_args()
     if unknown := set(chosen.topics) - set(known):
         options.error(f"no topic: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-    scale = Scale(chosen.quick, chosen.runs or (1 if chosen.quick else 5))
-    for name in () if chosen.report else chosen.topics or TOPICS:
+    for name in PRINTED:
+        if name in chosen.topics:
+            import_module(f"benchmarks.{name}").show()
+    timed = [name for name in chosen.topics if name not in PRINTED]
+    if timed or not chosen.topics:
+        scale = Scale(chosen.quick, chosen.runs or (1 if chosen.quick else 5))
+        measure(() if chosen.report else timed or TOPICS, scale)
+
+
+def measure(names: Sequence[str], scale: Scale) -> None:
+    """Measure topics, then report on all that were ever measured."""
+    for name in names:
         begin = time.monotonic()
         topic = import_module(f"benchmarks.{name}").measure(scale)
         topic.seconds = time.monotonic() - begin
         topic.save()
         say(f"{name}: {topic.seconds:.0f} s")
-    topics = {name: topic for name in known if (topic := saved(name))}
+    from benchmarks import plots, report  # they need what `make bench` installs
+
+    topics = {name: topic for name in (*TOPICS, *ON_REQUEST) if (topic := saved(name))}
     plots.draw(topics)
     say(f"written: {report.write(topics, scale.runs)}")
 

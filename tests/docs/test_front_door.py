@@ -117,6 +117,7 @@ def test_the_source_distribution_holds_what_a_test_run_needs(tmp_path):
         "tests/conftest.py",
         "Makefile",
         "zensical.toml",
+        "hatch_build.py",
         "benchmarks/RESULTS.md",
         "examples/quickstart.py",
         ".ci/run",

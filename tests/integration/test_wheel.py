@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -131,3 +132,17 @@ def test_the_wheel_has_the_licences_the_types_and_no_tests(installed):
         "sitecustomize.py",
         *(name.partition("/")[0] for name in files if ".dist-info" in name),
     }
+
+
+def test_the_links_of_the_readme_work_on_pypi(installed):
+    [metadata] = installed.glob("*.dist-info/METADATA")
+    description = metadata.read_text(encoding="utf-8").partition("\n\n")[2]
+    assert description.startswith("# langchain-hf-endpoint")
+    links = re.findall(r"\]\(([^)]+)\)", description)
+    assert len(links) > 30
+    for link in links:
+        assert link.startswith(("https://", "#")), link
+    files = [link.partition("/blob/main/")[2] for link in links if "/blob/main/" in link]
+    assert files
+    for file in files:
+        assert (ROOT / file).exists(), file

@@ -100,6 +100,8 @@ class Closable(Protocol):
 
 
 T = TypeVar("T", bound=Closable)
+KeyT = TypeVar("KeyT")
+ValueT = TypeVar("ValueT")
 
 
 @dataclass(slots=True)
@@ -146,6 +148,37 @@ class PerLoop(Generic[T]):
             held = self._of_loop.get(asyncio.get_running_loop())
         if held is not None and held.closer is not None:
             await held.closer.aclose()
+
+
+class ProcessCache(Generic[KeyT, ValueT]):
+    """The objects of this process, one for each key; a child of a fork makes its own.
+
+    Args:
+        make: Makes the one of a key.
+    """
+
+    def __init__(self, make: Callable[[KeyT], ValueT]) -> None:
+        self._make = make
+        self._left_to_parent: list[dict[KeyT, ValueT]] = []
+        self._known: dict[KeyT, ValueT] = {}
+        self._lock = threading.Lock()
+        in_child_of_fork(self._after_fork)
+
+    def get(self, key: KeyT) -> ValueT:
+        """The one of this key."""
+        found = self._known.get(key)
+        if found is None:
+            with self._lock:
+                found = self._known.get(key)
+                if found is None:
+                    found = self._known[key] = self._make(key)
+        return found
+
+    def _after_fork(self) -> None:
+        # Kept, not freed: freeing would run clean-up code of the parent's connections and loops.
+        self._left_to_parent.append(self._known)
+        self._known = {}
+        self._lock = threading.Lock()
 
 
 class HasForkHook(Protocol):

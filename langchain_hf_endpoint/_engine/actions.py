@@ -10,11 +10,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from langchain_core.rate_limiters import BaseRateLimiter
-
     from langchain_hf_endpoint._messages import Failure, Request, Response
     from langchain_hf_endpoint._session.concurrency import Slot
-    from langchain_hf_endpoint.limiter.reservation import DistantTurn
+    from langchain_hf_endpoint.limiter.reservation import Reservation
 
 
 class CallStopped(BaseException):
@@ -38,20 +36,13 @@ class AcquireSlot:
 
 
 @dataclass(frozen=True, slots=True)
-class AcquireFrom:
-    """Take a permit from a limiter that is not ours."""
-
-    limiter: BaseRateLimiter
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """Ask how long this turn has to wait, at a limiter that is kept elsewhere.
+class AskReservation:
+    """Ask a remote limiter how long this reservation has to wait.
 
     An error of the package is thrown into the flow.
     """
 
-    turn: DistantTurn
+    reservation: Reservation
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +61,9 @@ class SendRequest:
     timeout: float
 
 
-Action: TypeAlias = "AcquireSlot | AcquireFrom | Ask | Sleep | SendRequest"
+Action: TypeAlias = "AcquireSlot | AskReservation | Sleep | SendRequest"
 ActionResult: TypeAlias = "Response | Failure | float | None"
-"""A reply or a failure for `SendRequest`, seconds for `Ask`."""
+"""A reply or a failure for `SendRequest`, seconds for `AskReservation`."""
 
 
 class Progress(Protocol):

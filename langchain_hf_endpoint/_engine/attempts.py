@@ -12,9 +12,8 @@ import time
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from langchain_hf_endpoint._engine.actions import (
-    AcquireFrom,
     AcquireSlot,
-    Ask,
+    AskReservation,
     SendRequest,
     Sleep,
     WaitReason,
@@ -23,18 +22,16 @@ from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._messages import Cause, Failure, Response
 from langchain_hf_endpoint._protocols import wait_foretold
 from langchain_hf_endpoint._urls import host_of, is_dedicated_endpoint, is_loopback
-from langchain_hf_endpoint.limiter.reservation import ReservingLimiter
+from langchain_hf_endpoint.limiter.reservation import ReservingLimiter, reserve_from
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-
-    from typing_extensions import TypeIs
 
     from langchain_hf_endpoint._engine.actions import Action, ActionResult
     from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
     from langchain_hf_endpoint._messages import Request
-    from langchain_hf_endpoint.limiter.reservation import DistantTurn, LocalTurn
+    from langchain_hf_endpoint.limiter.reservation import Reservation
 
     T = TypeVar("T")
     Flow: TypeAlias = Generator[Action, ActionResult, T]
@@ -180,19 +177,16 @@ def send_once(
         HFEndpointError: A limiter that is kept elsewhere does not answer.
     """
     slot = call.window.slot(inputs, call.lane)
-    turn: LocalTurn | DistantTurn | None = None
+    reservation: Reservation | None = None
     try:
         yield AcquireSlot(slot)
-        if not isinstance(call.limiter, ReservingLimiter):
-            yield AcquireFrom(call.limiter)
-        else:
-            turn = call.limiter.reserve(call.lane, max_wait=patience)
-            while (seconds := (yield from _asked(turn))) > 0:
-                # The place is for others meanwhile: a query may pass a document that waits.
-                slot.leave()
-                yield Sleep(seconds, WaitReason.LIMITER)
-                slot = call.window.slot(inputs, call.lane)
-                yield AcquireSlot(slot)
+        reservation = reserve_from(call.limiter, call.lane, patience)
+        while (seconds := (yield from _delay_of(reservation))) > 0:
+            # The slot is for others meanwhile: a query may pass a document that waits.
+            slot.leave()
+            yield Sleep(seconds, WaitReason.LIMITER)
+            slot = call.window.slot(inputs, call.lane)
+            yield AcquireSlot(slot)
         started = call.clock()
         reply = yield SendRequest(_held_by_proxy(request, timeout, call), timeout)
         assert isinstance(reply, (Response, Failure))  # noqa: S101 - the driver's promise for SendRequest
@@ -208,22 +202,17 @@ def send_once(
         return reply
     finally:
         slot.leave()
-        if turn is not None:
-            turn.give_back()  # of no effect once the permit is taken
+        if reservation is not None:
+            reservation.give_back()  # of no effect once the permit is taken
 
 
-def _asked(turn: LocalTurn | DistantTurn) -> Flow[float]:
+def _delay_of(reservation: Reservation) -> Flow[float]:
     """How long to sleep before asking again; 0.0: the permit is taken."""
-    if not _is_distant(turn):
-        return turn.wait()
-    seconds = yield Ask(turn)
-    assert isinstance(seconds, float)  # noqa: S101 - the driver's promise for Ask
+    if not reservation.is_remote:
+        return reservation.delay()
+    seconds = yield AskReservation(reservation)
+    assert isinstance(seconds, float)  # noqa: S101 - the driver's promise for AskReservation
     return seconds
-
-
-def _is_distant(turn: LocalTurn | DistantTurn) -> TypeIs[DistantTurn]:
-    """As `isinstance`, which takes a tenth of a request's time to look at a protocol."""
-    return hasattr(turn, "await_")
 
 
 def _held_by_proxy(request: Request, timeout: float, call: Call) -> Request:

@@ -16,9 +16,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from langchain_hf_endpoint._engine.actions import (
-    AcquireFrom,
     AcquireSlot,
-    Ask,
+    AskReservation,
     CallStopped,
     SendRequest,
     Sleep,
@@ -113,12 +112,10 @@ class ThreadDriver:
             self._pause(step.seconds)
         elif isinstance(step, AcquireSlot):
             self._enter(step.slot)
-        elif isinstance(step, Ask):
+        elif isinstance(step, AskReservation):
             if self.stop.is_set():
                 raise CallStopped
-            return step.turn.wait()
-        elif isinstance(step, AcquireFrom):
-            step.limiter.acquire(blocking=True)
+            return step.reservation.delay()
         return None
 
     def _pause(self, seconds: float) -> None:
@@ -269,12 +266,10 @@ class TaskDriver:
             await self._pause(step.seconds)
         elif isinstance(step, AcquireSlot):
             await self._enter(step.slot)
-        elif isinstance(step, Ask):
+        elif isinstance(step, AskReservation):
             if self.stop.is_set():
                 raise CallStopped
-            return await step.turn.await_()
-        elif isinstance(step, AcquireFrom):
-            await step.limiter.aacquire(blocking=True)
+            return await step.reservation.adelay()
         return None
 
     async def _pause(self, seconds: float) -> None:

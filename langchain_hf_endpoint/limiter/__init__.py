@@ -1,8 +1,4 @@
-"""One limiter of requests per minute for everybody in a process.
-
-`limiter` is its public face; `schedule` and `wait_queue` decide who may start when; `reservation`
-has the lock and the clock around them; `per_process` keeps the copies of a limiter one.
-"""
+"""Limit requests per minute in a process: `RequestsPerMinuteLimiter`."""
 
 from __future__ import annotations
 

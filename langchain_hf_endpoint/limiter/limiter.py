@@ -1,9 +1,4 @@
-"""A limit on requests per minute, shared by any number of threads and event loops.
-
-It knows what users may ask for, and that processes fork and objects are pickled; taking turns is
-in `reservation`, the arithmetic in `schedule`. It must not know what a request
-carries.
-"""
+"""Limit requests per minute, for any number of threads and event loops of a process."""
 
 from __future__ import annotations
 
@@ -13,13 +8,15 @@ import uuid
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from langchain_hf_endpoint._lifecycle import PerProcess, asyncio_sleep
-from langchain_hf_endpoint.errors import RateLimitedError, SettingsError
+from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.limiter.reservation import (
+    LocalReservation,
     ReservingLimiter,
     SharedSchedule,
     Turn,
     burst_of,
     check_limits,
+    wait_too_long,
 )
 from langchain_hf_endpoint.limiter.schedule import DOCUMENT_SHARE, Lane, Schedule
 
@@ -118,61 +115,7 @@ class RequestsPerMinuteLimiter(ReservingLimiter):
         """How many permits can be had at once after idling."""
         return self._shared.schedule.burst
 
-    def acquire(
-        self,
-        num_tokens: int = 0,  # noqa: ARG002 - LlamaIndex passes it
-        *,
-        blocking: bool = True,
-        lane: Lane = "document",
-    ) -> bool:
-        """Take one permit, sleeping in this thread until it is due.
-
-        Args:
-            num_tokens: Ignored: a request is one permit. LlamaIndex passes it.
-            blocking: False takes a permit only if it can be had now.
-            lane: ``"query"`` goes before ``"document"``.
-
-        Returns:
-            True if the permit is taken; False only if not `blocking`.
-
-        Raises:
-            SettingsError: there is no such lane.
-        """
-        if self._start_at_once(lane):
-            return True
-        if not blocking:
-            return self._start_if_due(lane)
-        turn = self.reserve(lane)
-        try:
-            while seconds := turn.wait():
-                self._settings.sleep(seconds)
-        finally:
-            turn.give_back()
-        return True
-
-    async def aacquire(
-        self,
-        num_tokens: int = 0,  # noqa: ARG002 - LlamaIndex passes it
-        *,
-        blocking: bool = True,
-        lane: Lane = "document",
-    ) -> bool:
-        """Take one permit, sleeping in this task until it is due; otherwise like `acquire`."""
-        if self._start_at_once(lane):
-            return True
-        if not blocking:
-            return self._start_if_due(lane)
-        turn = self.reserve(lane)
-        try:
-            while seconds := turn.wait():
-                await self._settings.async_sleep(seconds)
-        finally:
-            turn.give_back()
-        return True
-
-    async_acquire = aacquire
-
-    def reserve(self, lane: Lane = "document", max_wait: float | None = None) -> Turn:
+    def reserve(self, lane: Lane = "document", max_wait: float | None = None) -> LocalReservation:
         """Line up for a permit without waiting for it.
 
         Args:
@@ -181,22 +124,21 @@ class RequestsPerMinuteLimiter(ReservingLimiter):
                 later can make a document's longer. None: any.
 
         Returns:
-            The turn: ask `wait` until it is 0.0, or `give_back`.
+            The reservation: ask `delay` until it is 0.0, or `give_back`.
 
         Raises:
             RateLimitedError: the wait is longer than `max_wait`; the line is as it was.
             SettingsError: there is no such lane.
         """
         self._check_use(lane)
-        turn = self._shared.reserve(lane, math.inf if max_wait is None else max_wait)
-        if isinstance(turn, Turn):
-            return turn
-        raise RateLimitedError(
-            f"The next free start is {turn:.3g} s away, more than the {max_wait:g} s that this "
-            f"request may wait: {self.requests_per_minute} requests a minute are allowed, and "
-            f"these wait already: {self._waiting()}",
-            advice="Raise max_wait, send fewer requests at once, or raise requests_per_minute "
-            "if the server allows more.",
+        reservation = self._shared.reserve(lane, math.inf if max_wait is None else max_wait)
+        if isinstance(reservation, LocalReservation):
+            return reservation
+        raise wait_too_long(
+            reservation,
+            max_wait or 0.0,
+            f"{self.requests_per_minute} requests a minute are allowed, and these wait already: "
+            f"{self._waiting()}",
         )
 
     def penalize(self, seconds: float) -> None:
@@ -261,15 +203,11 @@ class RequestsPerMinuteLimiter(ReservingLimiter):
             self._check_use(lane)
         return self._shared.start_unless_waiting()
 
-    def _start_if_due(self, lane: Lane) -> bool:
-        """Take a permit if `lane` can have one now, whoever waits."""
-        turn = self._shared.reserve(lane, 0.0)
-        if not isinstance(turn, Turn):
-            return False
-        try:
-            return turn.wait() == 0.0  # not, if a query pushed in between
-        finally:
-            turn.give_back()
+    def _sleep(self, seconds: float) -> None:
+        self._settings.sleep(seconds)
+
+    async def _async_sleep(self, seconds: float) -> None:
+        await self._settings.async_sleep(seconds)
 
     def _check_use(self, lane: Lane) -> None:
         if lane not in _LANES:

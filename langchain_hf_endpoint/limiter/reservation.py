@@ -1,25 +1,223 @@
-"""Taking turns at a limiter: the schedule with a lock and a clock around it.
-
-It knows that callers come from any thread, that clocks step back and that turns get lost. It must
-not know how anybody waits: it answers "not before so many seconds".
-"""
+"""Ask a limiter for a permit without waiting: a reservation tells how long to sleep."""
 
 from __future__ import annotations
 
 import math
 import threading
-from abc import abstractmethod
+import time
+from abc import ABC, abstractmethod
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from langchain_core.rate_limiters import BaseRateLimiter
 
-from langchain_hf_endpoint.errors import SettingsError
+from langchain_hf_endpoint._lifecycle import asyncio_sleep
+from langchain_hf_endpoint.errors import RateLimitedError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from langchain_hf_endpoint.limiter.schedule import Lane, Schedule
+
+
+class Reservation(ABC):
+    """A permit that was asked for, made by a limiter's ``reserve``.
+
+    Use it from any thread or loop, by one at a time::
+
+        reservation = limiter.reserve()
+        try:
+            while seconds := reservation.delay():
+                time.sleep(seconds)
+            send()
+        finally:
+            reservation.give_back()
+
+    One that is forgotten while it waits frees its place when it is collected.
+
+    Attributes:
+        lane: The lane it waits in.
+        started_at: When the permit was taken, by the limiter's clock, in seconds; None before that.
+        is_remote: Whether asking takes a journey, or may block.
+    """
+
+    __slots__ = ("__weakref__", "lane", "started_at")
+
+    is_remote: ClassVar[bool] = False
+
+    def __init__(self, lane: Lane) -> None:
+        self.lane: Lane = lane
+        self.started_at: float | None = None
+
+    @abstractmethod
+    def delay(self) -> float:
+        """How long to sleep before asking again, in seconds.
+
+        0.0 means that the permit is taken, by this very call: send now. Asked again after that,
+        it stays 0.0 and takes nothing more.
+
+        The answer is exact: one sleep is enough, unless meanwhile queries went before this
+        document, the server asked for a pause (`penalize`), the limit was lowered (`slow_to`), or
+        starts of the last minute were late. Asking early is allowed and changes nothing.
+
+        Raises:
+            RuntimeError: The reservation was given back before it started.
+            HFEndpointError: A limiter that is kept elsewhere does not answer, or the wait would
+                be too long.
+        """
+
+    async def adelay(self) -> float:
+        """The async twin of `delay`."""
+        return self.delay()
+
+    def wait(self) -> float:
+        """`delay`, by its former name."""
+        return self.delay()
+
+    async def await_(self) -> float:
+        """`adelay`, by its former name."""
+        return await self.adelay()
+
+    @abstractmethod
+    def give_back(self) -> None:
+        """Leave the line, if still in it; the next who asks takes the place. Does not wait.
+
+        Does nothing when called again, nor once the permit is taken: it is spent, whatever became
+        of the request.
+        """
+
+    @property
+    @abstractmethod
+    def _is_waiting(self) -> bool: ...
+
+    def __repr__(self) -> str:
+        if self.started_at is not None:
+            return f"<Turn of a {self.lane}: started at {self.started_at:.3f}>"
+        return f"<Turn of a {self.lane}: {'waiting' if self._is_waiting else 'given back'}>"
+
+
+Turn = Reservation
+
+
+class ReservingLimiter(BaseRateLimiter):
+    """A limiter that gives a place at once and the permit when its moment has come."""
+
+    @abstractmethod
+    def reserve(self, lane: Lane = "document", max_wait: float | None = None) -> Reservation:
+        """Line up for a permit without waiting for it."""
+
+    @abstractmethod
+    def penalize_soon(self, seconds: float) -> None:
+        """Let nobody start for so long; does not wait until all know it."""
+
+    def acquire(
+        self,
+        num_tokens: int = 0,  # noqa: ARG002 - LlamaIndex passes it
+        *,
+        blocking: bool = True,
+        lane: Lane = "document",
+    ) -> bool:
+        """Take one permit, sleeping in this thread until it is due.
+
+        Args:
+            num_tokens: Ignored: a request is one permit. LlamaIndex passes it.
+            blocking: False takes a permit only if it can be had now.
+            lane: ``"query"`` goes before ``"document"``.
+
+        Returns:
+            True if the permit is taken; False only if not `blocking`.
+
+        Raises:
+            SettingsError: There is no such lane.
+            HFEndpointError: A limiter that is kept elsewhere does not answer.
+        """
+        if self._start_at_once(lane):
+            return True
+        try:
+            reservation = self.reserve(lane, None if blocking else 0.0)
+            try:
+                while seconds := reservation.delay():
+                    if not blocking:  # a query pushed in between
+                        return False
+                    self._sleep(seconds)
+            finally:
+                reservation.give_back()
+        except RateLimitedError:
+            return False
+        return True
+
+    async def aacquire(
+        self,
+        num_tokens: int = 0,  # noqa: ARG002 - LlamaIndex passes it
+        *,
+        blocking: bool = True,
+        lane: Lane = "document",
+    ) -> bool:
+        """Take one permit, sleeping in this task until it is due; otherwise like `acquire`."""
+        if self._start_at_once(lane):
+            return True
+        try:
+            reservation = self.reserve(lane, None if blocking else 0.0)
+            try:
+                while seconds := await reservation.adelay():
+                    if not blocking:
+                        return False
+                    await self._async_sleep(seconds)
+            finally:
+                reservation.give_back()
+        except RateLimitedError:
+            return False
+        return True
+
+    async_acquire = aacquire
+
+    def _start_at_once(self, lane: Lane) -> bool:  # noqa: ARG002 - for those that can
+        """Take a permit without a reservation, if nobody waits and it is due."""
+        return False
+
+    def _sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    async def _async_sleep(self, seconds: float) -> None:
+        await asyncio_sleep(seconds)
+
+
+def reserve_from(limiter: BaseRateLimiter, lane: Lane, max_wait: float | None) -> Reservation:
+    """Ask any of LangChain's limiters for a permit.
+
+    Raises:
+        RateLimitedError: The wait is longer than `max_wait`.
+    """
+    if isinstance(limiter, ReservingLimiter):
+        return limiter.reserve(lane, max_wait)
+    return _BlockingReservation(limiter, lane)
+
+
+class _BlockingReservation(Reservation):
+    """A permit of a limiter that knows no reservations: asking for it waits until it is there."""
+
+    __slots__ = ("_limiter",)
+
+    is_remote = True
+
+    def __init__(self, limiter: BaseRateLimiter, lane: Lane) -> None:
+        super().__init__(lane)
+        self._limiter = limiter
+
+    def delay(self) -> float:
+        self._limiter.acquire(blocking=True)
+        return 0.0
+
+    async def adelay(self) -> float:
+        await self._limiter.aacquire(blocking=True)
+        return 0.0
+
+    def give_back(self) -> None:
+        pass  # such a permit cannot be given back
+
+    @property
+    def _is_waiting(self) -> bool:
+        return True
 
 
 class SharedSchedule:
@@ -42,7 +240,8 @@ class SharedSchedule:
     def reset(self) -> None:
         """Begin anew, whatever another thread was doing here: for the child of a fork."""
         self.lock = threading.Lock()
-        # Places of turns that were collected unused: a finalizer must not wait for the lock.
+        # Places of reservations that were collected unused. A finalizer may run at any moment, in
+        # the middle of what holds the lock too: it must not wait for it.
         self.dropped: deque[tuple[Lane, int]] = deque()
         self.schedule.clear()
 
@@ -60,7 +259,7 @@ class SharedSchedule:
         with self.lock:
             return self.schedule.start_unless_waiting(self.now())
 
-    def reserve(self, lane: Lane, max_wait: float) -> Turn | float:
+    def reserve(self, lane: Lane, max_wait: float) -> LocalReservation | float:
         """Line up, or return the wait in seconds if it is longer than `max_wait`."""
         with self.lock:
             now = self.now()
@@ -69,50 +268,21 @@ class SharedSchedule:
             slot = self.schedule.slot_for_new(lane, now)
             if slot - now > max_wait + self.schedule.grain:
                 return slot - now
-            return Turn(self, lane, self.schedule.join(lane, slot))
+            return LocalReservation(self, lane, self.schedule.join(lane, slot))
 
 
-class Turn:
-    """A place in a limiter's line, made by ``RequestsPerMinuteLimiter.reserve``.
+class LocalReservation(Reservation):
+    """A place in a schedule of this process."""
 
-    Use it from any thread or loop::
-
-        turn = limiter.reserve()
-        try:
-            while seconds := turn.wait():
-                time.sleep(seconds)
-            send()
-        finally:
-            turn.give_back()
-
-    A turn that is forgotten in the line frees its place when it is collected.
-
-    Attributes:
-        lane: The lane it waits in.
-        started_at: When the permit was taken, by the limiter's clock; None before that.
-    """
-
-    __slots__ = ("__weakref__", "_shared", "_ticket", "lane", "started_at")
+    __slots__ = ("_shared", "_ticket")
 
     def __init__(self, shared: SharedSchedule, lane: Lane, ticket: int) -> None:
-        self.lane: Lane = lane
-        self.started_at: float | None = None
+        super().__init__(lane)
         self._shared = shared
         self._ticket = ticket  # 0 once started or given back
 
-    def wait(self) -> float:
-        """How long to sleep before asking again, in seconds.
-
-        0.0 means that the permit is taken, by this very call: send now. Asked again after that,
-        it stays 0.0 and takes nothing more.
-
-        The answer is exact: one sleep is enough, unless meanwhile queries went before this
-        document, the server asked for a pause (`penalize`), the limit was lowered (`slow_to`), or
-        starts of the last minute were late. Asking early is allowed and changes nothing.
-
-        Raises:
-            RuntimeError: the turn was given back before it started.
-        """
+    def delay(self) -> float:
+        """As `Reservation.delay`."""
         with self._shared.lock:
             if self.started_at is not None:
                 return 0.0
@@ -127,11 +297,7 @@ class Turn:
             return 0.0
 
     def give_back(self) -> None:
-        """Leave the line, if still in it; the next who asks takes the place.
-
-        Does nothing when called again, nor once the permit is taken: it is spent, whatever became
-        of the request.
-        """
+        """As `Reservation.give_back`."""
         with self._shared.lock:
             if self._ticket:
                 self._shared.schedule.leave(self.lane, self._ticket)
@@ -146,68 +312,23 @@ class Turn:
             self._ticket = schedule.join(self.lane, slot)
             return schedule.start_if_due(self.lane, self._ticket, now)
 
+    @property
+    def _is_waiting(self) -> bool:
+        return self._ticket != 0
+
     def __del__(self) -> None:
         if self._ticket:
             self._shared.dropped.append((self.lane, self._ticket))
 
-    def __repr__(self) -> str:
-        if self.started_at is not None:
-            return f"<Turn of a {self.lane}: started at {self.started_at:.3f}>"
-        return f"<Turn of a {self.lane}: {'waiting' if self._ticket else 'given back'}>"
 
-
-class LocalTurn(Protocol):
-    """A place in a line of this process: it is asked without waiting for anything."""
-
-    def wait(self) -> float:
-        """How long to sleep before asking again, in seconds; 0.0: the permit is taken."""
-
-    def give_back(self) -> None:
-        """Leave the line, if still in it."""
-
-
-class LocalLimiter(Protocol):
-    """A limiter of this process."""
-
-    def reserve(self, lane: Lane = "document", max_wait: float | None = None) -> LocalTurn:
-        """Line up for a permit without waiting for it."""
-
-    def penalize(self, seconds: float) -> None:
-        """Let nobody start for so long."""
-
-    def note_start(self) -> None:
-        """Count a start that another limiter has granted."""
-
-
-class DistantTurn(Protocol):
-    """A place in a line that is kept elsewhere: asking takes a journey."""
-
-    def wait(self) -> float:
-        """As `LocalTurn.wait`; blocks for the journey. Lines up when first asked.
-
-        Raises:
-            HFEndpointError: There is no answer, or the wait would be too long.
-        """
-
-    async def await_(self) -> float:
-        """The async twin of `wait`."""
-
-    def give_back(self) -> None:
-        """Leave the line, if still in it. Does not wait until that has arrived."""
-
-
-class ReservingLimiter(BaseRateLimiter):
-    """A limiter that gives a place at once and the permit when its moment has come."""
-
-    @abstractmethod
-    def reserve(
-        self, lane: Lane = "document", max_wait: float | None = None
-    ) -> LocalTurn | DistantTurn:
-        """Line up for a permit without waiting for it."""
-
-    @abstractmethod
-    def penalize_soon(self, seconds: float) -> None:
-        """Let nobody start for so long; does not wait until all know it."""
+def wait_too_long(seconds: float, max_wait: float, why: str) -> RateLimitedError:
+    """The error of one who may not wait as long as the next free start takes."""
+    return RateLimitedError(
+        f"The next free start is {seconds:.3g} s away, more than the {max_wait:g} s that this "
+        f"request may wait: {why}",
+        advice="Raise max_wait, send fewer requests at once, or raise requests_per_minute "
+        "if the server allows more.",
+    )
 
 
 _MOST_SHARE = 0.5  # with more, documents would go before queries

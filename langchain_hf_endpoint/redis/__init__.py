@@ -1,8 +1,4 @@
-"""A limiter of requests per minute that processes and machines share through a Redis.
-
-`limiter` is its public face; `reservation` keeps the places of this process; `client` talks to
-Redis, where `limit.lua` decides; `background` does what nobody waits for.
-"""
+"""Share a limit of requests per minute through Redis: `RedisRequestsPerMinuteLimiter`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Small things that somebody else does soon: for who must not wait.
-
-It knows threads and forks. It must not know what it does.
-"""
+"""Run fire-and-forget tasks on a daemon thread."""
 
 from __future__ import annotations
 
@@ -18,8 +15,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Errands:
-    """Does one thing after another, on a daemon thread that begins with the first."""
+class BackgroundTasks:
+    """Runs one task after another, on a daemon thread that begins with the first."""
 
     def __init__(self) -> None:
         self._begin()
@@ -27,33 +24,35 @@ class Errands:
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
-        self._todo: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    def soon(self, do: Callable[[], object]) -> None:
-        """Have it done; never blocks, also not in a finalizer."""
-        self._todo.put(do)
+    def run_soon(self, task: Callable[[], object]) -> None:
+        """Have a task run; never blocks, also not in a finalizer."""
+        self._tasks.put(task)
+        # A finalizer may interrupt this very method on this very thread: it must not wait for the
+        # lock, and whoever has it starts the thread for both.
         if self._thread is None and self._lock.acquire(blocking=False):
             try:
                 if self._thread is None:
                     self._thread = threading.Thread(
-                        target=self._work, args=(self._todo,), name="hf-endpoint-errands"
+                        target=_work, args=(self._tasks,), name="hf-endpoint-background"
                     )
                     self._thread.daemon = True
                     self._thread.start()
             finally:
                 self._lock.release()
 
-    @staticmethod
-    def _work(todo: queue.SimpleQueue[Callable[[], object]]) -> None:
-        while True:
-            do = todo.get()
-            try:
-                do()
-            except Exception:
-                logger.debug("an errand failed", exc_info=True)
-            del do
+
+def _work(tasks: queue.SimpleQueue[Callable[[], object]]) -> None:
+    while True:
+        task = tasks.get()
+        try:
+            task()
+        except Exception:
+            logger.debug("a background task failed", exc_info=True)
+        del task  # it may hold what is to be collected
 
 
-errands = Errands()
+background = BackgroundTasks()
 """Those of this process."""

@@ -1,14 +1,10 @@
-"""A line that is kept in Redis: one script, clients per process and per loop, errors in words.
-
-It knows redis-py and what the script takes and answers. It must not know who waits, nor what is
-done when Redis is away.
-"""
+"""Ask the script in Redis which keeps a limit: its arguments, its answers, its errors."""
 
 from __future__ import annotations
 
 import functools
 from importlib import resources
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 from urllib.parse import urlsplit
 
 import redis
@@ -40,7 +36,7 @@ _PARTS = ("state", "log", "queries", "documents", "told")
 _MICRO = 1_000_000
 
 
-class Answer(NamedTuple):
+class ScriptAnswer(NamedTuple):
     """What the script says.
 
     Attributes:
@@ -60,7 +56,7 @@ class Answer(NamedTuple):
     begun: int
 
 
-class Line(NamedTuple):
+class SharedLimit(NamedTuple):
     """What all that use one key ought to agree on."""
 
     key: str
@@ -105,6 +101,11 @@ def _script() -> str:
     return (here / "limit.lua").read_text(encoding="utf-8")
 
 
+class _Options(TypedDict):
+    socket_timeout: float
+    socket_connect_timeout: float
+
+
 class RedisClients:
     """Asks one Redis, from threads and from event loops. Belongs to one process.
 
@@ -115,35 +116,31 @@ class RedisClients:
 
     def __init__(self, url: SecretStr, timeout: float) -> None:
         self._url = url
-        self._timeout = timeout
+        self._options: _Options = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
         self._sync: Script | None = None
         self._of_loop = PerLoop(self._async_script)
 
-    def run(self, line: Line, args: Sequence[str]) -> Answer:
+    def run(self, limit: SharedLimit, args: Sequence[str]) -> ScriptAnswer:
         """Run the script; blocks for the journey."""
         if self._sync is None:
-            # Two threads may each make one: it opens no connection by itself.
+            # Two threads may each make one: it opens no connection by itself. A question is sent
+            # once more after a restart, whose connections are broken while new ones are not.
+            retry = Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
             client = redis.Redis.from_url(
-                self._url.get_secret_value(),
-                socket_timeout=self._timeout,
-                socket_connect_timeout=self._timeout,
-                # Once: the connections of before a restart are broken, those after it are not.
-                retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+                self._url.get_secret_value(), retry=retry, **self._options
             )
             self._sync = client.register_script(_script())
-        return _answer(self._sync(line.keys(), args))
+        return _answer(self._sync(limit.keys(), args))
 
-    async def arun(self, line: Line, args: Sequence[str]) -> Answer:
+    async def arun(self, limit: SharedLimit, args: Sequence[str]) -> ScriptAnswer:
         """The async twin of `run`."""
         held = await self._of_loop.get()
-        return _answer(await held.script(line.keys(), args))
+        return _answer(await held.script(limit.keys(), args))
 
     def _async_script(self) -> _AsyncScript:
+        retry = AsyncRetry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
         client = redis.asyncio.Redis.from_url(
-            self._url.get_secret_value(),
-            socket_timeout=self._timeout,
-            socket_connect_timeout=self._timeout,
-            retry=AsyncRetry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+            self._url.get_secret_value(), retry=retry, **self._options
         )
         return _AsyncScript(client, client.register_script(_script()))
 
@@ -156,12 +153,12 @@ class _AsyncScript(NamedTuple):
         await self.client.aclose()
 
 
-def _answer(raw: Sequence[int]) -> Answer:
+def _answer(raw: Sequence[int]) -> ScriptAnswer:
     kind, wait, limit, now, begun = raw
-    return Answer(kind == 0, kind == 1, wait / _MICRO, limit, now / _MICRO, begun)
+    return ScriptAnswer(kind == 0, kind == 1, wait / _MICRO, limit, now / _MICRO, begun)
 
 
-def place_of(url: str) -> str:
+def shown_url(url: str) -> str:
     """The URL without user, password and options: for people."""
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -182,7 +179,7 @@ def problem_with_url(url: str) -> str | None:
     return None
 
 
-def error_of(error: Exception, place: str) -> HFEndpointError:
+def error_of(error: Exception, server: str) -> HFEndpointError:
     """An error of redis-py in the words of this package."""
     advice = (
         'on_failure="local" goes on with a share of the limit while Redis is away; what was '
@@ -196,4 +193,4 @@ def error_of(error: Exception, place: str) -> HFEndpointError:
     elif isinstance(error, redis.ResponseError):
         kind, what = ServerError, "the Redis that keeps the rate limit cannot run its script"
         advice = f"It must be Redis 7 or later that can be written to. {advice}"
-    return kind(f"{what}: {type(error).__name__}: {str(error)[:300]}", advice=advice, host=place)
+    return kind(f"{what}: {type(error).__name__}: {str(error)[:300]}", advice=advice, host=server)

@@ -1,33 +1,30 @@
-"""A limit on requests per minute that processes and machines share through a Redis.
+"""Limit requests per minute for all processes and machines that share a Redis.
 
 ``pip install "langchain-hf-endpoint[redis]"`` brings redis-py. A Redis 7 or later keeps the count.
-
-It knows what users may ask for, and that processes fork and objects are pickled; the line is in
-`reservation`, what is decided in Redis in `limit.lua`. It must not
-know what a request carries.
 """
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
-import threading
-import time
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 from pydantic import SecretStr
 
-from langchain_hf_endpoint._lifecycle import in_child_of_fork
+from langchain_hf_endpoint._lifecycle import ProcessCache
 from langchain_hf_endpoint._package import missing_extra
-from langchain_hf_endpoint.errors import MissingExtraError, RateLimitedError, SettingsError
+from langchain_hf_endpoint.errors import MissingExtraError, SettingsError
 from langchain_hf_endpoint.limiter import Lane, RequestsPerMinuteLimiter
 from langchain_hf_endpoint.limiter.reservation import ReservingLimiter, burst_of, check_limits
 from langchain_hf_endpoint.limiter.schedule import DOCUMENT_SHARE, queries_per_document
-from langchain_hf_endpoint.redis.background import errands
+from langchain_hf_endpoint.redis.background import background
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint.redis.reservation import OnFailure, RedisDesk, RedisTurn
+    from langchain_hf_endpoint.redis.reservation import (
+        OnFailure,
+        RedisReservation,
+        RedisReservations,
+    )
 
 __all__ = ["MissingExtraError", "RedisRequestsPerMinuteLimiter"]
 
@@ -146,80 +143,25 @@ class RedisRequestsPerMinuteLimiter(ReservingLimiter):
         """What tells this limit apart in its Redis."""
         return self._settings.key
 
-    def acquire(
-        self,
-        num_tokens: int = 0,  # noqa: ARG002 - LlamaIndex passes it
-        *,
-        blocking: bool = True,
-        lane: Lane = "document",
-    ) -> bool:
-        """Take one permit, sleeping in this thread until it is due.
-
-        Args:
-            num_tokens: Ignored: a request is one permit. LlamaIndex passes it.
-            blocking: False takes a permit only if it can be had now.
-            lane: ``"query"`` goes before ``"document"``.
-
-        Returns:
-            True if the permit is taken; False only if not `blocking`.
-
-        Raises:
-            HFEndpointError: Redis is away (with ``on_failure="raise"``) or refuses.
-            SettingsError: There is no such lane.
-        """
-        turn = self.reserve(lane, max_wait=None if blocking else 0.0)
-        try:
-            while seconds := turn.wait():
-                if not blocking:
-                    return False
-                time.sleep(seconds)
-        except RateLimitedError:
-            return False
-        finally:
-            turn.give_back()
-        return True
-
-    async def aacquire(
-        self,
-        num_tokens: int = 0,  # noqa: ARG002 - LlamaIndex passes it
-        *,
-        blocking: bool = True,
-        lane: Lane = "document",
-    ) -> bool:
-        """Take one permit, sleeping in this task until it is due; otherwise like `acquire`."""
-        turn = self.reserve(lane, max_wait=None if blocking else 0.0)
-        try:
-            while seconds := await turn.await_():
-                if not blocking:
-                    return False
-                await asyncio.sleep(seconds)
-        except RateLimitedError:
-            return False
-        finally:
-            turn.give_back()
-        return True
-
-    async_acquire = aacquire
-
-    def reserve(self, lane: Lane = "document", max_wait: float | None = None) -> RedisTurn:
-        """Make a turn, which lines up when it is first asked. Nothing is sent yet.
+    def reserve(self, lane: Lane = "document", max_wait: float | None = None) -> RedisReservation:
+        """Make a reservation, which lines up when it is first asked. Nothing is sent yet.
 
         Args:
             lane: ``"query"`` goes before ``"document"``.
-            max_wait: Seconds that the wait may take, as far as it is known when the turn is first
-                asked, which raises a `RateLimitedError` where it takes longer. None: any.
+            max_wait: Seconds that the wait may take, as far as it is known when the reservation is
+                first asked, which raises a `RateLimitedError` where it takes longer. None: any.
 
         Returns:
-            The turn: ask `wait` (or await `await_`) until it is 0.0, or `give_back`.
+            The reservation: ask `delay` (or await `adelay`) until it is 0.0, or `give_back`.
 
         Raises:
             SettingsError: There is no such lane, or `url_env` names no variable that holds a URL.
         """
-        from langchain_hf_endpoint.redis.reservation import RedisTurn  # noqa: PLC0415
+        from langchain_hf_endpoint.redis.reservation import RedisReservation  # noqa: PLC0415
 
         if lane not in _LANES:
             raise SettingsError(("lane", f"must be 'query' or 'document', not {lane!r}"))
-        return RedisTurn(self._desk(), lane, max_wait)
+        return RedisReservation(_shared.get(self._settings), lane, max_wait)
 
     def penalize(self, seconds: float) -> None:
         """Let nobody, in any process, start for so long, because the server said so.
@@ -237,24 +179,21 @@ class RedisRequestsPerMinuteLimiter(ReservingLimiter):
         if not math.isfinite(seconds):
             raise SettingsError(("seconds", f"must be finite, not {seconds}"))
         if seconds > 0:
-            desk = self._desk()
-            if desk.run(desk.line.hold(seconds)) is None:
-                desk.local.penalize(seconds)
+            shared = _shared.get(self._settings)
+            if shared.run(shared.limit.hold(seconds)) is None:
+                shared.local.penalize(seconds)
 
     def penalize_soon(self, seconds: float) -> None:
         """Like `penalize`, without waiting for Redis, nor for an error of it."""
-        errands.soon(lambda: self.penalize(seconds))
-
-    def _desk(self) -> RedisDesk:
-        return _desks.find(self._settings)
+        background.run_soon(lambda: self.penalize(seconds))
 
     def __repr__(self) -> str:
         settings = self._settings
         where = f"${settings.url_env}"
         if settings.url is not None:
-            from langchain_hf_endpoint.redis.client import place_of  # noqa: PLC0415
+            from langchain_hf_endpoint.redis.client import shown_url  # noqa: PLC0415
 
-            where = place_of(settings.url.get_secret_value())
+            where = shown_url(settings.url.get_secret_value())
         return (
             f"<{type(self).__name__}: {settings.requests_per_minute} per minute, burst "
             f"{self.burst}, key {settings.key!r} at {where}>"
@@ -305,48 +244,28 @@ def _problems_with_workers(settings: _Settings) -> list[tuple[str, str]]:
     return []
 
 
-class _Desks:
-    """The desks of this process: one for all limiters of the same settings."""
-
-    def __init__(self) -> None:
-        self._left_to_parent: list[object] = []
-        self._begin()
-        in_child_of_fork(self._after_fork)
-
-    def _begin(self) -> None:
-        self._known: dict[_Settings, RedisDesk] = {}
-        self._lock = threading.Lock()
-
-    def _after_fork(self) -> None:
-        # Kept, not freed: freeing would run clean-up code of the parent's connections.
-        self._left_to_parent.append(self._known)
-        self._begin()
-
-    def find(self, settings: _Settings) -> RedisDesk:
-        desk = self._known.get(settings)
-        if desk is None:
-            with self._lock:
-                desk = self._known.get(settings)
-                if desk is None:
-                    desk = self._known[settings] = _make_desk(settings)
-        return desk
-
-
-def _make_desk(settings: _Settings) -> RedisDesk:
-    from langchain_hf_endpoint.redis.client import Line, place_of  # noqa: PLC0415
-    from langchain_hf_endpoint.redis.reservation import Place, RedisDesk  # noqa: PLC0415
+def _share_limit(settings: _Settings) -> RedisReservations:
+    from langchain_hf_endpoint.redis.client import (  # noqa: PLC0415
+        RedisClients,
+        SharedLimit,
+        shown_url,
+    )
+    from langchain_hf_endpoint.redis.reservation import RedisReservations  # noqa: PLC0415
 
     limit, period = settings.requests_per_minute, settings.period
     url = settings.url or _from_environment(settings.url_env or "")
     share = limit // (settings.expected_workers or limit)
     per_document = queries_per_document(settings.document_share)
-    burst = None if settings.burst is None else min(settings.burst, share)
-    shown = place_of(url.get_secret_value())
-    return RedisDesk(
-        Line(settings.key, limit, burst_of(limit, settings.burst), period, per_document),
-        Place(url, shown, settings.timeout, settings.on_failure, share),
-        lambda: RequestsPerMinuteLimiter(
-            share, burst=burst, document_share=settings.document_share, period=period
+    return RedisReservations(
+        SharedLimit(settings.key, limit, burst_of(limit, settings.burst), period, per_document),
+        RedisClients(url, settings.timeout),
+        shown_url(url.get_secret_value()),
+        settings.on_failure,
+        RequestsPerMinuteLimiter(
+            share,
+            burst=None if settings.burst is None else min(settings.burst, share),
+            document_share=settings.document_share,
+            period=period,
         ),
     )
 
@@ -362,4 +281,4 @@ def _from_environment(name: str) -> SecretStr:
     return SecretStr(url)
 
 
-_desks = _Desks()
+_shared = ProcessCache(_share_limit)

@@ -1,8 +1,4 @@
-"""Taking turns in a line in Redis, and on this machine while Redis is away.
-
-It knows one process's share in one limit: its clients, its local limit, whether Redis is there. It
-must not know how anybody waits.
-"""
+"""Ask for permits of a limit in Redis, and of one in this process while Redis is away."""
 
 from __future__ import annotations
 
@@ -12,20 +8,17 @@ import time
 import uuid
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from langchain_hf_endpoint.errors import HFEndpointError, RateLimitedError
-from langchain_hf_endpoint.redis.background import errands
-from langchain_hf_endpoint.redis.client import AWAY, Line, RedisClients, error_of
+from langchain_hf_endpoint.errors import HFEndpointError
+from langchain_hf_endpoint.limiter.reservation import Reservation, wait_too_long
+from langchain_hf_endpoint.redis.background import background
+from langchain_hf_endpoint.redis.client import AWAY, error_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pydantic import SecretStr
-
-    from langchain_hf_endpoint.limiter.reservation import LocalLimiter, LocalTurn
+    from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
     from langchain_hf_endpoint.limiter.schedule import Lane
-    from langchain_hf_endpoint.redis.client import Answer
+    from langchain_hf_endpoint.redis.client import RedisClients, ScriptAnswer, SharedLimit
 
 logger = logging.getLogger("langchain_hf_endpoint")
 
@@ -35,45 +28,37 @@ TRY_AGAIN = 1.0  # seconds for which a Redis that was away is not asked
 _TOLD_AT_ONCE = 1000  # starts
 
 
-class Place(NamedTuple):
-    """Where the limit is kept, and what happens while it cannot be reached.
-
-    Attributes:
-        url: It may hold a password.
-        shown: The URL without it.
-        timeout: Seconds for connecting, and for an answer.
-        on_failure: What happens while Redis is away.
-        local_limit: The share of the limit that holds then.
-    """
-
-    url: SecretStr
-    shown: str
-    timeout: float
-    on_failure: OnFailure
-    local_limit: int
-
-
-class RedisDesk:
-    """What one process shares of one limit.
+class RedisReservations:
+    """What one process has to do with one limit in Redis.
 
     Args:
-        line: The limit.
-        place: Where it is kept.
-        make_local: Makes the limiter that holds while Redis is away.
+        limit: The limit.
+        clients: The connections to its Redis.
+        server: That Redis, as it may be shown.
+        on_failure: What happens while Redis is away.
+        local: The limiter that holds then.
     """
 
-    def __init__(self, line: Line, place: Place, make_local: Callable[[], LocalLimiter]) -> None:
-        self.line = line
-        self.place = place
-        self.local = make_local()
-        self._clients = RedisClients(place.url, place.timeout)
-        self._lock = threading.Lock()
+    def __init__(
+        self,
+        limit: SharedLimit,
+        clients: RedisClients,
+        server: str,
+        on_failure: OnFailure,
+        local: RequestsPerMinuteLimiter,
+    ) -> None:
+        self.limit = limit
+        self.local = local
         self.is_away = False
+        self._clients = clients
+        self._server = server
+        self._on_failure = on_failure
+        self._lock = threading.Lock()
         self._begun: int | None = None
         self._starts: deque[tuple[float, str]] = deque()
-        self._said_lower: int | None = None
+        self._lower_logged: int | None = None
 
-    def run(self, args: list[str]) -> Answer | None:
+    def run(self, args: list[str]) -> ScriptAnswer | None:
         """Run the script; None: Redis is away, and this process is to go on by itself.
 
         Raises:
@@ -82,26 +67,24 @@ class RedisDesk:
         if self.is_away:
             return None
         try:
-            answer = self._clients.run(self.line, args)
+            answer = self._clients.run(self.limit, args)
         except AWAY as error:
             self._failed(error)
             return None
-        if self._has_news(answer):
-            self._tell_soon()
-        return self._answered(answer)
+        self._note(answer)
+        return answer
 
-    async def arun(self, args: list[str]) -> Answer | None:
+    async def arun(self, args: list[str]) -> ScriptAnswer | None:
         """The async twin of `run`."""
         if self.is_away:
             return None
         try:
-            answer = await self._clients.arun(self.line, args)
+            answer = await self._clients.arun(self.limit, args)
         except AWAY as error:
             self._failed(error)
             return None
-        if self._has_news(answer):
-            self._tell_soon()
-        return self._answered(answer)
+        self._note(answer)
+        return answer
 
     def started(self, ticket: str, *, here: bool = False) -> None:
         """Remember a start, so that the log in Redis can be told what it does not know.
@@ -113,22 +96,25 @@ class RedisDesk:
         now = time.monotonic()
         with self._lock:
             self._starts.append((now, ticket))
-            while now - self._starts[0][0] > 2 * self.line.period:
+            while now - self._starts[0][0] > 2 * self.limit.period:
                 self._starts.popleft()
         if not here:
             self.local.note_start()
 
-    def _has_news(self, answer: Answer) -> bool:
-        """Whether Redis has lost what it knew."""
+    def _note(self, answer: ScriptAnswer) -> None:
+        """See whether Redis has lost what it knew, and whether others ask with another limit."""
         begun, self._begun = self._begun, answer.begun
-        return begun not in (None, answer.begun)
-
-    def _tell_soon(self) -> None:
-        def tell() -> None:
-            with suppress(*AWAY):
-                self._tell()
-
-        errands.soon(tell)
+        if begun not in (None, answer.begun):
+            background.run_soon(self._tell)
+        if answer.limit and answer.limit not in (self.limit.limit, self._lower_logged):
+            self._lower_logged = answer.limit
+            logger.warning(
+                "the rate limit %r in Redis is used with %d and with %d requests a minute: the "
+                "lower holds for all",
+                self.limit.key,
+                self.limit.limit,
+                answer.limit,
+            )
 
     def _tell(self, hold: float = 0.0) -> None:
         """Tell Redis the starts of the last period; those that it knows are no news to it.
@@ -140,24 +126,24 @@ class RedisDesk:
         with self._lock:
             starts = [(ticket, now - moment) for moment, ticket in self._starts]
         for first in range(0, len(starts) or 1, _TOLD_AT_ONCE):
-            told = self.line.tell(starts[first : first + _TOLD_AT_ONCE], hold)
-            self._begun = self._clients.run(self.line, told).begun
+            told = self.limit.tell(starts[first : first + _TOLD_AT_ONCE], hold)
+            self._begun = self._clients.run(self.limit, told).begun
 
     def _failed(self, error: Exception) -> None:
-        if self.place.on_failure == "raise":
-            _without_frames(error)
-            raise error_of(error, self.place.shown) from error
+        if self._on_failure == "raise":
+            _drop_frames(error)
+            raise error_of(error, self._server) from error
         with self._lock:
-            is_news, self.is_away = not self.is_away, True
-        if not is_news:
+            was_away, self.is_away = self.is_away, True
+        if was_away:
             return
         logger.warning(
             "%s keeps the rate limit %r and does not answer (%s): this process goes on with "
             "%d requests a minute until it does",
-            self.place.shown,
-            self.line.key,
+            self._server,
+            self.limit.key,
             type(error).__name__,
-            self.place.local_limit,
+            self.local.requests_per_minute,
         )
         watch = threading.Thread(target=self._watch, name="hf-endpoint-redis", daemon=True)
         watch.start()
@@ -170,92 +156,65 @@ class RedisDesk:
                 # All who were without it come back within this time, and tell theirs.
                 self._tell(hold=2 * TRY_AGAIN)
                 self.is_away = False
-                logger.warning("%s is back: the shared rate limit holds", self.place.shown)
-
-    def _answered(self, answer: Answer) -> Answer:
-        if answer.limit and answer.limit not in (self.line.limit, self._said_lower):
-            self._said_lower = answer.limit
-            logger.warning(
-                "the rate limit %r in Redis is used with %d and with %d requests a minute: the "
-                "lower holds for all",
-                self.line.key,
-                self.line.limit,
-                answer.limit,
-            )
-        return answer
+                logger.warning("%s is back: the shared rate limit holds", self._server)
 
 
-class RedisTurn:
-    """A place in a line in Redis, made by ``RedisRequestsPerMinuteLimiter.reserve``.
+class RedisReservation(Reservation):
+    """A place in the line that Redis keeps; asking takes a journey there.
 
-    It lines up when it is first asked, and may be asked from any thread or loop, by one at a time.
-    One that is forgotten frees its place when it is collected; one whose process is killed, a tenth
-    of a minute after its start was due.
-
-    Attributes:
-        lane: The lane it waits in.
-        started_at: When the permit was taken, by the clock of Redis (of this process, while Redis
-            is away), in seconds; None before that.
+    It lines up when it is first asked. The place of a process that was killed is freed a tenth of a
+    minute after its start was due. `started_at` is by the clock of Redis, or of this process while
+    Redis is away.
     """
 
-    __slots__ = ("__weakref__", "_desk", "_in_line", "_local", "_max_wait", "_ticket", "lane",
-                 "started_at")  # fmt: skip
+    __slots__ = ("_in_line", "_local", "_max_wait", "_shared", "_ticket")
 
-    def __init__(self, desk: RedisDesk, lane: Lane, max_wait: float | None) -> None:
-        self.lane: Lane = lane
-        self.started_at: float | None = None
-        self._desk = desk
+    is_remote = True
+
+    def __init__(self, shared: RedisReservations, lane: Lane, max_wait: float | None) -> None:
+        super().__init__(lane)
+        self._shared = shared
         self._max_wait = max_wait
         self._ticket = uuid.uuid4().hex  # empty once given back
         self._in_line = False  # whether Redis may know the ticket
-        self._local: LocalTurn | None = None
+        self._local: Reservation | None = None
 
-    def wait(self) -> float:
-        """How long to sleep before asking again, in seconds; blocks for the journey to Redis.
-
-        0.0 means that the permit is taken, by this very call: send now. One sleep is enough unless
-        queries went before this document meanwhile, or the server asked for a pause.
-
-        Raises:
-            RateLimitedError: The wait is longer than `max_wait`; the line is as it was.
-            TransportError: Redis does not answer (with ``on_failure="raise"``).
-            HFEndpointError: It refuses the user, or cannot run the script.
-            RuntimeError: The turn was given back before it started.
-        """
-        if self._is_settled():
-            return self._wait_here()
+    def delay(self) -> float:
+        """As `Reservation.delay`; blocks for the journey to Redis."""
+        if self._asks_here():
+            return self._local_delay()
         question = self._question()
         try:
-            answer = self._desk.run(question)
+            answer = self._shared.run(question)
         except HFEndpointError:
             self._in_line = False  # if the question arrived all the same, its place will lapse
             raise
         return self._read(answer)
 
-    async def await_(self) -> float:
-        """The async twin of `wait`."""
-        if self._is_settled():
-            return self._wait_here()
+    async def adelay(self) -> float:
+        """The async twin of `delay`."""
+        if self._asks_here():
+            return self._local_delay()
         question = self._question()
         try:
-            answer = await self._desk.arun(question)
+            answer = await self._shared.arun(question)
         except HFEndpointError:
             self._in_line = False
             raise
         return self._read(answer)
 
     def give_back(self) -> None:
-        """Leave the line, if still in it; the next who asks takes the place. Does not wait."""
+        """As `Reservation.give_back`."""
         self._ticket, ticket = "", self._ticket
         if self._local is not None:
             self._local.give_back()
         if ticket and self._in_line and (self.started_at is None or self._local is not None):
-            desk, args = self._desk, self._desk.line.leave(ticket)
-            errands.soon(lambda: desk.run(args))
+            shared, args = self._shared, self._shared.limit.leave(ticket)
+            background.run_soon(lambda: shared.run(args))
 
-    def _is_settled(self) -> bool:
+    def _asks_here(self) -> bool:
         """Whether there is nothing to ask Redis; who waits here moves there once it is back."""
-        if self.started_at is None and self._local is not None and not self._desk.is_away:
+        if self.started_at is None and self._local is not None and not self._shared.is_away:
             self._local.give_back()
             self._local = None
         return self.started_at is not None or self._local is not None
@@ -264,49 +223,47 @@ class RedisTurn:
         if not self._ticket:
             raise RuntimeError("This turn was given back: reserve another one.")
         self._in_line = True
-        return self._desk.line.ask(self._ticket, self.lane, self._max_wait)
+        return self._shared.limit.ask(self._ticket, self.lane, self._max_wait)
 
-    def _read(self, answer: Answer | None) -> float:
+    def _read(self, answer: ScriptAnswer | None) -> float:
         if answer is None:
-            return self._wait_here()
+            return self._local_delay()
         if answer.started:
             self.started_at = answer.now
-            self._desk.started(self._ticket)
+            self._shared.started(self._ticket)
             return 0.0
         if answer.is_waiting:
             return max(answer.seconds, 1e-6)
         self._in_line = False
-        raise RateLimitedError(
-            f"The next free start is {answer.seconds:.3g} s away, more than the "
-            f"{self._max_wait or 0:g} s that this request may wait: {answer.limit} requests a "
-            f"minute are allowed to all that share the limit {self._desk.line.key!r} in Redis",
-            advice="Raise max_wait, send fewer requests at once, or raise requests_per_minute "
-            "if the server allows more.",
+        raise wait_too_long(
+            answer.seconds,
+            self._max_wait or 0.0,
+            f"{answer.limit} requests a minute are allowed to all that share the limit "
+            f"{self._shared.limit.key!r} in Redis",
         )
 
-    def _wait_here(self) -> float:
+    def _local_delay(self) -> float:
         """Wait in this process's own line: Redis was away when we asked."""
         if self.started_at is not None:
             return 0.0
         if self._local is None:
-            self._local = self._desk.local.reserve(self.lane, self._max_wait)
-        seconds = self._local.wait()
+            self._local = self._shared.local.reserve(self.lane, self._max_wait)
+        seconds = self._local.delay()
         if not seconds:
             self.started_at = time.time()
-            self._desk.started(self._ticket, here=True)
+            self._shared.started(self._ticket, here=True)
         return min(seconds, TRY_AGAIN)  # by then Redis may be back
+
+    @property
+    def _is_waiting(self) -> bool:
+        return bool(self._ticket)
 
     def __del__(self) -> None:
         if self._ticket:
             self.give_back()
 
-    def __repr__(self) -> str:
-        if self.started_at is not None:
-            return f"<Turn of a {self.lane}: started at {self.started_at:.3f}>"
-        return f"<Turn of a {self.lane}: {'waiting' if self._ticket else 'given back'}>"
 
-
-def _without_frames(error: BaseException) -> None:
+def _drop_frames(error: BaseException) -> None:
     """The frames of redis-py have the URL's password among their locals."""
     seen: list[BaseException] = []
     behind: BaseException | None = error

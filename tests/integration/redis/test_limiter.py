@@ -28,7 +28,8 @@ from langchain_hf_endpoint import (
     TransportError,
 )
 from langchain_hf_endpoint.redis import client as redis_client
-from langchain_hf_endpoint.redis.background import errands
+from langchain_hf_endpoint.redis import limiter as redis_limiter
+from langchain_hf_endpoint.redis.background import background
 
 ENOUGH = 60.0
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
@@ -425,7 +426,7 @@ def test_a_waiter_whose_redis_dies_goes_on_in_the_local_line(own_redis, limiter)
 def test_after_an_outage_the_limit_holds_for_what_was_granted_before_and_meanwhile(
     own_redis, limiter, is_lost
 ):
-    """Four processes of their own desks; all starts are seen on one clock."""
+    """Four processes of their own connections; all starts are seen on one clock."""
     limit, workers, period = 40, 4, 20.0
     made = [
         limiter(
@@ -435,7 +436,7 @@ def test_after_an_outage_the_limit_holds_for_what_was_granted_before_and_meanwhi
             on_failure="local",
             expected_workers=workers,
             url=own_redis.url,
-            timeout=0.2 + number / 1000,  # another desk for each
+            timeout=0.2 + number / 1000,  # other connections for each
         )
         for number in range(workers)
     ]
@@ -482,7 +483,7 @@ def test_a_redis_that_lost_everything_is_told_what_was_granted(own_redis, limite
         client.flushall()
         assert shared.acquire()
         told = threading.Event()
-        errands.soon(told.set)
+        background.run_soon(told.set)
         assert told.wait(ENOUGH)
         assert client.zcard(f"hf-endpoint:{{{shared.key}}}:log") == 13
     assert sum(shared.acquire(blocking=False) for _ in range(30)) == 7
@@ -490,9 +491,9 @@ def test_a_redis_that_lost_everything_is_told_what_was_granted(own_redis, limite
 
 def test_a_question_that_arrives_twice_is_one_start(limiter):
     shared = limiter(3, burst=3, period=30.0)
-    desk = shared._desk()
-    question = desk.line.ask("the same", "document", None)
-    assert [desk.run(question).started for _ in range(5)] == [True] * 5
+    reservations = redis_limiter._shared.get(shared._settings)
+    question = reservations.limit.ask("the same", "document", None)
+    assert [reservations.run(question).started for _ in range(5)] == [True] * 5
     assert sum(shared.acquire(blocking=False) for _ in range(5)) == 2
 
 
@@ -582,7 +583,7 @@ def test_a_redis_that_keeps_silent_is_not_told_that_nobody_waits_any_more():
             with pytest.raises(TransportError):
                 limiter.acquire()
         told = threading.Event()
-        errands.soon(told.set)
+        background.run_soon(told.set)
         assert told.wait(ENOUGH)
         silent.settimeout(0)
         accepted = 0

@@ -111,15 +111,48 @@ def key_of_variable(name: str) -> SecretStr:
     return _hidden(without_wrapping(os.environ.get(name, "")))
 
 
-def tokens() -> Iterator[tuple[str, SecretStr]]:
-    """Each place that holds a token, and the token, the one to be preferred first."""
+def variable_problem(name: str, key: str) -> str | None:
+    """Say why what an environment variable holds cannot be sent, or None."""
+    if not key:
+        return f"the environment variable {name} is not set"
+    problem = key_problem(key)
+    return f"{name}: {problem}" if problem else None
+
+
+def _tokens() -> Iterator[tuple[str, SecretStr]]:
+    """Each place that holds a token of the user, and the token, the one to be preferred first."""
     for name in TOKEN_VARIABLES:
         if (key := key_of_variable(name)).get_secret_value():
             yield name, key
     path = token_file()
-    of_file = _key_of_file(path)
-    if of_file is not None:
-        yield str(path), of_file
+    if (key_of_file := _key_of_file(path)) is not None:
+        yield str(path), key_of_file
+
+
+def usable_tokens() -> Iterator[tuple[str, SecretStr]]:
+    """Those of the places whose token can be sent."""
+    for place, key in _tokens():
+        if not key_problem(key.get_secret_value()):
+            yield place, key
+
+
+def advice_on_tokens(*, are_read: bool) -> str:
+    """What to do when a server does not take the user's token, or its lack.
+
+    Args:
+        are_read: Whether tokens are looked for, as they are for Hugging Face's own hosts alone.
+    """
+    places = f"{', '.join(TOKEN_VARIABLES)} and the file of hf auth login ({token_file()})"
+    if not are_read:
+        return (
+            f"No key was sent. Pass api_key; {places} are read only for Hugging Face's own "
+            "hosts over https."
+        )
+    for place, _ in usable_tokens():
+        return f"Check the token in {place}, which was sent, and what it may do."
+    damaged = [place for place, _ in _tokens()]  # there are no others
+    but = f"; what {' and '.join(damaged)} holds cannot be a token" if damaged else ""
+    return f"No key was sent{but}. Pass api_key; else {places} are looked through, in order."
 
 
 def token_file() -> Path:
@@ -184,21 +217,21 @@ class Redactor:
         pattern = self._pattern()
         return pattern.sub("***", text) if pattern else text
 
-    def reply(self, reply: Response) -> Response:
-        """A reply without the key, so that whatever is read from it, and cut, holds no part of it.
+    def reply(self, response: Response) -> Response:
+        """A response without the key, so that nothing that is read from it holds a part of it.
 
         Not for vectors: digits of theirs may be those of a key.
         """
         pattern = self._pattern()
         if pattern is None:
-            return reply
+            return response
         # Latin-1 keeps every byte, and the key is of ASCII alone.
-        body = reply.body[:_LARGEST].decode("latin-1")
-        location = reply.headers.get("location", "")
+        body = response.body[:_LARGEST].decode("latin-1")
+        location = response.headers.get("location", "")
         return replace(
-            reply,
+            response,
             body=pattern.sub("***", body).encode("latin-1"),
-            headers={**reply.headers, "location": pattern.sub("***", location)},
+            headers={**response.headers, "location": pattern.sub("***", location)},
         )
 
     def _pattern(self) -> re.Pattern[str] | None:

@@ -1,45 +1,30 @@
-"""The sections of an inference endpoint's JSON: what may stand in them, and their defaults.
+"""The sections of an inference endpoint's settings, their ranges and their defaults.
 
-It knows the ranges of the interface that this package follows
-(https://www.elastic.co/docs/solutions/search/semantic-search/semantic-search-inference) and the
-rules for keys. It must not do any I/O beyond reading an environment variable that holds a key.
+The ranges are Elastic's:
+https://www.elastic.co/docs/solutions/search/semantic-search/semantic-search-inference
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, TypeGuard
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator
 
 from langchain_hf_endpoint._secrets import (
-    TOKEN_VARIABLES,
+    advice_on_tokens,
     is_variable_name,
     key_of_variable,
     key_problem,
-    token_file,
-    tokens,
+    usable_tokens,
+    variable_problem,
 )
 from langchain_hf_endpoint._urls import is_hugging_face, is_loopback, url_problem
-from langchain_hf_endpoint._validation import (
-    Allowed,
-    Flag,
-    PositiveInteger,
-    Problem,
-    Section,
-    Text,
-)
+from langchain_hf_endpoint._validation import Allowed, Flag, PositiveInteger, Problem, Section, Text
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-PUNKT_LANGUAGES = (
-    "czech", "danish", "dutch", "english", "estonian", "finnish", "french", "german", "greek",
-    "italian", "malayalam", "norwegian", "polish", "portuguese", "russian", "slovene", "spanish",
-    "swedish", "turkish",
-)  # fmt: skip
-"""The languages that NLTK's sentence tokenizer (punkt) was trained on."""
+    from collections.abc import Mapping
 
 _CODES = {
     "czech": "cs ces cze", "danish": "da dan", "dutch": "nl nld dut", "english": "en eng",
@@ -50,11 +35,8 @@ _CODES = {
     "turkish": "tr tur",
 }  # fmt: skip
 _LANGUAGE_OF_CODE = {code: name for name, codes in _CODES.items() for code in codes.split()}
-
-
-def _language(given: str) -> str:
-    """The language's name, of which an ISO 639 code, such as ``de`` or ``pt-BR``, may be given."""
-    return _LANGUAGE_OF_CODE.get(re.split("[-_]", given.lower())[0], given)
+PUNKT_LANGUAGES = tuple(_CODES)
+"""The languages that NLTK's sentence tokenizer (punkt) was trained on."""
 
 
 def _is_no_url(value: str) -> str:
@@ -65,18 +47,16 @@ def _is_no_url(value: str) -> str:
 
 def _is_a_name(value: str) -> str:
     if not is_variable_name(value):
-        raise ValueError("must be the name of an environment variable, not the key itself")
+        raise ValueError(f"must be {_A_VARIABLE}")
     return value
 
 
-VariableName: TypeAlias = Annotated[
+_A_VARIABLE = "the name of an environment variable, not the key itself"
+_File: TypeAlias = Annotated[
     str,
-    Field(strict=True),
-    AfterValidator(_is_a_name),
-    Allowed("the name of an environment variable, not the key itself"),
+    Field(strict=True, min_length=1, max_length=4096, pattern=r"^[^\x00]+$"),
+    Allowed("the name of a PEM file, as a string"),
 ]
-
-
 DialectName: TypeAlias = Literal["auto", "tei", "hugging_face", "openai"]
 TransportName: TypeAlias = Literal["httpx", "aiohttp"]
 _LONGEST = 1_000_000  # seconds, eleven days; far larger ones overflow the system's clocks
@@ -92,7 +72,36 @@ class RateLimit(Section):
     requests_per_minute: PositiveInteger = 3000
 
 
-class ServiceSettings(Section):
+class TlsSettings(Section):
+    """Certificates for connections to an endpoint behind a private authority or a mutual check.
+
+    The files are read, and found wrong, where a first request is about to be sent. Nothing here or
+    elsewhere turns the check of the server's certificate off.
+
+    Attributes:
+        ca_file: The authorities that are trusted, and no others. Default: those of ``certifi``, or
+            of ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``.
+        certificate_file: Our own certificate with its chain, for a server that asks for one.
+        key_file: Its private key, not encrypted. Default: it stands in `certificate_file`.
+    """
+
+    ca_file: _File | None = None
+    certificate_file: _File | None = None
+    key_file: _File | None = None
+
+    @classmethod
+    def _prepared(cls, fields: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+        alone = "key_file" in fields and "certificate_file" not in fields
+        return fields, [("key_file", "is of no use without certificate_file")] if alone else []
+
+
+class _EndpointSection(Section):
+    @classmethod
+    def _elsewhere(cls) -> Mapping[str, str]:
+        return fields_within()
+
+
+class ServiceSettings(_EndpointSection):
     """Where the endpoint is, and how it may be used.
 
     Attributes:
@@ -116,7 +125,9 @@ class ServiceSettings(Section):
 
     url: Annotated[str, Field(strict=True), Allowed("an http:// or https:// URL")]
     api_key: SecretStr | None = Field(default=None, exclude=True)
-    api_key_env: VariableName | None = None
+    api_key_env: (
+        Annotated[str, Field(strict=True), AfterValidator(_is_a_name), Allowed(_A_VARIABLE)] | None
+    ) = None
     rate_limit: RateLimit = RateLimit()
     dialect: DialectName = "auto"
     model: (
@@ -174,10 +185,6 @@ class ServiceSettings(Section):
             problems.append(("tls", "is of no use with an http:// URL; use https://"))
         return fields, problems
 
-    @classmethod
-    def _elsewhere(cls) -> Mapping[str, str]:
-        return fields_within()
-
     def find_key(self) -> SecretStr | None:
         """Look the key up, where it is about to be used.
 
@@ -193,8 +200,13 @@ class ServiceSettings(Section):
         if self.api_key is not None:
             return self.api_key
         if self.api_key_env is not None:
-            return _key_of_environment(self.api_key_env)
-        return next((key for _, key in self._usable_tokens()), None)
+            key = key_of_variable(self.api_key_env)
+            if problem := variable_problem(self.api_key_env, key.get_secret_value()):
+                raise SettingsError(("service_settings.api_key_env", problem))
+            return key
+        if not is_hugging_face(self.url):
+            return None
+        return next((key for _, key in usable_tokens()), None)
 
     def advice_on_key(self) -> str:
         """What to do when the server does not take the key that `find_key` finds, or its lack."""
@@ -202,51 +214,21 @@ class ServiceSettings(Section):
             return "Check api_key, and what the token may do."
         if self.api_key_env is not None:
             return f"Check the key in {self.api_key_env}, and what the token may do."
-        for place, _ in self._usable_tokens():
-            return f"Check the token in {place}, which was sent, and what it may do."
-        places = f"{', '.join(TOKEN_VARIABLES)} and the file of hf auth login ({token_file()})"
-        if not is_hugging_face(self.url):
-            return (
-                f"No key was sent. Pass api_key; {places} are read only for Hugging Face's own "
-                "hosts over https."
-            )
-        damaged = [place for place, key in tokens() if key_problem(key.get_secret_value())]
-        but = f"; what {' and '.join(damaged)} holds cannot be a token" if damaged else ""
-        return f"No key was sent{but}. Pass api_key; else {places} are looked through, in order."
-
-    def _usable_tokens(self) -> Iterator[tuple[str, SecretStr]]:
-        if is_hugging_face(self.url):
-            for place, key in tokens():
-                if not key_problem(key.get_secret_value()):
-                    yield place, key
+        return advice_on_tokens(are_read=is_hugging_face(self.url))
 
 
-def _key_of_environment(variable: str) -> SecretStr:
-    key = key_of_variable(variable)
-    if not key.get_secret_value():
-        raise SettingsError(
-            ("service_settings.api_key_env", f"the environment variable {variable} is not set")
-        )
-    if problem := key_problem(key.get_secret_value()):
-        raise SettingsError(("service_settings.api_key_env", f"{variable}: {problem}"))
-    return key
-
-
-_ALIAS = "max_chunk_size"
-_WINDOW = {"max_chunking_size"}
-_FIELDS_OF_STRATEGY = {
-    "sentence": _WINDOW | {"sentence_overlap", "language"},
-    "word": _WINDOW | {"overlap"},
-    "none": set[str](),
+_OTHER_NAME_OF_SIZE = "max_chunk_size"
+_DEFAULTS: Mapping[str, Mapping[str, int | str]] = {
+    "sentence": {"max_chunking_size": 250, "sentence_overlap": 1, "language": "english"},
+    "word": {"max_chunking_size": 250, "overlap": 100},
+    "none": {},
 }
+"""The fields that go with each strategy."""
 _SMALLEST_CHUNK = {"sentence": 20, "word": 10}
 _LARGEST_CHUNK = 300
-_DEFAULT_SIZE = 250
-_DEFAULT_OVERLAP = 100
-_DEFAULT_LANGUAGE = "english"
 
 
-class ChunkingSettings(Section):
+class ChunkingSettings(_EndpointSection):
     """How a long text is cut. A word is a run of characters between blanks.
 
     Attributes:
@@ -275,24 +257,16 @@ class ChunkingSettings(Section):
 
     @classmethod
     def _prepared(cls, fields: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
-        fields, problems = _one_size(fields)
+        problems = _take_either_size(fields)
         if isinstance(fields.get("language"), str):
-            fields["language"] = _language(fields["language"])
+            code = re.split("[-_]", fields["language"].lower())[0]  # of ISO 639, such as pt-BR
+            fields["language"] = _LANGUAGE_OF_CODE.get(code, fields["language"])
         strategy = fields.get("strategy", "sentence")
-        if not isinstance(strategy, str) or strategy not in _FIELDS_OF_STRATEGY:
+        if not isinstance(strategy, str) or strategy not in _DEFAULTS:
             return fields, problems
-        problems += _foreign(strategy, fields)
-        fields = {**_chunking_defaults(strategy, fields), **fields}
+        problems += _of_other_strategies(strategy, fields)
+        fields = _with_defaults(strategy, fields)
         return fields, [*problems, *_out_of_range(strategy, fields)]
-
-    @classmethod
-    def _set(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        fields = super()._set(fields)
-        return {name: fields[name] for name in fields if fields[name] is not None or name != _ALIAS}
-
-    @classmethod
-    def _elsewhere(cls) -> Mapping[str, str]:
-        return fields_within()
 
     def smaller_by(self, words: int) -> Self:
         """The same settings for chunks of fewer words, but not of fewer than are allowed.
@@ -302,41 +276,48 @@ class ChunkingSettings(Section):
         if self.max_chunking_size is None:
             return self
         size = max(_SMALLEST_CHUNK[self.strategy], self.max_chunking_size - words)
-        if self.overlap is None:
-            return self.model_copy(update={"max_chunking_size": size})
-        overlap = min(self.overlap, size // 2)
-        return self.model_copy(update={"max_chunking_size": size, "overlap": overlap})
+        changed = {"max_chunking_size": size}
+        if self.overlap is not None:
+            changed["overlap"] = min(self.overlap, size // 2)
+        return self.model_copy(update=changed)
 
     def public_config(self) -> dict[str, Any]:
         """The settings as JSON: those that apply, `language` only where it is not the default."""
         config = self.model_dump(mode="json", exclude_none=True)
-        if config.get("language") == _DEFAULT_LANGUAGE:
+        if config.get("language") == _DEFAULTS["sentence"]["language"]:
             del config["language"]
         return config
 
 
-def _one_size(fields: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
-    """Take either name of the size; the seed's page uses one, Elastic's product the other."""
-    if _ALIAS not in fields:
-        return fields, []
-    size = fields.pop(_ALIAS)
+def _take_either_size(fields: dict[str, Any]) -> list[Problem]:
+    """Take either name of the size: Elastic's pages use one, its product the other."""
+    size = fields.pop(_OTHER_NAME_OF_SIZE, None)
+    if size is None:
+        return []
     if "max_chunking_size" in fields:
         both = "max_chunking_size and max_chunk_size are two names of one field; give one of them"
-        return fields, [(_ALIAS, both)]
-    return {**fields, "max_chunking_size": size}, []
+        return [(_OTHER_NAME_OF_SIZE, both)]
+    fields["max_chunking_size"] = size
+    return []
 
 
-def _foreign(strategy: str, fields: dict[str, Any]) -> list[Problem]:
+def _of_other_strategies(strategy: str, fields: dict[str, Any]) -> list[Problem]:
     """Take out the fields of the other strategies and name them."""
-    allowed = _FIELDS_OF_STRATEGY[strategy]
-    can_have = ", ".join(sorted(allowed)) or "no other field"
-    others = set().union(*_FIELDS_OF_STRATEGY.values()) - allowed
+    allowed = _DEFAULTS[strategy].keys()
+    others = set().union(*_DEFAULTS.values()) - allowed
     foreign = [name for name in fields if name in others]
     for name in foreign:
         del fields[name]
-    return [
-        (name, f"does not go with strategy {strategy!r}, which has {can_have}") for name in foreign
-    ]
+    has = ", ".join(sorted(allowed)) or "no other field"
+    return [(name, f"does not go with strategy {strategy!r}, which has {has}") for name in foreign]
+
+
+def _with_defaults(strategy: str, fields: dict[str, Any]) -> dict[str, Any]:
+    values = {**_DEFAULTS[strategy], **fields}
+    size = values.get("max_chunking_size")
+    if strategy == "word" and "overlap" not in fields and _is_integer(size):
+        values["overlap"] = max(0, min(values["overlap"], size // 2))
+    return values
 
 
 def _out_of_range(strategy: str, fields: dict[str, Any]) -> list[Problem]:
@@ -361,21 +342,7 @@ def _is_integer(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _chunking_defaults(strategy: str, fields: dict[str, Any]) -> dict[str, Any]:
-    if strategy == "sentence":
-        return {
-            "max_chunking_size": _DEFAULT_SIZE,
-            "sentence_overlap": 1,
-            "language": _DEFAULT_LANGUAGE,
-        }
-    if strategy == "word":
-        size = fields.get("max_chunking_size", _DEFAULT_SIZE)
-        half = size // 2 if _is_integer(size) else _DEFAULT_OVERLAP
-        return {"max_chunking_size": _DEFAULT_SIZE, "overlap": max(0, min(_DEFAULT_OVERLAP, half))}
-    return {}
-
-
-class TaskSettings(Section):
+class TaskSettings(_EndpointSection):
     """What happens to each input on its way into the model.
 
     Attributes:
@@ -397,8 +364,6 @@ class TaskSettings(Section):
     normalize: Flag = True
     dimensions: PositiveInteger | None = None
 
-    _sides: ClassVar[tuple[str, str]] = ("query", "document")
-
     @field_validator("query_prompt", "document_prompt", "query_prompt_name", "document_prompt_name")
     @classmethod
     def _check_prompt(cls, prompt: str | None) -> str | None:
@@ -410,13 +375,9 @@ class TaskSettings(Section):
     def _prepared(cls, fields: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
         return fields, [
             (f"{side}_prompt_name", f"give either {side}_prompt or {side}_prompt_name, not both")
-            for side in cls._sides
+            for side in ("query", "document")
             if fields.get(f"{side}_prompt") and fields.get(f"{side}_prompt_name")
         ]
-
-    @classmethod
-    def _elsewhere(cls) -> Mapping[str, str]:
-        return fields_within()
 
 
 AS_KEYWORD = '{section}={{"{field}": …}}'
@@ -435,33 +396,3 @@ def fields_within(form: str = "{section}.{field}") -> Mapping[str, str]:
         for section, model in sections.items()
         for field in model.model_fields
     }
-
-
-_File: TypeAlias = Annotated[
-    str,
-    Field(strict=True, min_length=1, max_length=4096, pattern=r"^[^\x00]+$"),
-    Allowed("the name of a PEM file, as a string"),
-]
-
-
-class TlsSettings(Section):
-    """Certificates for connections to an endpoint behind a private authority or a mutual check.
-
-    The files are read, and found wrong, where a first request is about to be sent. Nothing here or
-    elsewhere turns the check of the server's certificate off.
-
-    Attributes:
-        ca_file: The authorities that are trusted, and no others. Default: those of ``certifi``, or
-            of ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``.
-        certificate_file: Our own certificate with its chain, for a server that asks for one.
-        key_file: Its private key, not encrypted. Default: it stands in `certificate_file`.
-    """
-
-    ca_file: _File | None = None
-    certificate_file: _File | None = None
-    key_file: _File | None = None
-
-    @classmethod
-    def _prepared(cls, fields: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
-        alone = "key_file" in fields and "certificate_file" not in fields
-        return fields, [("key_file", "is of no use without certificate_file")] if alone else []

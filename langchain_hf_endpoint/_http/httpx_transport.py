@@ -8,7 +8,6 @@ httpx takes no network backend, and its clients keep cookies and follow redirect
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
 from contextlib import aclosing, asynccontextmanager, closing, contextmanager
 from functools import lru_cache, partial
@@ -68,9 +67,6 @@ _ERRORS = (
     NoClientError,
     RefusedAddressError,
 )
-_SYNC_METHOD = inspect.unwrap(httpx.HTTPTransport.handle_request)
-_ASYNC_METHOD = inspect.unwrap(httpx.AsyncHTTPTransport.handle_async_request)
-
 AnyAsyncTransport: TypeAlias = "AsyncTransport | AiohttpTransport"
 
 
@@ -130,7 +126,7 @@ class SyncTransport:
 
     @contextmanager
     def _begun(self, request: Request, timeout: float) -> Iterator[_Incoming]:
-        if self._client is None and httpx.HTTPTransport.handle_request is _SYNC_METHOD:
+        if self._client is None and _is_of_httpx(httpx.HTTPTransport.handle_request):
             arguments = _arguments(request, timeout, self._key)
             with self._pools.lease() as pool, pool.stream(**arguments) as response:
                 headers = httpx.Headers(response.headers)
@@ -204,7 +200,7 @@ class AsyncTransport:
     @asynccontextmanager
     async def _begun(self, request: Request, timeout: float) -> AsyncIterator[_Incoming]:
         method = httpx.AsyncHTTPTransport.handle_async_request
-        if self._client is None and method is _ASYNC_METHOD:
+        if self._client is None and _is_of_httpx(method):
             arguments = _arguments(request, timeout, self._key)
             with self._pools.lease() as pool:
                 async with pool.stream(**arguments) as response:
@@ -229,6 +225,11 @@ class AsyncTransport:
             await pool.aclose()
         for backend in self._backends:
             await backend.aclose()
+
+
+def _is_of_httpx(method: Callable[..., Any]) -> bool:
+    """Whether nobody has replaced or wrapped it."""
+    return method.__module__.startswith("httpx.") and not hasattr(method, "__wrapped__")
 
 
 def _opened(client: Any, name: str) -> Any:

@@ -20,7 +20,9 @@ class LazyModule:
         self._name = name
 
     def __getattr__(self, attribute: str) -> object:
-        return getattr(importlib.import_module(self._name), attribute)
+        value = getattr(importlib.import_module(self._name), attribute)
+        setattr(self, attribute, value)  # found without us from now on
+        return value
 
 
 def lazy_names(

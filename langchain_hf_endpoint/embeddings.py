@@ -1,14 +1,10 @@
-"""LangChain's embeddings over a Hugging Face inference endpoint.
-
-A face: each method says which call is made and what its results are made into. It must not decide
-anything about requests.
-"""
+"""LangChain's embeddings over a Hugging Face inference endpoint."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from langchain_core.embeddings import Embeddings
 from langchain_core.load.serializable import Serializable
@@ -32,9 +28,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydantic import SecretStr
 
+    from langchain_hf_endpoint._engine import call as calls
     from langchain_hf_endpoint._engine import results
-    from langchain_hf_endpoint._engine.results import Target
+    from langchain_hf_endpoint._engine.call import EmbeddingCall
+    from langchain_hf_endpoint._engine.vectors import VectorFormat
     from langchain_hf_endpoint._http import clients as http_clients
+    from langchain_hf_endpoint._http.clients import Clients
     from langchain_hf_endpoint._validation import Problem
     from langchain_hf_endpoint.chunking.chunks import EmbeddedChunk
     from langchain_hf_endpoint.settings import (
@@ -47,8 +46,11 @@ if TYPE_CHECKING:
         TransportName,
     )
 else:
+    calls = LazyModule("langchain_hf_endpoint._engine.call")
     http_clients = LazyModule("langchain_hf_endpoint._http.clients")
     results = LazyModule("langchain_hf_endpoint._engine.results")
+
+RowT = TypeVar("RowT")
 
 
 def _wrong_type(field: str, value: object, wanted: type) -> list[Problem]:
@@ -241,8 +243,8 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
 
     @property
     def dimensions(self) -> int | None:
-        """The width of the vectors; None before `InferenceEndpoint.describe` or a first reply."""
-        return results.known_dimensions(self._target)
+        """Numbers in a vector; None before `InferenceEndpoint.describe` or a first reply."""
+        return results.known_dimensions(self.endpoint)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Embed texts, one vector each, in their order.
@@ -260,11 +262,11 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
             InputError: A text is blank, no string or no UTF-8; nothing was sent.
             EmbeddingError: Some texts failed; the vectors of the others are in `completed`.
         """
-        return results.vectors(self._target, texts)
+        return results.collect(self._documents, texts, results.VECTORS)
 
     async def aembed_documents(self, texts: list[str]) -> list[list[float]]:
         """The async twin of `embed_documents`."""
-        return await results.avectors(self._target, texts)
+        return await results.acollect(self._documents, texts, results.VECTORS)
 
     def embed_query(self, text: str) -> list[float]:
         """Embed a query. It is never chunked: the server truncates what its model cannot take.
@@ -279,11 +281,11 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
             InputError: The text is blank, no string or no UTF-8, or the server rejects it.
             HFEndpointError: The request failed, by the class of the cause.
         """
-        return results.query_vector(self._target, text)
+        return results.query(self._query, text)
 
     async def aembed_query(self, text: str) -> list[float]:
         """The async twin of `embed_query`."""
-        return await results.aquery_vector(self._target, text)
+        return await results.aquery(self._query, text)
 
     def embed_array(self, texts: list[str]) -> NDArray[np.float32]:
         """Embed texts as `embed_documents` does, into one array: a tenth of the memory.
@@ -291,11 +293,11 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
         Returns:
             Float32, shape ``(len(texts), dimensions)``.
         """
-        return results.matrix(self._target, texts)
+        return results.collect(self._documents, texts, results.MATRIX)
 
     async def aembed_array(self, texts: list[str]) -> NDArray[np.float32]:
         """The async twin of `embed_array`."""
-        return await results.amatrix(self._target, texts)
+        return await results.acollect(self._documents, texts, results.MATRIX)
 
     def embed_chunks(self, texts: list[str]) -> list[list[EmbeddedChunk]]:
         """Embed texts and keep the vectors of their chunks apart.
@@ -307,11 +309,11 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
             InputError: A text is blank, no string or no UTF-8; nothing was sent.
             EmbeddingError: Some texts failed; the chunks of the others are in `completed`.
         """
-        return results.chunks(self._target, texts)
+        return results.collect(self._documents, texts, results.CHUNKS)
 
     async def aembed_chunks(self, texts: list[str]) -> list[list[EmbeddedChunk]]:
         """The async twin of `embed_chunks`."""
-        return await results.achunks(self._target, texts)
+        return await results.acollect(self._documents, texts, results.CHUNKS)
 
     def stream_chunks(self, texts: Iterable[str]) -> Generator[EmbeddedChunk, None, None]:
         """Embed any number of texts within bounded memory.
@@ -329,13 +331,13 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
             EmbeddingError: When all else is out: the texts that failed, in `failures`. Where the
                 iterable raises, that is raised instead, with this error as its context.
         """
-        return results.chunk_stream(self._target, texts)
+        return results.stream(self._documents, texts)
 
     def astream_chunks(
         self, texts: Iterable[str] | AsyncIterable[str]
     ) -> AsyncGenerator[EmbeddedChunk, None]:
         """The async twin of `stream_chunks`; takes async iterables too."""
-        return results.achunk_stream(self._target, texts)
+        return results.astream(self._documents, texts)
 
     # LangChain's dump
 
@@ -386,7 +388,22 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
         memo.update({id(one): one for one in (self.http_client, self.http_async_client)})
         return super().__deepcopy__(memo)
 
+    # The calls of its methods
+
+    def _documents(self, vector_format: VectorFormat[RowT]) -> EmbeddingCall[RowT]:
+        return calls.EmbeddingCall.for_documents(
+            self.endpoint,
+            vector_format,
+            limiter=self.rate_limiter,
+            clients=self._clients,
+            show_progress_bar=self.show_progress_bar,
+        )
+
+    def _query(self, vector_format: VectorFormat[RowT]) -> EmbeddingCall[RowT]:
+        return calls.EmbeddingCall.for_query(
+            self.endpoint, vector_format, limiter=self.rate_limiter, clients=self._clients
+        )
+
     @property
-    def _target(self) -> Target:
-        clients = http_clients.Clients(self.http_client, self.http_async_client)
-        return results.Target(self.endpoint, self.rate_limiter, clients, self.show_progress_bar)
+    def _clients(self) -> Clients:
+        return http_clients.Clients(self.http_client, self.http_async_client)

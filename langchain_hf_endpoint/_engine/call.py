@@ -1,7 +1,4 @@
-"""What all the requests of one call have in common: settings, lane, and whom they share with.
-
-It knows where things are. It must not decide when or what is sent.
-"""
+"""Everything about one call that is settled before it begins."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import logging
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypedDict, TypeVar
 
 from langchain_hf_endpoint._engine.failures import error_of
 from langchain_hf_endpoint._engine.prompts import (
@@ -19,25 +16,65 @@ from langchain_hf_endpoint._engine.prompts import (
     options_of,
     should_fetch_info,
 )
+from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
+from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._messages import Cause
-from langchain_hf_endpoint._session.concurrency import one_at_a_time
+from langchain_hf_endpoint._session.session import session_for
 from langchain_hf_endpoint._urls import host_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+    from typing import Unpack
 
     from langchain_core.rate_limiters import BaseRateLimiter
 
-    from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
-    from langchain_hf_endpoint._messages import Failure, Form, InputOptions
+    from langchain_hf_endpoint._engine.vectors import VectorFormat
+    from langchain_hf_endpoint._http.clients import Clients
+    from langchain_hf_endpoint._http.httpx_transport import AnyAsyncTransport, SyncTransport
+    from langchain_hf_endpoint._messages import Failure, InputOptions
     from langchain_hf_endpoint._secrets import Redactor
     from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow
     from langchain_hf_endpoint._session.server_state import ServerState
+    from langchain_hf_endpoint._session.session import EndpointSession
     from langchain_hf_endpoint.errors import HFEndpointError
     from langchain_hf_endpoint.limiter import Lane
-    from langchain_hf_endpoint.settings import ServiceSettings, TaskSettings
+    from langchain_hf_endpoint.settings import ChunkingSettings, ServiceSettings, TaskSettings
+
+RowT = TypeVar("RowT")
 
 _logger = logging.getLogger("langchain_hf_endpoint")
+
+
+class Endpoint(Protocol):
+    """The part of `InferenceEndpoint`, which lies above the engine, that a call needs."""
+
+    @property
+    def inference_id(self) -> str: ...
+
+    @property
+    def service_settings(self) -> ServiceSettings: ...
+
+    @property
+    def chunking_settings(self) -> ChunkingSettings: ...
+
+    @property
+    def task_settings(self) -> TaskSettings: ...
+
+
+class _Choices(TypedDict, total=False):
+    """What may be chosen for any call.
+
+    Attributes:
+        limiter: Default: the session's.
+        clients: The user's own. Default: our connections.
+        session: With whom it shares. Default: with all users of the URL and key in the process.
+        task: Instead of the endpoint's own task settings.
+    """
+
+    limiter: BaseRateLimiter | None
+    clients: Clients
+    session: EndpointSession | None
+    task: TaskSettings | None
 
 
 class Pausing:
@@ -57,30 +94,136 @@ class Pausing:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """What the flows of one call have in common.
+class EmbeddingCall(Generic[RowT]):
+    """What all requests of one call have in common.
 
-    `info_lock` is where all who do not know the server yet wait while one of them asks it.
+    Attributes:
+        service: Where it goes, and how.
+        task: What happens to each input.
+        lane: Queries go before documents.
+        vector_format: The form in which vectors are kept, from the response to the result.
+        session: What is shared with other calls to the endpoint.
+        server: What the session knows about the server.
+        window: The session's bound of requests in flight.
+        limiter: Gives each request its permit.
+        policy: When a request is tried again.
+        chunking: How texts are cut; None leaves them whole.
+        clients: The user's own HTTP clients.
+        show_progress_bar: Whether a call for a list of documents shows how far it is.
+        insists_on_info: Whether the server is asked what it is even where it is unlikely to say.
+        clock: In seconds.
+        pausing: Which of its batches pause at present.
     """
 
     service: ServiceSettings
     task: TaskSettings
     lane: Lane
+    vector_format: VectorFormat[RowT]
+    session: EndpointSession
     server: ServerState
     window: ConcurrencyWindow
     limiter: BaseRateLimiter
     policy: RetryPolicy
-    sends_key: bool
-    redactor: Redactor
-    form: Form = "lists"
+    chunking: ChunkingSettings | None = None
+    clients: Clients = OURS
+    show_progress_bar: bool = False
+    insists_on_info: bool = False
     clock: Callable[[], float] = time.monotonic
     pausing: Pausing = field(default_factory=Pausing)
-    info_lock: ConcurrencyWindow = field(default_factory=one_at_a_time)
+
+    @classmethod
+    def for_documents(
+        cls,
+        endpoint: Endpoint,
+        vector_format: VectorFormat[RowT],
+        *,
+        show_progress_bar: bool = False,
+        **choices: Unpack[_Choices],
+    ) -> EmbeddingCall[RowT]:
+        """A call that embeds documents: they are chunked, and travel behind queries.
+
+        Raises:
+            SettingsError: The variable that should hold the key does not.
+        """
+        return cls._of(
+            endpoint,
+            "document",
+            vector_format,
+            chunking=endpoint.chunking_settings,
+            show_progress_bar=show_progress_bar,
+            **choices,
+        )
+
+    @classmethod
+    def for_query(
+        cls,
+        endpoint: Endpoint,
+        vector_format: VectorFormat[RowT],
+        *,
+        insists_on_info: bool = False,
+        **choices: Unpack[_Choices],
+    ) -> EmbeddingCall[RowT]:
+        """A call that embeds queries: they are left whole, and travel before documents.
+
+        Raises:
+            SettingsError: The variable that should hold the key does not.
+        """
+        return cls._of(endpoint, "query", vector_format, insists_on_info=insists_on_info, **choices)
+
+    @classmethod
+    def _of(  # noqa: PLR0913 - all that a call is made of
+        cls,
+        endpoint: Endpoint,
+        lane: Lane,
+        vector_format: VectorFormat[RowT],
+        *,
+        limiter: BaseRateLimiter | None = None,
+        clients: Clients = OURS,
+        session: EndpointSession | None = None,
+        task: TaskSettings | None = None,
+        chunking: ChunkingSettings | None = None,
+        show_progress_bar: bool = False,
+        insists_on_info: bool = False,
+    ) -> EmbeddingCall[RowT]:
+        service = endpoint.service_settings
+        if session is None:
+            session = session_for(service)
+        return EmbeddingCall(
+            service=service,
+            task=task or endpoint.task_settings,
+            lane=lane,
+            vector_format=vector_format,
+            session=session,
+            server=session.server_state(service.model),
+            window=session.window,
+            limiter=session.limiter if limiter is None else limiter,
+            policy=RetryPolicy(service.max_wait),
+            chunking=chunking,
+            clients=clients,
+            show_progress_bar=show_progress_bar,
+            insists_on_info=insists_on_info,
+        )
+
+    @property
+    def redactor(self) -> Redactor:
+        """Takes the key out of what the server says."""
+        return self.session.redactor
 
     @property
     def batch_size(self) -> int:
         """Inputs per request at present."""
         return self.server.batch_size(self.service.max_batch_size)
+
+    @property
+    def should_fetch_info(self) -> bool:
+        """Whether the server is one that may have an ``/info`` and was not asked yet.
+
+        It is asked before the first input is sent, since the model's prompts may depend on it:
+        the same text must not get one vector before the answer and another after.
+        """
+        if self.server.asked_for_info:
+            return False
+        return self.insists_on_info or should_fetch_info(self.service)
 
     @property
     def options(self) -> InputOptions:
@@ -97,16 +240,20 @@ class Call:
     @property
     def prompt(self) -> str:
         """The text before each input of this lane: the one set, else E5's own where it is E5."""
-        task = self.task
-        given = task.query_prompt if self.lane == "query" else task.document_prompt
-        if given is not None or self.options.prompt_name is not None:
+        task, server = self.task, self.server
+        is_query = self.lane == "query"
+        given = task.query_prompt if is_query else task.document_prompt
+        name = task.query_prompt_name if is_query else task.document_prompt_name
+        if given is not None or name is not None:
             return given or ""
-        info = self.server.info if should_fetch_info(self.service) else None
-        model = self.service.model or (info.model_id if info else None)
+        model = self.service.model
+        # An answer to `describe` alone must not change the vectors of this process.
+        if model is None and server.info is not None and should_fetch_info(self.service):
+            model = server.info.model_id
         if not (needs_e5_prompts(model) or needs_e5_prompts(self.service.url)):
             return ""
-        if not self.server.e5_logged:
-            self.server.e5_logged = True
+        if not server.e5_logged:
+            server.e5_logged = True
             _logger.info(
                 "%s serves an E5 model (%s): its prompts %r and %r are put before queries and "
                 "documents. Set task_settings.query_prompt and document_prompt to change that.",
@@ -117,19 +264,30 @@ class Call:
             )
         return e5_prompt(self.lane)
 
+    def sync_transport(self) -> SyncTransport:
+        """What sends from threads."""
+        return self.session.sync_transport(self.service, self.clients)
+
+    def async_transport(self) -> Awaitable[AnyAsyncTransport]:
+        """What sends from tasks of the running loop."""
+        return self.session.async_transport(self.service, self.clients)
+
     def error(self, failure: Failure, attempts: int, *, of_input: bool = False) -> HFEndpointError:
         """Word a failure, without the key even where the server repeats it."""
         failure = dataclasses.replace(failure, text=self.redactor.text(failure.text))
-        host = host_of(self.service.url)
         key_advice = ""
         if failure.cause is Cause.AUTHENTICATION and not of_input:
             key_advice = self.service.advice_on_key()
         return error_of(
             failure,
-            host=host,
+            host=host_of(self.service.url),
             attempts=attempts,
-            sent_key=self.sends_key,
+            sent_key=self.session.has_key,
             key_advice=key_advice,
             of_input=of_input,
             truncates=self.task.truncate,
         )
+
+
+Call: TypeAlias = EmbeddingCall[Any]
+"""A call for vectors of whichever form."""

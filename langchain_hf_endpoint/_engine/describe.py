@@ -1,18 +1,15 @@
-"""What a server says of itself, and what one probe shows.
-
-It knows which facts make a description. It must not know how they are asked for.
-"""
+"""What a server says of itself, and what one probe shows."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._engine.calls import Settings, query_job
+from langchain_hf_endpoint._engine.call import EmbeddingCall, Endpoint
 from langchain_hf_endpoint._engine.discovery import fetch_models
 from langchain_hf_endpoint._engine.drivers import TaskDriver, ThreadDriver
 from langchain_hf_endpoint._engine.prompts import e5_prompt, needs_e5_prompts, unnamed
-from langchain_hf_endpoint._engine.run import afinished_texts, finished_texts
+from langchain_hf_endpoint._engine.run import arun_query, run_query
 from langchain_hf_endpoint._engine.vectors import ARRAYS
 from langchain_hf_endpoint._http.clients import Clients, check_clients
 from langchain_hf_endpoint._messages import EndpointDescription, ServerInfo
@@ -25,8 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from langchain_hf_endpoint._engine.actions import Progress
-    from langchain_hf_endpoint._engine.planner import PlannedText
-    from langchain_hf_endpoint._engine.run import Job
+    from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._protocols import Route
     from langchain_hf_endpoint._session.session import EndpointSession
 
@@ -35,16 +31,8 @@ _logger = logging.getLogger("langchain_hf_endpoint")
 _PROBE = "How long is a vector?"
 
 
-class NamedSettings(Settings, Protocol):
-    """The sections of an endpoint that has a name."""
-
-    @property
-    def inference_id(self) -> str:
-        """Its name."""
-
-
 def describe(
-    endpoint: NamedSettings,
+    endpoint: Endpoint,
     client: httpx.Client | None = None,
     progress: Progress | None = None,
 ) -> EndpointDescription:
@@ -55,69 +43,59 @@ def describe(
         client: The user's own, if there is one.
         progress: Is told of waits, such as that for a cold start.
     """
-    job = _probe_job(endpoint, Clients(sync=client))
-    job.progress = progress
-    widths = [_width(text) for text in finished_texts([_PROBE], job)]
-    if (route := _route_to_ask(job)) is not None:
-        ThreadDriver(job.sync_transport(), progress).run(fetch_models(route, job.call))
-    return _described(endpoint, job, widths[0])
+    call = _probe_call(endpoint, Clients(sync=client))
+    vector = run_query(_PROBE, call, progress)
+    if (route := _route_to_ask(call)) is not None:
+        ThreadDriver(call.sync_transport(), progress).run(fetch_models(route, call))
+    return _described(endpoint, call, len(vector))
 
 
 async def adescribe(
-    endpoint: NamedSettings, clients: Clients, runtime: EndpointSession | None = None
+    endpoint: Endpoint, clients: Clients, session: EndpointSession | None = None
 ) -> EndpointDescription:
     """Ask and probe. See `InferenceEndpoint.describe`.
 
     Args:
         endpoint: Which one.
         clients: The user's own, if there are any.
-        runtime: With whom limits and connections are shared; default: as by any call.
+        session: With whom limits and connections are shared; default: as by any call.
     """
-    job = _probe_job(endpoint, clients, runtime)
-    widths = [_width(text) async for text in afinished_texts([_PROBE], job)]
-    if (route := _route_to_ask(job)) is not None:
-        driver = TaskDriver(await job.async_transport(), None)
-        await driver.run(fetch_models(route, job.call))
-    return _described(endpoint, job, widths[0])
+    call = _probe_call(endpoint, clients, session)
+    vector = await arun_query(_PROBE, call)
+    if (route := _route_to_ask(call)) is not None:
+        await TaskDriver(await call.async_transport(), None).run(fetch_models(route, call))
+    return _described(endpoint, call, len(vector))
 
 
-def _probe_job(
-    endpoint: NamedSettings, clients: Clients, runtime: EndpointSession | None = None
-) -> Job[NDArray[np.float32]]:
+def _probe_call(
+    endpoint: Endpoint, clients: Clients, session: EndpointSession | None = None
+) -> EmbeddingCall[NDArray[np.float32]]:
     check_clients(clients, endpoint.service_settings)
-    job = query_job(endpoint, ARRAYS, clients=clients, runtime=runtime)
-    job.insists_on_info = True
-    return job
+    return EmbeddingCall.for_query(
+        endpoint, ARRAYS, clients=clients, session=session, insists_on_info=True
+    )
 
 
-def _route_to_ask(job: Job[NDArray[np.float32]]) -> Route | None:
+def _route_to_ask(call: Call) -> Route | None:
     """Where to ask an OpenAI-style server for its models: one that says nothing else of itself."""
-    server = job.call.server
+    server = call.server
     is_openai = server.route is not None and server.route.dialect.name == "openai"
     return server.route if is_openai and server.info is None else None
 
 
-def _width(text: PlannedText[NDArray[np.float32]]) -> int:
-    if (error := text.failure()) is not None:
-        raise error
-    return len(text.rows(ARRAYS)[0])
-
-
-def _has_prompts(endpoint: NamedSettings) -> bool:
+def _has_prompts(endpoint: Endpoint) -> bool:
     task = endpoint.task_settings
     return not {task.query_prompt, task.document_prompt, task.query_prompt_name} <= {None}
 
 
-def _described(
-    endpoint: NamedSettings, job: Job[NDArray[np.float32]], dimensions: int
-) -> EndpointDescription:
-    service, server = endpoint.service_settings, job.call.server
+def _described(endpoint: Endpoint, call: Call, dimensions: int) -> EndpointDescription:
+    service, server = endpoint.service_settings, call.server
     info = server.info or ServerInfo(kind="")
     served = server.served or ServedModels()
     model = info.model_id or service.model or served.choice
     if model is None and not _has_prompts(endpoint) and not needs_e5_prompts(service.url):
         _logger.warning("%s %s", host_of(service.url), unnamed(info.model_path))
-    if needs_e5_prompts(model) and not job.call.prompt and not _has_prompts(endpoint):
+    if needs_e5_prompts(model) and not call.prompt and not _has_prompts(endpoint):
         _logger.warning(
             "%s serves the E5 model %s, which wants the prompts %r and %r: set "
             "task_settings.query_prompt and document_prompt (on this route they are not set by "

@@ -53,7 +53,7 @@ def fetch_server_info(call: Call) -> Flow[None]:
     """
     server = call.server
     failed_before = server.failed_to_say
-    slot = call.info_lock.slot(0, call.lane)
+    slot = call.session.discovery_lock.slot(0, call.lane)
     try:
         yield AcquireSlot(slot)
         if server.asked_for_info:

@@ -22,6 +22,7 @@ from langchain_hf_endpoint._engine.actions import (
     SendRequest,
     Sleep,
 )
+from langchain_hf_endpoint._engine.failures import begun_before_fork
 from langchain_hf_endpoint._http.network import LONGEST_WAIT
 from langchain_hf_endpoint.errors import HFEndpointError
 
@@ -209,10 +210,7 @@ class ThreadWorkers(Generic[TagT, T]):
         """
         if os.getpid() != self._process:
             self.running = 0
-            raise HFEndpointError(
-                "a call that was begun before a fork cannot go on in the child",
-                advice="Begin a new one there.",
-            )
+            raise begun_before_fork()
         wait = LONGEST_WAIT if patience is None else patience
         while True:
             try:

@@ -1,7 +1,4 @@
-"""From a failed request to the error that the user reads.
-
-It knows the error classes and what to advise. It must not know how a reply is read.
-"""
+"""Errors that the user reads, made of failed requests."""
 
 from __future__ import annotations
 
@@ -213,6 +210,14 @@ def of_the_machine(error: BaseException) -> HFEndpointError | None:
         return None
     advice = "Give fewer texts at once (stream_chunks), or lower max_concurrent_requests."
     return HFEndpointError(what, advice=advice)
+
+
+def begun_before_fork() -> HFEndpointError:
+    """The error of a call in the child of a fork: its threads are the parent's."""
+    return HFEndpointError(
+        "a call that was begun before a fork cannot go on in the child",
+        advice="Begin a new one there.",
+    )
 
 
 def rejects_everything(error: HFEndpointError) -> HFEndpointError:

@@ -49,8 +49,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from langchain_hf_endpoint._engine.attempts import Flow
-    from langchain_hf_endpoint._engine.call import Call
-    from langchain_hf_endpoint._engine.vectors import VectorFormat
+    from langchain_hf_endpoint._engine.call import Call, EmbeddingCall
     from langchain_hf_endpoint._messages import Vectors
 
 RowT = TypeVar("RowT")
@@ -58,9 +57,7 @@ RowT = TypeVar("RowT")
 _logger = logging.getLogger("langchain_hf_endpoint")
 
 
-def embed_batch(
-    inputs: Sequence[str], call: Call, vector_format: VectorFormat[RowT]
-) -> Flow[list[Outcome[RowT]]]:
+def embed_batch(inputs: Sequence[str], call: EmbeddingCall[RowT]) -> Flow[list[Outcome[RowT]]]:
     """Get the vectors of one batch.
 
     A batch that the server calls too large is split at the limit it states; one that it rejects, or
@@ -86,7 +83,7 @@ def embed_batch(
             if isinstance(result, GivenUp):
                 search.failed(run, sent, result)
             else:
-                search.succeeded(run, vector_format.rows(result))
+                search.succeeded(run, call.vector_format.rows(result))
     else:
         search.learn_from_refusals()
     return search.outcomes
@@ -220,7 +217,7 @@ def _routes(call: Call) -> Sequence[Route]:
 
 def _shortcut(kept: Route, call: Call) -> list[Route]:
     """Base64 where arrays are wanted: half the bytes, and a tenth of the time to read them."""
-    if call.form != "arrays" or call.server.refuses_base64:
+    if call.vector_format.form != "arrays" or call.server.refuses_base64:
         return []
     route = base64_route(call.service.url, kept, call.server.info, call.options)
     return [] if route is None else [route]
@@ -310,12 +307,12 @@ def _read(reply: Response | Failure, count: int, route: Route, call: Call) -> Ve
     """Turn a reply into vectors that fit those before, or into a failure."""
     if isinstance(reply, Failure):
         return reply
-    result = route.dialect.decode(reply, count, call.form)
+    result = route.dialect.decode(reply, count, call.vector_format.form)
     if isinstance(result, Failure):
         # Vectors that are wrong show all the same who speaks here.
         call.server.route = call.server.route or recognise(route, reply)
         # Read once more for its words, which may hold the key.
-        spoken = route.dialect.decode(call.redactor.reply(reply), count, call.form)
+        spoken = route.dialect.decode(call.redactor.reply(reply), count, call.vector_format.form)
         return spoken if isinstance(spoken, Failure) else result
     if call.task.normalize and (zeros := _row_of_zeros(result)) is not None:
         return Failure(Cause.PROTOCOL, f"{_ZEROS} (row {zeros})", reply.status)

@@ -1,15 +1,10 @@
-"""Who follows a call: a progress bar, a span, both or nobody.
-
-It knows who may be told. It must not know what they make of it.
-"""
+"""Who follows a call: a progress bar, a span, both or nobody."""
 
 from __future__ import annotations
 
 import threading
 import time
 from typing import TYPE_CHECKING
-
-from tqdm.auto import tqdm
 
 from langchain_hf_endpoint._engine.tracing import call_span
 
@@ -28,15 +23,9 @@ def followers(operation: str, url: str, *, show_bar: bool, is_current: bool) -> 
         show_bar: Whether the user wants a progress bar.
         is_current: Whether the call runs to its end without giving way to its caller's other work.
     """
-    bar = _progress_bar() if show_bar else None
+    bar = ProgressBar("embedding") if show_bar else None
     span = call_span(operation, url, is_current=is_current)
     return CompositeProgress((span, bar)) if span and bar else span or bar
-
-
-def _progress_bar() -> Progress:
-    from langchain_hf_endpoint._engine.progress import ProgressBar  # noqa: PLC0415 - tqdm loads late
-
-    return ProgressBar("embedding")
 
 
 class CompositeProgress:
@@ -69,6 +58,8 @@ class ProgressBar:
     """Shows one call on standard error, or in a notebook."""
 
     def __init__(self, what: str) -> None:
+        from tqdm.auto import tqdm  # noqa: PLC0415 - it loads long and is seldom wanted
+
         self._lock = threading.Lock()
         self._bar = tqdm(desc=what, unit="chunk", total=0)
         self._said_until = 0.0

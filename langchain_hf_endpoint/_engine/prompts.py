@@ -24,7 +24,7 @@ _E5_PROMPTS: dict[Lane, str] = {"query": "query: ", "document": "passage: "}
 
 def needs_e5_prompts(name_or_url: str | None) -> bool:
     """Whether a model id, or a URL that holds one as a part of its path, is one of these models."""
-    return any(part in _E5 for part in (name_or_url or "").lower().split("/"))
+    return not _E5.isdisjoint((name_or_url or "").lower().split("/"))
 
 
 def unnamed(path: str | None) -> str:

@@ -1,175 +1,175 @@
-"""What a call returns, made of finished texts: vectors, a matrix, chunks, a stream of chunks.
-
-It knows the promises of each method of the embeddings, for every face. It must not know how texts
-become finished.
-"""
+"""What a call returns, made of finished texts, or the error that names those that failed."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncIterable, Callable, Iterable
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeAlias, TypeVar
 
 import numpy as np
 
-from langchain_hf_endpoint._engine.calls import document_job, query_job
-from langchain_hf_endpoint._engine.gathering import Failures, agather, gather, reported
+from langchain_hf_endpoint._engine.failures import named, of_the_machine
 from langchain_hf_endpoint._engine.planner import check_text, check_texts
 from langchain_hf_endpoint._engine.progress import followers
-from langchain_hf_endpoint._engine.run import afinished_texts, finished_texts
+from langchain_hf_endpoint._engine.run import Run, arun, arun_query, run, run_query
 from langchain_hf_endpoint._engine.vectors import ARRAYS, LISTS
-from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._session.session import session_for
 from langchain_hf_endpoint.chunking.chunks import EmbeddedChunk
 from langchain_hf_endpoint.chunking.counting import counts_of_words
-from langchain_hf_endpoint.errors import HFEndpointError, InputError
+from langchain_hf_endpoint.errors import EmbeddingError, HFEndpointError, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator
+    from collections.abc import AsyncGenerator, Generator, Iterator
 
-    from langchain_core.rate_limiters import BaseRateLimiter
     from numpy.typing import NDArray
 
-    from langchain_hf_endpoint._engine.calls import Settings
+    from langchain_hf_endpoint._engine.actions import Progress
+    from langchain_hf_endpoint._engine.call import EmbeddingCall, Endpoint
     from langchain_hf_endpoint._engine.planner import PlannedText
-    from langchain_hf_endpoint._engine.run import Job
     from langchain_hf_endpoint._engine.vectors import VectorFormat
-    from langchain_hf_endpoint._http.clients import Clients
 
     Vector = list[float]
     Array = NDArray[np.float32]
 
 RowT = TypeVar("RowT")
+ResultT = TypeVar("ResultT")
+AllT = TypeVar("AllT")
+
+MakeCall: TypeAlias = "Callable[[VectorFormat[RowT]], EmbeddingCall[RowT]]"
+"""Makes the call of a method, once its texts are known to be good."""
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """Where a face sends its texts.
+class Output(Generic[RowT, ResultT, AllT]):
+    """What a method makes of a list of texts.
 
     Attributes:
-        settings: The endpoint's sections.
-        limiter: Instead of the endpoint's own.
-        clients: Instead of our own connections.
-        show_progress_bar: Whether document calls show how far they are.
+        operation: The method, as tracing names it.
+        vector_format: In which form vectors are kept.
+        of_text: The result of one text that did not fail.
+        of_all: What the method returns, made of the results of all texts.
+        of_none: What it returns for no texts.
     """
 
-    settings: Settings
-    limiter: BaseRateLimiter | None = None
-    clients: Clients = OURS
-    show_progress_bar: bool = False
-
-    def documents(
-        self, operation: str, keeper: VectorFormat[RowT], *, is_stream: bool = False
-    ) -> Job[RowT]:
-        """A call that embeds documents; `operation` is the method, as tracing names it."""
-        url = self.settings.service_settings.url
-        bar = self.show_progress_bar
-        job = document_job(
-            self.settings, keeper, limiter=self.limiter, clients=self.clients, is_stream=is_stream
-        )
-        job.plan_first = bar and not is_stream
-        # Last: from here on it is `reported` that ends them.
-        job.progress = followers(operation, url, show_bar=bar, is_current=not is_stream)
-        return job
-
-    def query(self) -> Job[Vector]:
-        """A call that embeds one query."""
-        url = self.settings.service_settings.url
-        job = query_job(self.settings, LISTS, limiter=self.limiter, clients=self.clients)
-        job.progress = followers("embed_query", url, show_bar=False, is_current=True)
-        return job
+    operation: str
+    vector_format: VectorFormat[RowT]
+    of_text: Callable[[PlannedText[RowT], EmbeddingCall[RowT]], ResultT]
+    of_all: Callable[[list[ResultT]], AllT]
+    of_none: Callable[[MakeCall[RowT]], AllT]
 
 
-def vectors(target: Target, texts: Iterable[str]) -> list[Vector]:
-    """One vector per text."""
+def _pooled(text: PlannedText[RowT], call: EmbeddingCall[RowT]) -> RowT:
+    rows = text.rows(call.vector_format)
+    if len(rows) == 1:
+        return rows[0]
+    words = counts_of_words([chunk.text for chunk in text.chunks])
+    return call.vector_format.mean(rows, words, normalize=call.task.normalize)
+
+
+def _embedded(text: PlannedText[Array], _: object = None) -> list[EmbeddedChunk]:
+    pairs = zip(text.chunks, text.rows(ARRAYS), strict=True)
+    return [
+        EmbeddedChunk(chunk.text, chunk.start, chunk.end, row, text.index) for chunk, row in pairs
+    ]
+
+
+def _no_rows(make_call: MakeCall[Array]) -> Array:
+    call = make_call(ARRAYS)
+    asked = call.task.dimensions
+    return np.empty((0, call.server.dimensions(asked) or asked or 0), dtype=np.float32)
+
+
+VECTORS: Output[Vector, Vector, list[Vector]] = Output(
+    "embed_documents", LISTS, _pooled, list, lambda _: []
+)
+MATRIX: Output[Array, Array, Array] = Output("embed_array", ARRAYS, _pooled, np.stack, _no_rows)
+CHUNKS: Output[Array, list[EmbeddedChunk], list[list[EmbeddedChunk]]] = Output(
+    "embed_chunks", ARRAYS, _embedded, list, lambda _: []
+)
+
+
+def collect(
+    make_call: MakeCall[RowT], texts: Iterable[str], output: Output[RowT, ResultT, AllT]
+) -> AllT:
+    """Embed all texts and return what the output makes of them.
+
+    Raises:
+        InputError: A text cannot be embedded; nothing was sent.
+        EmbeddingError: Some texts failed; the results of the others are in it.
+    """
     checked = _checked(texts)
     if not checked:
-        return []
-    job = target.documents("embed_documents", LISTS)
-    return gather(checked, job, lambda text: _pooled(text, job))
+        return output.of_none(make_call)
+    collected = _Collected(len(checked), make_call(output.vector_format), output)
+    with reported(collected.state.progress):
+        try:
+            for text in run(checked, collected.state):
+                collected.take(text)
+        except (HFEndpointError, MemoryError, RuntimeError) as error:
+            collected.failures.stop(error)
+        return collected.all()
 
 
-async def avectors(target: Target, texts: Iterable[str]) -> list[Vector]:
-    """The async twin of `vectors`."""
+async def acollect(
+    make_call: MakeCall[RowT], texts: Iterable[str], output: Output[RowT, ResultT, AllT]
+) -> AllT:
+    """The async twin of `collect`."""
     checked = _checked(texts)
     if not checked:
-        return []
-    job = target.documents("embed_documents", LISTS)
-    return await agather(checked, job, lambda text: _pooled(text, job))
+        return output.of_none(make_call)
+    collected = _Collected(len(checked), make_call(output.vector_format), output)
+    with reported(collected.state.progress):
+        try:
+            async with aclosing(arun(checked, collected.state)) as finished:
+                async for text in finished:
+                    collected.take(text)
+        except (HFEndpointError, MemoryError, RuntimeError) as error:
+            collected.failures.stop(error)
+        return collected.all()
 
 
-def query_vector(target: Target, text: str) -> Vector:
-    """The vector of a query."""
+def query(make_call: MakeCall[Vector], text: str) -> Vector:
+    """The vector of a query.
+
+    Raises:
+        InputError: The text cannot be embedded; nothing was sent.
+        HFEndpointError: It was not.
+    """
     check_text(text, 0)
-    job = target.query()
-    with reported(job.progress):
-        for finished in finished_texts([text], job):
-            return _only_vector(finished, job)
-    raise AssertionError("a text went in and none came out")
+    call = make_call(LISTS)
+    progress = followers("embed_query", call.service.url, show_bar=False, is_current=True)
+    if progress is None:
+        return run_query(text, call)
+    with reported(progress):
+        return run_query(text, call, progress)
 
 
-async def aquery_vector(target: Target, text: str) -> Vector:
-    """The async twin of `query_vector`."""
+async def aquery(make_call: MakeCall[Vector], text: str) -> Vector:
+    """The async twin of `query`."""
     check_text(text, 0)
-    job = target.query()
-    with reported(job.progress):
-        async with aclosing(afinished_texts([text], job)) as finished_alone:
-            async for finished in finished_alone:
-                return _only_vector(finished, job)
-    raise AssertionError("a text went in and none came out")
+    call = make_call(LISTS)
+    progress = followers("embed_query", call.service.url, show_bar=False, is_current=True)
+    with reported(progress):
+        return await arun_query(text, call, progress)
 
 
-def matrix(target: Target, texts: Iterable[str]) -> Array:
-    """One row per text."""
-    checked = _checked(texts)
-    if not checked:
-        return _no_rows(target)
-    job = target.documents("embed_array", ARRAYS)
-    filling = _Filling(len(checked), job)
-    gather(checked, job, filling.put)
-    return filling.matrix
-
-
-async def amatrix(target: Target, texts: Iterable[str]) -> Array:
-    """The async twin of `matrix`."""
-    checked = _checked(texts)
-    if not checked:
-        return _no_rows(target)
-    job = target.documents("embed_array", ARRAYS)
-    filling = _Filling(len(checked), job)
-    await agather(checked, job, filling.put)
-    return filling.matrix
-
-
-def chunks(target: Target, texts: Iterable[str]) -> list[list[EmbeddedChunk]]:
-    """The embedded chunks of each text."""
-    checked = _checked(texts)
-    return gather(checked, target.documents("embed_chunks", ARRAYS), _embedded) if checked else []
-
-
-async def achunks(target: Target, texts: Iterable[str]) -> list[list[EmbeddedChunk]]:
-    """The async twin of `chunks`."""
-    checked = _checked(texts)
-    return (
-        await agather(checked, target.documents("embed_chunks", ARRAYS), _embedded)
-        if checked
-        else []
-    )
-
-
-def chunk_stream(target: Target, texts: Iterable[str]) -> Generator[EmbeddedChunk, None, None]:
+def stream(
+    make_call: MakeCall[Array], texts: Iterable[str]
+) -> Generator[EmbeddedChunk, None, None]:
     """Embedded chunks in order, within bounded memory."""
     _refuse_a_string(texts)
-    return _chunk_stream(texts, target)
+    return _stream(make_call, texts)
 
 
-def _chunk_stream(texts: Iterable[str], target: Target) -> Generator[EmbeddedChunk, None, None]:
-    job = target.documents("stream_chunks", ARRAYS, is_stream=True)
-    failures = Failures()
-    with reported(job.progress):
+def _stream(
+    make_call: MakeCall[Array], texts: Iterable[str]
+) -> Generator[EmbeddedChunk, None, None]:
+    state = _stream_state(make_call)
+    failures = _Failures()
+    with reported(state.progress):
         try:
-            for text in finished_texts(texts, job):
+            for text in run(texts, state):
                 if not failures.take(text):
                     yield from _embedded(text)
         except HFEndpointError as error:
@@ -179,23 +179,23 @@ def _chunk_stream(texts: Iterable[str], target: Target) -> Generator[EmbeddedChu
         failures.raise_any()
 
 
-def achunk_stream(
-    target: Target, texts: Iterable[str] | AsyncIterable[str]
+def astream(
+    make_call: MakeCall[Array], texts: Iterable[str] | AsyncIterable[str]
 ) -> AsyncGenerator[EmbeddedChunk, None]:
-    """The async twin of `chunk_stream`."""
+    """The async twin of `stream`."""
     if not isinstance(texts, AsyncIterable):
         _refuse_a_string(texts)
-    return _achunk_stream(texts, target)
+    return _astream(make_call, texts)
 
 
-async def _achunk_stream(
-    texts: Iterable[str] | AsyncIterable[str], target: Target
+async def _astream(
+    make_call: MakeCall[Array], texts: Iterable[str] | AsyncIterable[str]
 ) -> AsyncGenerator[EmbeddedChunk, None]:
-    job = target.documents("stream_chunks", ARRAYS, is_stream=True)
-    failures = Failures()
-    with reported(job.progress):
+    state = _stream_state(make_call)
+    failures = _Failures()
+    with reported(state.progress):
         try:
-            async with aclosing(afinished_texts(texts, job)) as finished:
+            async with aclosing(arun(texts, state)) as finished:
                 async for text in finished:
                     if not failures.take(text):
                         for embedded in _embedded(text):
@@ -207,54 +207,114 @@ async def _achunk_stream(
         failures.raise_any()
 
 
-class _Filling:
-    """A matrix that is filled row by row."""
-
-    def __init__(self, rows: int, job: Job[Array]) -> None:
-        self._rows = rows
-        self._job = job
-        self.matrix: Array = np.empty((0, 0), dtype=np.float32)
-
-    def put(self, text: PlannedText[Array]) -> Array:
-        row = _pooled(text, self._job)
-        if not self.matrix.size:
-            self.matrix = np.empty((self._rows, len(row)), dtype=np.float32)
-        self.matrix[text.index] = row
-        stored: Array = self.matrix[text.index]
-        return stored
+def _stream_state(make_call: MakeCall[Array]) -> Run[Array]:
+    call = make_call(ARRAYS)
+    return Run(
+        call,
+        followers(
+            "stream_chunks", call.service.url, show_bar=call.show_progress_bar, is_current=False
+        ),
+        keep=False,
+    )
 
 
-def known_dimensions(target: Target) -> int | None:
-    """The width of the vectors: as seen, else as asked for, else None."""
-    asked = target.settings.task_settings.dimensions
-    service = target.settings.service_settings
+def known_dimensions(endpoint: Endpoint) -> int | None:
+    """The dimensions of the vectors: as seen, else as asked for, else None."""
+    asked, service = endpoint.task_settings.dimensions, endpoint.service_settings
     return session_for(service).server_state(service.model).dimensions(asked) or asked
 
 
-def _no_rows(target: Target) -> Array:
-    return np.empty((0, known_dimensions(target) or 0), dtype=np.float32)
+class _Failures:
+    """The texts of a call that failed, and what ended the call, if anything did."""
+
+    def __init__(self) -> None:
+        self.of_text: dict[int, HFEndpointError] = {}
+        self._passed = 0
+        self.fatal: HFEndpointError | None = None
+
+    def take(self, text: PlannedText[RowT]) -> bool:
+        """Note the text's failure; False where it has none."""
+        error = text.failure()
+        if error is not None:
+            self.of_text[text.index] = named(error, text.index)
+        else:
+            self._passed += 1
+        return error is not None
+
+    def stop(self, error: Exception) -> None:
+        """Note what ended the call; a defect is raised."""
+        self.fatal = error if isinstance(error, HFEndpointError) else of_the_machine(error)
+        if self.fatal is None:
+            raise error
+
+    def raise_any(self) -> None:
+        """Raise what there is to raise about a stream, whose results are all out."""
+        if self.of_text:
+            raise EmbeddingError.of({}, self.of_text, yielded=self._passed)
+        if self.fatal is not None:
+            raise self.fatal
+
+    def raise_after(self, error: Exception) -> NoReturn:
+        """Raise what ended a stream from outside: its own error, in the context of the failures.
+
+        Their texts are named nowhere else.
+        """
+        if not self.of_text:
+            raise error
+        failed = EmbeddingError.of({}, self.of_text, yielded=self._passed)
+        failed.__context__ = error.__context__
+        try:
+            raise failed
+        except EmbeddingError:
+            raise error  # noqa: B904 - the failures are not why the source broke
 
 
-def _pooled(text: PlannedText[RowT], job: Job[RowT]) -> RowT:
-    rows = text.rows(job.keeper)
-    if len(rows) == 1:
-        return rows[0]
-    words = counts_of_words([chunk.text for chunk in text.chunks])
-    return job.keeper.mean(rows, words, normalize=job.call.task.normalize)
+class _Collected(Generic[RowT, ResultT, AllT]):
+    """The results of a call on a list of texts."""
+
+    def __init__(
+        self, count: int, call: EmbeddingCall[RowT], output: Output[RowT, ResultT, AllT]
+    ) -> None:
+        self._count = count
+        self._call = call
+        self._output = output
+        self._results: dict[int, ResultT] = {}
+        self.failures = _Failures()
+        bar = call.show_progress_bar
+        # Last: from here on it is `reported` that ends them.
+        progress = followers(output.operation, call.service.url, show_bar=bar, is_current=True)
+        self.state = Run(call, progress, plan_first=bar)
+
+    def take(self, text: PlannedText[RowT]) -> None:
+        if not self.failures.take(text):
+            self._results[text.index] = self._output.of_text(text, self._call)
+
+    def all(self) -> AllT:
+        """Every result, in order of the texts, or the error that names those that failed."""
+        failed, fatal = self.failures.of_text, self.failures.fatal
+        if fatal is not None:
+            for index in range(self._count):
+                if index not in self._results:
+                    failed.setdefault(index, named(fatal, index))
+        if failed:
+            raise EmbeddingError.of(self._results, failed)
+        return self._output.of_all(list(self._results.values()))
 
 
-def _only_vector(text: PlannedText[Vector], job: Job[Vector]) -> Vector:
-    error = text.failure()
-    if error is not None:
-        raise error
-    return text.rows(job.keeper)[0]
-
-
-def _embedded(text: PlannedText[Array]) -> list[EmbeddedChunk]:
-    pairs = zip(text.chunks, text.rows(ARRAYS), strict=True)
-    return [
-        EmbeddedChunk(chunk.text, chunk.start, chunk.end, row, text.index) for chunk, row in pairs
-    ]
+@contextmanager
+def reported(progress: Progress | None) -> Iterator[None]:
+    """Tell whoever follows the call when it is over, and what it failed with."""
+    error: BaseException | None = None
+    try:
+        yield
+    except GeneratorExit:  # a stream that its user has enough of did not fail
+        raise
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        if progress is not None:
+            progress.close(error)
 
 
 def _checked(texts: Iterable[str]) -> list[str]:

@@ -1,12 +1,9 @@
-"""One call, from texts to finished texts: the plan is filled, batches are driven, results entered.
-
-The loop stands here twice, once for threads and once for tasks, line for line alike. It must not
-know what a result is made into, nor what a server says.
-"""
+"""Runs a call: the planner is filled, batches are sent, results entered, texts come out."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -19,27 +16,23 @@ from langchain_hf_endpoint._engine.drivers import (
     ThreadDriver,
     ThreadWorkers,
 )
-from langchain_hf_endpoint._engine.failures import of_the_machine, rejects_everything
+from langchain_hf_endpoint._engine.failures import (
+    begun_before_fork,
+    of_the_machine,
+    rejects_everything,
+)
 from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._engine.isolation import Fault, Outcome
 from langchain_hf_endpoint._engine.planner import BatchBounds, Planner
-from langchain_hf_endpoint._engine.prompts import should_fetch_info
 from langchain_hf_endpoint._engine.sources import AsyncSource, Source, total_length
-from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 
     from langchain_hf_endpoint._engine.actions import Progress
-    from langchain_hf_endpoint._engine.attempts import Flow
-    from langchain_hf_endpoint._engine.call import Call
+    from langchain_hf_endpoint._engine.call import EmbeddingCall
     from langchain_hf_endpoint._engine.planner import Batch, PlannedText
-    from langchain_hf_endpoint._engine.vectors import VectorFormat
-    from langchain_hf_endpoint._http.clients import Clients
-    from langchain_hf_endpoint._http.httpx_transport import AnyAsyncTransport, SyncTransport
-    from langchain_hf_endpoint._session.session import EndpointSession
-    from langchain_hf_endpoint.settings import ChunkingSettings
 
 RowT = TypeVar("RowT")
 
@@ -53,73 +46,48 @@ _WORTH_A_THREAD = 50_000  # characters whose chunking would be felt on an event 
 
 
 @dataclass(slots=True)
-class Job(Generic[RowT]):
-    """One call: what is asked, of whom, and how the results are kept.
+class Run(Generic[RowT]):
+    """How far a call is.
 
-    Args:
-        runtime: The endpoint's limiter, window and clients.
-        call: What all flows of this call have in common.
-        keeper: The form of the vectors.
-        chunking: How texts are cut; None leaves them whole.
+    Attributes:
+        call: What it is.
+        progress: Is told how far it is.
+        received: Is given the inputs of each good reply and their vectors as soon as they are
+            there, in the order of the replies: for those who keep them safe.
         keep: Whether results are kept to the end of the call (a list) or dropped when they are
             out (a stream).
         plan_first: Whether all texts are cut before the first is sent, so that the number of
             chunks is known from the start.
-        insists_on_info: Whether the server is asked what it is even where it is unlikely to say.
-        progress: Is told how far the call is.
-        clients: The user's own HTTP clients.
-        received: Is given the inputs of each good reply and their vectors as soon as they are
-            there, in the order of the replies: for those who keep them safe.
+        planner: Its texts and batches. The prompt may depend on what the server says of itself,
+            so there is none before that.
+        fatal: What ends the call early.
+        batches_failed: Batches in a row of which nothing was embedded.
     """
 
-    runtime: EndpointSession
-    call: Call
-    keeper: VectorFormat[RowT]
-    chunking: ChunkingSettings | None
+    call: EmbeddingCall[RowT]
+    progress: Progress | None = None
+    received: Callable[[Sequence[str], Sequence[RowT]], None] | None = None
     keep: bool = True
     plan_first: bool = False
-    insists_on_info: bool = False
-    progress: Progress | None = None
-    clients: Clients = OURS
-    received: Callable[[Sequence[str], Sequence[RowT]], None] | None = None
+    planner: Planner[RowT] = field(init=False, repr=False)
     fatal: HFEndpointError | None = None
     batches_failed: int = 0
-    plan: Planner[RowT] = field(init=False, repr=False)  # not there yet where a traceback shows it
 
-    def sync_transport(self) -> SyncTransport:
-        """What sends from threads."""
-        return self.runtime.sync_transport(self.call.service, self.clients)
-
-    async def async_transport(self) -> AnyAsyncTransport:
-        """What sends from tasks of the running loop."""
-        return await self.runtime.async_transport(self.call.service, self.clients)
-
-    @property
-    def asks_for_info(self) -> bool:
-        """Whether the server is one that may have an ``/info`` and was not asked yet.
-
-        It is asked before the first input is sent, since the model's prompts may depend on it:
-        the same text must not get one vector before the answer and another after.
-        """
-        if self.call.server.asked_for_info:
-            return False
-        return self.insists_on_info or should_fetch_info(self.call.service)
-
-    def open_plan(self) -> None:
-        """Begin the books. The prompt may depend on what the server said of itself."""
-        self.plan = Planner(self.chunking, self.call.prompt, self._bounds, keep=self.keep)
+    def begin(self) -> None:
+        """Open the planner."""
+        self.planner = Planner(self.call.chunking, self.call.prompt, self._bounds, keep=self.keep)
         if self.plan_first:
-            self.plan.look_ahead = float("inf")
+            self.planner.look_ahead = float("inf")
 
     def _bounds(self) -> BatchBounds:
         return BatchBounds(self.call.batch_size, self.call.server.body_bytes)
 
     def add(self, texts: list[str]) -> None:
-        """Take texts into the plan."""
+        """Take texts into the planner."""
         for text in texts:
-            self.plan.add(text)
+            self.planner.add(text)
         if self.progress:
-            self.progress.planned(self.plan.inputs_planned)
+            self.progress.planned(self.planner.inputs_planned)
 
     @property
     def capacity(self) -> int:
@@ -139,10 +107,6 @@ class Job(Generic[RowT]):
         limit = call.window.limit
         return limit + 1 + limit // 4 + min(call.pausing.count, limit)
 
-    def embed_batch(self, batch: Batch[RowT]) -> Flow[list[Outcome[RowT]]]:
-        """The flow about one batch."""
-        return embed_batch(batch.texts(), self.call, self.keeper)
-
     def settle(self, batch: Batch[RowT], result: list[Outcome[RowT]] | BaseException) -> None:
         """Enter what a flow brought.
 
@@ -157,12 +121,12 @@ class Job(Generic[RowT]):
             raise result
         for outcome in result:
             inputs = batch.inputs[outcome.start : outcome.stop]
-            self.plan.settle(inputs, outcome.result)
+            self.planner.settle(inputs, outcome.result)
             if self.received and not isinstance(outcome.result, HFEndpointError):
                 self.received([one.text for one in inputs], outcome.result)
         self.fatal = self.fatal or self._reason_to_stop(result, len(batch.inputs))
         if self.fatal:  # a flow that was stopped has no outcome for what it did not send
-            self.plan.settle_rest(batch.inputs, self.fatal)
+            self.planner.settle_rest(batch.inputs, self.fatal)
         if self.progress:
             self.progress.done(len(batch.inputs))
 
@@ -191,7 +155,7 @@ class Job(Generic[RowT]):
 
     def is_over(self, source: Source | AsyncSource) -> bool:
         """Whether nothing is left to be sent, when nothing is under way."""
-        return self.fatal is not None or (source.is_exhausted and self.plan.is_all_cut)
+        return self.fatal is not None or (source.is_exhausted and self.planner.is_all_cut)
 
     def next_batch(self, source: Source | AsyncSource, *, is_idle: bool) -> Batch[RowT] | None:
         """The next batch, if there is one that is full or must go as it is.
@@ -201,13 +165,14 @@ class Job(Generic[RowT]):
         if self.fatal:
             return None
         waits = source.is_slow and is_idle
-        more = not (source.is_exhausted or self.plan.is_far_behind or waits)
-        return self.plan.next_batch(more_to_come=more)
+        more = not (source.is_exhausted or waits or self.planner.is_far_behind)
+        return self.planner.next_batch(more_to_come=more)
 
     def wants_text(self, source: Source | AsyncSource) -> bool:
         """Whether to take more texts before the next batch is cut."""
-        wanted = self.plan.room > 0 and not self.plan.is_far_behind and not self.fatal
-        return wanted and not source.is_exhausted
+        if source.is_exhausted or self.fatal:
+            return False
+        return self.planner.room > 0 and not self.planner.is_far_behind
 
     def patience(self, source: Source | AsyncSource, running: int) -> float | None:
         """How long to wait for a result before a slow source is asked again; None: for any time."""
@@ -217,7 +182,7 @@ class Job(Generic[RowT]):
     def give_up(self) -> None:
         """After an error that the other batches would meet too: nothing more is sent."""
         if self.fatal:
-            self.plan.drop_unsent(self.fatal)
+            self.planner.drop_unsent(self.fatal)
 
     def close(self, source: Source | AsyncSource) -> None:
         """Raise what ended the call early, when all that was under way is entered."""
@@ -227,12 +192,12 @@ class Job(Generic[RowT]):
             raise source.error
 
 
-def finished_texts(texts: Iterable[str], job: Job[RowT]) -> Iterator[PlannedText[RowT]]:
+def run(texts: Iterable[str], state: Run[RowT]) -> Iterator[PlannedText[RowT]]:
     """Embed texts with threads; each comes out, in order, when it has its vectors or its error.
 
     Args:
         texts: Any iterable; it is taken a look-ahead at a time.
-        job: The call.
+        state: Of a call that was not run yet.
 
     Yields:
         Every text that was taken, failed ones included.
@@ -242,91 +207,143 @@ def finished_texts(texts: Iterable[str], job: Job[RowT]) -> Iterator[PlannedText
             way has come out.
         BaseException: What the iterable raised, at the same late moment.
     """
-    driver = ThreadDriver(job.sync_transport(), job.progress, caller_loop=_running_loop())
-    if job.asks_for_info:
-        driver.run(fetch_server_info(job.call))
-    job.open_plan()
+    call = state.call
+    driver = ThreadDriver(call.sync_transport(), state.progress, caller_loop=_running_loop())
+    if call.should_fetch_info:
+        driver.run(fetch_server_info(call))
+    state.begin()
     source = Source(texts)
     workers: ThreadWorkers[Batch[RowT], list[Outcome[RowT]]] = ThreadWorkers(driver)
     with workers:
         while True:
-            while workers.running < job.capacity:
-                _fill(source, job)
-                batch = job.next_batch(source, is_idle=not workers.running)
+            while workers.running < state.capacity:
+                _fill(source, state)
+                batch = state.next_batch(source, is_idle=not workers.running)
                 if batch is None:
                     break
-                alone = workers.running == 0 and job.plan.is_all_cut and source.is_exhausted
-                workers.start(batch, job.embed_batch(batch), here=alone)
-            yield from job.plan.finished()
+                alone = workers.running == 0 and source.is_exhausted and state.planner.is_all_cut
+                workers.start(batch, embed_batch(batch.texts(), call), here=alone)
+            yield from state.planner.finished()
             if not workers.running:
-                if job.is_over(source):
+                if state.is_over(source):
                     break
                 continue  # a stream that had to wait for its oldest texts goes on
-            ended = workers.next_result(job.patience(source, workers.running))
+            ended = workers.next_result(state.patience(source, workers.running))
             if ended is None:
                 continue
-            job.settle(*ended)
-            if job.fatal and not driver.stop.is_set():
+            state.settle(*ended)
+            if state.fatal and not driver.stop.is_set():
                 driver.stop.set()
-                job.give_up()
-    job.close(source)
+                state.give_up()
+    state.close(source)
 
 
-async def afinished_texts(
-    texts: Iterable[str] | AsyncIterable[str], job: Job[RowT]
+async def arun(
+    texts: Iterable[str] | AsyncIterable[str], state: Run[RowT]
 ) -> AsyncGenerator[PlannedText[RowT], None]:
-    """Embed texts with tasks of the running loop; otherwise as `finished_texts`."""
-    driver = TaskDriver(await job.async_transport(), job.progress)
-    if job.asks_for_info:
-        await driver.run(fetch_server_info(job.call))
-    job.open_plan()
+    """Embed texts with tasks of the running loop; otherwise as `run`."""
+    call = state.call
+    driver = TaskDriver(await call.async_transport(), state.progress)
+    if call.should_fetch_info:
+        await driver.run(fetch_server_info(call))
+    state.begin()
     source = AsyncSource(texts) if isinstance(texts, AsyncIterable) else Source(texts)
     workers: TaskWorkers[Batch[RowT], list[Outcome[RowT]]] = TaskWorkers(driver)
     async with workers, source if isinstance(source, AsyncSource) else nullcontext():
         while True:
-            while workers.running < job.capacity:
-                await _afill(source, job)
-                batch = job.next_batch(source, is_idle=not workers.running)
+            while workers.running < state.capacity:
+                await _afill(source, state)
+                batch = state.next_batch(source, is_idle=not workers.running)
                 if batch is None:
                     break
-                workers.start(batch, job.embed_batch(batch))
-            for text in job.plan.finished():
+                workers.start(batch, embed_batch(batch.texts(), call))
+            for text in state.planner.finished():
                 yield text
             if not workers.running:
-                if job.is_over(source):
+                if state.is_over(source):
                     break
                 continue  # a stream that had to wait for its oldest texts goes on
-            ended = await workers.next_result(job.patience(source, workers.running))
+            ended = await workers.next_result(state.patience(source, workers.running))
             if ended is None:
                 continue
-            job.settle(*ended)
-            if job.fatal and not driver.stop.is_set():
+            state.settle(*ended)
+            if state.fatal and not driver.stop.is_set():
                 driver.stop.set()
-                job.give_up()
-    job.close(source)
+                state.give_up()
+    state.close(source)
 
 
-def _fill(source: Source, job: Job[RowT]) -> None:
-    """Take texts into the plan until its look-ahead is full, or the source is slow."""
-    while job.wants_text(source):
-        job.add(source.take(job.plan.room))
+def _fill(source: Source, state: Run[RowT]) -> None:
+    """Take texts into the planner until its look-ahead is full, or the source is slow."""
+    while state.wants_text(source):
+        state.add(source.take(state.planner.room))
         if source.is_slow:
             break
 
 
-async def _afill(source: Source | AsyncSource, job: Job[RowT]) -> None:
+async def _afill(source: Source | AsyncSource, state: Run[RowT]) -> None:
     """The async twin of `_fill`; chunking goes to a thread where a loop would feel it."""
-    while job.wants_text(source):
+    while state.wants_text(source):
         if isinstance(source, Source):
-            texts = source.take(job.plan.room)
+            texts = source.take(state.planner.room)
         else:
-            texts = await source.take(job.plan.room)
+            texts = await source.take(state.planner.room)
         if total_length(texts) > _WORTH_A_THREAD:
-            await asyncio.to_thread(job.add, texts)
+            await asyncio.to_thread(state.add, texts)
         else:
-            job.add(texts)
+            state.add(texts)
         if source.is_slow:
             break
+
+
+def run_query(text: str, call: EmbeddingCall[RowT], progress: Progress | None = None) -> RowT:
+    """Embed one text on the caller's thread: the way of `run` without planner and workers.
+
+    Raises:
+        HFEndpointError: What befell the text.
+    """
+    process = os.getpid()
+    driver = ThreadDriver(call.sync_transport(), progress, caller_loop=_running_loop())
+    if call.should_fetch_info:
+        driver.run(fetch_server_info(call))
+    if progress:
+        progress.planned(1)
+    try:
+        outcomes = driver.run(embed_batch([call.prompt + text], call))
+    except (MemoryError, RuntimeError) as error:
+        if (said := of_the_machine(error)) is not None:
+            raise said from None
+        raise
+    if os.getpid() != process:
+        raise begun_before_fork()
+    return _vector(outcomes, progress)
+
+
+async def arun_query(
+    text: str, call: EmbeddingCall[RowT], progress: Progress | None = None
+) -> RowT:
+    """Embed one text in the caller's task; otherwise as `run_query`."""
+    driver = TaskDriver(await call.async_transport(), progress)
+    if call.should_fetch_info:
+        await driver.run(fetch_server_info(call))
+    if progress:
+        progress.planned(1)
+    try:
+        outcomes = await driver.run(embed_batch([call.prompt + text], call))
+    except (MemoryError, RuntimeError) as error:
+        if (said := of_the_machine(error)) is not None:
+            raise said from None
+        raise
+    return _vector(outcomes, progress)
+
+
+def _vector(outcomes: Sequence[Outcome[RowT]], progress: Progress | None) -> RowT:
+    if progress:
+        progress.done(1)
+    result = outcomes[0].result
+    if isinstance(result, HFEndpointError):
+        raise result
+    return result[0]
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -17,7 +17,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from langchain_hf_endpoint._engine.actions import SendRequest
-from langchain_hf_endpoint._engine.calls import document_job, query_job
+from langchain_hf_endpoint._engine.call import EmbeddingCall
 from langchain_hf_endpoint._engine.discovery import fetch_server_info
 from langchain_hf_endpoint._engine.drivers import TaskDriver
 from langchain_hf_endpoint._engine.flow import embed_batch
@@ -32,7 +32,6 @@ from langchain_hf_endpoint.gateway.pending import (
     Asked,
     MergedBatch,
     QueueFullError,
-    Sections,
     Watcher,
 )
 
@@ -43,9 +42,8 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._engine.actions import ActionResult
     from langchain_hf_endpoint._engine.attempts import Flow
-    from langchain_hf_endpoint._engine.calls import Settings
+    from langchain_hf_endpoint._engine.call import Endpoint
     from langchain_hf_endpoint._engine.isolation import Outcome
-    from langchain_hf_endpoint._engine.run import Job
     from langchain_hf_endpoint._http.clients import Clients
     from langchain_hf_endpoint._session.session import EndpointSession
     from langchain_hf_endpoint.limiter import Lane
@@ -79,27 +77,27 @@ class Merger:
         settings: The endpoint.
         max_queue: Requests that may wait with inputs that were not sent. Default 2000.
         watcher: Is told of requests and waits.
-        limiter: Instead of the runtime's.
-        runtime: With whom limits, connections and what is learned are shared. Default: with all
+        limiter: Instead of the session's.
+        session: With whom limits, connections and what is learned are shared. Default: with all
             users of this URL and key in the process.
-        clients: Of the runtime's connections.
+        clients: Of the session's connections.
     """
 
     def __init__(  # noqa: PLR0913 - the parts that it is put together from
         self,
-        settings: Settings,
+        settings: Endpoint,
         *,
         max_queue: int = 2000,
         watcher: Watcher | None = None,
         limiter: BaseRateLimiter | None = None,
-        runtime: EndpointSession | None = None,
+        session: EndpointSession | None = None,
         clients: Clients = OURS,
     ) -> None:
         self._settings = settings
         self._max_queue = max_queue
         self._watcher = watcher
         self._limiter = limiter
-        self._runtime = runtime
+        self._session = session
         self._clients = clients
         self._queues: dict[Lane, OrderedDict[Asked, None]] = {
             lane: OrderedDict() for lane in _LANES
@@ -178,17 +176,20 @@ class Merger:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _seconds_to_drain(self) -> float:
-        job = self._job("document", self._settings.task_settings)
+        call = self._call("document", self._settings.task_settings)
         inputs = sum(len(asked.unsent) for queue in self._queues.values() for asked in queue)
         per_second = self._settings.service_settings.rate_limit.requests_per_minute / 60
-        return min(_LONGEST_ADVICE, max(1.0, inputs / job.call.batch_size / per_second))
+        return min(_LONGEST_ADVICE, max(1.0, inputs / call.batch_size / per_second))
 
-    def _job(self, lane: Lane, task: TaskSettings) -> Job[Vector]:
-        own = self._settings
-        sections = Sections(own.service_settings, own.chunking_settings, task)
-        make = query_job if lane == "query" else document_job
+    def _call(self, lane: Lane, task: TaskSettings) -> EmbeddingCall[Vector]:
+        make = EmbeddingCall.for_query if lane == "query" else EmbeddingCall.for_documents
         return make(
-            sections, LISTS, limiter=self._limiter, clients=self._clients, runtime=self._runtime
+            self._settings,
+            LISTS,
+            limiter=self._limiter,
+            clients=self._clients,
+            session=self._session,
+            task=task,
         )
 
     def _pump_soon(self) -> None:
@@ -205,27 +206,26 @@ class Merger:
                 first = next(iter(queue))
                 task = first.task
                 try:
-                    job = self._job(lane, task)
+                    call = self._call(lane, task)
                 except HFEndpointError as error:  # such as a key that left the environment
                     del queue[first]
                     first.fail(error)
                     continue
-                if not self._has_room(lane, job):
+                if not self._has_room(lane, call):
                     break
-                self._start(self._cut(lane, task, job), job)
+                self._start(self._cut(call), call)
 
-    def _has_room(self, lane: Lane, job: Job[Vector]) -> bool:
+    def _has_room(self, lane: Lane, call: EmbeddingCall[Vector]) -> bool:
         """Whether the window has a place; one alone while nothing is known of the server."""
-        call = job.call
         is_unknown = call.service.dialect == "auto" and call.server.route is None
-        if is_unknown or job.asks_for_info:
+        if is_unknown or call.should_fetch_info:
             return not self._tasks
         return len(self._running[lane]) < call.window.limit
 
-    def _cut(self, lane: Lane, task: TaskSettings, job: Job[Vector]) -> MergedBatch:
+    def _cut(self, call: EmbeddingCall[Vector]) -> MergedBatch:
         """Take from whoever waits; one who has more stands behind the others afterwards."""
-        call, queue = job.call, self._queues[lane]
-        batch = MergedBatch(lane, task, call.batch_size, call.server.body_bytes, self._arrivals)
+        queue, size = self._queues[call.lane], call.batch_size
+        batch = MergedBatch(call.lane, call.task, size, call.server.body_bytes, self._arrivals)
         for asked in queue:
             if batch.suits(asked):
                 batch.take_from(asked)
@@ -236,10 +236,10 @@ class Merger:
                 del queue[asked]
         return batch
 
-    def _start(self, batch: MergedBatch, job: Job[Vector]) -> None:
+    def _start(self, batch: MergedBatch, call: EmbeddingCall[Vector]) -> None:
         self._running[batch.lane].add(batch)
         self._unsent[batch.lane] = batch
-        task = asyncio.get_running_loop().create_task(self._run(batch, job))
+        task = asyncio.get_running_loop().create_task(self._run(batch, call))
         self._tasks[batch] = task
         # Not in the task's own `finally`: one that is cancelled before its first step has none.
         task.add_done_callback(lambda _task: self._ended(batch))
@@ -249,11 +249,11 @@ class Merger:
         del self._tasks[batch]
         self._has_left(batch)
 
-    async def _run(self, batch: MergedBatch, job: Job[Vector]) -> None:
+    async def _run(self, batch: MergedBatch, call: EmbeddingCall[Vector]) -> None:
         answers_before = self._answers
         errors: list[HFEndpointError] = []
         try:
-            outcomes = await self._converse(batch, job)
+            outcomes = await self._embed_batch(batch, call)
             batch.share_tokens()
             for outcome in outcomes:
                 batch.settle(outcome.start, outcome.stop, outcome.result)
@@ -273,12 +273,14 @@ class Merger:
             for one in errors:
                 self._give_up(batch, one)
 
-    async def _converse(self, batch: MergedBatch, job: Job[Vector]) -> list[Outcome[Vector]]:
-        driver = TaskDriver(await job.async_transport(), self._watcher)
-        if job.asks_for_info:
-            await driver.run(fetch_server_info(job.call))
-        inputs = [job.call.prompt + text for text in batch.texts]
-        return await driver.run(self._watched(embed_batch(inputs, job.call, LISTS), batch))
+    async def _embed_batch(
+        self, batch: MergedBatch, call: EmbeddingCall[Vector]
+    ) -> list[Outcome[Vector]]:
+        driver = TaskDriver(await call.async_transport(), self._watcher)
+        if call.should_fetch_info:
+            await driver.run(fetch_server_info(call))
+        inputs = [call.prompt + text for text in batch.texts]
+        return await driver.run(self._watched(embed_batch(inputs, call), batch))
 
     def _watched(self, flow: Flow[T], batch: MergedBatch) -> Flow[T]:
         """The same flow; we are told when it sends."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import orjson
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from langchain_hf_endpoint.limiter import Lane
-    from langchain_hf_endpoint.settings import ChunkingSettings, ServiceSettings, TaskSettings
+    from langchain_hf_endpoint.settings import TaskSettings
 
     Vector = list[float]
 
@@ -46,15 +45,6 @@ class Watcher(Progress, Protocol):
 
     def sent(self, inputs: int) -> None:
         """One request with so many inputs leaves for the server; a retry is one more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sections:
-    """An endpoint's sections, with task settings that may be a request's own."""
-
-    service_settings: ServiceSettings
-    chunking_settings: ChunkingSettings
-    task_settings: TaskSettings
 
 
 class Asked:

@@ -334,7 +334,7 @@ class Service:
             max_queue=self.options.max_queue,
             watcher=self.metrics.of_endpoint(endpoint.inference_id),
             limiter=shared_limiter(endpoint, self.options),
-            runtime=runtime,
+            session=runtime,
             clients=self._clients(endpoint),
         )
         self._entries[endpoint.inference_id] = _Entry(endpoint, runtime, merger)

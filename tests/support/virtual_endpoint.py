@@ -1,6 +1,6 @@
 """A server and a client in virtual time: all of the client's decisions are real, nothing waits.
 
-The client is the package's own `Job`, `Planner`, flows, limiter and window. Only what waits or
+The client is the package's own `Run`, `Planner`, flows, limiter and window. Only what waits or
 sends is replaced: instead of threads or tasks a heap of events, instead of a network an `Endpoint`
 that works on so many batches at once. A job of minutes takes a fraction of a second, and comes out
 alike each time.
@@ -19,14 +19,15 @@ from typing import NamedTuple
 import orjson
 
 from langchain_hf_endpoint._engine.actions import AcquireSlot, SendRequest, Sleep
-from langchain_hf_endpoint._engine.call import Call
+from langchain_hf_endpoint._engine.call import EmbeddingCall
 from langchain_hf_endpoint._engine.discovery import fetch_server_info
+from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
-from langchain_hf_endpoint._engine.run import Job, _fill
+from langchain_hf_endpoint._engine.run import Run as EngineRun
+from langchain_hf_endpoint._engine.run import _fill
 from langchain_hf_endpoint._engine.sources import Source
 from langchain_hf_endpoint._engine.vectors import LISTS
 from langchain_hf_endpoint._messages import Response
-from langchain_hf_endpoint._secrets import Redactor
 from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow
 from langchain_hf_endpoint._session.session import EndpointSession
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
@@ -214,15 +215,15 @@ class Run:
         self._runtime.limiter = RequestsPerMinuteLimiter(self.requests_per_minute, clock=self.clock)
         self._runtime.window = ConcurrencyWindow(self.clock)
         self._runtime.agree(self._service)
-        self.job = Job(self._runtime, self._call("document"), LISTS, chunking=None)
+        self.state = EngineRun(self._call("document"))
         self._source = Source(f"text {number}" for number in range(self.texts))
-        self._talk(fetch_server_info(self.job.call), lambda _: self._begin())
+        self._talk(fetch_server_info(self.state.call), lambda _: self._begin())
         self.clock.run()
-        assert self.job.plan.is_all_cut
+        assert self.state.planner.is_all_cut
         assert not self._running
 
     def _call(self, lane):
-        return Call(
+        return EmbeddingCall(
             service=self._service,
             task=TaskSettings(),
             lane=lane,
@@ -230,26 +231,27 @@ class Run:
             window=self._runtime.window,
             limiter=self._runtime.limiter,
             policy=RetryPolicy(600, chance=self._chance.random),
-            sends_key=False,
-            redactor=Redactor(None),
+            vector_format=LISTS,
+            session=self._runtime,
             clock=self.clock,
         )
 
     # The loop of the engine
 
     def _begin(self):
-        self.job.open_plan()
+        self.state.begin()
         self._start()
 
     def _start(self):
-        while self._running < self.job.capacity:
-            _fill(self._source, self.job)
-            batch = self.job.next_batch(self._source, is_idle=not self._running)
+        while self._running < self.state.capacity:
+            _fill(self._source, self.state)
+            batch = self.state.next_batch(self._source, is_idle=not self._running)
             if batch is None:
                 break
             self._running += 1
             self._talk(
-                self.job.embed_batch(batch), lambda result, batch=batch: self._end(batch, result)
+                embed_batch(batch.texts(), self.state.call),
+                lambda result, batch=batch: self._end(batch, result),
             )
 
     def _end(self, batch, result):
@@ -262,8 +264,8 @@ class Run:
         ended, self._ended = self._ended, []
         self._running -= len(ended)
         for batch, result in ended:
-            self.job.settle(batch, result)
-        for _ in self.job.plan.finished():
+            self.state.settle(batch, result)
+        for _ in self.state.planner.finished():
             pass
         self.ended = self.clock.now
         self._start()

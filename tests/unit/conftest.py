@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, partialmethod
 from typing import TYPE_CHECKING
 
 import pytest
 from scripted_server import URL, ScriptedServer
 
 from langchain_hf_endpoint import HFEndpointEmbeddings
-from langchain_hf_endpoint._engine import calls
 from langchain_hf_endpoint._engine.actions import Sleep
+from langchain_hf_endpoint._engine.call import EmbeddingCall
 from langchain_hf_endpoint._engine.drivers import CallStopped, TaskDriver, ThreadDriver
 from langchain_hf_endpoint._session import session
 
@@ -68,7 +68,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     limiter = partial(session.RequestsPerMinuteLimiter, clock=clock)
     monkeypatch.setattr(session, "RequestsPerMinuteLimiter", limiter)
-    monkeypatch.setattr(calls, "Call", partial(calls.Call, clock=clock))
+    by_clock = partialmethod(EmbeddingCall.__init__, clock=clock)
+    monkeypatch.setattr(EmbeddingCall, "__init__", by_clock)
     block, suspend = ThreadDriver._perform, TaskDriver._perform
 
     def perform(driver, step):

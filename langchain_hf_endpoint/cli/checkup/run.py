@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from langchain_hf_endpoint._engine.actions import NullProgress, WaitReason
-from langchain_hf_endpoint._engine.calls import document_job, query_job
+from langchain_hf_endpoint._engine.call import EmbeddingCall
 from langchain_hf_endpoint._engine.describe import describe
 from langchain_hf_endpoint._engine.drivers import ThreadDriver
 from langchain_hf_endpoint._engine.progress import CompositeProgress
-from langchain_hf_endpoint._engine.run import finished_texts
+from langchain_hf_endpoint._engine.run import run_query
 from langchain_hf_endpoint._engine.vectors import ARRAYS
 from langchain_hf_endpoint.cli.checkup import rules
 from langchain_hf_endpoint.cli.checkup.report import (
@@ -139,13 +139,11 @@ def _probed(wanted: Wanted, progress: Progress | None) -> tuple[Latency, float]:
     """How long short texts take, and the length of the last one's vector."""
     seconds, length = [], 0.0
     for number in range(max(1, wanted.probes)):
-        job = query_job(wanted.endpoint, ARRAYS, progress=progress)
+        call = EmbeddingCall.for_query(wanted.endpoint, ARRAYS)
         # Texts that differ: a cache between us and the model would tell of itself only.
-        for text in finished_texts([f"How long does probe number {number} take?"], job):
-            if (error := text.failure()) is not None:
-                raise error
-            length = float(np.linalg.norm(text.rows(ARRAYS)[0]))
-        seconds.append(job.call.server.latency_seconds)
+        row = run_query(f"How long does probe number {number} take?", call, progress)
+        length = float(np.linalg.norm(row))
+        seconds.append(call.server.latency_seconds)
     return Latency(len(seconds), min(seconds), median(seconds), max(seconds)), length
 
 
@@ -153,7 +151,7 @@ def _limits(endpoint: InferenceEndpoint, description: EndpointDescription) -> Li
     service = endpoint.service_settings
     return Limits(
         requests_per_minute=service.rate_limit.requests_per_minute,
-        batch_size=document_job(endpoint, ARRAYS).call.batch_size,
+        batch_size=EmbeddingCall.for_documents(endpoint, ARRAYS).batch_size,
         wanted_batch_size=service.max_batch_size,
         wanted_requests=service.max_concurrent_requests,
         server_batch_size=description.max_batch_size,
@@ -162,7 +160,8 @@ def _limits(endpoint: InferenceEndpoint, description: EndpointDescription) -> Li
 
 
 def _prompts(endpoint: InferenceEndpoint) -> Prompts:
-    query, document = query_job(endpoint, ARRAYS).call, document_job(endpoint, ARRAYS).call
+    query = EmbeddingCall.for_query(endpoint, ARRAYS)
+    document = EmbeddingCall.for_documents(endpoint, ARRAYS)
     task = endpoint.task_settings
     return Prompts(
         query=query.prompt,
@@ -179,7 +178,7 @@ def _prompts(endpoint: InferenceEndpoint) -> Prompts:
 
 def _path_of_model(endpoint: InferenceEndpoint) -> str | None:
     """What the server says in the place of its model's name."""
-    info = query_job(endpoint, ARRAYS).call.server.info
+    info = EmbeddingCall.for_query(endpoint, ARRAYS).server.info
     return info.model_path if info else None
 
 
@@ -191,9 +190,9 @@ def _measured(
         return None, "no file was named"
     if description.max_input_tokens is None:
         return None, "the server does not say how many tokens its model reads"
-    job = document_job(wanted.endpoint, ARRAYS)
-    call, prompt, window = job.call, job.call.prompt, description.max_input_tokens
-    driver = ThreadDriver(job.sync_transport(), progress)
+    call = EmbeddingCall.for_documents(wanted.endpoint, ARRAYS)
+    prompt, window = call.prompt, description.max_input_tokens
+    driver = ThreadDriver(call.sync_transport(), progress)
     pieces = pieces_of(wanted.texts, wanted.endpoint.chunking_settings)
     first = islice(pieces, wanted.most_chunks)
     measure = Measure(window)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from langchain_hf_endpoint._engine.calls import document_job
-from langchain_hf_endpoint._engine.run import finished_texts
+from langchain_hf_endpoint._engine.call import EmbeddingCall
+from langchain_hf_endpoint._engine.run import Run, run
 from langchain_hf_endpoint._engine.vectors import ARRAYS
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.chunking import chunk
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from langchain_hf_endpoint._engine.run import Job
     from langchain_hf_endpoint.cli.ingest.readers import Record
     from langchain_hf_endpoint.cli.ingest.sources import Sources
     from langchain_hf_endpoint.cli.ingest.stats import Tally
@@ -150,7 +149,7 @@ def ingest(wanted: Ingest, sources: Sources, tally: Tally) -> Summary:
     try:
         with Journal(path) as journal:
             try:
-                summary = _Run(wanted, journal, tally).summary(sources)
+                summary = _Embedding(wanted, journal, tally).summary(sources)
                 is_needed = summary.failed > 0 or summary.error is not None
             finally:
                 is_needed = is_needed and journal.holds_vectors
@@ -160,7 +159,7 @@ def ingest(wanted: Ingest, sources: Sources, tally: Tally) -> Summary:
     return summary
 
 
-class _Run:
+class _Embedding:
     """One run over the journal."""
 
     def __init__(self, wanted: Ingest, journal: Journal, tally: Tally) -> None:
@@ -170,12 +169,10 @@ class _Run:
         self._asked: deque[bytes] = deque()
         self._pending: set[bytes] = set()
         self._embedded = 0
-        self._job: Job[Array] = document_job(
-            wanted.endpoint, ARRAYS, progress=tally, is_stream=True
-        )
+        call = EmbeddingCall.for_documents(wanted.endpoint, ARRAYS)
         # Chunks are cut here, so that a long text whose chunks are known in part costs the rest.
-        self._job.chunking = None
-        self._job.received = self._received
+        whole = replace(call, chunking=None)
+        self._state: Run[Array] = Run(whole, tally, self._received, keep=False)
 
     def summary(self, sources: Sources) -> Summary:
         """Get every vector that is missing, and write what there is.
@@ -187,7 +184,7 @@ class _Run:
         try:
             self._embed(sources)
         except HFEndpointError as raised:
-            if raised is not self._job.fatal or not self._journal.holds_vectors:
+            if raised is not self._state.fatal or not self._journal.holds_vectors:
                 raise
             error = raised
         return self._written(error)
@@ -195,7 +192,7 @@ class _Run:
     def _embed(self, sources: Sources) -> None:
         # Closed here: whatever ends the run, the file that is open is closed with it.
         with closing(self._missing(sources)) as missing:
-            for text in finished_texts(missing, self._job):
+            for text in run(missing, self._state):
                 key = self._asked.popleft()
                 self._pending.discard(key)
                 error = text.failure()
@@ -207,13 +204,13 @@ class _Run:
 
         Others that were under way then met the like.
         """
-        fatal = self._job.fatal
+        fatal = self._state.fatal
         return fatal is not None and (
             error is fatal or (type(error), error.status) == (type(fatal), fatal.status)
         )
 
     def _received(self, inputs: Sequence[str], vectors: Sequence[Array]) -> None:
-        prompt = len(self._job.plan.prompt)
+        prompt = len(self._state.planner.prompt)
         self._journal.keep([key_of(text[prompt:]) for text in inputs], vectors)
         self._embedded += len(inputs)
 
@@ -246,13 +243,13 @@ class _Run:
     def _about(self) -> dict[str, object]:
         """What the vectors depend on beside their texts."""
         service, task = self._wanted.endpoint.service_settings, self._wanted.endpoint.task_settings
-        info = self._job.call.server.info
+        info = self._state.call.server.info
         return {
             "host": host_of(service.url),
             # Of several models at one host only the path may tell which it is.
             "path": None if info and info.model_id else urlsplit(service.url).path,
             "model": info.model_id if info else None,
-            "prompt": self._job.plan.prompt,
+            "prompt": self._state.planner.prompt,
             "prompt_name": task.document_prompt_name,
             "truncate": task.truncate,
             "normalize": task.normalize,

@@ -39,10 +39,10 @@ class Record:
 
 def main() -> None:
     """Run the seeds that the command line names."""
-    from langchain_hf_endpoint._engine import calls  # noqa: PLC0415 - after warnings became errors
+    from langchain_hf_endpoint._engine import call  # noqa: PLC0415 - after warnings became errors
 
-    calls.RetryPolicy = partial(
-        calls.RetryPolicy, first_delay=FIRST_DELAY, longest_delay=LONGEST_DELAY
+    call.RetryPolicy = partial(
+        call.RetryPolicy, first_delay=FIRST_DELAY, longest_delay=LONGEST_DELAY
     )
     problems: list[str] = []
     sys.unraisablehook = lambda unraisable: problems.append(f"unraisable: {unraisable}")

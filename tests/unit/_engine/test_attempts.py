@@ -7,12 +7,13 @@ import pytest
 
 from langchain_hf_endpoint._engine.actions import AcquireSlot, SendRequest, Sleep
 from langchain_hf_endpoint._engine.attempts import send_once
-from langchain_hf_endpoint._engine.call import Call
+from langchain_hf_endpoint._engine.call import EmbeddingCall
 from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
+from langchain_hf_endpoint._engine.vectors import LISTS
 from langchain_hf_endpoint._messages import Request, Response
-from langchain_hf_endpoint._secrets import Redactor
 from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow
 from langchain_hf_endpoint._session.server_state import ServerState
+from langchain_hf_endpoint._session.session import private_session
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
 from langchain_hf_endpoint.settings import ServiceSettings, TaskSettings
 
@@ -29,16 +30,17 @@ class Bench:
         self.limiter = RequestsPerMinuteLimiter(60, clock=lambda: self.now)
 
     def attempt(self, lane="document"):
-        call = Call(
-            service=ServiceSettings(url=REQUEST.url),
+        service = ServiceSettings(url=REQUEST.url)
+        call = EmbeddingCall(
+            service=service,
             task=TaskSettings(),
             lane=lane,
             server=ServerState(),
             window=self.window,
             limiter=self.limiter,
             policy=RetryPolicy(600),
-            sends_key=False,
-            redactor=Redactor(None),
+            vector_format=LISTS,
+            session=private_session(service),
             clock=lambda: self.now,
         )
         return closing(send_once(REQUEST, 1, 60.0, call))

@@ -6,15 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_hf_endpoint._engine.actions import AcquireSlot, SendRequest, Sleep
-from langchain_hf_endpoint._engine.call import Call
+from langchain_hf_endpoint._engine.call import EmbeddingCall
 from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY, RetryPolicy
 from langchain_hf_endpoint._engine.vectors import LISTS
 from langchain_hf_endpoint._messages import Cause, Failure, Response
 from langchain_hf_endpoint._protocols import DIALECTS
-from langchain_hf_endpoint._secrets import Redactor
 from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow
 from langchain_hf_endpoint._session.server_state import ServerState
+from langchain_hf_endpoint._session.session import private_session
 from langchain_hf_endpoint.errors import HFEndpointError
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
 from langchain_hf_endpoint.settings import ServiceSettings, TaskSettings
@@ -47,23 +47,24 @@ class World:
         self.replied = []
         self.window = ConcurrencyWindow(lambda: self.now)
         self.limiter = RequestsPerMinuteLimiter(limit, burst=1, clock=lambda: self.now)
-        self.call = Call(
-            service=ServiceSettings(url="http://127.0.0.1", dialect="tei", max_wait=max_wait),
+        service = ServiceSettings(url="http://127.0.0.1", dialect="tei", max_wait=max_wait)
+        self.call = EmbeddingCall(
+            service=service,
             task=TaskSettings(),
             lane="document",
             server=ServerState(),
             window=self.window,
             limiter=self.limiter,
             policy=RetryPolicy(max_wait, chance=lambda: 0.5),
-            sends_key=False,
-            redactor=Redactor(None),
+            vector_format=LISTS,
+            session=private_session(service),
             clock=lambda: self.now,
         )
 
     def run(self, history):
         """Drive one input through the history; beyond its end the server is well again."""
         history = iter(history)
-        with closing(embed_batch(["text"], self.call, LISTS)) as steps:
+        with closing(embed_batch(["text"], self.call)) as steps:
             answer = None
             try:
                 while True:

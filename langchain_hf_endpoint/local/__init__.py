@@ -17,7 +17,7 @@ Importing this package loads none of the extra; only the child process does.
 """
 
 from langchain_hf_endpoint.local.errors import LocalServerError, MissingExtraError
-from langchain_hf_endpoint.local.info import ModelInfo
+from langchain_hf_endpoint.local.files import ModelInfo
 from langchain_hf_endpoint.local.server import LocalServer
 
 __all__ = ["LocalServer", "LocalServerError", "MissingExtraError", "ModelInfo"]

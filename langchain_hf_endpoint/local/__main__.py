@@ -1,4 +1,4 @@
-"""``python -m langchain_hf_endpoint.local``: the server itself.
+"""Serve the local model: ``python -m langchain_hf_endpoint.local``.
 
 By hand, it prints what it serves and where, and runs until Ctrl-C. As the child of a `LocalServer`
 (``--owned``) it says the same as one line of JSON and ends when its stdin does.
@@ -23,7 +23,7 @@ from langchain_hf_endpoint.local.files import folder_files, packaged_files
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_hf_endpoint.local.info import ModelInfo
+    from langchain_hf_endpoint.local.files import ModelInfo
     from langchain_hf_endpoint.local.model import Model
 
 _HOST = "127.0.0.1"
@@ -74,10 +74,9 @@ def serve(
         try:
             import uvicorn  # noqa: PLC0415 - of the extra
 
-            from langchain_hf_endpoint.local.app import create_app, own_names_only  # noqa: PLC0415 - the same
-            from langchain_hf_endpoint.local.service import Service  # noqa: PLC0415 - the same
+            from langchain_hf_endpoint.local.app import Service, create_app, own_names_only  # noqa: PLC0415 - the same
         except ImportError as error:
-            raise missing_extra(str(error)) from error
+            raise missing_extra(error) from error
         model = loading.result()
     app = own_names_only(create_app(Service(model, threads or _processors())))
     config = uvicorn.Config(
@@ -92,7 +91,7 @@ def _loaded(model_dir: Path | None) -> Model:
     try:
         from langchain_hf_endpoint.local.model import Model  # noqa: PLC0415 - numpy costs a tenth of a second
     except ImportError as error:
-        raise missing_extra(str(error)) from error
+        raise missing_extra(error) from error
     return Model(packaged_files() if model_dir is None else folder_files(model_dir))
 
 

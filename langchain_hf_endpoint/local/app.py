@@ -1,16 +1,17 @@
-"""The web application: TEI's routes over a `Service`.
-
-It knows HTTP and the shapes of answers. It must not know onnxruntime.
-"""
+"""The local server's web application: TEI's routes over one model and its worker threads."""
 
 from __future__ import annotations
 
 import base64
 import time
-from functools import partial
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
+import anyio.to_thread
+import numpy as np
 import orjson
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -18,36 +19,157 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
+from langchain_hf_endpoint._protocols import tei_server
+from langchain_hf_endpoint._protocols.tei_server import (
+    JSON,
+    OPENAI_PATHS,
+    TEXT,
+    RefusedError,
+    TeiServer,
+)
 from langchain_hf_endpoint._urls import is_own_name
-from langchain_hf_endpoint.local import protocol
-from langchain_hf_endpoint.local.protocol import MAX_BODY_BYTES, OPENAI_PATHS, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
+    from numpy.typing import NDArray
     from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from langchain_hf_endpoint.local.service import Embedded, Service
+    from langchain_hf_endpoint._protocols.tei_server import EmbedRequest, Input
+    from langchain_hf_endpoint.local.model import Model
 
     Handler = Callable[[Request], Awaitable[Response]]
 
-_JSON = "application/json"
-_TEXT = "text/plain; charset=utf-8"
+_Result = TypeVar("_Result")
 _NOBODY_THERE = 499
-_DRAINED_BYTES = 32 * MAX_BODY_BYTES
-_EMBED_PATHS = ("/embed", "/", "/invocations", *OPENAI_PATHS)
+_DRAINED_BODIES = 32
+_MAX_TOKENIZED_CHARACTERS = 200_000
+
+
+@dataclass(slots=True)
+class Embedded:
+    """The answer to one request.
+
+    Attributes:
+        rows: One vector for each input.
+        tokens: Tokens that were run.
+        characters: Characters that were given.
+    """
+
+    rows: NDArray[np.float32]
+    tokens: int
+    characters: int
+
+
+@dataclass
+class Service:
+    """A model and the right to use it.
+
+    Attributes:
+        model: The model.
+        threads: Inputs run at the same time.
+        inputs_in_flight: Inputs admitted and not yet answered.
+    """
+
+    model: Model
+    threads: int
+    inputs_in_flight: int = field(default=0, init=False)
+
+    @cached_property
+    def options(self) -> TeiServer:
+        """What the model and its server are in TEI's words."""
+        info = self.model.info
+        return TeiServer(
+            model_id=info.model_id,
+            dimensions=info.dimensions,
+            max_input_length=info.max_input_tokens,
+        )
+
+    @cached_property
+    def _limiter(self) -> anyio.CapacityLimiter:
+        """Made late: it belongs to the event loop that runs."""
+        return anyio.CapacityLimiter(self.threads)
+
+    @contextmanager
+    def _admitted(self, count: int) -> Iterator[None]:
+        """Hold a permit for each input.
+
+        Raises:
+            RefusedError: There are not enough of them; nothing is waited for.
+        """
+        if self.inputs_in_flight + count > self.options.max_concurrent_requests:
+            raise tei_server.overloaded()
+        self.inputs_in_flight += count
+        try:
+            yield
+        finally:
+            self.inputs_in_flight -= count
+
+    async def embed(self, request: EmbedRequest) -> Embedded:
+        """Embed the inputs of a request; cancelled, it leaves what has not begun.
+
+        Raises:
+            RefusedError: An input is over the limit and not to be cut, or there are no permits.
+        """
+        with self._admitted(len(request.inputs)):
+            ids = await self.in_thread(
+                lambda: [self._ids(each, request) for each in request.inputs]
+            )
+            rows: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(ids)
+
+            async def run(place: int) -> None:
+                rows[place] = await self.in_thread(partial(self.model.embed, ids[place]))
+
+            async with anyio.create_task_group() as tasks:
+                for place in range(len(ids)):
+                    tasks.start_soon(run, place)
+        return Embedded(
+            rows=_finished(np.stack(rows), request),
+            tokens=sum(map(len, ids)),
+            characters=sum(len(each) for each in request.inputs if isinstance(each, str)),
+        )
+
+    async def in_thread(self, work: Callable[[], _Result]) -> _Result:
+        """Do the work where the model's is done, no more at a time than `threads`."""
+        return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+
+    def text_of(self, given: Input) -> str:
+        """An input as text."""
+        return given if isinstance(given, str) else self.model.text_of(given)
+
+    def _ids(self, given: Input, request: EmbedRequest) -> list[int]:
+        text = self.text_of(given)
+        if request.truncate:
+            return self.model.ids(text, cut=True, keep_end=request.keep_end)
+        options = self.options
+        if len(text) > options.max_input_characters:
+            most = options.max_input_characters
+            raise tei_server.too_long(options.release, len(text), most, "characters")
+        ids = self.model.ids(text, cut=False)
+        if len(ids) > options.max_input_length:
+            raise tei_server.too_long(options.release, len(ids), options.max_input_length)
+        return ids
+
+
+def _finished(rows: NDArray[np.float32], request: EmbedRequest) -> NDArray[np.float32]:
+    """Cut to the dimensions asked for, then brought to length 1 if so wished."""
+    rows = rows[:, : request.dimensions]
+    if request.normalize:
+        rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.ascontiguousarray(rows, dtype=np.float32)
 
 
 def create_app(service: Service) -> Starlette:
     """An ASGI application that answers as TEI does."""
     routes = _Routes(service)
+    embed, tokenize = _guarded(routes.embed), _guarded(routes.tokenize)
     return Starlette(
         routes=[
-            *(Route(path, routes.health, methods=["GET"]) for path in ("/", "/health", "/ping")),
+            *(Route(path, routes.health, methods=["GET"]) for path in tei_server.HEALTH_PATHS),
             Route("/info", routes.info, methods=["GET"]),
-            *(Route(path, _guarded(routes.embed), methods=["POST"]) for path in _EMBED_PATHS),
-            Route("/tokenize", _guarded(routes.tokenize), methods=["POST"]),
+            *(Route(path, embed, methods=["POST"]) for path in tei_server.EMBED_PATHS),
+            Route("/tokenize", tokenize, methods=["POST"]),
         ]
     )
 
@@ -62,7 +184,7 @@ def own_names_only(app: ASGIApp) -> ASGIApp:
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not is_own_name(Headers(scope=scope).get("host", "")):
             words = "this server answers only to localhost and loopback addresses"
-            await Response(words, 403, media_type=_TEXT)(scope, receive, send)
+            await Response(words, 403, media_type=TEXT)(scope, receive, send)
         else:
             await app(scope, receive, send)
 
@@ -80,43 +202,83 @@ class _Routes:
         return Response()
 
     async def info(self, _request: Request) -> Response:
-        """The model and the limits."""
-        service = self._service
-        info = protocol.server_info(service.model.info, service.threads)
-        return Response(orjson.dumps(info), media_type=_JSON)
+        """The model and the limits. `docker_label` says that this is not TEI itself."""
+        threads = self._service.threads
+        info = self._service.options.info(
+            model_dtype="int8" if "int8" in self._service.model.info.weights else "float32",
+            max_batch_requests=threads,
+            tokenization_workers=threads,
+            docker_label="langchain-hf-endpoint local server",
+        )
+        return Response(orjson.dumps(info), media_type=JSON)
 
     async def embed(self, request: Request) -> Response:
         """Vectors, in TEI's shape or OpenAI's."""
         began = time.perf_counter()
-        path = request.scope["path"]
-        info = self._service.model.info
-        wanted = protocol.embed_request(await _body(request), path, info)
+        path, options = request.scope["path"], self._service.options
+        content = tei_server.json_object(await self._body(request))
+        wanted = tei_server.embed_request(content, path, options)
         embedded = await _unless_gone(request, partial(self._service.embed, wanted))
         if path in OPENAI_PATHS:
-            content = _openai(embedded, info.model_id, as_base64=wanted.base64)
+            rows = (_row(row, as_base64=wanted.base64) for row in embedded.rows)
+            body = tei_server.openai_answer(rows, options.model_id, embedded.tokens)
         else:
-            content = orjson.dumps(embedded.rows, option=orjson.OPT_SERIALIZE_NUMPY)
-        headers = _figures(embedded, time.perf_counter() - began)
-        return Response(content, media_type=_JSON, headers=headers)
+            body = orjson.dumps(embedded.rows, option=orjson.OPT_SERIALIZE_NUMPY)
+        seconds = time.perf_counter() - began
+        headers = tei_server.figures(seconds, embedded.characters, embedded.tokens)
+        return Response(body, media_type=JSON, headers=headers)
 
     async def tokenize(self, request: Request) -> Response:
         """The tokens of each input, uncut."""
-        content = protocol.json_object(await _body(request))
-        inputs = protocol.inputs_of(content, "inputs")
-        special = protocol.add_special_tokens(content)
-        protocol.check_characters(inputs)
+        content = tei_server.json_object(await self._body(request))
+        inputs = tei_server.inputs_of(content, "inputs", self._service.options)
+        special = tei_server.adds_special_tokens(content)
+        _check_characters(inputs)
         model = self._service.model
 
         def tokens() -> bytes:
-            texts = (each if isinstance(each, str) else model.text_of(each) for each in inputs)
-            return orjson.dumps(
-                [
-                    [token._asdict() for token in model.tokens(text, special=special)]
-                    for text in texts
-                ]
-            )
+            texts = map(self._service.text_of, inputs)
+            rows = [
+                [each._asdict() for each in model.tokens(text, special=special)] for text in texts
+            ]
+            return orjson.dumps(rows)
 
-        return Response(await self._service.in_thread(tokens), media_type=_JSON)
+        return Response(await self._service.in_thread(tokens), media_type=JSON)
+
+    async def _body(self, request: Request) -> bytes:
+        """The body, refused where it is too large or not called JSON."""
+        most = self._service.options.payload_limit
+        parts: list[bytes] = []
+        size = 0
+        async for part in request.stream():
+            size += len(part)
+            if size <= most:
+                parts.append(part)
+            elif size > _DRAINED_BODIES * most:
+                break  # the rest is left unread, and the connection closed
+        if size > most:
+            raise tei_server.body_too_large()
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+            words = "Expected request with `Content-Type: application/json`"
+            raise RefusedError(415, "", words)
+        return b"".join(parts)
+
+
+def _row(row: NDArray[np.float32], *, as_base64: bool) -> bytes:
+    if as_base64:
+        return b'"%b"' % base64.b64encode(row.tobytes())
+    return orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _check_characters(inputs: list[Input]) -> None:
+    """Refuse to tokenize more of a request than its answer could hold: thirty bytes a character.
+
+    Raises:
+        RefusedError: It says how many characters, or token ids, there may be.
+    """
+    given, most = sum(map(len, inputs)), _MAX_TOKENIZED_CHARACTERS
+    if given > most:
+        raise RefusedError(413, "Validation", f"inputs have {given} characters > maximum {most}")
 
 
 def _guarded(handler: Handler) -> Handler:
@@ -128,32 +290,10 @@ def _guarded(handler: Handler) -> Handler:
         except ClientDisconnect:
             return Response(status_code=_NOBODY_THERE)
         except RefusedError as refused:
-            return Response(
-                refused.body(request.scope["path"]),
-                status_code=refused.status,
-                media_type=_JSON if refused.kind else _TEXT,
-            )
+            body = refused.body(request.scope["path"])
+            return Response(body, status_code=refused.status, media_type=refused.content_type)
 
     return guarded
-
-
-async def _body(request: Request) -> bytes:
-    """The body, refused where it is too large or not called JSON."""
-    parts: list[bytes] = []
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size <= MAX_BODY_BYTES:
-            parts.append(part)
-        elif size > _DRAINED_BYTES:
-            break  # the rest is left unread, and the connection closed
-    if size > MAX_BODY_BYTES:
-        words = "Failed to buffer the request body: length limit exceeded"
-        raise RefusedError(413, "", words)
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _JSON:
-        words = "Expected request with `Content-Type: application/json`"
-        raise RefusedError(415, "", words)
-    return b"".join(parts)
 
 
 async def _unless_gone(request: Request, work: Callable[[], Awaitable[Embedded]]) -> Embedded:
@@ -178,32 +318,3 @@ async def _unless_gone(request: Request, work: Callable[[], Awaitable[Embedded]]
     if not result:
         raise ClientDisconnect
     return result[0]
-
-
-def _openai(embedded: Embedded, model_id: str, *, as_base64: bool) -> bytes:
-    def shown(row: object) -> object:
-        if not as_base64:
-            return row
-        return base64.b64encode(memoryview(row).tobytes()).decode()  # type: ignore[arg-type]
-
-    answer = {
-        "object": "list",
-        "data": [
-            {"object": "embedding", "embedding": shown(row), "index": index}
-            for index, row in enumerate(embedded.rows)
-        ],
-        "model": model_id,
-        "usage": {"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens},
-    }
-    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
-
-
-def _figures(embedded: Embedded, seconds: float) -> dict[str, str]:
-    """TEI's headers; the time in whole milliseconds."""
-    return {
-        "x-compute-type": "cpu",
-        "x-compute-time": str(round(seconds * 1000)),
-        "x-compute-characters": str(embedded.characters),
-        "x-compute-tokens": str(embedded.tokens),
-        "x-total-time": str(round(seconds * 1000)),
-    }

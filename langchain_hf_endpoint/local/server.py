@@ -1,8 +1,4 @@
-"""The local server as its owner sees it: a process, a URL and a model.
-
-It knows how the child process is started, what it says first, and how it ends. It must not import
-anything of the extra: only the child does.
-"""
+"""Run the local server in a child process, which alone imports the packages of the extra."""
 
 from __future__ import annotations
 
@@ -19,10 +15,9 @@ from typing import IO, TYPE_CHECKING
 
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.local.errors import LocalServerError, from_record
-from langchain_hf_endpoint.local.info import MINILM, ModelInfo
+from langchain_hf_endpoint.local.files import MINILM, ModelInfo
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
 _ROOT = Path(__file__).parents[2]
@@ -87,12 +82,7 @@ class LocalServer:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.stop()
 
     @property

@@ -18,10 +18,9 @@ from langchain_hf_endpoint.errors import MissingExtraError
 from langchain_hf_endpoint.testing import faults
 from langchain_hf_endpoint.testing.corruptions import CHANGES
 from langchain_hf_endpoint.testing.endpoint import ScriptedEndpoint
-from langchain_hf_endpoint.testing.fault import Asked, Fault
+from langchain_hf_endpoint.testing.faults import Asked, Fault
+from langchain_hf_endpoint.testing.messages import Arrival, Headers, Reply
 from langchain_hf_endpoint.testing.plans import FaultPlan, Plan
-from langchain_hf_endpoint.testing.replies import Reply
-from langchain_hf_endpoint.testing.request_log import Arrival, Headers
 from langchain_hf_endpoint.testing.vectors import expected_vector
 
 __all__ = [

@@ -1,8 +1,4 @@
-"""One connection of a client: requests are read from it, bytes and faults are sent.
-
-It knows HTTP/1.1 as far as a server of JSON needs it, and how to end a connection in every way. It
-must not know what is asked or answered.
-"""
+"""Read HTTP/1.1 requests from a client's connection, send replies, and end it in every way."""
 
 from __future__ import annotations
 
@@ -14,13 +10,13 @@ from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
-from langchain_hf_endpoint.testing.request_log import Headers
+from langchain_hf_endpoint.testing.messages import Headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from langchain_hf_endpoint.testing.fault import Fault
-    from langchain_hf_endpoint.testing.replies import Reply
+    from langchain_hf_endpoint.testing.faults import Fault
+    from langchain_hf_endpoint.testing.messages import Reply
 
 HEAD_LIMIT = 1 << 20
 _PIECE = 1 << 16
@@ -43,6 +39,11 @@ class Request(NamedTuple):
     path: str
     headers: Headers
     body: bytes
+
+    @property
+    def route(self) -> str:
+        """The path without its query."""
+        return self.path.partition("?")[0]
 
 
 class Connection:

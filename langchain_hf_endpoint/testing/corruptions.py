@@ -1,8 +1,4 @@
-"""Ways to spoil a right reply, by name: what a client must notice, or put right.
-
-It knows the three shapes of a reply: a list of rows, ``{"embeddings": …}`` and OpenAI's. It must
-not know when a reply is spoilt.
-"""
+"""Spoil a right reply in one of the ways that a client must notice, or put right."""
 
 from __future__ import annotations
 
@@ -17,7 +13,7 @@ import orjson
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from langchain_hf_endpoint.testing.replies import Reply
+    from langchain_hf_endpoint.testing.messages import Reply
 
 Row: TypeAlias = Any
 """A list of numbers, or a string of base64."""
@@ -76,10 +72,10 @@ CHANGES = (*_ROW_CHANGES, *_BODY_CHANGES, *_DATA_CHANGES, *_BYTE_CHANGES)
 """The names that `change` takes."""
 
 
-def change(reply: Reply, name: str) -> None:
-    """Spoil a right reply in place; a refusal stays what it is."""
+def change(reply: Reply, name: str) -> bool:
+    """Spoil a right reply in place; a refusal stays what it is, and False says so."""
     if reply.status != 200:  # noqa: PLR2004 - a success
-        return
+        return False
     if name in _BYTE_CHANGES:
         reply.body = _BYTE_CHANGES[name](reply.body)
     else:
@@ -90,7 +86,9 @@ def change(reply: Reply, name: str) -> None:
             body = _with_data(body, _DATA_CHANGES[name])
         else:
             body = _with_rows(body, _ROW_CHANGES[name])
-        reply.body = _dumped(body)
+        # Python's own module writes NaN and Infinity where orjson writes null.
+        reply.body = json.dumps(body, separators=(",", ":")).encode()
+    return True
 
 
 def _with_data(body: Any, change_items: Callable[[list[Any]], list[Any]]) -> Any:
@@ -110,8 +108,3 @@ def _with_rows(body: Any, change_rows: Callable[[Rows], Rows]) -> Any:
         {"object": "embedding", "embedding": row, "index": index} for index, row in enumerate(rows)
     ]
     return {**body, "data": items}
-
-
-def _dumped(body: Any) -> bytes:
-    """JSON as Python's own module writes it: with NaN and Infinity, where orjson writes null."""
-    return json.dumps(body, separators=(",", ":")).encode()

@@ -1,28 +1,26 @@
-"""The endpoint as its user sees it: a URL, a script, a log.
-
-It knows threads and how to start and stop. It must not know what an answer looks like.
-"""
+"""Run an embedding endpoint in a thread: a URL, a script of faults, a log of requests."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 import time
-from typing import TYPE_CHECKING, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
+from langchain_hf_endpoint._package import missing_extra
 from langchain_hf_endpoint.testing.answering import Traits
-from langchain_hf_endpoint.testing.certificates import issue
-from langchain_hf_endpoint.testing.serving import Serving
+from langchain_hf_endpoint.testing.serving import Scripted, Serving
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
-    from types import TracebackType
     from typing import Self
 
-    from langchain_hf_endpoint.testing.fault import Fault
+    from langchain_hf_endpoint.testing.faults import Fault
+    from langchain_hf_endpoint.testing.messages import Arrival
     from langchain_hf_endpoint.testing.plans import Plan
-    from langchain_hf_endpoint.testing.request_log import Arrival
 
 _STOP_SECONDS = 10.0
 
@@ -32,19 +30,24 @@ class ScriptedEndpoint:
 
     It listens on a free port of loopback, in a thread of its own, between `start` and `stop` or in
     a ``with`` or ``async with`` statement. It speaks the protocol of Hugging Face's
-    text-embeddings-inference (``/embed``, ``/``, ``/info``) and OpenAI's (``/v1/embeddings``, with
-    base64). The vector of a text is `expected_vector`.
+    text-embeddings-inference (``/embed``, ``/``, ``/info``, ``/tokenize``) and OpenAI's
+    (``/v1/embeddings``, with base64). The vector of a text is `expected_vector`; a token is a word,
+    with two more around each text.
 
     A POST meets the next fault of the script, if there is one; else what the plan says; else it
     gets the right answer, within the server's limits.
 
     Args:
         plan: Which fault each request meets: a `FaultPlan`, or a function of an `Asked`.
-        dimensions: The width of the vectors.
+        dimensions: Values in a vector.
+        model_id: The model's name, as ``/info`` says it.
+        prompts: The model's prompts, by the names that requests may give. None: it has none.
         version: Which TEI's statuses and words are spoken, "1.2.3" or later.
         shape: ``embeddings`` for ``{"embeddings": [[…]]}``, which hf-serve and the inference
             toolkit answer, without ``/embed`` and ``/info``.
         api_key: The key that requests must carry. None: any, or none.
+        max_input_length: Tokens of a text; what is more is cut, or refused where the version is
+            below 1.9 or the request wishes it.
         max_client_batch_size: Texts in one request; more are refused.
         max_concurrent_requests: Texts in flight, whatever the name says: that is how TEI counts.
             More are refused with 429, or wait where the version is below 1.9.
@@ -61,9 +64,12 @@ class ScriptedEndpoint:
         *,
         plan: Plan | None = None,
         dimensions: int = 384,
+        model_id: str = "scripted/endpoint",
+        prompts: Mapping[str, str] | None = None,
         version: str = "1.9.3",
         shape: Literal["tei", "embeddings"] = "tei",
         api_key: str | None = None,
+        max_input_length: int = 512,
         max_client_batch_size: int = 32,
         max_concurrent_requests: int = 512,
         payload_limit: int = 2_000_000,
@@ -75,9 +81,12 @@ class ScriptedEndpoint:
         self._serving = Serving(
             Traits(
                 dimensions=dimensions,
+                model_id=model_id,
+                prompts=prompts,
                 version=version,
                 shape=shape,
                 api_key=api_key,
+                max_input_length=max_input_length,
                 max_client_batch_size=max_client_batch_size,
                 max_concurrent_requests=max_concurrent_requests,
                 payload_limit=payload_limit,
@@ -103,7 +112,7 @@ class ScriptedEndpoint:
             return self
         context = None
         if self._certificate_for is not None:
-            context, self._authority = issue(self._certificate_for)
+            context, self._authority = _certificate(self._certificate_for)
         loop = self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=_run, args=(loop,), name="scripted-endpoint", daemon=True
@@ -135,23 +144,13 @@ class ScriptedEndpoint:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.stop()
 
     async def __aenter__(self) -> Self:
         return await asyncio.to_thread(self.start)
 
-    async def __aexit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         await asyncio.to_thread(self.stop)
 
     def __repr__(self) -> str:
@@ -187,14 +186,23 @@ class ScriptedEndpoint:
         """How many connections clients hold at present."""
         return len(self._serving.connections)
 
-    def script(self, *faults: Fault | None, path: str = "") -> None:
+    def script(self, *faults: Fault | None, path: str = "", containing: str = "") -> None:
         """Put faults into the script, one a request; None is the right answer.
 
         Args:
             *faults: They follow those that are in the script already.
             path: Only for requests to this path, ``/info`` for one. Empty: any POST.
+            containing: Only for requests with a text that holds these words.
         """
-        self._serving.script.extend((path, fault) for fault in faults)
+        self._serving.script.extend(Scripted(fault, path, containing) for fault in faults)
+
+    def configure(self, **settings: Any) -> None:
+        """Be a server with these settings from the next request on; the others stay.
+
+        Args:
+            **settings: Arguments of the constructor, but for `plan` and `certificate_for`.
+        """
+        self._serving.configure(replace(self._serving.traits, **settings))
 
     @property
     def unused_faults(self) -> int:
@@ -235,6 +243,22 @@ class ScriptedEndpoint:
             raise RuntimeError("there is no certificate: give certificate_for, and start it")
         with open(path, "wb") as file:  # noqa: PTH123 - a string as well as a Path
             file.write(self._authority)
+
+
+def _certificate(host: str) -> tuple[ssl.SSLContext, bytes]:
+    """Make a server's TLS settings with a certificate for this host, and its authority's PEM.
+
+    Raises:
+        MissingExtraError: `trustme` is not installed.
+    """
+    try:
+        import trustme  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise missing_extra("An endpoint with a certificate", "testing", error) from error
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(host).configure_cert(context)
+    return context, authority.cert_pem.bytes()
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

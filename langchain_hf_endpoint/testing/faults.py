@@ -1,28 +1,108 @@
-"""What can go wrong with a reply: a value for each fault, made by a function of its name.
+"""Faults that a request meets instead of a right answer, each made by a function of its name.
 
 ::
 
     server.script(faults.rate_limited(retry_after=2), faults.reset("body"), None)
-
-It knows what each fault looks like on the wire. It must not know when one happens.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import orjson
-
-from langchain_hf_endpoint.testing import tei
-from langchain_hf_endpoint.testing.fault import Fault
-from langchain_hf_endpoint.testing.replies import JSON, TEXT, Reply
+from langchain_hf_endpoint._protocols import tei_server
+from langchain_hf_endpoint._protocols.tei_server import TEXT, RefusedError
+from langchain_hf_endpoint.testing import messages
+from langchain_hf_endpoint.testing.corruptions import CHANGES
+from langchain_hf_endpoint.testing.messages import Reply, json_reply, proxy_refusal, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from langchain_hf_endpoint.testing.fault import Asked, Where
+    from langchain_hf_endpoint._protocols.tei_server import Release
+
+Where: TypeAlias = Literal["before", "head", "body", "after"]
+"""Before the answer, in the middle of its head or of its body, after all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request, as a fault or a plan sees it.
+
+    Attributes:
+        method: ``POST``, or ``GET`` for ``/info``.
+        path: Its path.
+        texts: What it asks to embed.
+        release: The version of TEI that is spoken, (1, 9, 3).
+    """
+
+    method: str
+    path: str
+    texts: tuple[str, ...]
+    release: Release
+
+
+@dataclass(frozen=True, eq=False)
+class Fault:
+    """What happens to one request instead of a right answer.
+
+    The functions of this module make the usual ones. Anything else can be put together here:
+    ``Fault("teapot", answer=Reply(418, b"short and stout"))``.
+
+    Attributes:
+        kind: Its name, by which the log and the counts know it.
+        answer: Answered in the place of vectors, without looking at the request. Else the answer
+            is the right one, with the changes that follow.
+        change: One of `CHANGES`, made to the right answer.
+        headers: Further headers of the answer.
+        content_type: In the place of ``application/json``.
+        delay: Seconds before the answer begins.
+        cut: Where the answer ends too early (``after``: where it ends).
+        then: What follows there: the connection is reset, closed, or left silent.
+        drip: Seconds for each of `pieces` in which the answer is sent.
+        pieces: Into how many a dripping answer is cut.
+        size: The body is made as long as this many bytes, of numbers that nobody asked for.
+        lasts: For so many seconds from the first such answer, every request gets it.
+    """
+
+    kind: str
+    answer: Reply | Callable[[Asked], Reply] | None = None
+    change: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = ""
+    delay: float = 0.0
+    cut: Where | None = None
+    then: Literal["reset", "close", "hang"] = "reset"
+    drip: float = 0.0
+    pieces: int = 100
+    size: int = 0
+    lasts: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a change that there is not.
+
+        Raises:
+            ValueError: Names the ones that there are.
+        """
+        if self.change and self.change not in CHANGES:
+            raise ValueError(f"change must be one of {', '.join(CHANGES)}; not {self.change!r}")
+
+    def __repr__(self) -> str:
+        told = [
+            f", {each.name}={getattr(self, each.name)!r}"
+            for each in fields(self)
+            if each.name not in ("kind", "answer")
+            and getattr(self, each.name) != each.default
+            and getattr(self, each.name) != {}
+        ]
+        return f"<Fault {self.kind}{''.join(told)}>"
+
+    def answer_to(self, asked: Asked) -> Reply | None:
+        """The answer in the place of vectors, if there is one."""
+        return self.answer(asked) if callable(self.answer) else self.answer
+
 
 # Refusals that pass
 
@@ -35,7 +115,7 @@ def rate_limited(retry_after: float | datetime | str | None = None) -> Fault:
             no such header, as with TEI itself.
     """
     headers = _retry_after(retry_after)
-    return Fault("rate_limited", answer=lambda asked: tei.overloaded(asked.path), headers=headers)
+    return Fault("rate_limited", answer=_refused(tei_server.overloaded()), headers=headers)
 
 
 def cold_start(seconds: float = 0.0, retry_after: float | datetime | str | None = None) -> Fault:
@@ -45,19 +125,28 @@ def cold_start(seconds: float = 0.0, retry_after: float | datetime | str | None 
         seconds: How long every request gets it. 0: this one alone.
         retry_after: As in `rate_limited`; the proxy sends none.
     """
-    headers = _retry_after(retry_after)
-    return Fault("cold_start", answer=tei.asleep(), headers=headers, lasts=seconds)
+    reply = proxy_refusal(503, "503 Service Unavailable", "SERVICE_UNAVAILABLE")
+    return Fault("cold_start", answer=reply, headers=_retry_after(retry_after), lasts=seconds)
 
 
 def loading(estimated_time: float = 20.0) -> Fault:
     """503 of the old serverless API: a body that estimates the time."""
     words = {"error": "Model is currently loading", "estimated_time": estimated_time}
-    return Fault("loading", answer=Reply(503, orjson.dumps(words)))
+    return Fault("loading", answer=json_reply(503, words))
 
 
 def server_error(status: int = 502) -> Fault:
     """A proxy's web page with a 5xx."""
-    return Fault("server_error", answer=tei.web_page(status, f"{status} Bad Gateway"))
+    return Fault("server_error", answer=_web_page(status, f"{status} Bad Gateway"))
+
+
+def _web_page(status: int, title: str) -> Reply:
+    page = f"<html>\n<head><title>{title}</title></head>\n<body><h1>{title}</h1></body>\n</html>\n"
+    return Reply(status, page.encode(), "text/html; charset=utf-8")
+
+
+def _refused(refused: RefusedError) -> Callable[[Asked], Reply]:
+    return lambda asked: refusal(refused, asked.path)
 
 
 def _retry_after(value: float | datetime | str | None) -> dict[str, str]:
@@ -156,7 +245,7 @@ def malformed() -> Fault:
 
 def web_page() -> Fault:
     """A web page with status 200."""
-    return Fault("web_page", answer=tei.web_page(200, "Sign in"))
+    return Fault("web_page", answer=_web_page(200, "Sign in"))
 
 
 def huge(size: int = 100_000_000) -> Fault:
@@ -196,11 +285,7 @@ def compressed(*, declared: bool = True) -> Fault:
 
 def answer(status: int, body: object = b"", headers: Mapping[str, str] | None = None) -> Fault:
     """Any answer: text or bytes as they are, anything else as JSON."""
-    if isinstance(body, (str, bytes)):
-        content, kind = body.encode() if isinstance(body, str) else body, TEXT
-    else:
-        content, kind = orjson.dumps(body), JSON
-    return Fault(f"http_{status}", answer=Reply(status, content, kind, dict(headers or {})))
+    return Fault(f"http_{status}", answer=json_reply(status, body, dict(headers or {})))
 
 
 def redirect(location: str, status: int = 307) -> Fault:
@@ -210,21 +295,19 @@ def redirect(location: str, status: int = 307) -> Fault:
 
 def unauthorized() -> Fault:
     """401 of Hugging Face's proxy."""
-    return Fault("unauthorized", answer=tei.unauthorized())
+    return Fault("unauthorized", answer=messages.unauthorized())
 
 
 def paused(seconds: float = float("inf")) -> Fault:
     """400: the endpoint was paused by its owner; so is every request that follows."""
-    return Fault("paused", answer=tei.paused(), lasts=seconds)
+    words = "Bad Request: The endpoint is paused, ask a maintainer to restart it"
+    return Fault("paused", answer=proxy_refusal(400, words, "BAD_REQUEST"), lasts=seconds)
 
 
 def backend_error() -> Fault:
     """424: inference failed."""
-
-    def answer(asked: Asked) -> Reply:
-        return tei.tei_error(asked.path, 424, "Backend", "Backend error: out of memory")
-
-    return Fault("backend_error", answer=answer)
+    refused = RefusedError(424, "Backend", "Backend error: out of memory")
+    return Fault("backend_error", answer=_refused(refused))
 
 
 def batch_too_large(most: int) -> Fault:
@@ -232,30 +315,34 @@ def batch_too_large(most: int) -> Fault:
 
     def answer(asked: Asked) -> Reply:
         given = max(len(asked.texts), most + 1)
-        return tei.batch_too_large(asked.release, asked.path, given, most)
+        return refusal(tei_server.batch_too_large(asked.release, given, most), asked.path)
 
     return Fault("batch_too_large", answer=answer)
 
 
 def body_too_large() -> Fault:
     """413 of TEI's web framework: more bytes than it takes."""
-    return Fault("body_too_large", answer=tei.body_too_large())
+    return Fault("body_too_large", answer=_refused(tei_server.body_too_large()))
 
 
 def input_too_long(most: int = 512) -> Fault:
     """413 or 422, by the version: a text is longer than the model takes."""
 
     def answer(asked: Asked) -> Reply:
-        return tei.too_long(asked.release, asked.path, most + 1, most)
+        return refusal(tei_server.too_long(asked.release, most + 1, most), asked.path)
 
     return Fault("input_too_long", answer=answer)
 
 
 def empty_input() -> Fault:
     """400 or, up to TEI 1.8.2, 413: a text is empty."""
-    return Fault("empty_input", answer=lambda asked: tei.empty(asked.release, asked.path))
+
+    def answer(asked: Asked) -> Reply:
+        return refusal(tei_server.empty(asked.release), asked.path)
+
+    return Fault("empty_input", answer=answer)
 
 
 def input_rejected() -> Fault:
     """422 Tokenizer, in every version: a text cannot be read."""
-    return Fault("input_rejected", answer=lambda asked: tei.tokenizer_error(asked.path))
+    return Fault("input_rejected", answer=_refused(tei_server.tokenizer_error()))

@@ -1,7 +1,4 @@
-"""Which request meets which fault: by chance, but the same chance for the same seed.
-
-It knows what was asked before. It must not know what a fault does.
-"""
+"""Draw the fault that a request meets: by chance, but the same for the same seed."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from langchain_hf_endpoint.testing.fault import Asked, Fault
+    from langchain_hf_endpoint.testing.faults import Asked, Fault
 
 
 class Plan(Protocol):

@@ -1,7 +1,4 @@
-"""From a connection to an answer: the log, the script, the plan, then the right answer.
-
-It lives on the endpoint's own event loop. It must not know who holds the endpoint.
-"""
+"""Serve the connections of an endpoint: log, script, plan, then the right answer."""
 
 from __future__ import annotations
 
@@ -10,48 +7,72 @@ import contextlib
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from langchain_hf_endpoint.testing import tei
-from langchain_hf_endpoint.testing.answering import answer_to_get, read_question, refusal, vectors
+from langchain_hf_endpoint._protocols import tei_server
+from langchain_hf_endpoint._protocols.tei_server import RefusedError
+from langchain_hf_endpoint.testing.answering import (
+    accepted,
+    answer_to_get,
+    texts_of,
+    tokens_reply,
+    vectors,
+)
 from langchain_hf_endpoint.testing.connections import HEAD_LIMIT, ClientGone, Connection, Ended
 from langchain_hf_endpoint.testing.corruptions import change
-from langchain_hf_endpoint.testing.fault import Asked
-from langchain_hf_endpoint.testing.permits import Permits
-from langchain_hf_endpoint.testing.request_log import Arrival
+from langchain_hf_endpoint.testing.faults import Asked
+from langchain_hf_endpoint.testing.messages import Arrival, Reply, refusal, unauthorized
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import AsyncIterator
 
-    from langchain_hf_endpoint.testing.answering import Question, Traits
+    from langchain_hf_endpoint.testing.answering import Traits
     from langchain_hf_endpoint.testing.connections import Request
-    from langchain_hf_endpoint.testing.fault import Fault
+    from langchain_hf_endpoint.testing.faults import Fault
     from langchain_hf_endpoint.testing.plans import Plan
-    from langchain_hf_endpoint.testing.replies import Reply
+
+
+class Scripted(NamedTuple):
+    """A fault, or a right answer, and which requests it is for."""
+
+    fault: Fault | None
+    path: str
+    containing: str
+
+    def is_for(self, asked: Asked) -> bool:
+        """Whether this request meets it."""
+        if self.path != asked.path and (self.path or asked.method != "POST"):
+            return False
+        return not self.containing or any(self.containing in text for text in asked.texts)
 
 
 class Serving:
-    """A server's state, and what it does with each request."""
+    """A server's state, and what it does with each request. It lives on the endpoint's loop."""
 
     def __init__(self, traits: Traits, plan: Plan | None) -> None:
         self.arrivals: list[Arrival] = []
-        self.script: deque[tuple[str, Fault | None]] = deque()
+        self.script: deque[Scripted] = deque()
         self.lasting: tuple[Fault, float] | None = None
         self.connections: dict[asyncio.Task[None], Connection] = {}
-        self._traits = traits
         self._plan = plan
         self._server: asyncio.Server | None = None
         self._numbered = 0
         self._in_flight = 0
-        self._permits = Permits(traits.max_concurrent_requests)
         self._arrived = threading.Condition()
+        self.configure(traits)
+
+    def configure(self, traits: Traits) -> None:
+        """Be another server from the next request on."""
+        self.traits = traits
+        self._permits = Permits(traits.max_concurrent_requests)
 
     async def listen(self, port: int, context: ssl.SSLContext | None) -> int:
         """Begin to serve, on this port or on any; return which it is."""
         loop = asyncio.get_running_loop()
         # What goes wrong on a connection is what this server is for.
         loop.set_exception_handler(lambda _loop, _context: None)
-        self._permits = Permits(self._traits.max_concurrent_requests)
+        self.configure(self.traits)
         self._in_flight = 0
         self._server = await asyncio.start_server(
             self._serve, "127.0.0.1", port, ssl=context, limit=HEAD_LIMIT, backlog=1024
@@ -105,21 +126,25 @@ class Serving:
             del self.connections[task]
 
     async def _answer(self, request: Request, connection: Connection, number: int) -> None:
-        question = read_question(request.body)
-        path = request.path.partition("?")[0]
-        self._in_flight += len(question.texts)
+        content: dict[str, Any] | RefusedError
+        try:
+            content = tei_server.json_object(request.body)
+        except RefusedError as refused:
+            content = refused
+        texts = texts_of(content) if isinstance(content, dict) else ()
+        self._in_flight += len(texts)
         arrival = Arrival(
             time=time.time(),
             monotonic=time.monotonic(),
             method=request.method,
             path=request.path,
             headers=request.headers,
-            texts=question.texts,
+            texts=texts,
             body_bytes=len(request.body),
             connection=number,
             texts_in_flight=self._in_flight,
         )
-        asked = Asked(request.method, path, question.texts, self._traits.release)
+        asked = Asked(request.method, request.route, texts, self.traits.release)
         fault = self._fault(asked)
         arrival.fault = fault.kind if fault else ""
         self.arrivals.append(arrival)
@@ -130,15 +155,15 @@ class Serving:
                 await connection.wait(fault.delay)
             reply = fault.answer_to(asked) if fault else None
             if reply is None:
-                reply = await self._right_answer(request, path, question, connection)
-                if fault is not None and fault.change:
-                    fault = _spoil(reply, fault)
-                    arrival.fault = fault.kind if fault else ""
+                reply = await self._right_answer(request, content, connection)
+                # A refusal stays what it is, and the fault does not happen.
+                if fault is not None and fault.change and not change(reply, fault.change):
+                    fault, arrival.fault = None, ""
             if fault is None or fault.cut not in ("before", "head"):
                 arrival.status = reply.status
             await connection.send(reply, fault, arrival.finish)
         finally:
-            self._in_flight -= len(question.texts)
+            self._in_flight -= len(texts)
 
     def _fault(self, asked: Asked) -> Fault | None:
         """What a request meets: what lasts, the script's next, what the plan says."""
@@ -151,40 +176,91 @@ class Serving:
         return fault
 
     def _scripted_or_planned(self, asked: Asked) -> Fault | None:
-        for place, (path, fault) in enumerate(self.script):
-            if asked.path == path or (not path and asked.method == "POST"):
+        for place, scripted in enumerate(self.script):
+            if scripted.is_for(asked):
                 del self.script[place]
-                return fault
+                return scripted.fault
         return self._plan(asked) if self._plan is not None else None
 
     async def _right_answer(
-        self, request: Request, path: str, question: Question, connection: Connection
+        self, request: Request, content: dict[str, Any] | RefusedError, connection: Connection
     ) -> Reply:
-        traits = self._traits
+        traits, path = self.traits, request.route
         if traits.api_key and request.headers.get("authorization") != f"Bearer {traits.api_key}":
-            return tei.unauthorized()
+            return unauthorized()
         if request.method != "POST":
             return answer_to_get(path, traits)
-        refused = refusal(path, request.body, question, traits)
-        if refused is not None:
-            return refused
-        texts = len(question.texts)
-        if traits.waits_for_permits:
-            await self._permits.take(min(texts, self._permits.total))
-        elif not self._permits.take_now(texts):
-            return tei.overloaded(path)
+        tokenizes = path == "/tokenize" and traits.shape == "tei"
+        if path not in traits.embed_paths and not tokenizes:
+            return Reply(404)
         try:
-            seconds = traits.service_seconds(texts)
-            if seconds:
-                await connection.wait(seconds)
-            return vectors(path, question, traits)
+            if len(request.body) > traits.payload_limit:
+                raise tei_server.body_too_large()
+            if isinstance(content, RefusedError):
+                raise content
+            if tokenizes:
+                return tokens_reply(content, traits)
+            work = accepted(content, path, traits)
+            async with self._permits.held(len(work.texts), is_waited_for=traits.waits_for_permits):
+                seconds = traits.service_seconds(len(work.texts))
+                if seconds:
+                    await connection.wait(seconds)
+                return vectors(work, path, traits)
+        except RefusedError as refused:
+            return refusal(refused, path)
+
+
+class Permits:
+    """TEI's permits: one for each input in flight, whatever ``max_concurrent_requests`` says."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._taken = 0
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @contextlib.asynccontextmanager
+    async def held(self, count: int, *, is_waited_for: bool) -> AsyncIterator[None]:
+        """Hold so many permits, first come first served.
+
+        Raises:
+            RefusedError: There are not enough, and they are not waited for.
+        """
+        if is_waited_for:
+            count = min(count, self._total)
+            await self._wait_for(count)
+        elif not self._take(count):
+            raise tei_server.overloaded()
+        try:
+            yield
         finally:
-            self._permits.give(min(texts, self._permits.total))
+            self._give(count)
 
+    def _take(self, count: int) -> bool:
+        """Take all or nothing."""
+        if self._taken + count > self._total:
+            return False
+        self._taken += count
+        return True
 
-def _spoil(reply: Reply, fault: Fault) -> Fault | None:
-    """Change a right answer; a refusal stays what it is, and the fault does not happen."""
-    if reply.status != 200:  # noqa: PLR2004 - a success
-        return None
-    change(reply, fault.change)
-    return fault
+    async def _wait_for(self, count: int) -> None:
+        if not self._waiting and self._take(count):
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((count, turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._give(count)  # they were ours already
+            raise
+
+    def _give(self, count: int) -> None:
+        """Give them back and let those in that fit now."""
+        self._taken -= count
+        while self._waiting:
+            wanted, turn = self._waiting[0]
+            if not turn.done() and not self._take(wanted):
+                break
+            self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)

@@ -1,8 +1,8 @@
-"""Made-up vectors: each depends on the text alone, so that a swapped or shifted reply shows.
+"""Make up vectors that depend on the text alone, so that a swapped or shifted reply shows.
 
 A vector is put together from segments of 16 values, picked by a hash of the text from 4096 that are
 formatted in advance; so a row costs about a microsecond, as numbers, JSON or base64, with nothing
-cached per text. Any two texts are nearly orthogonal. It knows no protocol.
+cached per text. Any two texts are nearly orthogonal.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import orjson
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_WIDTH = 16
+_SEGMENT = 16
 _SEGMENTS = 4096
 RAW_LENGTH = 2.0
 """The length of every vector that was asked for with ``normalize: false``."""
@@ -33,14 +33,14 @@ class _Pool(NamedTuple):
 @cache
 def _segments() -> NDArray[np.float64]:
     """Segments of length 1."""
-    segments = np.random.default_rng(384).standard_normal((_SEGMENTS, _WIDTH))
+    segments = np.random.default_rng(384).standard_normal((_SEGMENTS, _SEGMENT))
     scaled: NDArray[np.float64] = segments / np.linalg.norm(segments, axis=1, keepdims=True)
     return scaled
 
 
 @cache
 def _pool(dimensions: int, length: float) -> _Pool:
-    values = (_segments() * (length / np.sqrt(dimensions / _WIDTH))).astype(np.float32)
+    values = (_segments() * (length / np.sqrt(dimensions / _SEGMENT))).astype(np.float32)
     option = orjson.OPT_SERIALIZE_NUMPY
     return _Pool(
         values,
@@ -50,14 +50,14 @@ def _pool(dimensions: int, length: float) -> _Pool:
 
 
 def _picks(text: str, dimensions: int) -> list[int]:
-    """One number a segment. Fewer for a narrower vector, the same ones: as with MRL models."""
-    count = -(-dimensions // _WIDTH)
+    """One number a segment. Fewer for a shorter vector, the same ones: as with MRL models."""
+    count = -(-dimensions // _SEGMENT)
     digest = hashlib.shake_128(text.encode("utf-8", "surrogatepass")).digest(2 * count)
     picks: list[int] = (np.frombuffer(digest, "<u2") % _SEGMENTS).tolist()
     return picks
 
 
-def _odd_width(text: str, dimensions: int, length: float) -> NDArray[np.float32]:
+def _of_odd_length(text: str, dimensions: int, length: float) -> NDArray[np.float32]:
     whole = _segments()[_picks(text, dimensions)].reshape(-1)[:dimensions]
     row: NDArray[np.float32] = (whole * (length / np.linalg.norm(whole))).astype(np.float32)
     return row
@@ -74,18 +74,18 @@ def expected_vector(
 
     Args:
         text: The text, as it is sent.
-        dimensions: The width of the vector.
+        dimensions: Values in the vector.
         normalize: Whether it has length 1; else it has `RAW_LENGTH`.
     """
     length = 1.0 if normalize else RAW_LENGTH
-    if dimensions % _WIDTH:
-        return _odd_width(text, dimensions, length)
+    if dimensions % _SEGMENT:
+        return _of_odd_length(text, dimensions, length)
     return _pool(dimensions, length).values[_picks(text, dimensions)].reshape(-1)
 
 
 def json_row(text: str, dimensions: int, *, normalize: bool = True) -> bytes:
     """``expected_vector`` as a JSON array."""
-    if dimensions % _WIDTH:
+    if dimensions % _SEGMENT:
         row = expected_vector(text, dimensions, normalize=normalize)
         return orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY)
     pool = _pool(dimensions, 1.0 if normalize else RAW_LENGTH).json
@@ -94,7 +94,7 @@ def json_row(text: str, dimensions: int, *, normalize: bool = True) -> bytes:
 
 def base64_row(text: str, dimensions: int) -> bytes:
     """``expected_vector`` as a JSON string of base64, little-endian float32."""
-    if dimensions % _WIDTH:
+    if dimensions % _SEGMENT:
         raw = expected_vector(text, dimensions).astype("<f4").tobytes()
     else:
         pool = _pool(dimensions, 1.0).raw

@@ -13,7 +13,7 @@ from gateway_child import GatewayChild
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tei_double import TeiDouble
+    from langchain_hf_endpoint.testing import ScriptedEndpoint
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,7 +41,7 @@ def client(gateway: GatewayChild) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def mine(client: httpx.Client, tei_double: TeiDouble) -> Iterator[str]:
+def mine(client: httpx.Client, tei_double: ScriptedEndpoint) -> Iterator[str]:
     """An endpoint over the double; its path."""
     path = "/_inference/text_embedding/mine"
     settings = {"url": tei_double.url, "api_key": KEY}

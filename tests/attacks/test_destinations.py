@@ -41,7 +41,7 @@ async def test_no_spelling_leads_to_this_machine(scheme, tei_double):
                     assert answer.status_code == 400, url
                     assert "error" in answer.json()
         assert len(endpoints) == 0
-    assert tei_double.log() == []
+    assert tei_double.arrivals == []
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from own_tracing import own_tracing
-from tei_double import Scripted
 
 from langchain_hf_endpoint import EmbeddingError, HFEndpointEmbeddings, SettingsError
 from langchain_hf_endpoint._session.session import close_sessions
+from langchain_hf_endpoint.testing import faults
 
 KEY = "hf_only-for-the-endpoint"
 TEXTS = [f"text number {number}" for number in range(100)]
@@ -91,7 +91,7 @@ async def test_a_query_is_a_span(spans, embeddings, is_async):
 
 @both
 async def test_retries_are_events(spans, embeddings, tei_double, is_async):
-    tei_double.script(Scripted(status=500, times=2))
+    tei_double.script(*[faults.answer(500)] * 2)
     await _documents(embeddings, is_async=is_async)
     (call,) = spans("embed_documents")
     assert [event.name for event in call.events] == ["waiting to try again"] * 2
@@ -103,7 +103,7 @@ async def test_retries_are_events(spans, embeddings, tei_double, is_async):
 async def test_a_failed_call_names_the_class_of_its_error_and_no_text(
     spans, embeddings, tei_double, is_async
 ):
-    tei_double.configure(reject_marker="number 7")
+    tei_double.configure(rejects="number 7")
     with pytest.raises(EmbeddingError):
         await _documents(embeddings, is_async=is_async)
     (call,) = spans("embed_documents")

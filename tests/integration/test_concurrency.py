@@ -4,11 +4,13 @@ import asyncio
 import time
 
 import numpy as np
-from tei_double import expected_vector
+from arrivals import most_at_once
+
+from langchain_hf_endpoint.testing import expected_vector
 
 
 def _wait_for_a_post(double):
-    while not double.log(method="POST"):
+    while not double.requests:
         time.sleep(0.01)
 
 
@@ -24,7 +26,7 @@ def _right(vectors, texts):
 
 def test_a_sync_call_inside_a_loop_keeps_to_max_concurrent_requests(tei_double, connect):
     """As in every notebook."""
-    tei_double.configure(seconds_per_batch=0.2)
+    tei_double.configure(seconds_per_request=0.2)
     embeddings = connect(max_concurrent_requests=2, max_batch_size=8)
     texts = _texts(64)
 
@@ -32,11 +34,11 @@ def test_a_sync_call_inside_a_loop_keeps_to_max_concurrent_requests(tei_double, 
         return embeddings.embed_documents(texts)
 
     assert _right(asyncio.run(cell()), texts)
-    assert max(entry.in_flight for entry in tei_double.log(method="POST")) == 2
+    assert most_at_once(tei_double.requests) == 2
 
 
 def test_a_sync_call_inside_a_loop_keeps_to_the_servers_permits(tei_double, connect):
-    tei_double.configure(seconds_per_batch=0.2, max_concurrent_requests=64)
+    tei_double.configure(seconds_per_request=0.2, max_concurrent_requests=64)
     embeddings = connect()
     texts = _texts(320)
 
@@ -44,11 +46,11 @@ def test_a_sync_call_inside_a_loop_keeps_to_the_servers_permits(tei_double, conn
         return embeddings.embed_documents(texts)
 
     assert _right(asyncio.run(cell()), texts)
-    assert {entry.status for entry in tei_double.log(method="POST")} == {200}
+    assert {entry.status for entry in tei_double.requests} == {200}
 
 
 def test_a_sync_call_inside_a_loop_does_not_wait_for_that_loops_own_requests(tei_double, connect):
-    tei_double.configure(seconds_per_batch=0.05)
+    tei_double.configure(seconds_per_request=0.05)
     embeddings = connect(max_concurrent_requests=1, max_batch_size=8, timeout=5.0)
     texts = _texts(40)
 

@@ -69,13 +69,12 @@ def test_the_chain_quotes_a_sentence_for_each_question(run):
 
 
 def test_the_inference_endpoint_example_prints_what_the_endpoint_finds(run, tei_double):
-    tei_double.configure(log_texts=True)
     done = run("inference_endpoint.py", HF_ENDPOINT_URL=tei_double.url)
     assert (done.returncode, "Error" in done.stderr) == (0, False)
-    assert "double/expected-vectors" in done.stdout
+    assert "scripted/endpoint" in done.stdout
     assert len(_questions(done.stdout)) == 5
     assert len(re.findall(r"^   [123]\. .*@\d+", done.stdout, re.MULTILINE)) == 15
-    arrived = [text for entry in tei_double.log(method="POST") for text in entry.texts]
+    arrived = [text for entry in tei_double.requests for text in entry.texts]
     assert BOTTLE in arrived
     passages = int(re.search(r"cut into (\d+) chunks", done.stdout)[1])
     assert f" {passages}/{passages} " in done.stderr  # the progress bar
@@ -95,4 +94,4 @@ def test_the_inference_endpoint_example_says_what_went_wrong(run, tei_double):
     assert "127.0.0.1" in done.stderr
     assert "Traceback" not in done.stderr
     assert "hf_not-for-it" not in done.stdout + done.stderr
-    assert all("authorization" not in entry.headers for entry in tei_double.log())
+    assert all("authorization" not in entry.headers for entry in tei_double.arrivals)

@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from arrivals import ENOUGH, are_right, numbered, wait_for_posts
 from langchain_core.rate_limiters import BaseRateLimiter, InMemoryRateLimiter
-from tei_double import Scripted
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, RequestsPerMinuteLimiter
+from langchain_hf_endpoint.testing import faults
 
-AT_ONCE = Scripted(status=500, body={"error": "boom"}, headers={"retry-after": "0"}, times=10)
+AT_ONCE = [faults.answer(500, {"error": "boom"}, {"retry-after": "0"})] * 10
 
 
 def _limited(requests_per_minute):
@@ -53,10 +53,10 @@ def _mixed_calls(several):
 
 def test_threads_loops_and_retries_keep_to_one_limit_together(tei_double, connect):
     embeddings = connect(**_limited(600))
-    tei_double.script(AT_ONCE)
+    tei_double.script(*AT_ONCE)
     begun = time.monotonic()
     assert _mixed_calls([embeddings])
-    log = tei_double.log()
+    log = tei_double.arrivals
     # Requests for information and retries are requests as well.
     assert Counter(entry.status for entry in log)[500] == 10
     assert len(log) >= 8 * 3 + 10 + 1
@@ -67,14 +67,14 @@ def test_two_objects_with_one_url_and_key_share_the_limit(tei_double, connect):
     two = [connect(api_key="a", **_limited(600)), connect(api_key="a", **_limited(600))]
     begun = time.monotonic()
     assert _mixed_calls(two)
-    _assert_kept(tei_double.log(), begun, 600, burst=10)
+    _assert_kept(tei_double.arrivals, begun, 600, burst=10)
 
 
 def test_another_key_has_a_limit_of_its_own(tei_double, connect):
     for key in ("a", "b", "c"):
         # The second request of a minute would wait for half of it.
         connect("/v1/embeddings", api_key=key, **_limited(2)).embed_query("a question")
-    first, _, last = tei_double.log()
+    first, _, last = tei_double.arrivals
     assert last.monotonic - first.monotonic < 29
 
 
@@ -90,10 +90,10 @@ def test_the_lower_of_two_limits_holds_and_is_said_to_do_so_once(
     assert "127.0.0.1" in said
     assert f"{order[0]} and {order[1]} requests per minute: the lower holds for both" in said
     assert "the-key" not in said
-    before = len(tei_double.log())
+    before = len(tei_double.arrivals)
     begun = time.monotonic()
     assert _mixed_calls(two)
-    _assert_kept(tei_double.log()[before:], begun, 600, burst=10)
+    _assert_kept(tei_double.arrivals[before:], begun, 600, burst=10)
 
 
 def test_calls_one_after_another_are_not_granted_a_burst_each(drive, tei_double, connect):
@@ -102,7 +102,7 @@ def test_calls_one_after_another_are_not_granted_a_burst_each(drive, tei_double,
     for number in range(4):
         texts = numbered(5, f"of {number}")
         assert are_right(drive.documents(embeddings, texts), texts)
-    _assert_kept(tei_double.log(), begun, 600, burst=10)
+    _assert_kept(tei_double.arrivals, begun, 600, burst=10)
 
 
 # Limiters that users bring
@@ -138,11 +138,11 @@ def test_a_users_own_limiter_is_asked_before_each_request_instead_of_ours(
     embeddings = HFEndpointEmbeddings(
         endpoint=connect(path, **_limited(1)).endpoint, rate_limiter=limiter
     )
-    tei_double.script(AT_ONCE)
+    tei_double.script(*AT_ONCE)
     texts = numbered(40)
     assert are_right(drive.documents(embeddings, texts), texts)
     assert are_right([drive.query(embeddings, "a question")], ["a question"])
-    arrived = sorted(entry.monotonic for entry in tei_double.log())
+    arrived = sorted(entry.monotonic for entry in tei_double.arrivals)
     assert len(arrived) == (path == "") + 40 + 10 + 1
     asked = sorted(moment for _, moment in limiter.asked)
     assert len(asked) == len(arrived)
@@ -167,7 +167,7 @@ def test_langchains_own_limiter_holds(drive, tei_double, connect):
     texts = numbered(20)
     begun = time.monotonic()
     assert are_right(drive.documents(embeddings, texts), texts)
-    _assert_kept(tei_double.log(), begun, 20 * 60, burst=5)
+    _assert_kept(tei_double.arrivals, begun, 20 * 60, burst=5)
 
 
 def test_one_limiter_may_stand_before_two_endpoints(tei_double, connect):
@@ -175,7 +175,7 @@ def test_one_limiter_may_stand_before_two_endpoints(tei_double, connect):
     two = [_under(limiter, connect, api_key=key, **_limited(100_000)) for key in ("a", "b")]
     begun = time.monotonic()
     assert _mixed_calls(two)
-    _assert_kept(tei_double.log(), begun, 1200, burst=1)
+    _assert_kept(tei_double.arrivals, begun, 1200, burst=1)
 
 
 class Refusing(BaseRateLimiter):
@@ -192,7 +192,7 @@ def test_the_error_of_a_users_own_limiter_comes_out_and_nothing_is_sent(drive, t
     embeddings = _under(Refusing(), connect)
     with pytest.raises(LookupError, match="the store is gone"):
         drive.documents(embeddings, numbered(100))
-    assert tei_double.log() == []
+    assert tei_double.arrivals == []
     # It has left its place in the window.
     again = connect(max_concurrent_requests=1)
     assert are_right(drive.documents(again, numbered(100)), numbered(100))
@@ -202,7 +202,6 @@ def test_the_error_of_a_users_own_limiter_comes_out_and_nothing_is_sent(drive, t
 
 
 def test_a_query_overtakes_the_documents_that_wait_for_the_limit(drive, tei_double, connect):
-    tei_double.configure(log_texts=True)
     embeddings = connect(**_limited(240))
     texts = numbered(12)
     sending = threading.Thread(target=drive.documents, args=(embeddings, texts))
@@ -211,8 +210,8 @@ def test_a_query_overtakes_the_documents_that_wait_for_the_limit(drive, tei_doub
     asked = time.monotonic()
     drive.query(embeddings, "a question")
     sending.join(ENOUGH)
-    log = tei_double.log(method="POST")
-    [query] = [entry for entry in log if entry.texts == ["a question"]]
+    log = tei_double.requests
+    [query] = [entry for entry in log if entry.texts == ("a question",)]
     between = [entry for entry in log if asked < entry.monotonic < query.monotonic]
     after = [entry for entry in log if entry.monotonic > query.monotonic]
     # By turns it would come behind the four or more that have their places in the window.

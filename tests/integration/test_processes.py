@@ -16,9 +16,9 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import pytest
 from arrivals import ENOUGH, are_right, most_at_once, numbered, texts_of, wait_for_posts
-from tei_double import Scripted
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, RequestsPerMinuteLimiter
+from langchain_hf_endpoint.testing import faults
 
 QUICKLY = 5.0
 """Seconds for what takes a few milliseconds; the time-outs of the requests are much longer."""
@@ -79,7 +79,7 @@ def test_a_forked_child_gets_right_vectors_as_its_parent_does_before_and_after(d
 def test_a_child_forked_while_threads_send_gets_right_vectors_and_disturbs_none(
     drive, tei_double, connect
 ):
-    tei_double.configure(seconds_per_batch=0.01)
+    tei_double.configure(seconds_per_request=0.01)
     embeddings = connect(max_batch_size=4)
     of_parent, of_child = numbered(200, "parent"), numbered(60, "child")
     over = threading.Event()
@@ -108,7 +108,7 @@ def test_a_child_forked_while_threads_send_gets_right_vectors_and_disturbs_none(
 @needs_fork
 @may_fork_with_threads
 def test_a_child_forked_inside_a_loop_that_sends_gets_right_vectors(tei_double, connect):
-    tei_double.configure(seconds_per_batch=0.05)
+    tei_double.configure(seconds_per_request=0.05)
     embeddings = connect(max_batch_size=4)
     of_parent, of_child = numbered(100, "parent"), numbered(100, "child")
 
@@ -175,16 +175,16 @@ def _one_call_each(embeddings, number):
 
 
 def test_sixteen_threads_share_one_object(tei_double, connect):
-    tei_double.configure(seconds_per_batch=0.005)
+    tei_double.configure(seconds_per_request=0.005)
     embeddings = connect(max_batch_size=8)
     with ThreadPoolExecutor(16) as threads:
         right = threads.map(lambda n: _one_call_each(embeddings, n), range(18), timeout=ENOUGH)
         assert list(right) == [True] * 18
-    assert {entry.status for entry in tei_double.log()} == {200}
+    assert {entry.status for entry in tei_double.arrivals} == {200}
 
 
 def test_eight_loops_in_threads_share_one_object(tei_double, connect):
-    tei_double.configure(seconds_per_batch=0.005)
+    tei_double.configure(seconds_per_request=0.005)
     embeddings = connect(max_batch_size=8, max_concurrent_requests=6)
 
     async def main(number):
@@ -195,9 +195,9 @@ def test_eight_loops_in_threads_share_one_object(tei_double, connect):
     with ThreadPoolExecutor(8) as threads:
         right = threads.map(lambda n: asyncio.run(main(n)), range(8), timeout=ENOUGH)
         assert list(right) == [True] * 8
-    log = tei_double.log()
+    log = tei_double.arrivals
     assert {entry.status for entry in log} == {200}
-    assert max(entry.in_flight for entry in log) <= 6
+    assert most_at_once(log) <= 6
 
 
 def test_one_object_serves_one_loop_after_another(connect):
@@ -213,7 +213,7 @@ def test_one_object_serves_one_loop_after_another(connect):
 
 @pytest.mark.parametrize("method", ["aembed_documents", "aembed_array", "aembed_chunks"])
 def test_a_cancelled_call_sends_nothing_more_and_gives_back_its_places(tei_double, connect, method):
-    tei_double.configure(seconds_per_batch=0.1, log_texts=True)
+    tei_double.configure(seconds_per_request=0.1)
     embeddings = connect(max_batch_size=4, max_concurrent_requests=4)
     cancelled, following = numbered(400, "cancelled"), numbered(64, "following")
 
@@ -224,12 +224,12 @@ def test_a_cancelled_call_sends_nothing_more_and_gives_back_its_places(tei_doubl
         with pytest.raises(asyncio.CancelledError):
             await task
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        sent = len(tei_double.log())
+        sent = len(tei_double.arrivals)
         return sent, await embeddings.aembed_documents(following)
 
     sent, vectors = asyncio.run(main())
     assert are_right(vectors, following)
-    afterwards = tei_double.log()[sent:]
+    afterwards = tei_double.arrivals[sent:]
     # A request may have been on its way when the log was read; all were cancelled by then.
     late = [entry for entry in afterwards if not texts_of([entry]) <= set(following)]
     assert all(entry.status == 0 for entry in late)
@@ -254,24 +254,24 @@ def test_a_call_cancelled_while_it_waits_for_the_limit_gives_back_its_turns(tei_
         return await embeddings.aembed_documents(["following"])
 
     assert are_right(asyncio.run(main()), ["following"])
-    assert len(tei_double.log()) == 2
+    assert len(tei_double.arrivals) == 2
 
 
 def test_a_stream_that_is_left_early_leaves_nothing_running(tei_double, connect):
-    tei_double.configure(seconds_per_batch=0.05, log_texts=True)
+    tei_double.configure(seconds_per_request=0.05)
     embeddings = connect(max_batch_size=4)
     of_stream, following = numbered(1000, "stream"), numbered(40, "following")
     with contextlib.closing(embeddings.stream_chunks(of_stream)) as stream:
         assert next(stream).text == of_stream[0]
     _join_requests()
-    sent = len(tei_double.log())
+    sent = len(tei_double.arrivals)
     assert are_right(embeddings.embed_documents(following), following)
-    assert texts_of(tei_double.log()[sent:]) == set(following)
-    assert len(texts_of(tei_double.log()[:sent])) <= 600
+    assert texts_of(tei_double.arrivals[sent:]) == set(following)
+    assert len(texts_of(tei_double.arrivals[:sent])) <= 600
 
 
 def test_an_async_stream_that_is_left_early_leaves_nothing_running(tei_double, connect):
-    tei_double.configure(seconds_per_batch=0.05, log_texts=True)
+    tei_double.configure(seconds_per_request=0.05)
     embeddings = connect(max_batch_size=4)
     of_stream, following = numbered(1000, "stream"), numbered(40, "following")
 
@@ -279,19 +279,19 @@ def test_an_async_stream_that_is_left_early_leaves_nothing_running(tei_double, c
         async with contextlib.aclosing(embeddings.astream_chunks(of_stream)) as stream:
             assert (await anext(stream)).text == of_stream[0]
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        sent = len(tei_double.log())
+        sent = len(tei_double.arrivals)
         return sent, await embeddings.aembed_documents(following)
 
     sent, vectors = asyncio.run(main())
     assert are_right(vectors, following)
-    log = tei_double.log()
+    log = tei_double.arrivals
     late = [entry for entry in log[sent:] if not texts_of([entry]) <= set(following)]
     assert all(entry.status == 0 for entry in late)
     assert len(texts_of(log)) <= 640
 
 
 def test_an_async_stream_that_is_forgotten_ends_with_its_loop(tei_double, connect):
-    tei_double.configure(seconds_per_batch=0.05)
+    tei_double.configure(seconds_per_request=0.05)
     embeddings = connect(max_batch_size=4)
 
     async def main():
@@ -301,7 +301,7 @@ def test_an_async_stream_that_is_forgotten_ends_with_its_loop(tei_double, connec
 
     asyncio.run(main())
     assert embeddings.embed_query("and on")
-    assert len(tei_double.log(method="POST")) < 125  # half of what the stream would have sent
+    assert len(tei_double.requests) < 125  # half of what the stream would have sent
 
 
 # Interrupted, in a process of its own
@@ -357,7 +357,7 @@ def _next_line(child, within=ENOUGH):
 
 @pytest.mark.parametrize("way", ["documents", "async documents"])
 def test_an_interrupt_ends_a_script_whose_server_hangs(tei_double, start, way):
-    tei_double.script(Scripted(hang=True, times=100))
+    tei_double.script(*[faults.hang()] * 100)
     child = start(WAYS[way])
     wait_for_posts(tei_double)
     child.send_signal(signal.SIGINT)
@@ -368,7 +368,7 @@ def test_an_interrupt_ends_a_script_whose_server_hangs(tei_double, start, way):
 
 
 def test_an_interrupt_ends_a_script_whose_server_is_busy(tei_double, start):
-    tei_double.configure(seconds_per_batch=1.0)
+    tei_double.configure(seconds_per_request=1.0)
     child = start(WAYS["documents"])
     wait_for_posts(tei_double, 4)
     child.send_signal(signal.SIGINT)
@@ -376,15 +376,15 @@ def test_an_interrupt_ends_a_script_whose_server_is_busy(tei_double, start):
     assert child.returncode == -signal.SIGINT
     assert said.endswith("KeyboardInterrupt\n")
     assert "Exception in thread" not in said
-    assert len(tei_double.log(method="POST")) <= 1 + 8
+    assert len(tei_double.requests) <= 1 + 8
 
 
 AFTER_AN_HOUR = {"retry-after": "3600"}
 STUCK = {
     "busy": None,
-    "hanging": Scripted(hang=True, times=100),
-    "refused": Scripted(status=429, headers=AFTER_AN_HOUR, times=100),
-    "starting": Scripted(status=503, headers=AFTER_AN_HOUR, times=100),
+    "hanging": [faults.hang()] * 100,
+    "refused": [faults.answer(429, headers=AFTER_AN_HOUR)] * 100,
+    "starting": [faults.answer(503, headers=AFTER_AN_HOUR)] * 100,
 }
 
 
@@ -408,9 +408,10 @@ def test_an_interrupt_ends_any_method_at_once_in_a_process_that_goes_on(tei_doub
         max_wait=7200.0,
     )
     for _ in WAYS:
-        tei_double.reset(seconds_per_batch=0.0 if stuck else 1.0)
+        tei_double.forget()
+        tei_double.configure(seconds_per_request=0.0 if stuck else 1.0)
         if stuck:
-            tei_double.script(stuck)
+            tei_double.script(*stuck)
         child.stdin.write("go on\n")
         child.stdin.flush()
         wait_for_posts(tei_double)
@@ -422,7 +423,7 @@ def test_an_interrupt_ends_any_method_at_once_in_a_process_that_goes_on(tei_doub
 
 def test_an_interrupt_ends_the_wait_for_the_limit_at_once(tei_double, start):
     child = start(WAYS["documents"], rate_limit={"requests_per_minute": 2})
-    while not tei_double.log() and child.poll() is None:
+    while not tei_double.arrivals and child.poll() is None:
         select.select([], [], [], 0.01)
     child.send_signal(signal.SIGINT)
     child.communicate(timeout=QUICKLY)
@@ -431,7 +432,7 @@ def test_an_interrupt_ends_the_wait_for_the_limit_at_once(tei_double, start):
 
 def test_after_an_interrupt_nothing_arrives_and_the_object_is_as_good_as_new(tei_double, start):
     """As in a notebook, whose process lives on."""
-    tei_double.configure(seconds_per_batch=0.3, log_texts=True)
+    tei_double.configure(seconds_per_request=0.3)
     child = start(
         """
         try:
@@ -446,10 +447,10 @@ def test_after_an_interrupt_nothing_arrives_and_the_object_is_as_good_as_new(tei
     wait_for_posts(tei_double, 4)
     child.send_signal(signal.SIGINT)
     assert _next_line(child) == "interrupted\n"
-    told = len(tei_double.log(method="POST"))
+    told = len(tei_double.requests)
     _, said = child.communicate("go on\n", timeout=ENOUGH)
     assert (child.returncode, said) == (0, "")
-    log = tei_double.log(method="POST")
+    log = tei_double.requests
     later = [entry for entry in log if all(text.startswith("later") for text in entry.texts)]
     assert len(later) == 16
     assert most_at_once(later) == 4
@@ -458,7 +459,7 @@ def test_after_an_interrupt_nothing_arrives_and_the_object_is_as_good_as_new(tei
 
 
 def test_the_interpreter_exits_although_requests_hang(tei_double, start):
-    tei_double.script(Scripted(), Scripted(hang=True, times=100))
+    tei_double.script(None, *[faults.hang()] * 100)
     child = start("print(next(embeddings.stream_chunks(texts[1000:])).text, flush=True)")
     assert _next_line(child) == "text 1000\n"
     _, said = child.communicate(timeout=QUICKLY)
@@ -468,7 +469,7 @@ def test_the_interpreter_exits_although_requests_hang(tei_double, start):
 def test_the_interpreter_exits_although_another_thread_waits_for_a_hanging_server(
     tei_double, start
 ):
-    tei_double.script(Scripted(hang=True, times=100))
+    tei_double.script(*[faults.hang()] * 100)
     child = start(
         """
         call = threading.Thread(target=embeddings.embed_documents, args=[texts], daemon=True)
@@ -523,9 +524,9 @@ EXITS = {
     ],
 )
 def test_the_interpreter_exits_with_work_under_way(tei_double, start, way, state):
-    tei_double.configure(seconds_per_batch=0.02)
+    tei_double.configure(seconds_per_request=0.02)
     if state == "hanging":
-        tei_double.script(Scripted(hang=True, times=100))
+        tei_double.script(*[faults.hang()] * 100)
     child = start(EXITS[way])
     wait_for_posts(tei_double)
     _, said = child.communicate("end\n", timeout=QUICKLY)
@@ -565,7 +566,7 @@ HUNG_IN_A_CLOSED_LOOP = """
     ids=["sync", "async"],
 )
 def test_the_places_of_a_loop_that_was_closed_under_way_are_free_again(tei_double, start, call):
-    tei_double.script(Scripted(hang=True, times=100, containing="text "))
+    tei_double.script(*[faults.hang()] * 100, containing="text ")
     child = start(
         HUNG_IN_A_CLOSED_LOOP.format(
             before="", after=f'print(len({call}) == 2 and "right", flush=True)'
@@ -579,7 +580,7 @@ def test_the_places_of_a_loop_that_was_closed_under_way_are_free_again(tei_doubl
 
 
 def test_a_thread_that_waits_for_a_place_gets_that_of_a_loop_that_is_closed(tei_double, start):
-    tei_double.script(Scripted(hang=True, times=100, containing="text "))
+    tei_double.script(*[faults.hang()] * 100, containing="text ")
     child = start(
         HUNG_IN_A_CLOSED_LOOP.format(
             before="""waiter = threading.Thread(target=embeddings.embed_documents, args=[["one"]])

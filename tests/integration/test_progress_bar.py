@@ -4,9 +4,9 @@ import re
 
 import pytest
 from arrivals import numbered
-from tei_double import Scripted
 
 from langchain_hf_endpoint import EmbeddingError, HFEndpointEmbeddings
+from langchain_hf_endpoint.testing import faults
 
 SENTENCES = " ".join(f"This is sentence number {number} of a long text." for number in range(100))
 CHUNKING = {"strategy": "sentence", "max_chunking_size": 50, "sentence_overlap": 0}
@@ -56,22 +56,22 @@ def test_all_chunks_are_known_before_the_first_is_done(drive, tei_double, show, 
 WAITS = {
     "refused": (
         {},
-        Scripted(status=429, headers={"retry-after": "1"}),
+        faults.answer(429, headers={"retry-after": "1"}),
         "the server asks to slow down, 1 s",
     ),
     "cold start": (
         {},
-        Scripted(status=503, body={"error": "starting"}, headers={"retry-after": "1"}),
+        faults.answer(503, {"error": "starting"}, {"retry-after": "1"}),
         "waiting for the endpoint to start, 1 s",
     ),
     "failed": (
         {},
-        Scripted(status=500, body={"error": "boom"}, headers={"retry-after": "1"}),
+        faults.answer(500, {"error": "boom"}, {"retry-after": "1"}),
         "waiting to try again, 1 s",
     ),
     "limit": (
         {"rate_limit": {"requests_per_minute": 60}},
-        Scripted(),
+        None,
         "waiting for the rate limit, 1 s",
     ),
 }
@@ -90,7 +90,7 @@ def test_it_says_in_words_what_the_call_waits_for(drive, tei_double, show, capfd
 
 @pytest.mark.parametrize("method", METHODS)
 def test_without_it_nothing_is_printed(drive, tei_double, connect, capfd, method):
-    tei_double.script(Scripted(status=429, headers={"retry-after": "0"}))
+    tei_double.script(faults.answer(429, headers={"retry-after": "0"}))
     getattr(drive, method)(connect(), numbered(70))
     assert capfd.readouterr() == ("", "")
 
@@ -102,7 +102,7 @@ def test_queries_and_calls_without_texts_have_none(drive, show, capfd):
 
 
 def test_a_call_that_fails_leaves_its_bar_finished(drive, tei_double, show, capfd):
-    tei_double.configure(reject_marker="REJECT")
+    tei_double.configure(rejects="REJECT")
     with pytest.raises(EmbeddingError):
         drive.documents(show(), [*numbered(40), "REJECT this"])
     said = capfd.readouterr().err

@@ -7,9 +7,9 @@ import time
 from contextlib import aclosing, contextmanager
 
 import pytest
-from tei_double import expected_vector
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, HFEndpointError, TransportError
+from langchain_hf_endpoint.testing import expected_vector
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Padding: "
 
@@ -119,7 +119,7 @@ async def test_a_stream_that_is_left_takes_its_question_to_the_source_back(conne
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_stream_that_was_begun_before_a_fork_ends_in_the_child_with_an_error(connect, tei_double):
-    tei_double.configure(seconds_per_batch=0.2)
+    tei_double.configure(seconds_per_request=0.2)
     stream = connect(max_batch_size=4).stream_chunks(f"text {n}" for n in range(400))
     first = next(stream)
     child = os.fork()

@@ -6,12 +6,13 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tei_double import expected_vector
+
+from langchain_hf_endpoint.testing import expected_vector
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tei_double import Entry, TeiDouble
+    from langchain_hf_endpoint.testing import Arrival, ScriptedEndpoint
 
 ENOUGH = 60.0
 """Seconds after which something hangs, on however busy a machine."""
@@ -28,20 +29,20 @@ def are_right(vectors: object, texts: list[str]) -> bool:
     return np.array_equal(np.asarray(vectors, np.float32), wanted)
 
 
-def wait_for_posts(double: TeiDouble, count: int = 1) -> None:
+def wait_for_posts(double: ScriptedEndpoint, count: int = 1) -> None:
     """Return as soon as so many have arrived."""
     deadline = time.monotonic() + ENOUGH
-    while len(double.log(method="POST")) < count:
+    while len(double.requests) < count:
         assert time.monotonic() < deadline, f"{count} requests do not arrive"
         time.sleep(0.01)
 
 
-def texts_of(entries: Iterable[Entry]) -> set[str]:
-    """All texts in these requests; the double must have `log_texts` on."""
+def texts_of(entries: Iterable[Arrival]) -> set[str]:
+    """All texts in these requests."""
     return {text for entry in entries for text in entry.texts}
 
 
-def most_at_once(entries: Iterable[Entry]) -> int:
+def most_at_once(entries: Iterable[Arrival]) -> int:
     """How many of these requests, and no others, were being answered at the same time."""
     moments = []
     for entry in entries:

@@ -15,7 +15,8 @@ from langchain_hf_endpoint.cli.app import app
 
 if TYPE_CHECKING:
     from click.testing import Result
-    from tei_double import TeiDouble
+
+    from langchain_hf_endpoint.testing import ScriptedEndpoint
 
 
 def run(*arguments: object, **more: object) -> Result:
@@ -25,7 +26,12 @@ def run(*arguments: object, **more: object) -> Result:
 
 
 def embed(
-    source: Path | str, double: TeiDouble, output: Path, *more: str, status: int = 0, **options: str
+    source: Path | str,
+    double: ScriptedEndpoint,
+    output: Path,
+    *more: str,
+    status: int = 0,
+    **options: str,
 ) -> dict[str, object] | None:
     """Run `embed`; its summary, where there is one."""
     done = run("embed", source, "-e", double.url, "-o", output, "--json", *more, **options)

@@ -12,7 +12,7 @@ from gateway_child import GatewayChild
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tei_double import TeiDouble
+    from langchain_hf_endpoint.testing import ScriptedEndpoint
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +32,7 @@ def client(gateway: GatewayChild) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def config(tei_double: TeiDouble) -> Callable[..., dict[str, Any]]:
+def config(tei_double: ScriptedEndpoint) -> Callable[..., dict[str, Any]]:
     """The JSON of an endpoint over the double; its key is its own, and so is its limiter."""
 
     def config(**service_settings: object) -> dict[str, Any]:

@@ -8,14 +8,16 @@
 
 from __future__ import annotations
 
-import base64
 from collections import deque
 from threading import Lock
 from typing import TYPE_CHECKING
 
 import httpx
 import orjson
-from tei_double import expected_vector
+
+from langchain_hf_endpoint._protocols import tei_server
+from langchain_hf_endpoint.testing import expected_vector, faults
+from langchain_hf_endpoint.testing.vectors import base64_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,12 +38,9 @@ INFO = {
     "auto_truncate": True,
     "version": "1.9.3",
 }
-OVERLOADED = {"error": "Model is overloaded", "error_type": "Overloaded"}
-ASLEEP = {"error": "503 Service Unavailable", "code": "SERVICE_UNAVAILABLE"}
-PAUSED = {
-    "error": "Bad Request: The endpoint is paused, ask a maintainer to restart it",
-    "code": "BAD_REQUEST",
-}
+OVERLOADED = orjson.loads(tei_server.overloaded().body("/"))
+ASLEEP = orjson.loads(faults.cold_start().answer.body)
+PAUSED = orjson.loads(faults.paused().answer.body)
 
 
 class ScriptedServer:
@@ -105,11 +104,8 @@ def vectors(request: httpx.Request) -> httpx.Response:
     """The right answer, in the protocol of the request."""
     if "input" not in orjson.loads(request.content):
         return httpx.Response(200, json=rows(request))
-    items = [
-        {"index": index, "embedding": base64.b64encode(expected_vector(text, WIDTH)).decode()}
-        for index, text in enumerate(inputs_of(request))
-    ]
-    return httpx.Response(200, json={"object": "list", "data": items, "model": "x"})
+    items = (base64_row(text, WIDTH) for text in inputs_of(request))
+    return httpx.Response(200, content=tei_server.openai_answer(items, "x", tokens=0))
 
 
 def answer(status: int, body: object = b"", headers: dict[str, str] | None = None) -> Answer:
@@ -147,8 +143,8 @@ def takes_at_most(limit: int, status: int = 422) -> Answer:
         given = len(inputs_of(request))
         if given <= limit:
             return vectors(request)
-        words = f"batch size {given} > maximum allowed batch size {limit}"
-        return httpx.Response(status, json={"error": words, "error_type": "Validation"})
+        refused = tei_server.batch_too_large((1, 9), given, limit)
+        return httpx.Response(status, content=refused.body(request.url.path))
 
     return serve
 

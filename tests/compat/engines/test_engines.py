@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from tei_double import expected_vector
+
+from langchain_hf_endpoint.testing import expected_vector
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 BOOK = EXAMPLES / "data" / "alice_in_wonderland.txt"
@@ -53,12 +54,12 @@ def run(book, tmp_path, tei_double, redis_server):
         )
         assert done.returncode == 0, done.stderr[-3000:]
         assert re.search(r"\d+ paragraphs are in", done.stdout)
-        arrivals = sorted(entry.monotonic for entry in tei_double.log())
+        arrivals = sorted(entry.monotonic for entry in tei_double.arrivals)
         assert len(arrivals) >= 8
         for number, moment in enumerate(arrivals, 1):  # at most the burst and the pace
             assert number <= LIMIT / 60 + (moment - arrivals[0]) * LIMIT / 60 + 1.5
         # Each process asks once what the server is.
-        assert len(tei_double.log(path="/info")) >= 2
+        assert [entry.path for entry in tei_double.arrivals].count("/info") >= 2
         return folder
 
     return run

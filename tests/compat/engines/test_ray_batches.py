@@ -5,10 +5,10 @@ import pickle
 import numpy as np
 import pytest
 from arrivals import are_right, numbered
-from tei_double import expected_vector
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, SettingsError
 from langchain_hf_endpoint.ray import EmbedChunks, EmbedTexts
+from langchain_hf_endpoint.testing import expected_vector
 
 
 @pytest.fixture

@@ -224,9 +224,9 @@ async def test_clients_of_different_languages_share_one_budget(locked, node, tei
         client.inference.put(
             task_type="text_embedding", inference_id="budget", inference_config=config
         )
-        tei_double.reset(log_texts=True)
+        tei_double.forget()
         await asyncio.gather(*map(asyncio.to_thread, (python, javascript, langchain)))
-    log = tei_double.log(method="POST")
+    log = tei_double.requests
     assert sorted(text for entry in log for text in entry.texts) == sorted(
         f"{who} {number}" for who in ("python", "javascript", "langchain") for number in range(each)
     )

@@ -6,9 +6,9 @@ import httpx
 import openai
 import pytest
 from langchain_openai import OpenAIEmbeddings
-from tei_double import TeiDouble, expected_vector
 
 from langchain_hf_endpoint import HFEndpointEmbeddings
+from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector
 
 TEXTS = ["The quick brown fox.", "Ein ganz anderer Satz.", "The quick brown fox."]
 
@@ -69,7 +69,7 @@ def test_dimensions_are_passed_on(sdk, mine):
 @pytest.mark.parametrize("version", ["1.9.3", "1.7.0"])  # the older one passes over `dimensions`
 @pytest.mark.parametrize("api", ["/v1/embeddings", "/_inference/mine"])
 def test_dimensions_that_the_model_lacks_are_400(client, config, version, api):
-    with TeiDouble(version=version) as double:
+    with ScriptedEndpoint(version=version) as double:
         put = client.put("/_inference/text_embedding/mine", json=config(url=double.url))
         assert put.status_code == 200
         own = {"model": "mine", "dimensions": 4096}
@@ -132,21 +132,21 @@ def test_other_paths_and_methods_too(client, method, path, status):
 def test_a_failing_endpoint_is_a_502_that_clients_do_not_repeat(sdk, put, tei_double):
     put("mine")
     tei_double.configure(api_key="another")
-    tei_double.reset(api_key="another")
+    tei_double.forget()
     with pytest.raises(openai.InternalServerError) as refused:
         sdk.embeddings.create(model="mine", input="text")
     assert refused.value.status_code == 502
     assert refused.value.code == "authentication_error"
-    assert len(tei_double.log(method="POST")) == 1
+    assert len(tei_double.requests) == 1
 
 
 def test_a_query_takes_the_prompt_of_queries(sdk, client, config, tei_double):
     prompts = {"query_prompt": "query: ", "document_prompt": "passage: "}
     client.put("/_inference/text_embedding/mine", json={**config(), "task_settings": prompts})
-    tei_double.reset(log_texts=True)
+    tei_double.forget()
     sdk.embeddings.create(model="mine", input="text")
     sdk.embeddings.create(model="mine", input="text", extra_body={"input_type": "query"})
-    texts = [entry.texts for entry in tei_double.log(method="POST")]
+    texts = [list(entry.texts) for entry in tei_double.requests]
     assert texts == [["passage: text"], ["query: text"]]
 
 

@@ -10,7 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tei_double import Scripted
+
+from langchain_hf_endpoint.testing import faults
 
 PROGRAM = Path(__file__).with_name("traced_program.py")
 KEY = "hf_a-key-that-must-not-show"
@@ -78,7 +79,7 @@ def test_what_langsmith_is_sent_holds_no_key(langsmith, tei_double):
         "THE_KEY": KEY,
         "HF_TOKEN": KEY,
     }
-    tei_double.script(*[Scripted(status=401, body=echo, containing="fails")] * 2)
+    tei_double.script(*[faults.answer(401, echo)] * 2, containing="fails")
     ran = subprocess.run(
         [sys.executable, str(PROGRAM), tei_double.url],
         env=environment,

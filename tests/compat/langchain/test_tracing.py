@@ -10,9 +10,9 @@ from langchain_core.load import dumps
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tracers.base import BaseTracer
 from langchain_core.vectorstores import InMemoryVectorStore
-from tei_double import Scripted
 
 from langchain_hf_endpoint import AuthenticationError, EmbeddingError, HFEndpointEmbeddings
+from langchain_hf_endpoint.testing import faults
 
 KEY = "hf_a-key-that-must-not-show"
 
@@ -88,7 +88,7 @@ async def test_a_traced_chain_shows_no_key(chain, mode, caplog):
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
 async def test_a_traced_failure_shows_no_key(chain, tei_double, mode, caplog):
-    tei_double.script(Scripted(status=401, body={"error": f"Invalid token {KEY}"}))
+    tei_double.script(faults.answer(401, {"error": f"Invalid token {KEY}"}))
     tracer, calls = Everything(), Calls()
     config = {"callbacks": [tracer, calls]}
     with caplog.at_level(logging.DEBUG), pytest.raises((AuthenticationError, EmbeddingError)):

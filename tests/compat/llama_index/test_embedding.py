@@ -22,7 +22,6 @@ from llama_index.core.node_parser import SemanticSplitterNodeParser
 from llama_index.core.rate_limiter import TokenBucketRateLimiter
 from llama_index.core.schema import MetadataMode, TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
-from tei_double import Scripted, expected_vector
 
 from langchain_hf_endpoint import (
     AuthenticationError,
@@ -35,6 +34,7 @@ from langchain_hf_endpoint import (
 )
 from langchain_hf_endpoint._session.session import close_sessions
 from langchain_hf_endpoint.llama_index import HFEndpointEmbedding, HFEndpointNodeParser
+from langchain_hf_endpoint.testing import expected_vector, faults
 
 HOSTED = "https://x.endpoints.huggingface.cloud"
 KEY = "hf_a-key-that-must-not-show"
@@ -52,7 +52,7 @@ async def called(mode, part, name, *arguments, **options):
 @pytest.fixture
 def connect(tei_double):
     """An embedding model over a server that writes down what arrives."""
-    tei_double.reset(log_texts=True)
+    tei_double.forget()
 
     def connect(**settings):
         return HFEndpointEmbedding(url=tei_double.url, **{"rate_limit": FAST, **settings})
@@ -73,7 +73,7 @@ def _collected():
 
 
 def posts(tei_double):
-    return [entry.texts for entry in tei_double.log(method="POST")]
+    return [list(entry.texts) for entry in tei_double.requests]
 
 
 # Indexes
@@ -187,7 +187,7 @@ async def test_a_text_of_several_chunks_is_one_vector_and_equal_texts_are_sent_o
 
 
 async def test_async_calls_leave_the_loop_to_others(connect, tei_double):
-    tei_double.script(Scripted(hang=True, containing="waits"))
+    tei_double.script(faults.hang(), containing="waits")
     model = connect()
     waiting = asyncio.create_task(model.aget_text_embedding("It waits."))
     await asyncio.to_thread(wait_for_posts, tei_double)
@@ -217,7 +217,7 @@ async def test_its_cache_saves_the_requests(mode, connect, tei_double):
 @MODES
 async def test_a_text_that_is_refused_fails_alone(mode, connect, tei_double):
     no = {"error": "no", "error_type": "Tokenizer"}
-    tei_double.script(Scripted(status=422, body=no, containing="text 7", times=9))
+    tei_double.script(*[faults.answer(422, no)] * 9, containing="text 7")
     with pytest.raises(EmbeddingError) as caught:
         await called(mode, connect(), "get_text_embedding_batch", numbered(10))
     assert set(caught.value.failures) == {7}
@@ -296,11 +296,11 @@ async def test_a_limiter_of_llama_index_is_asked_before_each_request(mode, conne
 
     limiter = Counting(requests_per_minute=600)
     model = connect(rate_limiter=limiter)
-    tei_double.script(Scripted(status=503))
+    tei_double.script(faults.answer(503))
     await called(mode, model, "get_text_embedding_batch", numbered(100))
     requests = len(posts(tei_double))
     assert requests == 5  # one of them for the second time
-    assert limiter.asked.count(mode) == len(limiter.asked) == len(tei_double.log())
+    assert limiter.asked.count(mode) == len(limiter.asked) == len(tei_double.arrivals)
 
 
 def test_a_limiter_of_ours_is_taken_as_it_is(connect):

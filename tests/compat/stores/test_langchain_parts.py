@@ -23,12 +23,12 @@ async def called(mode, part, name, *arguments, **options):
 @pytest.fixture
 def logged(tei_double):
     """Embeddings of a server that writes down what arrives; `logged.arrived()` takes the texts."""
-    tei_double.reset(log_texts=True)
+    tei_double.forget()
 
     class Logged(HFEndpointEmbeddings):
         def arrived(self):
-            texts = [text for entry in tei_double.log(method="POST") for text in entry.texts]
-            tei_double.reset(log_texts=True)
+            texts = [text for entry in tei_double.requests for text in entry.texts]
+            tei_double.forget()
             return texts
 
     return Logged(url=tei_double.url)

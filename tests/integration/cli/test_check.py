@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import run
-from tei_double import Scripted
 
 from langchain_hf_endpoint import HFEndpointEmbeddings
+from langchain_hf_endpoint.testing import faults
 
 ALICE = Path(__file__).parents[3] / "examples" / "data" / "alice_in_wonderland.txt"
 BOOKS = Path(__file__).parents[2] / "support" / "books"
@@ -88,7 +88,7 @@ def test_what_is_called_lost_is_what_the_model_does_not_read(local_server, tmp_p
 
 
 def test_a_server_without_tokenize_is_told_so(tei_double):
-    tei_double.script(Scripted(status=404, path="/tokenize", times=2))
+    tei_double.script(*[faults.answer(404)] * 2, path="/tokenize")
     found = check(tei_double.url, ALICE)
     assert found["window"] is None
     assert "/tokenize" in found["not_measured"]
@@ -152,19 +152,19 @@ def test_a_name_whose_model_is_another_by_now(tei_double):
     tei_double.configure(model_id="another/model", dimensions=128)
     found = check("mine", status=3)
     assert kinds(found) == ["model_changed"]
-    for words in ("384", "128", "another/model", "double/expected-vectors"):
+    for words in ("384", "128", "another/model", "scripted/endpoint"):
         assert words in found["findings"][0]["problem"]
 
 
 def test_a_server_that_starts_is_waited_for_and_that_is_said(tei_double):
     starting = {"error": "Service Unavailable"}
-    tei_double.script(Scripted(status=503, body=starting, path="/info"))
+    tei_double.script(faults.answer(503, starting), path="/info")
     done = run("check", tei_double.url, "--json")
     assert json.loads(done.stdout)["starting_seconds"] > 0
 
 
 def test_a_server_that_does_not_start_in_time(tei_double):
-    tei_double.script(Scripted(status=503, body={"error": "Service Unavailable"}, times=99))
+    tei_double.script(*[faults.answer(503, {"error": "Service Unavailable"})] * 99)
     done = run("check", tei_double.url, "--max-wait", 0)
     assert done.exit_code == 4
     assert "Traceback" not in done.output
@@ -179,8 +179,9 @@ def test_a_tokenizer_that_is_busy_is_asked_again(tei_double, tmp_path):
         {"id": 6, "text": "words", "special": False, "start": 4, "stop": 9},
     ]
     tei_double.script(
-        Scripted(status=429, headers={"retry-after": "0"}, path="/tokenize"),
-        Scripted(status=200, body=[[mark, *tokens, mark]], path="/tokenize"),
+        faults.answer(429, headers={"retry-after": "0"}),
+        faults.answer(200, [[mark, *tokens, mark]]),
+        path="/tokenize",
     )
     assert check(tei_double.url, file)["window"]["longest"] == 4
 
@@ -189,7 +190,7 @@ def test_a_tokenizer_that_is_busy_is_asked_again(tei_double, tmp_path):
 def test_an_odd_answer_is_no_answer(tei_double, tmp_path, body):
     file = tmp_path / "a.txt"
     file.write_text("two words")
-    tei_double.script(Scripted(status=200, body=body, path="/tokenize"))
+    tei_double.script(faults.answer(200, body), path="/tokenize")
     assert "no /tokenize" in check(tei_double.url, file)["not_measured"]
 
 
@@ -206,7 +207,7 @@ def test_what_is_wrong_is_said_before_anything_is_sent(tei_double):
         assert done.exit_code == 1
         assert "Traceback" not in done.output
     assert run("check", "unknown-name").exit_code == 1
-    assert tei_double.log() == []
+    assert tei_double.arrivals == []
 
 
 def test_a_key_is_read_where_it_is_and_shown_nowhere(tei_double, tmp_path, monkeypatch):

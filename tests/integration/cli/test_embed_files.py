@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from commands import embed, rows_of, run, vectors_of
-from tei_double import expected_vector
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, chunk
+from langchain_hf_endpoint.testing import expected_vector
 
 TEXTS = {
     "a": "The first text, with a comma.",
@@ -120,21 +120,20 @@ def test_parquet_holds_float32_in_lists_of_a_fixed_size(tei_double, tmp_path):
     names = ["id", "source", "chunk", "start", "end", "text", "embedding"]
     assert table.schema.names == names
     about = json.loads(table.schema.metadata[b"hf_endpoint"])
-    assert about["model"] == "double/expected-vectors"
+    assert about["model"] == "scripted/endpoint"
     assert about["chunking_settings"]["max_chunking_size"] == 250
 
 
 def test_a_text_that_is_there_twice_is_embedded_once(tei_double, tmp_path):
-    tei_double.configure(log_texts=True)
     source, output = tmp_path / "x.jsonl", tmp_path / "out.npy"
     source.write_text('{"text": "same"}\n' * 50 + '{"text": "other"}\n')
     assert embed(source, tei_double, output)["rows"] == 51
-    sent = [text for entry in tei_double.log(method="POST") for text in entry.texts]
+    sent = [text for entry in tei_double.requests for text in entry.texts]
     assert sorted(sent) == ["other", "same"]
 
 
 def test_texts_that_fail_are_told_beside_the_others(tei_double, tmp_path):
-    tei_double.configure(reject_marker="REJECT")
+    tei_double.configure(rejects="REJECT")
     source, output = tmp_path / "x.jsonl", tmp_path / "out.jsonl"
     lines = [
         '{"id": 1, "text": "good"}',
@@ -190,7 +189,7 @@ def test_what_is_wrong_is_said_before_anything_is_sent(
     assert done.exit_code == 1
     assert words in done.stderr
     assert "Traceback" not in done.output
-    assert tei_double.log(method="POST") == []
+    assert tei_double.requests == []
 
 
 def test_parquet_without_its_package_names_the_extra(tei_double, tmp_path, monkeypatch):
@@ -204,9 +203,9 @@ def test_parquet_without_its_package_names_the_extra(tei_double, tmp_path, monke
 
 def test_an_output_within_the_folder_that_is_read_is_not_read(tei_double, tmp_path):
     (tmp_path / "a.txt").write_text("one")
-    tei_double.configure(reject_marker="one")
+    tei_double.configure(rejects="one")
     embed(tmp_path, tei_double, tmp_path / "out.jsonl", status=3)
-    tei_double.reset()
+    tei_double.configure(rejects="")
     assert embed(tmp_path, tei_double, tmp_path / "out.jsonl", "--resume")["texts"] == 1
 
 
@@ -219,12 +218,11 @@ def test_without_a_terminal_the_summary_is_in_words(tei_double, tmp_path):
 
 
 def test_a_bare_url_is_used_as_the_options_say(tei_double, tmp_path):
-    tei_double.configure(log_texts=True)
     source = tmp_path / "x.jsonl"
     source.write_text("".join(json.dumps({"text": f"text {n}"}) + "\n" for n in range(10)))
     usage = ("--document-prompt", "passage: ", "--batch", "4", "--dialect", "tei")
     more = ("--rpm", "600", "--at-once", "1", "--timeout", "9", "--max-wait", "9")
     embed(source, tei_double, tmp_path / "out.jsonl", *usage, *more)
-    posts = tei_double.log(method="POST")
-    assert max(entry.inputs for entry in posts) == 4
+    posts = tei_double.requests
+    assert max(len(entry.texts) for entry in posts) == 4
     assert all(text.startswith("passage: ") for entry in posts for text in entry.texts)

@@ -10,11 +10,11 @@ import sys
 import pytest
 from commands import run
 from rich.console import Console
-from tei_double import Scripted
 
 from langchain_hf_endpoint._engine.actions import WaitReason
 from langchain_hf_endpoint.cli.ingest.stats import Tally
 from langchain_hf_endpoint.cli.progress import picture, shown, words
+from langchain_hf_endpoint.testing import faults
 
 
 class Clock:
@@ -118,7 +118,7 @@ def test_known_vectors_are_said_apart(tally):
 def test_the_summary_tells_of_retries(tei_double, tmp_path):
     file = tmp_path / "x.jsonl"
     file.write_text("\n".join(json.dumps({"text": f"Text {n}."}) for n in range(100)))
-    tei_double.script(Scripted(status=503, headers={"retry-after": "0"}, times=2))
+    tei_double.script(*[faults.answer(503, headers={"retry-after": "0"})] * 2)
     done = run("embed", file, "-e", tei_double.url, "-o", tmp_path / "out.npy", "--json")
     assert json.loads(done.stdout)["retries"] == 2
 

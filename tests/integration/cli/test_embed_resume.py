@@ -16,9 +16,8 @@ import numpy as np
 import pytest
 from arrivals import wait_for_posts
 from commands import embed, rows_of, run, vectors_of
-from tei_double import Scripted, expected_vector
 
-from langchain_hf_endpoint.testing import ScriptedEndpoint, faults
+from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector, faults
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,10 +33,10 @@ def texts(tmp_path) -> Path:
     return path
 
 
-def start(double, texts, output) -> subprocess.Popen[str]:
+def start(double, texts, output, *, at_once) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "langchain_hf_endpoint.cli", "embed", str(texts)]
     return subprocess.Popen(
-        [*command, "-e", double.url, "-o", str(output)],
+        [*command, "-e", double.url, "-o", str(output), "--at-once", str(at_once)],
         env={**os.environ, "HF_TOKEN": ""},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -46,7 +45,7 @@ def start(double, texts, output) -> subprocess.Popen[str]:
 
 
 def sent(double) -> list[str]:
-    return [text for entry in double.log(method="POST") for text in entry.texts]
+    return [text for entry in double.requests for text in entry.texts]
 
 
 def journalled(output) -> int:
@@ -61,9 +60,9 @@ def assert_complete(output) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_what_was_received_before_the_end_is_not_sent_again(tei_double, texts, tmp_path, how):
-    tei_double.configure(seconds_per_batch=0.1, batches_at_once=2, log_texts=True)
+    tei_double.configure(seconds_per_request=0.1)
     output = tmp_path / "out.jsonl"
-    with start(tei_double, texts, output) as process:
+    with start(tei_double, texts, output, at_once=2) as process:
         wait_for_posts(tei_double, 8)
         process.send_signal(how)
         _, said = process.communicate(timeout=30)
@@ -71,22 +70,23 @@ def test_what_was_received_before_the_end_is_not_sent_again(tei_double, texts, t
     if how is signal.SIGINT:
         assert process.returncode == 130
         assert "--resume" in said
-    kept, before = journalled(output), tei_double.log(method="POST")
-    answered = sum(entry.inputs for entry in before if entry.status == 200)
+    kept, before = journalled(output), tei_double.requests
+    answered = sum(len(entry.texts) for entry in before if entry.status == 200)
     # What was answered when nobody was there any more: two batches at once, some in line.
-    in_house = sum(entry.inputs for entry in before[-8:])
+    in_house = sum(len(entry.texts) for entry in before[-8:])
     assert 0 < kept < COUNT
     assert answered - kept <= in_house
-    tei_double.reset(log_texts=True)
+    tei_double.forget()
+    tei_double.configure(seconds_per_request=0)
     summary = embed(texts, tei_double, output, "--resume")
     assert len(sent(tei_double)) == COUNT - kept == summary["embedded"]
     assert_complete(output)
 
 
 def test_a_journal_whose_end_was_torn_off_costs_no_more_than_that_end(tei_double, texts, tmp_path):
-    tei_double.configure(seconds_per_batch=0.1, batches_at_once=2)
+    tei_double.configure(seconds_per_request=0.1)
     output = tmp_path / "out.jsonl"
-    with start(tei_double, texts, output) as process:
+    with start(tei_double, texts, output, at_once=2) as process:
         wait_for_posts(tei_double, 8)
         process.kill()
     copy = tmp_path / "copy"
@@ -98,7 +98,8 @@ def test_a_journal_whose_end_was_torn_off_costs_no_more_than_that_end(tei_double
     log.write_bytes(torn + b"garbage" * 1000)
     whole, kept = journalled(copy / "out.jsonl"), journalled(output)
     assert 0 < kept < whole
-    tei_double.reset(log_texts=True)
+    tei_double.forget()
+    tei_double.configure(seconds_per_request=0)
     embed(texts, tei_double, output, "--resume")
     assert len(sent(tei_double)) == COUNT - kept
     assert_complete(output)
@@ -106,14 +107,12 @@ def test_a_journal_whose_end_was_torn_off_costs_no_more_than_that_end(tei_double
 
 def test_an_endpoint_that_refuses_leaves_what_it_gave(tei_double, texts, tmp_path):
     output = tmp_path / "out.jsonl"
-    tei_double.script(
-        Scripted(times=1), Scripted(status=402, body={"error": "no credit"}, times=99)
-    )
+    tei_double.script(None, *[faults.answer(402, {"error": "no credit"})] * 99)
     refused = run("embed", texts, "-e", tei_double.url, "-o", output)
     assert refused.exit_code == 4
     assert "credit" in refused.stderr
     assert journalled(output) == 32
-    tei_double.reset(log_texts=True)
+    tei_double.forget()
     embed(texts, tei_double, output, "--resume")
     assert len(sent(tei_double)) == COUNT - 32
     assert_complete(output)
@@ -121,35 +120,36 @@ def test_an_endpoint_that_refuses_leaves_what_it_gave(tei_double, texts, tmp_pat
 
 def test_without_resume_an_unfinished_run_is_not_touched(tei_double, texts, tmp_path):
     output = tmp_path / "out.jsonl"
-    tei_double.script(Scripted(), Scripted(status=401, body={"error": "no"}, times=99))
+    tei_double.script(None, *[faults.answer(401, {"error": "no"})] * 99)
     embed(texts, tei_double, output, status=4)
-    tei_double.reset()
+    tei_double.forget()
     again = run("embed", texts, "-e", tei_double.url, "-o", output)
     assert again.exit_code == 1
     assert "--resume" in again.stderr
     assert journalled(output) == 32
-    assert tei_double.log(method="POST") == []
+    assert tei_double.requests == []
 
 
 def test_other_settings_than_those_of_the_journal_are_refused(tei_double, texts, tmp_path):
     output = tmp_path / "out.jsonl"
-    tei_double.script(Scripted(), Scripted(status=401, body={"error": "no"}, times=99))
+    tei_double.script(None, *[faults.answer(401, {"error": "no"})] * 99)
     embed(texts, tei_double, output, status=4)
-    tei_double.reset(model_id="another/model")
+    tei_double.forget()
+    tei_double.configure(model_id="another/model")
     again = run("embed", texts, "-e", tei_double.url, "-o", output, "--resume")
     assert again.exit_code == 1
-    assert "double/expected-vectors" in again.stderr
+    assert "scripted/endpoint" in again.stderr
     assert "another/model" in again.stderr
-    assert tei_double.log(method="POST") == []
+    assert tei_double.requests == []
 
 
 def test_other_chunks_are_no_other_settings(tei_double, tmp_path):
     source = tmp_path / "long.txt"
     source.write_text(" ".join(f"This is sentence {number}." for number in range(200)))
     output = tmp_path / "out.jsonl"
-    tei_double.script(Scripted(status=401, body={"error": "no"}, times=99))
+    tei_double.script(*[faults.answer(401, {"error": "no"})] * 99)
     embed(source, tei_double, output, status=4)
-    tei_double.reset()
+    tei_double.forget()
     assert embed(source, tei_double, output, "--resume", "--size", "50")["chunks"] > 10
 
 
@@ -157,21 +157,22 @@ def test_a_complete_output_is_left_alone(tei_double, texts, tmp_path):
     output = tmp_path / "out.jsonl"
     embed(texts, tei_double, output)
     before = output.stat().st_mtime_ns
-    tei_double.reset()
+    tei_double.forget()
     assert embed(texts, tei_double, output, "--resume")["was_complete"]
     refused = run("embed", texts, "-e", tei_double.url, "-o", output)
     assert refused.exit_code == 1
     assert "exists" in refused.stderr
     assert output.stat().st_mtime_ns == before
-    assert tei_double.log(method="POST") == []
+    assert tei_double.requests == []
 
 
 def test_failed_texts_are_tried_again_alone(tei_double, texts, tmp_path):
     output = tmp_path / "out.jsonl"
-    tei_double.configure(reject_marker="number 77.")
+    tei_double.configure(rejects="number 77.")
     first = embed(texts, tei_double, output, status=3)
     assert (first["failed"], first["rows"]) == (1, COUNT - 1)
-    tei_double.reset(log_texts=True)
+    tei_double.forget()
+    tei_double.configure(rejects="")
     second = embed(texts, tei_double, output, "--resume")
     assert sent(tei_double) == ["Text number 77."]
     assert (second["failed"], second["rows"]) == (0, COUNT)
@@ -180,9 +181,9 @@ def test_failed_texts_are_tried_again_alone(tei_double, texts, tmp_path):
 
 
 def test_two_at_once_on_one_output_do_not_mix(tei_double, texts, tmp_path):
-    tei_double.configure(seconds_per_batch=0.2, batches_at_once=1)
+    tei_double.configure(seconds_per_request=0.2)
     output = tmp_path / "out.jsonl"
-    with start(tei_double, texts, output) as process:
+    with start(tei_double, texts, output, at_once=2) as process:
         wait_for_posts(tei_double, 2)
         second = run("embed", texts, "-e", tei_double.url, "-o", output, "--resume")
         process.kill()
@@ -217,7 +218,7 @@ def test_a_text_that_fails_alone_costs_no_other_and_resume_goes_past_it(
     tei_double, texts, tmp_path
 ):
     output = tmp_path / "out.jsonl"
-    tei_double.configure(reject_marker="number 300.", log_texts=True)
+    tei_double.configure(rejects="number 300.")
     first = embed(texts, tei_double, output, status=3)
     assert (first["rows"], first["failed"], first["unsent"]) == (COUNT - 1, 1, 0)
     (failed,) = rows_of(tmp_path / "out.jsonl.failures.jsonl")
@@ -231,10 +232,8 @@ def test_an_endpoint_that_gives_up_on_the_way_leaves_what_it_gave_in_the_output(
     tei_double, texts, tmp_path
 ):
     output = tmp_path / "out.jsonl"
-    tei_double.configure(reject_marker="number 100.")  # of the longest, which are sent first
-    tei_double.script(
-        Scripted(times=15), Scripted(status=402, body={"error": "no credit"}, times=99)
-    )
+    tei_double.configure(rejects="number 100.")  # of the longest, which are sent first
+    tei_double.script(*[None] * 15, *[faults.answer(402, {"error": "no credit"})] * 99)
     ended = run("embed", texts, "-e", tei_double.url, "-o", output, "--at-once", 1)
     assert ended.exit_code == 4
     assert "credit" in ended.stderr
@@ -244,7 +243,8 @@ def test_an_endpoint_that_gives_up_on_the_way_leaves_what_it_gave_in_the_output(
     # The text that was at fault itself is named; those that were not sent are not.
     failures = tmp_path / "out.jsonl.failures.jsonl"
     assert [one["row"] for one in rows_of(failures)] == [101]
-    tei_double.reset(log_texts=True)
+    tei_double.forget()
+    tei_double.configure(rejects="")
     embed(texts, tei_double, output, "--resume")
     assert len(sent(tei_double)) == COUNT - len(rows)
     assert_complete(output)
@@ -255,7 +255,7 @@ def test_of_a_text_that_was_sent_in_part_no_part_is_in_the_output(tei_double, tm
     long = " ".join(f"This is sentence {number} of it." for number in range(2000))
     whole = "Extraordinarily " * 19  # it has more letters than a chunk of the other: it goes first
     source.write_text("".join(json.dumps({"text": text}) + "\n" for text in (whole, long)))
-    tei_double.script(Scripted(times=2), Scripted(status=402, body={"error": "none"}, times=99))
+    tei_double.script(*[None] * 2, *[faults.answer(402, {"error": "none"})] * 99)
     more = ("--size", "20", "--overlap", "0", "--at-once", "1")
     ended = embed(source, tei_double, output, *more, status=4)
     assert [row["text"] for row in rows_of(output)] == [whole.strip()]
@@ -279,11 +279,11 @@ def test_where_nothing_was_received_nothing_is_left(tei_double, tmp_path, monkey
     (tmp_path / "y.csv").write_text("id,words\n1,hello\n")
     (tmp_path / "x.jsonl").write_text('{"text": "hello"}')
     if reply != 200:
-        tei_double.script(Scripted(status=reply, body={"error": "no"}, times=9))
+        tei_double.script(*[faults.answer(reply, {"error": "no"})] * 9)
     more = ("-e", tei_double.url, "-o", "out.jsonl")
     assert run("embed", *wrong, *more).exit_code == status
     assert not (tmp_path / "out.jsonl.journal").exists()
-    tei_double.reset()
+    tei_double.forget()
     assert run("embed", wrong[0], *more).exit_code == 0
 
 
@@ -299,7 +299,7 @@ def test_an_output_that_cannot_be_written_is_said_and_gone_on_with(
         done = run("embed", texts, "-e", tei_double.url, "-o", output)
     assert done.exit_code == 1
     assert f"{output} cannot be written: No space left on device" in done.stderr
-    tei_double.reset()
+    tei_double.forget()
     embed(texts, tei_double, output, "--resume")
-    assert tei_double.log(method="POST") == []
+    assert tei_double.requests == []
     assert_complete(output)

@@ -108,7 +108,7 @@ def test_a_key_itself_is_not_taken_and_not_repeated(tei_double, source):
     done = run("put", "a", "--url", tei_double.url, "--key", source)
     assert done.exit_code == 2
     assert KEY not in done.output
-    assert tei_double.log() == []
+    assert tei_double.arrivals == []
 
 
 @pytest.mark.parametrize("key", [f"hf_{'aB3' * 12}", f"sk-{'aB3' * 12}", f"Bearer {'aB3' * 12}"])

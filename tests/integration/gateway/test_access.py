@@ -320,7 +320,7 @@ async def test_a_name_that_leads_elsewhere_when_it_is_connected_to_gets_nothing(
     assert len(asked) > 1
     assert answer.status_code == 400
     assert "does not send to" in answer.json()["error"]["caused_by"]["reason"]
-    assert tei_double.log() == []
+    assert tei_double.arrivals == []
 
 
 @pytest.mark.parametrize("pattern", ["", "https://", "ftp://a", "http://a/path", "a:b", "x@y"])

@@ -217,9 +217,9 @@ BAD_INPUTS = {
 def test_an_input_that_cannot_be_embedded_is_refused_unsent(client, put, tei_double, case):
     body, words = BAD_INPUTS[case]
     path = put()
-    tei_double.reset()
+    tei_double.forget()
     assert words in check_shape(client.post(path, json=body), 400)["reason"]
-    assert tei_double.log() == []
+    assert tei_double.arrivals == []
 
 
 @pytest.mark.parametrize("case", ["none", "a blank text", "100,000 texts", "an unknown field"])

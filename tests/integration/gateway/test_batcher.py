@@ -7,7 +7,6 @@ import sys
 from collections import Counter
 
 import pytest
-from tei_double import Scripted, TeiDouble, expected_vector
 
 from langchain_hf_endpoint import (
     AuthenticationError,
@@ -20,29 +19,28 @@ from langchain_hf_endpoint import (
 from langchain_hf_endpoint._engine.isolation import Outcome
 from langchain_hf_endpoint.gateway import batcher
 from langchain_hf_endpoint.gateway.batcher import Merger, QueueFullError
-from langchain_hf_endpoint.testing import ScriptedEndpoint, faults
+from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector, faults
 
 
 @pytest.fixture
-def endpoint(tei_double: TeiDouble) -> InferenceEndpoint:
-    tei_double.configure(log_texts=True)
+def endpoint(tei_double: ScriptedEndpoint) -> InferenceEndpoint:
     return InferenceEndpoint(url=tei_double.url)
 
 
-def sent(double: TeiDouble) -> list[list[str]]:
-    return [entry.texts for entry in double.log(method="POST")]
+def sent(double: ScriptedEndpoint) -> list[list[str]]:
+    return [list(entry.texts) for entry in double.requests]
 
 
-async def until_sent(double: TeiDouble, requests: int) -> None:
-    while len(double.log(method="POST")) < requests:  # noqa: ASYNC110 - another process
+async def until_sent(double: ScriptedEndpoint, requests: int) -> None:
+    while len(double.requests) < requests:  # noqa: ASYNC110 - another process
         await asyncio.sleep(0.01)
 
 
-async def known(endpoint: InferenceEndpoint, double: TeiDouble) -> Merger:
+async def known(endpoint: InferenceEndpoint, double: ScriptedEndpoint) -> Merger:
     """A merger whose server was met before, so that its window is open; the log is empty."""
     merger = Merger(endpoint)
     await merger.embed(["first"])
-    double.reset(log_texts=True)
+    double.forget()
     return merger
 
 
@@ -78,7 +76,7 @@ async def test_equal_texts_of_several_callers_are_sent_once(endpoint, tei_double
 
 async def test_while_the_first_request_is_out_others_gather(endpoint, tei_double):
     merger = Merger(endpoint)
-    tei_double.script(Scripted(delay=0.3))
+    tei_double.script(faults.late(0.3))
     first = asyncio.create_task(merger.embed(["first"]))
     await until_sent(tei_double, 1)
     others = [asyncio.create_task(merger.embed([f"text {number}"])) for number in range(20)]
@@ -88,7 +86,7 @@ async def test_while_the_first_request_is_out_others_gather(endpoint, tei_double
 
 async def test_queries_go_before_documents_that_waited_longer(endpoint, tei_double):
     merger = Merger(endpoint)
-    tei_double.script(Scripted(delay=0.3))
+    tei_double.script(faults.late(0.3))
     first = asyncio.create_task(merger.embed(["first"]))
     await until_sent(tei_double, 1)
     documents = asyncio.create_task(merger.embed([f"document {number}" for number in range(64)]))
@@ -113,7 +111,7 @@ async def test_other_dimensions_travel_in_batches_of_their_own(endpoint, tei_dou
 
 async def test_a_long_request_lets_the_short_ones_through(endpoint, tei_double):
     merger = await known(endpoint, tei_double)
-    tei_double.configure(seconds_per_batch=0.05)
+    tei_double.configure(seconds_per_request=0.05)
     long = asyncio.create_task(merger.embed([f"long {number}" for number in range(640)]))
     await until_sent(tei_double, 1)
     await merger.embed(["short"])
@@ -123,7 +121,7 @@ async def test_a_long_request_lets_the_short_ones_through(endpoint, tei_double):
 
 async def test_a_caller_that_leaves_takes_its_unsent_inputs_along(endpoint, tei_double):
     merger = Merger(endpoint)
-    tei_double.script(Scripted(delay=0.3))
+    tei_double.script(faults.late(0.3))
     first = asyncio.create_task(merger.embed(["first"]))
     await until_sent(tei_double, 1)
     gone = asyncio.create_task(merger.embed(["gone", "both"]))
@@ -136,7 +134,6 @@ async def test_a_caller_that_leaves_takes_its_unsent_inputs_along(endpoint, tei_
 
 
 async def test_leaving_while_the_batch_waits_for_its_permit_takes_the_inputs_out(tei_double):
-    tei_double.configure(log_texts=True)
     rate_limit = {"requests_per_minute": 60}
     merger = Merger(InferenceEndpoint(url=tei_double.url, rate_limit=rate_limit))
     await merger.embed(["first"])
@@ -151,7 +148,7 @@ async def test_leaving_while_the_batch_waits_for_its_permit_takes_the_inputs_out
 
 async def test_when_the_last_caller_leaves_the_request_is_broken_off(endpoint, tei_double):
     merger = Merger(endpoint)
-    tei_double.script(Scripted(hang=True))
+    tei_double.script(faults.hang())
     alone = asyncio.create_task(merger.embed(["alone"]))
     await until_sent(tei_double, 1)
     alone.cancel()
@@ -164,7 +161,7 @@ async def test_when_the_last_caller_leaves_the_request_is_broken_off(endpoint, t
 
 async def test_a_full_queue_refuses_and_says_when_to_come_back(endpoint, tei_double):
     merger = Merger(endpoint, max_queue=3)
-    tei_double.script(Scripted(delay=0.3))
+    tei_double.script(faults.late(0.3))
     first = asyncio.create_task(merger.embed(["first"]))
     await until_sent(tei_double, 1)
     waiting = [asyncio.create_task(merger.embed([f"text {number}"])) for number in range(3)]
@@ -178,7 +175,7 @@ async def test_a_full_queue_refuses_and_says_when_to_come_back(endpoint, tei_dou
 
 async def test_a_rejected_input_fails_its_own_caller_alone(endpoint, tei_double):
     merger = await known(endpoint, tei_double)
-    tei_double.configure(reject_marker="☠")
+    tei_double.configure(rejects="☠")
     good, bad = await asyncio.gather(
         merger.embed(["good", "fine"]), merger.embed(["also good", "☠"]), return_exceptions=True
     )
@@ -198,14 +195,14 @@ async def test_after_a_refused_key_the_rest_of_the_request_is_not_sent(tei_doubl
 
 async def test_a_retry_serves_every_caller_of_its_batch(endpoint, tei_double):
     merger = await known(endpoint, tei_double)
-    tei_double.script(Scripted(status=429, headers={"retry-after": "0"}))
+    tei_double.script(faults.answer(429, headers={"retry-after": "0"}))
     await asyncio.gather(merger.embed(["a"]), merger.embed(["b"]))
     assert sent(tei_double)[-1] == ["a", "b"]
 
 
 async def test_callers_that_come_and_go_at_random_leave_nothing_behind(endpoint, tei_double):
     merger = await known(endpoint, tei_double)
-    tei_double.configure(seconds_per_batch=0.002)
+    tei_double.configure(seconds_per_request=0.002)
     calls = [
         asyncio.create_task(merger.embed([f"{number}", f"{number % 7}"])) for number in range(200)
     ]
@@ -229,7 +226,7 @@ async def test_a_blank_text_is_refused_before_anything_is_sent(endpoint, tei_dou
 
 async def test_closing_breaks_off_and_answers_everyone(endpoint, tei_double):
     merger = Merger(endpoint)
-    tei_double.script(Scripted(hang=True))
+    tei_double.script(faults.hang())
     first = asyncio.create_task(merger.embed(["first"]))
     await until_sent(tei_double, 1)
     second = asyncio.create_task(merger.embed(["second"]))
@@ -297,7 +294,6 @@ async def test_a_full_batch_serves_whoever_wants_its_texts(endpoint, tei_double)
 
 
 async def test_leaving_a_shared_batch_that_waits_does_not_undo_it(tei_double):
-    tei_double.configure(log_texts=True)
     merger = Merger(InferenceEndpoint(url=tei_double.url, rate_limit={"requests_per_minute": 60}))
     await merger.embed(["first"])
     gone, stays = (asyncio.create_task(merger.embed(["same", "more"])) for _ in range(2))
@@ -310,7 +306,7 @@ async def test_leaving_a_shared_batch_that_waits_does_not_undo_it(tei_double):
 
 async def test_others_in_the_batch_of_a_rejected_text_get_all_their_vectors(endpoint, tei_double):
     merger = await known(endpoint, tei_double)
-    tei_double.configure(reject_marker="☠")
+    tei_double.configure(rejects="☠")
     others = [merger.embed([f"{caller} {text}" for text in range(40)]) for caller in range(39)]
     *answers, bad = await asyncio.gather(*others, merger.embed(["☠"]), return_exceptions=True)
     assert [len(answer) for answer in answers] == [40] * 39

@@ -11,7 +11,8 @@ from contextlib import ExitStack
 import httpx
 import pytest
 from gateway_child import GatewayChild
-from tei_double import Scripted
+
+from langchain_hf_endpoint.testing import faults
 
 HEAD = b"POST /_inference/mine HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
@@ -92,7 +93,7 @@ def test_who_does_not_go_on_does_not_keep_the_gateway_from_ending(tmp_path, sent
 def test_what_is_under_way_has_only_so_long_at_the_end(tmp_path, client, config, tei_double):
     with GatewayChild(tmp_path / "log", shutdown_seconds=1) as gateway:
         httpx.put(f"{gateway.url}/_inference/text_embedding/mine", json=config()).raise_for_status()
-        tei_double.script(Scripted(hang=True))
+        tei_double.script(faults.hang())
         body = b'{"input": "a"}'
         length = f"Content-Length: {len(body)}\r\n\r\n".encode()
         with plug(gateway, HEAD + length + body) as connection:
@@ -109,15 +110,15 @@ async def test_bytes_that_wait_are_bounded_and_given_back(tmp_path, config, tei_
             one_each = config(max_batch_size=1)
             put = await client.put("/_inference/text_embedding/mine", json=one_each)
             assert put.status_code == 200
-            tei_double.script(Scripted(hang=True, times=2))
-            before = len(tei_double.log(method="POST"))
+            tei_double.script(*[faults.hang()] * 2)
+            before = len(tei_double.requests)
             body = {"input": "a " * 45_000}
 
             async def ask(more: str = "") -> httpx.Response:
                 return await client.post("/_inference/mine", json={"input": body["input"] + more})
 
             held = [asyncio.create_task(ask(more)) for more in "ab"]
-            while len(tei_double.log(method="POST")) < before + 2:  # noqa: ASYNC110 - another process
+            while len(tei_double.requests) < before + 2:  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.01)
             refused = await asyncio.gather(*(ask() for _ in range(4)))
             as_openai = await client.post("/v1/embeddings", json={"model": "mine", **body})

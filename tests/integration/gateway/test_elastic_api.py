@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tei_double import Scripted, expected_vector
+
+from langchain_hf_endpoint.testing import expected_vector, faults
 
 
 def test_a_put_answers_with_the_endpoint_and_what_its_first_call_showed(client, config):
@@ -132,20 +133,20 @@ def test_an_inference_gives_one_vector_per_input(client, put, path):
 
 def test_a_long_input_is_not_chunked(client, put, tei_double):
     path = put()
-    tei_double.reset()
+    tei_double.forget()
     answer = client.post(path, json={"input": "A sentence of five words. " * 200})
     assert len(answer.json()["text_embedding"]) == 1
-    assert [entry.inputs for entry in tei_double.log(method="POST")] == [1]
+    assert [len(entry.texts) for entry in tei_double.requests] == [1]
 
 
 def test_a_search_takes_the_prompt_of_queries(client, config, tei_double):
     prompts = {"query_prompt": "query: ", "document_prompt": "passage: "}
     client.put("/_inference/text_embedding/mine", json={**config(), "task_settings": prompts})
-    tei_double.reset(log_texts=True)
+    tei_double.forget()
     for kind in ("search", "ingest", "clustering", None):
         body = {"input": "text", **({"input_type": kind} if kind else {})}
         assert client.post("/_inference/mine", json=body).status_code == 200
-    texts = [entry.texts[0] for entry in tei_double.log(method="POST")]
+    texts = [entry.texts[0] for entry in tei_double.requests]
     assert texts == ["query: text"] + ["passage: text"] * 3
 
 
@@ -215,7 +216,7 @@ def test_pretty_is_for_people(client):
 
 def test_a_request_that_takes_too_long_is_broken_off(client, put, tei_double):
     path = put()
-    tei_double.script(Scripted(hang=True))
+    tei_double.script(faults.hang())
     answer = client.post(path, json={"input": "text"}, params={"timeout": "50ms"})
     assert answer.status_code == 408
     assert answer.json()["error"]["reason"] == "Request timed out after [0.05s]"
@@ -233,16 +234,16 @@ def test_an_endpoint_that_fails_its_first_call_is_not_created(client, config, te
 
 def test_an_id_that_is_in_use_is_refused_before_anything_is_sent(client, put, config, tei_double):
     path = put()
-    tei_double.reset()
+    tei_double.forget()
     answer = client.put(path, json=config())
     assert answer.status_code == 400
     assert answer.json()["error"]["type"] == "resource_already_exists_exception"
-    assert tei_double.log() == []
+    assert tei_double.arrivals == []
 
 
 def test_an_input_that_the_server_rejects_is_named(client, put, tei_double):
     path = put()
-    tei_double.configure(reject_marker="☠")
+    tei_double.configure(rejects="☠")
     answer = client.post(path, json={"input": ["good", "☠"]})
     assert answer.status_code == 400
     assert [each["index"] for each in answer.json()["error"]["failures"]] == [1]
@@ -252,13 +253,13 @@ def test_an_input_that_the_server_rejects_is_named(client, put, tei_double):
 def test_a_servers_own_status_below_500_is_passed_on_and_others_are_400(client, put, tei_double):
     path = put(max_wait=0.0)
     for status, answered in ((402, 402), (429, 429), (500, 400), (503, 400)):
-        tei_double.script(Scripted(status=status))
+        tei_double.script(faults.answer(status))
         assert client.post(path, json={"input": "text"}).status_code == answered
 
 
 def test_a_redirect_is_not_followed(client, config, tei_double):
     location = {"location": f"{tei_double.url}/embed"}
-    tei_double.script(Scripted(status=307, headers=location, times=10))
+    tei_double.script(*[faults.answer(307, headers=location)] * 10)
     answer = client.put("/_inference/text_embedding/mine", json=config(dialect="hugging_face"))
     assert answer.status_code == 400
-    assert [entry.status for entry in tei_double.log(method="POST")] == [307]
+    assert [entry.status for entry in tei_double.requests] == [307]

@@ -10,14 +10,15 @@ import httpx
 import pytest
 from gateway_child import GatewayChild
 from prometheus_client.parser import text_string_to_metric_families
-from tei_double import Scripted
+
+from langchain_hf_endpoint.testing import faults
 
 QUICK = {"rate_limit": {"requests_per_minute": 60_000}}
 SLOW = {"rate_limit": {"requests_per_minute": 60}}
 
 
 def sent(double) -> list[float]:
-    return [entry.monotonic for entry in double.log(method="POST")]
+    return [entry.monotonic for entry in double.requests]
 
 
 def ask(client, path: str, times: int = 1) -> None:
@@ -28,7 +29,7 @@ def ask(client, path: str, times: int = 1) -> None:
 
 def check_quick(client, path: str, double) -> None:
     """More than the one a second that the other limit allows."""
-    double.reset()
+    double.forget()
     ask(client, path, 8)
     moments = sent(double)
     assert len(moments) == 8
@@ -51,8 +52,8 @@ async def test_a_bound_of_another_entry_does_not_hold(gateway, client, config, t
     other = {**own, "service_settings": {**own["service_settings"], "max_concurrent_requests": 1}}
     assert client.put("/_inference/text_embedding/own", json=own).status_code == 200
     assert client.put("/_inference/text_embedding/other", json=other).status_code == 200
-    tei_double.reset()
-    tei_double.script(Scripted(hang=True))
+    tei_double.forget()
+    tei_double.script(faults.hang())
     async with httpx.AsyncClient(base_url=gateway.url, timeout=30) as caller:
         hung = asyncio.create_task(caller.post("/_inference/own", json={"input": "hangs"}))
         while not sent(tei_double):  # noqa: ASYNC110 - another process

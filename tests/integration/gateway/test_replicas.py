@@ -45,10 +45,10 @@ async def test_two_replicas_keep_to_one_limit_and_each_to_its_part_while_redis_i
                 put = await client.put(f"/_inference/text_embedding/of-{name}", json=settings)
             assert put.status_code == 200, put.text
             urls.append(f"{child.url}/_inference/of-{name}")
-        tei_double.reset()
+        tei_double.forget()
         begun = time.monotonic()
         assert set(await ask(urls, 30)) == {200}
-        arrivals = sorted(entry.monotonic for entry in tei_double.log(method="POST"))
+        arrivals = sorted(entry.monotonic for entry in tei_double.requests)
         redis_server.kill()
         assert set(await ask(urls, 4)) == {200}
     assert len(arrivals) == 30

@@ -6,7 +6,8 @@ import json
 import uuid
 
 import pytest
-from tei_double import Scripted
+
+from langchain_hf_endpoint.testing import faults
 
 PART = "CaNaRyCaNaRy"
 PATH = "/_inference/text_embedding/mine"
@@ -67,9 +68,10 @@ def test_no_answer_holds_a_key_that_the_server_repeats(ask, mine, key, tei_doubl
     said = f"Invalid token {key}"
     headers = {"X-Error-Message": said, "Retry-After": "0"}
     for path, body in USES.items():
-        tei_double.script(Scripted(status=status, body={"error": said}, headers=headers, times=40))
+        tei_double.script(*[faults.answer(status, {"error": said}, headers)] * 40)
         assert ask("POST", path, body).status_code >= 400
-        tei_double.reset(api_key=key)
+        tei_double.forget()
+        tei_double.configure(api_key=key)
     ask("GET", "/metrics")
 
 
@@ -97,7 +99,7 @@ def test_no_refusal_of_a_put_holds_the_key(ask, mine, key):
 
 
 def test_no_log_at_debug_holds_the_key(gateway, ask, mine, key, tei_double):
-    tei_double.script(Scripted(status=401, body={"error": f"Invalid token {key}"}))
+    tei_double.script(faults.answer(401, {"error": f"Invalid token {key}"}))
     ask("POST", PATH, {"input": ["one"]})
     log = gateway.log.read_text()
     assert "DEBUG" in log

@@ -11,11 +11,12 @@ import uuid
 import httpx
 from gateway_child import GatewayChild
 from prometheus_client.parser import text_string_to_metric_families
-from tei_double import Scripted
+
+from langchain_hf_endpoint.testing import faults
 
 
 def sent(double):
-    return double.log(method="POST")
+    return double.requests
 
 
 async def until(condition):
@@ -25,20 +26,20 @@ async def until(condition):
 
 async def test_small_requests_of_many_callers_leave_in_full_batches(gateway, put, tei_double):
     path = put()
-    tei_double.reset()
-    tei_double.configure(seconds_per_batch=0.1)
+    tei_double.forget()
+    tei_double.configure(seconds_per_request=0.4)
     async with httpx.AsyncClient(base_url=gateway.url, timeout=30) as client:
         calls = (client.post(path, json={"input": f"text {number}"}) for number in range(96))
         answers = await asyncio.gather(*calls)
     assert {answer.status_code for answer in answers} == {200}
-    assert sum(entry.inputs for entry in sent(tei_double)) == 96
+    assert sum(len(entry.texts) for entry in sent(tei_double)) == 96
     assert len(sent(tei_double)) <= 16
 
 
 async def test_a_client_that_hangs_up_frees_its_place(gateway, put, tei_double):
     path = put(max_concurrent_requests=1)
-    tei_double.reset(log_texts=True)
-    tei_double.script(Scripted(hang=True))
+    tei_double.forget()
+    tei_double.script(faults.hang())
     async with httpx.AsyncClient(base_url=gateway.url, timeout=30) as client:
         hung = asyncio.create_task(client.post(path, json={"input": "hung"}))
         await until(lambda: sent(tei_double))
@@ -51,7 +52,7 @@ async def test_a_client_that_hangs_up_frees_its_place(gateway, put, tei_double):
         hung.cancel()
         assert (await next_one).status_code == 200
     # Of a request that hangs the double reads no texts.
-    assert [entry.texts for entry in sent(tei_double)] == [[], ["next"]]
+    assert [entry.texts for entry in sent(tei_double)] == [("hung",), ("next",)]
 
 
 async def test_a_full_queue_is_429_with_a_time_to_come_back(tmp_path, tei_double, config):
@@ -60,7 +61,7 @@ async def test_a_full_queue_is_429_with_a_time_to_come_back(tmp_path, tei_double
         async with httpx.AsyncClient(base_url=gateway.url, timeout=30) as client:
             put = await client.put("/_inference/text_embedding/mine", json=settings)
             assert put.status_code == 200, put.text
-            tei_double.script(Scripted(hang=True))
+            tei_double.script(faults.hang())
             body = {"input": "text"}
             calls = [asyncio.create_task(client.post("/_inference/mine", json=body))]
             await until(lambda: len(sent(tei_double)) == 2)
@@ -80,7 +81,7 @@ async def test_what_is_under_way_is_finished_before_the_end(tmp_path, tei_double
     with GatewayChild(tmp_path / "log") as gateway:
         async with httpx.AsyncClient(base_url=gateway.url, timeout=30) as client:
             await client.put("/_inference/text_embedding/mine", json=config())
-            tei_double.script(Scripted(delay=0.5))
+            tei_double.script(faults.late(0.5))
             call = asyncio.create_task(client.post("/_inference/mine", json={"input": "text"}))
             await until(lambda: len(sent(tei_double)) == 2)
             os.kill(gateway.pid, signal.SIGTERM)
@@ -133,7 +134,7 @@ def test_a_key_that_was_typed_into_a_put_is_nowhere(tmp_path, tei_double):
                 headers={"content-type": "application/json"},
             )
             call("PUT", f"{path}/_update", json={"service_settings": {"api_key": key}})
-            tei_double.script(Scripted(status=401, body=f"the key {key} is wrong"))
+            tei_double.script(faults.answer(401, f"the key {key} is wrong"))
             call("POST", path, json={"input": "private text"})
             call("POST", path, json={"input": "private text", "task_settings": {"api_key": key}})
             call("POST", "/v1/embeddings", json={"model": "mine", "input": "a", "api_key": key})
@@ -151,7 +152,7 @@ def test_a_rate_limit_that_is_raised_holds_at_once(client, put, tei_double):
     path = put(rate_limit={"requests_per_minute": 60})
     change = {"service_settings": {"rate_limit": {"requests_per_minute": 60_000}}}
     assert client.put(f"{path}/_update", json=change).status_code == 200
-    tei_double.reset()
+    tei_double.forget()
     for number in range(20):
         client.post(path, json={"input": f"text {number}"})
     times = [entry.monotonic for entry in sent(tei_double)]
@@ -174,7 +175,7 @@ def waiting(gateway) -> float:
 
 def test_the_metrics_count_requests_inputs_and_retries(gateway, client, put, tei_double):
     path = put("counted")
-    tei_double.script(Scripted(status=429, headers={"retry-after": "0"}))
+    tei_double.script(faults.answer(429, headers={"retry-after": "0"}))
     client.post(path, json={"input": ["a", "b"]})
     client.post(path, json={"input": "a", "input_type": "search"})
     found = metrics(gateway)

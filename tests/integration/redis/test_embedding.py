@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from arrivals import ENOUGH, are_right, numbered, wait_for_posts
-from tei_double import Scripted
 
 from langchain_hf_endpoint import (
     EmbeddingError,
     HFEndpointEmbeddings,
     TransportError,
 )
+from langchain_hf_endpoint.testing import faults
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_threads_and_loops_keep_to_one_limit_in_redis(tei_double, connect, limit
 
     with ThreadPoolExecutor(8) as threads:
         assert all(threads.map(call, range(8), timeout=ENOUGH))
-    log = tei_double.log()
+    log = tei_double.arrivals
     assert len(log) >= 81  # what it is asked about itself is a request as well
     for number, entry in enumerate(sorted(log, key=lambda entry: entry.monotonic), 1):
         assert number <= 5 + (entry.monotonic - begun) * limit / period + 1
@@ -46,13 +46,12 @@ def test_threads_and_loops_keep_to_one_limit_in_redis(tei_double, connect, limit
 def test_a_query_passes_the_documents_that_wait(tei_double, connect, limiter):
     embeddings = connect(limiter(20), max_concurrent_requests=4)
     texts = numbered(15)
-    tei_double.configure(log_texts=True)
     with ThreadPoolExecutor(1) as thread:
         documents = thread.submit(embeddings.embed_documents, texts)
         wait_for_posts(tei_double, 2)
         embeddings.embed_query("which?")
         assert are_right(documents.result(ENOUGH), texts)
-    order = [entry.texts[0] for entry in tei_double.log(method="POST")]
+    order = [entry.texts[0] for entry in tei_double.requests]
     assert order.index("which?") < 8
 
 
@@ -80,16 +79,16 @@ def test_a_call_that_is_stopped_gives_its_places_back(
 def test_retries_that_would_wait_too_long_for_a_permit_are_not_made(tei_double, connect, limiter):
     shared = limiter(2, burst=2, period=100.0)  # one for the question what it is
     embeddings = connect(shared, max_wait=2)
-    tei_double.script(Scripted(status=500, body={"error": "boom"}, times=10))
+    tei_double.script(*[faults.answer(500, {"error": "boom"})] * 10)
     with pytest.raises(EmbeddingError, match="boom"):
         embeddings.embed_documents(["a text"])
-    assert len(tei_double.log(method="POST")) <= 1
+    assert len(tei_double.requests) <= 1
 
 
 def test_what_the_server_asks_for_holds_for_all(tei_double, connect, limiter):
     shared = limiter(100, burst=100)
     wait = {"retry-after": "1"}
-    tei_double.script(Scripted(status=429, body={"error": "slow"}, headers=wait, times=1))
+    tei_double.script(faults.answer(429, {"error": "slow"}, wait))
     embeddings = connect(shared, max_wait=30)
     with ThreadPoolExecutor(1) as thread:
         vectors = thread.submit(embeddings.embed_documents, ["a text"])

@@ -6,7 +6,6 @@ import sqlite3
 import threading
 
 import pytest
-from tei_double import Scripted, TeiDouble
 
 from langchain_hf_endpoint import (
     AuthenticationError,
@@ -20,6 +19,7 @@ from langchain_hf_endpoint import (
     SettingsError,
     TransportError,
 )
+from langchain_hf_endpoint.testing import ScriptedEndpoint, faults
 
 CANARY = "hf_CaNaRyCaNaRyCaNaRyCaNaRyCaNaRyCaNa"
 
@@ -49,13 +49,13 @@ def put(request, endpoints, tei_double):
 
 
 def posts(double):
-    return len(double.log(method="POST"))
+    return len(double.requests)
 
 
 def test_a_put_calls_once_and_stores_what_the_endpoint_shows(put, endpoints, tei_double):
     stored = put()
     assert posts(tei_double) == 1
-    shown = {"model_id": "double/expected-vectors", "dimensions": 384, "similarity": "cosine"}
+    shown = {"model_id": "scripted/endpoint", "dimensions": 384, "similarity": "cosine"}
     assert shown.items() <= stored["service_settings"].items()
     assert endpoints.get(inference_id="a") == stored
     assert len(HFEndpointEmbeddings(endpoint=endpoints["a"]).embed_query("Hello.")) == 384
@@ -65,21 +65,21 @@ def test_a_put_calls_once_and_stores_what_the_endpoint_shows(put, endpoints, tei
 
 def test_without_validation_nothing_is_sent(put, endpoints, tei_double):
     stored = put(leave={"skip_validation": True})
-    assert tei_double.log() == []
+    assert tei_double.arrivals == []
     assert stored["service_settings"]["similarity"] == "cosine"
     assert "dimensions" not in stored["service_settings"]
 
 
 def test_a_name_in_use_costs_no_request(put, tei_double):
     put()
-    before = len(tei_double.log())
+    before = len(tei_double.arrivals)
     with pytest.raises(EndpointExistsError):
         put()
-    assert len(tei_double.log()) == before
+    assert len(tei_double.arrivals) == before
 
 
 def test_dimensions_that_are_right_are_taken_and_wrong_ones_refused(put, endpoints, tei_double):
-    put("right", dimensions=384, model_id="double/expected-vectors", similarity="l2_norm")
+    put("right", dimensions=384, model_id="scripted/endpoint", similarity="l2_norm")
     assert endpoints.get(inference_id="right")["service_settings"]["similarity"] == "l2_norm"
     with pytest.raises(SettingsError) as caught:
         put("wrong", dimensions=1024, model_id="another")
@@ -88,29 +88,29 @@ def test_dimensions_that_are_right_are_taken_and_wrong_ones_refused(put, endpoin
     assert "1024" in text
     assert "384" in text
     assert "another" in other
-    assert "double/expected-vectors" in other
+    assert "scripted/endpoint" in other
     assert list(endpoints) == ["right"]
 
 
 def test_dimensions_that_were_asked_for_and_did_not_come_are_refused(put, endpoints, tei_double):
-    tei_double.script(Scripted(change="narrow_row"))
+    tei_double.script(faults.ragged())
     with pytest.raises(EndpointValidationError, match="64 dimensions were asked for and 63 came"):
         put(task={"dimensions": 64})
     assert len(endpoints) == 0
 
 
 @pytest.mark.parametrize(
-    ("reply", "cause"),
+    ("replies", "cause"),
     [
-        (Scripted(status=401, body={"error": "who?"}), AuthenticationError),
-        (Scripted(status=400, body={"error": "Bad Request: Invalid state"}), EndpointPausedError),
-        (Scripted(change="null_value"), ProtocolError),
-        (Scripted(reset=True, times=99), TransportError),
+        ([faults.answer(401, {"error": "who?"})], AuthenticationError),
+        ([faults.answer(400, {"error": "Bad Request: Invalid state"})], EndpointPausedError),
+        ([faults.null()], ProtocolError),
+        ([faults.reset()] * 99, TransportError),
     ],
-    ids=str,
+    ids=["refused", "paused", "null", "reset"],
 )
-def test_a_failing_call_refuses_the_put_and_says_why(put, endpoints, tei_double, reply, cause):
-    tei_double.script(reply)
+def test_a_failing_call_refuses_the_put_and_says_why(put, endpoints, tei_double, replies, cause):
+    tei_double.script(*replies)
     with pytest.raises(EndpointValidationError, match="was not created") as caught:
         put(api_key=CANARY, max_wait=0)
     assert type(caught.value.__cause__) is cause
@@ -119,7 +119,7 @@ def test_a_failing_call_refuses_the_put_and_says_why(put, endpoints, tei_double,
     assert CANARY not in str(caught.value) + repr(vars(caught.value.__cause__))
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     assert len(endpoints) == 0
-    tei_double.reset()
+    tei_double.forget()
     put(api_key=CANARY)
     assert list(endpoints) == ["a"]
 
@@ -137,10 +137,10 @@ def test_a_name_comes_back_with_another_model_only_on_request(put, endpoints, ot
     endpoints.delete(inference_id="a")
     put()
     endpoints.delete(inference_id="a")
-    with TeiDouble(**other) as changed:
+    with ScriptedEndpoint(**other) as changed:
         with pytest.raises(ModelChangedError) as caught:
             put(url=changed.url)
-        assert "double/expected-vectors (384 dimensions)" in str(caught.value)
+        assert "scripted/endpoint (384 dimensions)" in str(caught.value)
         assert str(*other.values()) in str(caught.value)
         assert len(endpoints) == 0
         stored = put(url=changed.url, leave={"allow_model_change": True})
@@ -148,7 +148,7 @@ def test_a_name_comes_back_with_another_model_only_on_request(put, endpoints, ot
 
 
 def test_of_two_puts_of_one_name_at_the_same_time_exactly_one_wins(put, endpoints, tei_double):
-    tei_double.configure(seconds_per_batch=0.2)
+    tei_double.configure(seconds_per_request=0.2)
     at_once, outcomes = threading.Barrier(4), []
 
     def compete(number):
@@ -179,7 +179,7 @@ def test_a_key_that_was_used_for_a_put_is_in_no_table_but_that_of_the_secrets(
     with caplog.at_level(0):
         put(api_key=CANARY)
         endpoints["a"].describe()
-    sent = [entry.headers.get("authorization") for entry in tei_double.log(method="POST")]
+    sent = [entry.headers.get("authorization") for entry in tei_double.requests]
     assert sent == [f"Bearer {CANARY}"] * 2
     assert CANARY not in caplog.text
     connection = sqlite3.connect(tmp_path / "endpoints.db")
@@ -202,6 +202,6 @@ def test_an_updated_rate_limit_holds_at_once_for_those_who_use_the_endpoint(tei_
     for number in range(8):
         embeddings.embed_query(f"query {number}")
         HFEndpointEmbeddings(endpoint=endpoints["a"]).embed_query(f"another {number}")
-    arrivals = [entry.monotonic for entry in tei_double.log(method="POST")]
+    arrivals = [entry.monotonic for entry in tei_double.requests]
     assert arrivals[-1] - arrivals[1] < 10
     assert "lower" not in caplog.text

@@ -11,9 +11,8 @@ import httpx
 import numpy as np
 import pytest
 
-from langchain_hf_endpoint.local.app import create_app
-from langchain_hf_endpoint.local.info import ModelInfo
-from langchain_hf_endpoint.local.service import Service
+from langchain_hf_endpoint.local.app import Service, create_app
+from langchain_hf_endpoint.local.files import ModelInfo
 
 
 class HeldModel:

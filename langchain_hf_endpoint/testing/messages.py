@@ -1,13 +1,14 @@
-"""The log of what arrived: when, what, with which headers, and what became of it.
-
-It knows that a key may be asserted on, but not printed. It must not know how requests are read.
-"""
+"""The requests that an endpoint logs, and the replies that it gives, as plain values."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import orjson
+
+from langchain_hf_endpoint._protocols.tei_server import JSON, TEXT, RefusedError
 
 _SECRET = ("authorization", "proxy-authorization", "cookie", "x-api-key")
 
@@ -51,7 +52,7 @@ class Arrival:
         method: ``POST``, ``GET``…
         path: Its path, with the query.
         headers: All of them, the key included; shown without it.
-        texts: What it asks to embed, in order.
+        texts: What it asks to embed, in order; of token ids their numbers.
         body_bytes: The length of its body.
         connection: The number of its connection; those that were kept alive have several requests.
         texts_in_flight: Texts being answered when it arrived, its own included.
@@ -77,3 +78,46 @@ class Arrival:
     def finish(self) -> None:
         """Note that the answer is complete. For the endpoint."""
         self.finished = time.monotonic()
+
+
+@dataclass(slots=True)
+class Reply:
+    """A complete answer.
+
+    Attributes:
+        status: The HTTP status.
+        body: What follows the head.
+        content_type: The header of that name; not sent where the body is empty.
+        headers: Further headers.
+    """
+
+    status: int
+    body: bytes = b""
+    content_type: str = JSON
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def json_reply(status: int, body: object, headers: dict[str, str] | None = None) -> Reply:
+    """An answer of text or bytes as they are, of anything else as JSON."""
+    if isinstance(body, (str, bytes)):
+        content = body.encode() if isinstance(body, str) else body
+        return Reply(status, content, TEXT, headers or {})
+    return Reply(status, orjson.dumps(body), JSON, headers or {})
+
+
+def refusal(refused: RefusedError, path: str) -> Reply:
+    """TEI's refusal as the answer to a request of this path."""
+    return Reply(refused.status, refused.body(path), refused.content_type)
+
+
+def proxy_refusal(status: int, error: str, code: str) -> Reply:
+    """An error of Hugging Face's proxy, which stands before every inference endpoint.
+
+    Source: https://huggingface.co/docs/inference-endpoints.
+    """
+    return json_reply(status, {"error": error, "code": code})
+
+
+def unauthorized() -> Reply:
+    """No key, or a wrong one: the proxy's 401."""
+    return proxy_refusal(401, "401 Unauthorized", "UNAUTHORIZED")

@@ -1,9 +1,4 @@
-"""The wire dialects: how each kind of server is asked for vectors, and how its answers are read.
-
-Everything here is a pure function of its arguments: no I/O, no state. One place turns a reply into
-data (``reading``, ``vectors``) or into a failure (``failures``, ``words``, ``waits``); the three
-dialects differ in what they ask, and each understands every answer.
-"""
+"""Ask each kind of server for vectors and read its responses: the wire formats, without I/O."""
 
 from __future__ import annotations
 

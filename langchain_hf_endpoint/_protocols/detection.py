@@ -1,17 +1,15 @@
-"""The dialect ``auto``: which dialect at which path, found out with the first real batch.
+"""Find out which dialect a server speaks at which path, with the first real batch.
 
 A URL often tells. Where it does not, the first request goes to the URL as it is given, in the body
-that most servers understand, and its reply tells whether to go on so, or to try the next route.
+that most servers understand, and its response tells whether to go on so, or to try the next route.
 Against TEI, hf-serve, the inference toolkit and the serverless router nothing is lost: the probe
 is the first batch, and it succeeds.
 
     for route in candidates(url):
-        reply = send(route.request(inputs, options))
-        if kept := recognise(route, reply): use it from now on
-        elif not declines(route, reply):    a failure as any other (401, 429, 503, …)
-    all declined:                           conclude(...)
-
-It knows paths, and which reply shows which server. It must not know how replies are read.
+        response = send(route.request(inputs, options))
+        if kept := recognise(route, response): use it from now on
+        elif not declines(route, response):    a failure as any other (401, 429, 503, …)
+    all declined:                              conclude(...)
 """
 
 from __future__ import annotations
@@ -22,10 +20,10 @@ from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._messages import Cause, Failure
 from langchain_hf_endpoint._protocols.base import split_url
-from langchain_hf_endpoint._protocols.bodies import SUCCESSES, answers
 from langchain_hf_endpoint._protocols.error_patterns import WRONG_FIELDS
 from langchain_hf_endpoint._protocols.errors import NO_WORDS, REDIRECTS, explain, redirect_target
 from langchain_hf_endpoint._protocols.openai import OpenAI, unknown_model
+from langchain_hf_endpoint._protocols.parsing import SUCCESSES, answers
 from langchain_hf_endpoint._protocols.tei import HuggingFace, TextEmbeddingsInference
 
 if TYPE_CHECKING:
@@ -117,36 +115,36 @@ def base64_route(
     return Route(OPENAI, url, shortcut=True)
 
 
-def recognise(route: Route, reply: Response) -> Route | None:
-    """Return the route to keep if the reply has vectors in any shape, None if it has not.
+def recognise(route: Route, response: Response) -> Route | None:
+    """Return the route to keep if the response has vectors in any shape, None if it has not.
 
     A bare list of lists is TEI's answer: the route then goes by that name. Where a server answers
     ``inputs`` in OpenAI's shape, the request that it understood stays as it is.
     """
-    shape = answers(reply)
+    shape = answers(response)
     if shape is None:
         return None
     native = route.dialect is HUGGING_FACE and shape == "list"
     return replace(route, dialect=TEI if native else route.dialect, trial=False)
 
 
-def declines(route: Route, reply: Response) -> bool:
-    """Tell whether the reply means that this dialect is not spoken at this URL.
+def declines(route: Route, response: Response) -> bool:
+    """Tell whether the response means that this dialect is not spoken at this URL.
 
     So do a 404 or 405, a redirect to another path, a complaint about the other dialect's fields,
     and a success without anything like vectors (a health check's ``{"status": "ok"}``, a page). A
     server that is asleep, overloaded or refuses the key has said nothing about its dialect.
     """
-    if answers(reply) is not None:
+    if answers(response) is not None:
         return False
-    failure = explain(reply)
-    if reply.status in REDIRECTS:
-        return _path(redirect_target(reply)) != _path(route.url)
+    failure = explain(response)
+    if response.status in REDIRECTS:
+        return _path(redirect_target(response)) != _path(route.url)
     if failure.cause is Cause.NOT_FOUND:
         return not (route.dialect is OPENAI and unknown_model(failure))
     if failure.cause in {Cause.SETTING_REJECTED, Cause.INPUT_REJECTED}:
         return bool(WRONG_FIELDS.search(failure.text))
-    return reply.status in SUCCESSES
+    return response.status in SUCCESSES
 
 
 def conclude(tried: Sequence[tuple[Route, Failure]]) -> Failure:

@@ -1,8 +1,8 @@
-"""How servers word their refusals: one pattern for each meaning, with who words it so.
+"""Recognise failures by how servers word them: one pattern for each meaning.
 
-Wordings are the only thing that tells some failures apart (see ``failures``). They are matched
-without regard to case, anywhere in a server's words unless anchored, and quoted here as the servers
-send them. It knows wordings. It must not know what follows from them.
+Wordings are the only thing that tells some failures apart (see `errors`). They are matched without
+regard to case, anywhere in a server's words unless anchored, and quoted here as the servers send
+them.
 """
 
 from __future__ import annotations

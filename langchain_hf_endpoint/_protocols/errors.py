@@ -1,14 +1,10 @@
-"""A reply that is no success: what it means for the requests to come.
+"""Map any response that is no success to a `Failure`.
 
 The statuses alone do not say. An inference endpoint that is paused answers 400, TEI calls a batch
 that is too large 413 or 422 depending on its version, and both statuses also stand for an input
 that is too long and for a prompt that does not exist. So the words decide where they are known,
-then the status. The table is total: any status with any body is some failure.
-
-Sources: https://github.com/huggingface/text-embeddings-inference (router/src/http/server.rs),
+then the status: https://github.com/huggingface/text-embeddings-inference (router/src/http),
 https://huggingface.co/docs/inference-endpoints, and per rule below.
-
-It knows statuses. It must not know what is done about a failure.
 """
 
 from __future__ import annotations
@@ -21,7 +17,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from langchain_hf_endpoint._messages import Cause, Failure
-from langchain_hf_endpoint._protocols.base import split_url
+from langchain_hf_endpoint._protocols.base import parsed, split_url
 from langchain_hf_endpoint._protocols.error_patterns import (
     BATCH_LIMIT,
     BATCH_LIMIT_IN_PASSING,
@@ -39,14 +35,13 @@ from langchain_hf_endpoint._protocols.error_patterns import (
     WRONG_FIELDS,
     WRONG_ROUTE,
 )
-from langchain_hf_endpoint._protocols.parsing import parsed
 from langchain_hf_endpoint._protocols.retry_after import estimated_wait, wait_asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from langchain_hf_endpoint._messages import Response
-    from langchain_hf_endpoint._protocols.vectors import JSON
+    from langchain_hf_endpoint._protocols.base import JSON
 
 _BY_STATUS: Mapping[int, Cause] = {
     401: Cause.AUTHENTICATION,
@@ -72,29 +67,28 @@ https://www.rfc-editor.org/rfc/rfc9110#section-15"""
 _ABOUT_THE_REQUEST = (400, 413, 422)
 REDIRECTS = range(300, 400)
 NO_WORDS = "no explanation"
-_CLIENT_ERRORS = range(400, 500)
+_ERRORS = range(400, 600)
 _SERVER_ERRORS = range(500, 600)
-_CLIENT_ERRORS_OR_MORE = range(400, 600)
 _TOO_LARGE = 413
 _FORBIDDEN = 403
 _NUMBER = re.compile(r"(?<![\w-])\d{1,9}(?!\w)", re.ASCII)
 
 
-def explain(reply: Response, clock: Callable[[], float] = time.time) -> Failure:
-    """Say what a reply without success means. Never raises.
+def explain(response: Response, clock: Callable[[], float] = time.time) -> Failure:
+    """Say what a response without success means. Never raises.
 
     Args:
-        reply: Any reply. One of success is a ``PROTOCOL`` failure here: its vectors are missing.
-        clock: The time of day, for a ``Retry-After`` with a date in a reply that has none itself.
+        response: Any. A success is a ``PROTOCOL`` failure here: its vectors are missing.
+        clock: The time of day, for a ``Retry-After`` with a date where there is no ``Date``.
     """
-    words = words_of(reply)
-    limit = _batch_limit(reply, words)
-    asked = wait_asked(reply, clock)
-    estimate = estimated_wait(reply) if asked is None else None
+    words = words_of(response)
+    limit = _batch_limit(response, words)
+    asked = wait_asked(response, clock)
+    estimate = estimated_wait(response) if asked is None else None
     return Failure(
-        cause=Cause.BATCH_TOO_LARGE if limit else _cause(reply, words),
-        text=_text(reply, words),
-        status=reply.status,
+        cause=Cause.BATCH_TOO_LARGE if limit else _cause(response, words),
+        text=_text(response, words),
+        status=response.status,
         retry_after=estimate if asked is None else asked,
         is_estimate=estimate is not None,
         batch_limit=limit,
@@ -103,19 +97,20 @@ def explain(reply: Response, clock: Callable[[], float] = time.time) -> Failure:
     )
 
 
-def _batch_limit(reply: Response, words: str) -> int | None:
+def _batch_limit(response: Response, words: str) -> int | None:
     """Return how many inputs the server takes, if that is what it says."""
-    found = BATCH_LIMIT.search(words) if reply.status in _ABOUT_THE_REQUEST else None
-    if reply.status in _ABOUT_THE_REQUEST and not found and not OF_ONE_INPUT.search(words):
+    if response.status not in _ABOUT_THE_REQUEST:
+        return None
+    found = BATCH_LIMIT.search(words)
+    if not found and not OF_ONE_INPUT.search(words):
         found = BATCH_LIMIT_IN_PASSING.search(words)
-    digits = next((group for group in found.groups() if group), "") if found else ""
-    sensible = 9
-    return (int(digits) or None) if 0 < len(digits) <= sensible else None
+    digits = next(filter(None, found.groups()), "") if found else ""
+    return (int(digits) or None) if 0 < len(digits) < 10 else None  # noqa: PLR2004 - sensible
 
 
 def refuses_base64(failure: Failure) -> bool:
     """Tell whether a server says that it has no base64, or no field that asks for it."""
-    return failure.status in _CLIENT_ERRORS_OR_MORE and bool(ENCODING.search(failure.text))
+    return failure.status in _ERRORS and bool(ENCODING.search(failure.text))
 
 
 def _share(words: str) -> float | None:
@@ -123,32 +118,31 @@ def _share(words: str) -> float | None:
     if not TOKENS_IN_ALL.search(words) or OVER_WINDOW.search(words):
         return None
     numbers = {int(digits) for digits in _NUMBER.findall(words)} - {0}
-    two = 2
-    return min(numbers) / max(numbers) if len(numbers) == two else None
+    return min(numbers) / max(numbers) if len(numbers) == 2 else None  # noqa: PLR2004 - both
 
 
-def _cause(reply: Response, words: str) -> Cause:
+def _cause(response: Response, words: str) -> Cause:
     """Find what it means: by the words where the status leaves it open, then by the status."""
-    status = reply.status
-    if status in _CLIENT_ERRORS or status in _SERVER_ERRORS:
+    status = response.status
+    if status in _ERRORS:
         if PAUSED.search(words):
             return Cause.PAUSED
         if INPUT_IN_5XX.search(words):
             return Cause.INPUT_REJECTED
     if status in _ABOUT_THE_REQUEST:
-        return _refused(reply, words)
+        return _refused(response, words)
     if status in REDIRECTS:
         return Cause.NOT_FOUND
     if status in _SERVER_ERRORS:
         return _BY_STATUS.get(status, Cause.SERVER)
-    if status == _FORBIDDEN and _is_page(reply):
+    if status == _FORBIDDEN and _is_page(response):
         return Cause.BLOCKED
     # Other client errors (406, 409, 411, 415, 431, 451, …) are about neither key, URL nor inputs,
     # as we send them: they come from something between us and the server.
     return _BY_STATUS.get(status, Cause.PROTOCOL)
 
 
-def _refused(reply: Response, words: str) -> Cause:
+def _refused(response: Response, words: str) -> Cause:
     """Tell what of a request the server refuses with 400, 413 or 422.
 
     - The inputs are the last resort: the caller then looks for the one that is to blame by asking
@@ -169,27 +163,26 @@ def _refused(reply: Response, words: str) -> Cause:
     ):
         if pattern.search(words):
             return cause
-    if reply.status == _TOO_LARGE and not MARK_OF_TEI.search(reply.body):
+    if response.status == _TOO_LARGE and not MARK_OF_TEI.search(response.body):
         # nginx, load balancers and API gateways, with a web page or with no body at all.
         return Cause.BODY_TOO_LARGE
-    return Cause.PROTOCOL if _is_page(reply) else Cause.INPUT_REJECTED
+    return Cause.PROTOCOL if _is_page(response) else Cause.INPUT_REJECTED
 
 
-def _is_page(reply: Response) -> bool:
-    return reply.body.lstrip()[:1] == b"<"
+def _is_page(response: Response) -> bool:
+    return response.body.lstrip()[:1] == b"<"
 
 
-def _text(reply: Response, words: str) -> str:
-    """Say what happened, in the server's words if it has any."""
-    if reply.status in REDIRECTS:
-        target = redirect_target(reply)
+def _text(response: Response, words: str) -> str:
+    if response.status in REDIRECTS:
+        target = redirect_target(response)
         return shortened(f"it redirects to {target}" if target else "it redirects to nowhere")
     return shortened(words) or NO_WORDS
 
 
-def redirect_target(reply: Response) -> str:
-    """Return where a reply redirects to, without the query, which may hold a secret."""
-    parts = split_url(reply.headers.get("location", "").strip())
+def redirect_target(response: Response) -> str:
+    """Return where a response redirects to, without the query, which may hold a secret."""
+    parts = split_url(response.headers.get("location", "").strip())
     if parts is None:
         return ""
     host = parts.netloc.rpartition("@")[2]
@@ -212,21 +205,22 @@ inputs key, received: …" (https://github.com/huggingface/huggingface-inference
 pydantic's errors turned into text, as vLLM sends them."""
 
 
-def words_of(reply: Response) -> str:
-    """Return what the reply says, at most a few thousand characters, or an empty string.
+def words_of(response: Response) -> str:
+    """Return what the response says, at most a few thousand characters, or an empty string.
 
     From JSON the known fields alone (never FastAPI's ``body``, which repeats the inputs), from
     HTML the title alone (Python's ``http.server`` repeats the request in the text), from anything
     else the text.
     """
-    body = reply.body
+    body = response.body
     try:
         text = said(parsed(body))
     except orjson.JSONDecodeError:
         start = body[:_ENOUGH].lstrip()
-        text = html_title(body) if start[:1] == b"<" else start.decode(errors="replace")
+        if start[:1] == b"<":
+            return html_title(body)
         # Half a JSON document may be the half that repeats the request.
-        text = "" if start[:1] in (b"{", b"[") else text
+        return "" if start[:1] in (b"{", b"[") else start.decode(errors="replace")
     return text
 
 

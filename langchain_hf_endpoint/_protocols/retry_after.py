@@ -1,7 +1,4 @@
-"""How long a server asks to wait: one number from whichever header or field says so.
-
-It knows the spellings. It must not know whether anybody will wait.
-"""
+"""Read how long a server asks to wait, from whichever header or field says so."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from langchain_hf_endpoint._protocols.parsing import parsed
+from langchain_hf_endpoint._protocols.base import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,27 +30,27 @@ _TIMES_OF_DAY = (1e9, 1e10)
 _PARTS_OF_A_SECOND = (1.0, 1e3, 1e6, 1e9)
 
 
-def wait_asked(reply: Response, clock: Callable[[], float]) -> float | None:
-    """Return the seconds that a reply without vectors asks to wait; the longest of several.
+def wait_asked(response: Response, clock: Callable[[], float]) -> float | None:
+    """Return the seconds that a response without vectors asks to wait; the longest of several.
 
     What is no number of seconds, or a negative one, counts as not said. What is absurdly long is
     passed on: it is the retry policy that knows a limit.
 
     Args:
-        reply: The reply.
-        clock: The time of day, in seconds since 1970, for times in a reply that has no ``Date``.
+        response: The response.
+        clock: The time of day, in seconds since 1970, for times in a response that has no ``Date``.
     """
-    now = _now(reply.headers, clock)
-    asked = _retry_after(reply.headers, now)
-    unsaid = reply.status == _TOO_MANY_REQUESTS and asked is None
-    waits = (asked, _until_reset(reply.headers, now, unsaid=unsaid))
+    now = _now(response.headers, clock)
+    asked = _retry_after(response.headers, now)
+    unsaid = response.status == _TOO_MANY_REQUESTS and asked is None
+    waits = (asked, _until_reset(response.headers, now, unsaid=unsaid))
     return max((wait for wait in waits if wait is not None), default=None)
 
 
 def wait_foretold(headers: Mapping[str, str], clock: Callable[[], float]) -> float | None:
-    """Return the seconds after which more is allowed, where a good reply says that nothing is left.
+    """Return the seconds until more is allowed, where a success says that nothing is left.
 
-    The headers stand in every reply: those that leave something ask for no wait.
+    The headers stand in every response: those that leave something ask for no wait.
     """
     if not any(_is_of_a_limit(name) for name in headers):
         return None
@@ -86,9 +83,9 @@ def _until_reset(headers: Mapping[str, str], now: float, *, unsaid: bool) -> flo
     """The longest time until one of the limits allows more that allow nothing now.
 
     Args:
-        headers: Of the reply.
+        headers: Of the response.
         now: The time of day.
-        unsaid: Whether a limit counts of which the reply does not say what remains.
+        unsaid: Whether a limit counts of which the response does not say what remains.
     """
     waits = [*_parameters(headers.get("ratelimit", ""))]
     for name, value in headers.items():
@@ -168,15 +165,15 @@ def _timestamp(date: str) -> float | None:
         return None
 
 
-def estimated_wait(reply: Response) -> float | None:
+def estimated_wait(response: Response) -> float | None:
     """Return the seconds that a server takes itself to need for starting.
 
     Read the old serverless API's 503: ``{"error": "… loading", "estimated_time": 20.0}``.
     """
-    if reply.status != _NOT_READY:
+    if response.status != _NOT_READY:
         return None
     try:
-        answer = parsed(reply.body)
+        answer = parsed(response.body)
     except orjson.JSONDecodeError:
         return None
     seconds = answer.get("estimated_time") if isinstance(answer, dict) else None

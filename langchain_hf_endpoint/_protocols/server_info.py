@@ -1,7 +1,6 @@
-"""What a server says of itself: TEI's ``GET /info``.
+"""Read what a server says of itself: TEI's ``GET /info`` and ``POST /tokenize``.
 
-It is worth one request: it tells how many inputs fit into a request and how many may be in flight.
-Source: https://github.com/huggingface/text-embeddings-inference (router/src/lib.rs, ``Info``).
+https://github.com/huggingface/text-embeddings-inference (router/src/lib.rs, ``Info``)
 """
 
 from __future__ import annotations
@@ -9,34 +8,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import orjson
-
 from langchain_hf_endpoint._messages import ServerInfo
-from langchain_hf_endpoint._protocols.base import get, post, split_url
+from langchain_hf_endpoint._protocols.base import (
+    get,
+    json_of,
+    positive_integer,
+    post,
+    split_url,
+)
 from langchain_hf_endpoint._protocols.errors import shortened
-from langchain_hf_endpoint._protocols.parsing import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from langchain_hf_endpoint._messages import Request, Response
-    from langchain_hf_endpoint._protocols.vectors import JSON
+    from langchain_hf_endpoint._protocols.base import JSON
 
-_OK = 200
 _WITHOUT_INFO = ("router.huggingface.co", "api-inference.huggingface.co")
 """Serverless: one host for all models, in front of whichever server."""
 
 _ROUTES = ("/v1/embeddings", "/embeddings", "/embed", "/invocations", "/predict", "/v1")
 """The routes of TEI and its like, longest first."""
-
-
-def _base_path(path: str) -> str:
-    """Return where a server is mounted, given the path of its embedding route."""
-    path = path.rstrip("/")
-    for route in _ROUTES:
-        if path.endswith(route):
-            return path[: -len(route)]
-    return path
 
 
 def beside(url: str, route: str) -> str | None:
@@ -50,22 +42,9 @@ def beside(url: str, route: str) -> str | None:
         return None
     if "/pipeline/" in parts.path:
         return None
-    return parts._replace(path=_base_path(parts.path) + route, fragment="").geturl()
-
-
-def told_by(reply: Response, count: int = 0) -> JSON:
-    """What a reply says in JSON; None where it is no success, no JSON, or far too much of it.
-
-    Args:
-        reply: Any.
-        count: Of how many texts, or tokens of theirs, it is the answer.
-    """
-    if reply.status != _OK:
-        return None
-    try:
-        return parsed(reply.body, count)
-    except orjson.JSONDecodeError:
-        return None
+    path = parts.path.rstrip("/")
+    own = next((known for known in _ROUTES if path.endswith(known)), "")
+    return parts._replace(path=path.removesuffix(own) + route, fragment="").geturl()
 
 
 def info_request(url: str) -> Request | None:
@@ -74,9 +53,9 @@ def info_request(url: str) -> Request | None:
     return None if route is None else get(route)
 
 
-def read_info(reply: Response) -> ServerInfo | None:
+def read_info(response: Response) -> ServerInfo | None:
     """Read the answer; None where it is not one of TEI's or TGI's."""
-    told = told_by(reply)
+    told = json_of(response)
     if not isinstance(told, dict):
         return None
     if "max_client_batch_size" in told or isinstance(told.get("model_type"), dict):
@@ -85,9 +64,9 @@ def read_info(reply: Response) -> ServerInfo | None:
             version=_text(told, "version"),
             model_id=_model_id(told),
             model_path=None if _model_id(told) else _text(told, "model_id"),
-            max_input_tokens=_number(told, "max_input_length"),
-            max_batch_size=_number(told, "max_client_batch_size"),
-            max_concurrent_inputs=_number(told, "max_concurrent_requests"),
+            max_input_tokens=positive_integer(told.get("max_input_length")),
+            max_batch_size=positive_integer(told.get("max_client_batch_size")),
+            max_concurrent_inputs=positive_integer(told.get("max_concurrent_requests")),
             truncates=told.get("auto_truncate") is True,
             unfit=_unfit(told.get("model_type")),
         )
@@ -134,11 +113,6 @@ def _text(told: Mapping[str, JSON], field: str) -> str | None:
     return (shortened(value, 200) or None) if isinstance(value, str) else None
 
 
-def _number(told: Mapping[str, JSON], field: str) -> int | None:
-    value = told.get(field)
-    return value if type(value) is int and value > 0 else None
-
-
 _MOST_TOKENS = 4096
 """Of one text on average; a longer one is measured in chunks."""
 
@@ -177,13 +151,12 @@ def tokenize_request(url: str, texts: Sequence[str], prompt_name: str | None) ->
     return post(route, fields, texts)
 
 
-def read_tokens(reply: Response, count: int) -> list[Tokens] | None:
+def read_tokens(response: Response, count: int) -> list[Tokens] | None:
     """Read the answer; None where it is not one of TEI's for so many texts."""
-    told = told_by(reply, count * _MOST_TOKENS)
+    told = json_of(response, count * _MOST_TOKENS)
     if not isinstance(told, list) or len(told) != count:
         return None
-    texts = [_tokens(text) for text in told]
-    read = [text for text in texts if text is not None]
+    read = [tokens for text in told if (tokens := _tokens(text)) is not None]
     return read if len(read) == count else None
 
 

@@ -1,6 +1,6 @@
-"""Text Embeddings Inference's native protocol: ``POST /embed``, and ``/`` for a dense model.
+"""Speak Text Embeddings Inference's own protocol: ``POST /embed``, and ``/`` for a dense model.
 
-Source: https://github.com/huggingface/text-embeddings-inference (router/src/http).
+https://github.com/huggingface/text-embeddings-inference (router/src/http).
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._protocols.base import post
-from langchain_hf_endpoint._protocols.bodies import read
+from langchain_hf_endpoint._protocols.parsing import read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,27 +23,6 @@ if TYPE_CHECKING:
     )
 
 
-def native_fields(inputs: Sequence[str], options: InputOptions) -> dict[str, object]:
-    """Say what TEI is asked for.
-
-    ``truncate`` is always said: left out, it is false up to TEI 1.8 and true from 1.9. Where the
-    cut is made is left to the server, whose default (``Right``) every version agrees on, while
-    the spelling of the field's values changed in 1.9.
-
-    ``inputs`` is always a list, so that the answer has one shape whatever their number.
-    """
-    fields: dict[str, object] = {
-        "inputs": list(inputs),
-        "truncate": options.truncate,
-        "normalize": options.normalize,
-    }
-    if options.prompt_name is not None:
-        fields["prompt_name"] = options.prompt_name
-    if options.dimensions is not None:
-        fields["dimensions"] = options.dimensions
-    return fields
-
-
 class TextEmbeddingsInference:
     """TEI's own routes, and what imitates them. Answers ``[[0.1, …], …]``."""
 
@@ -51,11 +30,23 @@ class TextEmbeddingsInference:
 
     def encode(self, url: str, inputs: Sequence[str], options: InputOptions) -> Request:
         """Build the request. See ``Dialect.encode``."""
-        return post(url, native_fields(inputs, options), inputs)
+        fields: dict[str, object] = {
+            "inputs": list(inputs),  # a list also of one, so that the answer has one shape
+            # Left out, it is false up to TEI 1.8 and true from 1.9. Where the cut is made is left
+            # to the server: every version's default is the same (``Right``), while the spelling of
+            # the field's values changed in 1.9.
+            "truncate": options.truncate,
+            "normalize": options.normalize,
+        }
+        if options.prompt_name is not None:
+            fields["prompt_name"] = options.prompt_name
+        if options.dimensions is not None:
+            fields["dimensions"] = options.dimensions
+        return post(url, fields, inputs)
 
-    def decode(self, reply: Response, count: int, form: Form = "lists") -> Vectors | Failure:
-        """Read the reply. See ``Dialect.decode``."""
-        return read(reply, count, form)
+    def decode(self, response: Response, count: int, form: Form = "lists") -> Vectors | Failure:
+        """Read the response. See ``Dialect.decode``."""
+        return read(response, count, form)
 
     def unsupported(self, options: InputOptions) -> list[tuple[str, str]]:  # noqa: ARG002 - none
         """Nothing: TEI carries every option (``dimensions`` from 1.8.0 on)."""

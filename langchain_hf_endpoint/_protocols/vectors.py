@@ -1,17 +1,10 @@
-"""Vectors of an answer, JSON numbers or base64, to vectors that are right, or the reason why not.
-
-What is right: as many rows as inputs, all of one width of at least 1, every value a finite number
-that a float32 can hold. This is checked for every reply, so the check of a good one has to cost
-next to nothing: see ``_plainly_numbers``. What is wrong with a bad one is found out afterwards.
-
-It knows numbers. It must not know where in a reply the rows were.
-"""
+"""Check the rows of a response and turn them into vectors, or say what is wrong with them."""
 
 from __future__ import annotations
 
 from binascii import a2b_base64
 from math import isfinite
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,9 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from langchain_hf_endpoint._messages import Form, Vectors
-
-JSON: TypeAlias = Any
-"""Whatever ``orjson.loads`` returns."""
+    from langchain_hf_endpoint._protocols.base import JSON
 
 LARGEST = 3.4028235677973366e38
 """From here on a number becomes infinite as a float32. The greatest float32 itself, written in

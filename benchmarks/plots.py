@@ -1,7 +1,12 @@
-"""The pictures of RESULTS.md. Ours, bare clients and peers have a colour each."""
+"""The pictures of RESULTS.md, narrow enough to be read on a phone.
+
+Ours, bare clients and peers have a colour each. A label stands above its bars, so that the bars
+have the whole width.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,14 +39,36 @@ PICTURES: dict[str, tuple[str, ...]] = {
 """The files of each topic."""
 
 _OURS, _BARE, _PEER, _LINE = "#d1495b", "#8d99ae", "#30638e", "#444444"
+_WIDE = 4.8  # inches: of 10 points are 10 pixels left where a picture is 360 pixels wide
+_LABEL, _BAR, _GAP = 0.2, 0.17, 0.08  # inches of a label, of each bar under it, and below them
 _STYLE = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlelocation": "left",
-    "figure.dpi": 110,
-    "font.size": 9,
+    "axes.titlesize": 10,
+    "figure.dpi": 200,
+    "font.size": 10,
     "savefig.bbox": "tight",
 }
+
+
+@dataclass(frozen=True)
+class _Bars:
+    """One bar for each label.
+
+    Attributes:
+        values: Their lengths; NaN where there is none.
+        form: How a value is written at the end of its bar.
+        label: What it stands for, where there are several.
+        alpha: How strong the colours are.
+        missing: What is written where there is no value.
+    """
+
+    values: Sequence[float]
+    form: str = "{:,.0f}"
+    label: str = ""
+    alpha: float = 1.0
+    missing: Sequence[str] = ()
 
 
 def draw(topics: Mapping[str, Topic]) -> None:
@@ -75,90 +102,113 @@ def _colour(name: str) -> str:
     return _BARE if name.startswith(("aiohttp", "httpx", "str.", "re.")) else _PEER
 
 
-def _bars(axes: Axes, rows: Sequence[Row], figure: str, form: str = "{:,.0f}") -> None:
-    """Horizontal bars of medians, the first row on top, with the spread as whiskers."""
-    rows = [row for row in rows if figure in row.figures]
-    places = np.arange(len(rows))[::-1]
-    middles = np.array([row.median(figure) for row in rows])
-    ends = np.array([row.spread(figure) for row in rows]).reshape(-1, 2)
-    whiskers = [middles - ends[:, 0], ends[:, 1] - middles]
-    colours = [_colour(row.subject) for row in rows]
-    axes.barh(places, middles, color=colours, xerr=whiskers, error_kw={"lw": 0.8, "alpha": 0.6})
-    for place, middle, end in zip(places, middles, ends[:, 1], strict=True):
-        axes.annotate(
-            form.format(middle), (end, place), (4, 0), textcoords="offset points", va="center"
+def _height(labels: int, bars: int) -> float:
+    return labels * (_LABEL + bars * _BAR + _GAP) + 0.7
+
+
+def _lay_out(axes: Axes, labels: Sequence[str], several: Sequence[_Bars], *, log: bool) -> None:
+    """Draw labels from top to bottom, each with its bars below it."""
+    row = _LABEL + len(several) * _BAR + _GAP
+    if log:
+        axes.set_xscale("log")
+        known = np.concatenate([bars.values for bars in several])
+        axes.set_xlim(np.nanmin(known) / 2, np.nanmax(known) * 3)
+    start = axes.get_xlim()[0] if log else 0.0
+    for number, label in enumerate(labels):
+        top = -number * row
+        axes.text(0, top - 0.7 * _LABEL, label, transform=axes.get_yaxis_transform())
+        for place, bars in enumerate(several):
+            middle = top - _LABEL - (place + 0.5) * _BAR
+            value = bars.values[number]
+            if np.isnan(value):
+                text = bars.missing[number] if bars.missing else "-"
+                value = start
+            else:
+                text = bars.form.format(value)
+                axes.barh(middle, value, 0.85 * _BAR, color=_colour(label), alpha=bars.alpha)
+            axes.annotate(
+                text, (value, middle), (4, 0), textcoords="offset points", va="center", fontsize=8
+            )
+    axes.set_ylim(-len(labels) * row, 0.5 * _LABEL)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    if not log:
+        axes.set_xlim(0, max(np.nanmax(bars.values) for bars in several) * 1.18)
+    if len(several) > 1:
+        handles = [
+            mpl.patches.Patch(color=_LINE, alpha=bars.alpha, label=bars.label) for bars in several
+        ]
+        axes.legend(
+            handles=handles,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.35 / axes.figure.get_figheight()),
+            frameon=False,
         )
-    axes.set_yticks(places, [row.subject for row in rows])
-    axes.margins(x=0.15, y=0.01)
+
+
+def _bars(
+    title: str, labels: Sequence[str], several: Sequence[_Bars], *, log: bool = False
+) -> tuple[Figure, Axes]:
+    picture, axes = plt.subplots(figsize=(_WIDE, _height(len(labels), len(several))))
+    _lay_out(axes, labels, several, log=log)
+    axes.set_title(title)
+    return picture, axes
+
+
+def _medians(rows: Sequence[Row], figure: str) -> list[float]:
+    return [row.median(figure) for row in rows]
 
 
 def _throughput(topic: Topic) -> None:
-    for file, figure, title, form in (
-        ("throughput.png", "texts_per_s", "texts a second (more is better)", "{:,.0f}"),
-        ("cost.png", "cpu_ms_per_1000", "CPU ms per 1,000 texts (less is better)", "{:,.0f}"),
+    settings = topic.settings()
+    ends = list(dict.fromkeys((settings[0], settings[-1])))
+    names = [one.name for one in CLIENTS]
+    for file, figure, title in (
+        ("throughput.png", "texts_per_s", "texts per second (more is better)"),
+        ("cost.png", "cpu_ms_per_1000", "CPU ms per 1,000 texts (less is better)"),
     ):
-        widths = topic.settings()
-        picture, all_axes = plt.subplots(1, len(widths), figsize=(15, 6.5), sharey=True)
-        for axes, width in zip(np.atleast_1d(all_axes), widths, strict=True):
-            rows = [topic.row(one.name, width) for one in CLIENTS]
-            _bars_on_shared_names(axes, rows, figure, form)
-            axes.set_title(f"{width} dimensions")
-        picture.suptitle(title, x=0.02, ha="left")
+        several = []
+        for setting, alpha in zip(ends, (1.0, 0.45), strict=False):
+            rows = [topic.row(name, setting) for name in names]
+            missing = ["failed" if row.error else "not measured" for row in rows]
+            values = _medians(rows, figure)
+            several.append(_Bars(values, "{:,.0f}", f"{setting} dimensions", alpha, missing))
+        picture, _ = _bars(title, names, several, log=True)
         _save(picture, file)
-
-
-def _bars_on_shared_names(axes: Axes, rows: Sequence[Row], figure: str, form: str) -> None:
-    """As `_bars`, on a logarithmic scale, with a place for rows that have no figure."""
-    places = np.arange(len(rows))[::-1]
-    middles = np.array([row.median(figure) for row in rows])
-    axes.barh(places, np.nan_to_num(middles), color=[_colour(row.subject) for row in rows])
-    axes.set_xscale("log")
-    low, high = np.nanmin(middles), np.nanmax(middles)
-    axes.set_xlim(low / 2, high * 4)
-    for place, middle, row in zip(places, middles, rows, strict=True):
-        known = not np.isnan(middle)
-        text = form.format(middle) if known else ("failed" if row.error else "not measured")
-        at = middle if known else low / 2
-        axes.annotate(text, (at, place), (4, 0), textcoords="offset points", va="center")
-    axes.set_yticks(places, [row.subject for row in rows])
-    axes.margins(y=0.01)
 
 
 def _capacity(topic: Topic) -> None:
     rows = [row for row in topic.rows if row.figures]
-    picture, axes = plt.subplots(figsize=(9, 5))
-    places = np.arange(len(rows))[::-1]
-    for shift, figure, label, alpha in (
-        (0.2, "middle", "middle of the job", 1.0),
-        (-0.2, "whole", "whole job, from knowing nothing", 0.45),
-    ):
-        shares = [row.median(figure) for row in rows]
-        axes.barh(places + shift, shares, 0.38, color=_OURS, alpha=alpha, label=label)
-        for place, share in zip(places, shares, strict=True):
-            at = (share, place + shift)
-            axes.annotate(f"{share:.2f}", at, (3, 0), textcoords="offset points", va="center")
+    several = [
+        _Bars(_medians(rows, "middle"), "{:.2f}", "middle of the job"),
+        _Bars(_medians(rows, "whole"), "{:.2f}", "whole job, with start and end", 0.45),
+    ]
+    labels = [row.setting for row in rows]
+    title = "share of the server's capacity (dashed: the goal)"
+    picture, axes = plt.subplots(figsize=(_WIDE, _height(len(labels), 2)))
+    _lay_out(axes, labels, several, log=False)
+    for bar in axes.patches:
+        bar.set_color(_OURS)
     axes.axvline(0.95, color=_LINE, lw=1, ls="--")
-    axes.set_yticks(places, [row.setting for row in rows])
-    axes.set_xlim(0, 1.12)
-    axes.set_title("share of the server's capacity, untuned (dashed: the goal)")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.07), ncols=2, frameon=False)
+    axes.set_title(title)
     _save(picture, "capacity.png")
 
 
 def _chunking(topic: Topic) -> None:
-    picture, axes = plt.subplots(figsize=(9, 5))
-    _bars(axes, topic.of("usual"), "mb_per_s", "{:,.1f}")
-    axes.set_title("MB of text cut in a second of CPU time")
+    rows = [row for row in topic.of("usual") if row.figures]
+    labels = [row.subject for row in rows]
+    rates = [_Bars(_medians(rows, "mb_per_s"), "{:,.1f}")]
+    picture, _ = _bars("MB of text cut per second of CPU time", labels, rates)
     _save(picture, "chunking.png")
-    picture, axes = plt.subplots(figsize=(9, 5.5))
+    picture, axes = plt.subplots(figsize=(_WIDE, 3.2))
     sizes = np.array(chunking.SIZES)
     styles = iter(["-", "--", "-.", ":"] * 5)
     for row in topic.of("usual"):
-        rates = [topic.row(row.subject, str(size)).median("mb_per_s") for size in sizes]
+        rates_of_row = [topic.row(row.subject, str(size)).median("mb_per_s") for size in sizes]
         own = row.subject.startswith("ours")
         axes.plot(
             sizes,
-            rates,
+            rates_of_row,
             next(styles) if own else "-",
             color=_OURS if own else None,
             lw=2 if own else 1,
@@ -167,57 +217,56 @@ def _chunking(topic: Topic) -> None:
             label=row.subject,
         )
     axes.set(xscale="log", yscale="log", xlabel="characters in the text", ylabel="MB/s")
-    axes.set_title("rates as the text grows (level: linear; a line ends where it took too long)")
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    axes.set_title("rates as the text grows (level: linear)")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.18), frameon=False, fontsize=9)
     _save(picture, "growth.png")
 
 
 def _limiting(topic: Topic) -> None:
-    picture, axes = plt.subplots(1, 4, figsize=(15, 3.2), sharey=True)
     limit = str(limiting.LIMITS[-1])
     panels: list[tuple[str, str, str, str, float]] = [
-        (limit, "used", f"permits used, of {limit} a window", "{:.2f}", 1.0),
-        (limit, "fullest", "fullest window, of what is allowed", "{:.2f}", 1.0),
-        ("lateness", "late_p99_ms", "p99 lateness, ms", "{:.1f}", 5.0),
-        ("cost", "async_ns", "aacquire that need not wait, µs", "{:.1f}", 3.0),
+        (limit, "used", "permits used, share of the limit", "{:.2f}", 1.0),
+        (limit, "fullest", "fullest window, share of the limit", "{:.2f}", 1.0),
+        ("lateness", "late_p99_ms", "lateness, 99th percentile, ms", "{:.1f}", 5.0),
+        ("cost", "async_ns", "aacquire without waiting, µs", "{:.1f}", 3.0),
     ]
     names = [row.subject for row in topic.of("lateness")]
-    places = np.arange(len(names))[::-1]
+    height = len(panels) * _height(len(names), 1)
+    picture, axes = plt.subplots(len(panels), figsize=(_WIDE, height))
     for panel, (setting, figure, title, form, bound) in zip(axes, panels, strict=True):
         factor = 1e-3 if figure.endswith("_ns") else 1.0
-        values = np.array([topic.row(name, setting).median(figure) for name in names]) * factor
-        panel.barh(places, np.nan_to_num(values), color=[_colour(name) for name in names])
-        for place, value in zip(places, values, strict=True):
-            text = "-" if np.isnan(value) else form.format(value)
-            at = (np.nan_to_num(value), place)
-            panel.annotate(text, at, (3, 0), textcoords="offset points", va="center")
+        values = [topic.row(name, setting).median(figure) * factor for name in names]
+        _lay_out(panel, names, [_Bars(values, form)], log=False)
         panel.axvline(bound, color=_LINE, lw=1, ls="--")
-        panel.set_title(title)
-        panel.set_yticks(places, names)
-        panel.margins(x=0.2)
+        panel.set_title(f"{title} (dashed: the goal)")
+    picture.tight_layout()
     _save(picture, "limiting.png")
 
 
 def _queries(topic: Topic) -> None:
     rows = [row for row in topic.rows if row.figures]
-    picture, axes = plt.subplots(figsize=(8, 3.5))
-    places = np.arange(len(rows))
-    figures = ("idle_p50_ms", "idle_p99_ms", "busy_p50_ms", "busy_p99_ms")
-    for number, (figure, colour) in enumerate(
-        zip(figures, (_BARE, _LINE, "#e8a0aa", _OURS), strict=True)
-    ):
-        at = places + (number - 1.5) * 0.2
-        label = figure.replace("busy", "during ingestion,").replace("idle", "alone,")
-        heights = [row.median(figure) for row in rows]
-        label = label.replace("_ms", "").replace("_", " ")
-        axes.bar(at, heights, 0.19, color=colour, label=label)
-    for place, row in zip(places, rows, strict=True):
-        bound = row.median("idle_p50_ms") + 1.5 * row.median("interval_ms")
-        axes.hlines(bound, place - 0.42, place + 0.42, color=_LINE, ls="--", lw=1)
-    axes.set_xticks(places, [f"{row.subject}, {row.setting} a minute" for row in rows])
-    axes.set_ylabel("ms")
-    axes.set_title("a query's time (dashed: the goal for p99 during an ingestion)")
-    axes.legend(frameon=False)
+    figures = {
+        "idle_p50_ms": ("alone, median", 0.3),
+        "idle_p99_ms": ("alone, 99th percentile", 0.5),
+        "busy_p50_ms": ("during an ingestion, median", 0.75),
+        "busy_p99_ms": ("during an ingestion, 99th percentile", 1.0),
+    }
+    several = [
+        _Bars(_medians(rows, figure), "{:.0f}", label, alpha)
+        for figure, (label, alpha) in figures.items()
+    ]
+    labels = [f"{row.subject}, {row.setting} requests a minute" for row in rows]
+    picture, axes = plt.subplots(figsize=(_WIDE, _height(len(rows), len(several))))
+    _lay_out(axes, labels, several, log=False)
+    for bar in axes.patches:
+        bar.set_color(_OURS)
+    height = _LABEL + len(several) * _BAR + _GAP
+    bounds = [row.median("idle_p50_ms") + 1.5 * row.median("interval_ms") for row in rows]
+    for number, bound in enumerate(bounds):
+        top = -number * height - _LABEL
+        axes.vlines(bound, top - len(several) * _BAR, top, color=_LINE, ls="--", lw=1)
+    axes.set_xlim(0, 1.1 * max(bounds))
+    axes.set_title("a query's time, ms (dashed: the goal)")
     _save(picture, "queries.png")
 
 
@@ -226,7 +275,9 @@ def _memory(topic: Topic) -> None:
     if stream is None or not stream.figures:
         return
     curve = [v[0] for name, v in sorted(stream.figures.items()) if name.startswith("after_")]
-    picture, axes = plt.subplots(figsize=(7, 3))
+    if not curve:
+        return
+    picture, axes = plt.subplots(figsize=(_WIDE, 2.6))
     axes.plot(np.linspace(100 / len(curve), 100, len(curve)), curve, color=_OURS, marker="o", ms=3)
     axes.axhline(150, color=_LINE, lw=1, ls="--")
     axes.set(xlabel="% of the stream", ylabel="MB above the start", ylim=(0, 165))
@@ -235,7 +286,14 @@ def _memory(topic: Topic) -> None:
 
 
 def _imports(topic: Topic) -> None:
-    picture, axes = plt.subplots(figsize=(8, 3.5))
-    _bars(axes, topic.rows, "ms")
-    axes.set_title("ms that an import takes above LangChain's Embeddings")
+    rows = [row for row in topic.rows if row.figures]
+    labels = [_without_path(row.subject) for row in rows]
+    values = [_Bars(_medians(rows, "ms"), "{:,.1f}")]
+    picture, _ = _bars("import time above LangChain's Embeddings, ms", labels, values)
     _save(picture, "imports.png")
+
+
+def _without_path(statement: str) -> str:
+    """A statement as a label: without the modules above a name of ours, or of another's."""
+    words = statement.split()
+    return statement if len(words) == 2 else f"from {words[1].split('.')[0]} import {words[3]}"

@@ -17,7 +17,13 @@ GITHUB = ROOT / ".github"
 PROJECT = "https://github.com/langchain-hf-endpoint/langchain-hf-endpoint"
 TARGET = re.compile(r"^([a-z-]+):", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
-FRONT = ["CONTRIBUTING.md", "AGENTS.md", "SECURITY.md", ".github/pull_request_template.md"]
+FRONT = [
+    "CONTRIBUTING.md",
+    "ARCHITECTURE.md",
+    "AGENTS.md",
+    "SECURITY.md",
+    ".github/pull_request_template.md",
+]
 
 
 def read(name):

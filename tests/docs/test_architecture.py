@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "langchain_hf_endpoint"
 PAGE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-AT_THE_TOP = re.compile(r"^  (\S+)", re.MULTILINE)
-FOLDER = re.compile(r"^\| `([\w/]+/)` \| (.*) \|$", re.MULTILINE)
+INDENTED = re.compile(r"^  (\S+)", re.MULTILINE)
+FOLDER = re.compile(r"^([\w/]+/)\n((?:  .*\n)+)", re.MULTILINE)
 FILE = re.compile(r"\*\*([\w/]+\.py)\*\*")
 DECISION = re.compile(r"^\| [^|]+ \| `([\w/]+\.py)` \| `([\w/]+\.py)` \|$", re.MULTILINE)
 STARTS = {"__init__.py", "__main__.py"}
@@ -45,14 +45,15 @@ def defined_in(file: Path) -> set[str]:
 
 
 def test_the_tree_is_the_one_that_is_there():
-    drawn = AT_THE_TOP.findall(BLOCK.findall(section("The tree"))[0])
+    drawn = INDENTED.findall(BLOCK.findall(section("The tree"))[0])
     modules = {path.name for path in PACKAGE.glob("*.py")}
     folders = {f"{path.name}/" for path in PACKAGE.iterdir() if has_modules(path)}
     assert sorted(drawn) == sorted(modules | folders)
 
 
 def test_every_file_of_every_folder_is_named_and_no_other():
-    named = {folder: sorted(FILE.findall(files)) for folder, files in FOLDER.findall(PAGE)}
+    block = BLOCK.findall(section("The tree"))[1]
+    named = {folder: sorted(INDENTED.findall(files)) for folder, files in FOLDER.findall(block)}
     there = {
         f"{folder.relative_to(PACKAGE).as_posix()}/": sorted(
             {path.name for path in folder.glob("*.py")} - STARTS

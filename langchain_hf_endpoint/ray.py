@@ -8,8 +8,6 @@
 
 ``pip install "langchain-hf-endpoint[ray]"`` brings Ray. Nothing of it is needed here: a batch is a
 mapping of columns, which other engines can give as well.
-
-It knows columns. It must not know how anything is embedded.
 """
 
 from __future__ import annotations

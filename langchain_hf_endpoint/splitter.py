@@ -1,7 +1,4 @@
-"""The text splitter: an endpoint's chunking, without an endpoint, for LangChain's document loaders.
-
-It knows LangChain's splitter interface. It must not know how texts are cut, nor any server.
-"""
+"""LangChain's text splitter with the chunking of an endpoint."""
 
 from __future__ import annotations
 

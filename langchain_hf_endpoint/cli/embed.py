@@ -29,7 +29,7 @@ from langchain_hf_endpoint.cli.output import (
 if TYPE_CHECKING:
     from langchain_hf_endpoint.cli.ingest.pipeline import Summary
     from langchain_hf_endpoint.cli.ingest.sources import Sources
-    from langchain_hf_endpoint.cli.ingest.stats import Tally
+    from langchain_hf_endpoint.cli.ingest.stats import Stats
 
 _Paths = Annotated[list[str], typer.Argument(hidden=True)]
 _Target = Annotated[
@@ -84,7 +84,7 @@ def embed(  # noqa: PLR0913 - the options
     # Imported here: numpy, httpx and rich take a while to load.
     from langchain_hf_endpoint.cli.ingest.pipeline import Ingest, files_of, ingest  # noqa: PLC0415
     from langchain_hf_endpoint.cli.ingest.sources import Sources  # noqa: PLC0415
-    from langchain_hf_endpoint.cli.ingest.stats import Tally  # noqa: PLC0415
+    from langchain_hf_endpoint.cli.ingest.stats import Stats  # noqa: PLC0415
     from langchain_hf_endpoint.cli.progress import shown  # noqa: PLC0415
 
     kept = f"Interrupted. What was received is kept in {output}.journal: go on with --resume."
@@ -94,35 +94,35 @@ def embed(  # noqa: PLR0913 - the options
         columns = read_as.columns(id_column)
         wanted = Ingest(endpoint, output, per, with_text=not no_text, resume=resume)
         found = Sources(sources, columns, form=read_as.form, but_not=files_of(output))
-        tally = Tally()
-        with shown(tally):
-            summary = ingest(wanted, found, tally)
+        stats = Stats()
+        with shown(stats):
+            summary = ingest(wanted, found, stats)
         if as_json:
-            _print_json(summary, tally)
+            _print_json(summary, stats)
         else:
-            _print(summary, found, tally)
+            _print(summary, found, stats)
         if summary.error is not None:
             raise summary.error
     if summary.failed:
         raise typer.Exit(PARTLY)
 
 
-def _print_json(summary: Summary, tally: Tally) -> None:
+def _print_json(summary: Summary, stats: Stats) -> None:
     content = dataclasses.asdict(summary)
     for name in ("output", "failures", "error"):
         content[name] = content[name] and str(content[name])
-    retries = tally.counts().retries
-    print_json({**content, "seconds": round(tally.seconds, 3), "retries": retries})
+    retries = stats.counts().retries
+    print_json({**content, "seconds": round(stats.seconds, 3), "retries": retries})
 
 
-def _print(summary: Summary, sources: Sources, tally: Tally) -> None:
+def _print(summary: Summary, sources: Sources, stats: Stats) -> None:
     if summary.was_complete:
         say(f"{summary.output} is complete; there is nothing to go on with.")
         return
     say(
         f"{counted(summary.texts, 'text')}, {counted(summary.chunks, 'chunk')}; "
         f"{summary.embedded:,} embedded in "
-        f"{tally.seconds:.1f} s, {tally.rate():,.0f} a second"
+        f"{stats.seconds:.1f} s, {stats.rate():,.0f} a second"
     )
     if summary.output:
         say(f"{summary.output}: {counted(summary.rows, 'row')}, {summary.dimensions} dimensions")

@@ -23,11 +23,7 @@ def registry_path(given: Path | None) -> Path:
 
 
 def open_registry(given: Path | None, *, to_write: bool = False) -> InferenceEndpoints:
-    """Open the registry; one that is only to be read is not made where there is none.
-
-    Raises:
-        SettingsError: There is none where one was said to be.
-    """
+    """Open the registry; one that is only to be read is not made where there is none."""
     from langchain_hf_endpoint import InferenceEndpoints  # noqa: PLC0415 - other commands do without
 
     path = registry_path(given)
@@ -61,12 +57,7 @@ def names_beginning(incomplete: str) -> list[str]:
 
 
 def endpoint_of(target: str, database: Path | None, key: str | None) -> InferenceEndpoint:
-    """The endpoint of a URL, or of a name in the registry.
-
-    Raises:
-        SettingsError: The URL, or the key's place, is wrong.
-        UnknownEndpointError: The registry has none of this name.
-    """
+    """The endpoint of a URL, or of a name in the registry."""
     if "://" in target:
         from langchain_hf_endpoint import InferenceEndpoint  # noqa: PLC0415
 
@@ -101,11 +92,7 @@ def registered_as(target: str, database: Path | None) -> tuple[str | None, int |
 
 
 def find_key(variable: str, file: Path | None = None, *, ask: bool = False) -> SecretStr | None:
-    """A key: from the prompt if asked for, else the file, the variable; else none.
-
-    Raises:
-        typer.BadParameter: The file cannot be read, or is empty.
-    """
+    """A key: from the prompt if asked for, else the file, the variable; else none."""
     if ask:
         return _asked_for()
     if file is not None:

@@ -89,11 +89,7 @@ class RequestOptions:
     def applied_to(
         self, endpoint: InferenceEndpoint, chunking: ChunkingSettings
     ) -> InferenceEndpoint:
-        """The endpoint as it is used in this run.
-
-        Raises:
-            SettingsError: A setting is wrong.
-        """
+        """The endpoint as it is used in this run."""
         changed = {
             name: getattr(endpoint, name).model_copy(update=settings)
             for name, settings in self.sections().items()
@@ -129,9 +125,6 @@ class ChunkingOptions:
         """The settings with what these options change.
 
         A strategy of its own starts from that strategy's defaults; else what is not given stays.
-
-        Raises:
-            SettingsError: They do not go together.
         """
         chosen = self.strategy or base.strategy
         kept: Mapping[str, Any] = base.model_dump() if chosen == base.strategy else {}
@@ -156,21 +149,13 @@ class FileOptions:
     delimiter: Annotated[str | None, _Delimiter] = None
 
     def columns(self, id_column: str | None = None) -> Columns:
-        """Where tables keep their texts.
-
-        Raises:
-            SettingsError: The delimiter is none.
-        """
+        """Where tables keep their texts."""
         from langchain_hf_endpoint.cli.ingest.readers import Columns  # noqa: PLC0415 - loads late
 
         return Columns(self.text_column, id_column, self.delimiter)
 
     def read(self, files: list[str]) -> Reading:
-        """The records of these files.
-
-        Raises:
-            SettingsError: A file is not there.
-        """
+        """The records of these files."""
         return Reading(files, self.columns(), self.form)
 
 

@@ -16,18 +16,18 @@ from rich.text import Text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from langchain_hf_endpoint.cli.ingest.stats import Tally
+    from langchain_hf_endpoint.cli.ingest.stats import Stats
 
 _EVERY = 10.0  # seconds between lines where there is no terminal
 
 
 @contextmanager
-def shown(tally: Tally, console: Console | None = None) -> Iterator[None]:
-    """Show the tally while the block runs."""
+def shown(stats: Stats, console: Console | None = None) -> Iterator[None]:
+    """Show the stats while the block runs."""
     console = console or Console(stderr=True)
     if console.is_terminal:
         with Live(
-            get_renderable=lambda: picture(tally),
+            get_renderable=lambda: picture(stats),
             console=console,
             refresh_per_second=5,
             transient=True,
@@ -38,7 +38,7 @@ def shown(tally: Tally, console: Console | None = None) -> Iterator[None]:
 
     def say() -> None:
         while not over.wait(_EVERY):
-            sys.stderr.write(f"{words(tally)}\n")
+            sys.stderr.write(f"{words(stats)}\n")
 
     speaker = threading.Thread(target=say, daemon=True)
     speaker.start()
@@ -49,9 +49,9 @@ def shown(tally: Tally, console: Console | None = None) -> Iterator[None]:
         speaker.join()
 
 
-def picture(tally: Tally) -> Group:
+def picture(stats: Stats) -> Group:
     """A bar, and under it a line of words."""
-    counts = tally.counts()
+    counts = stats.counts()
     total = counts.planned / counts.fraction if counts.fraction else None
     share = f"{min(1.0, counts.done / total):.0%}" if total else ""
     bar = Table.grid(padding=(0, 1), expand=True)
@@ -60,15 +60,15 @@ def picture(tally: Tally) -> Group:
     bar.add_row(
         ProgressBar(total=total, completed=counts.done, pulse=total is None), Text(share, "bold")
     )
-    return Group(bar, Text(words(tally), "dim", overflow="ellipsis", no_wrap=True))
+    return Group(bar, Text(words(stats), "dim", overflow="ellipsis", no_wrap=True))
 
 
-def words(tally: Tally) -> str:
+def words(stats: Stats) -> str:
     """All that is known, shortest first; what is nothing is not said."""
-    counts, left = tally.counts(), tally.seconds_left()
+    counts, left = stats.counts(), stats.seconds_left()
     parts = [
         f"{counts.done:,} of {counts.planned:,} chunks",
-        f"{tally.rate():,.0f}/s",
+        f"{stats.rate():,.0f}/s",
         f"{_clock(left)} left" if left is not None else "",
         f"{counts.known:,} known" if counts.known else "",
         f"{counts.retries:,} retries" if counts.retries else "",

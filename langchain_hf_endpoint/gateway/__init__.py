@@ -35,10 +35,9 @@ __all__ = [
     "serve",
 ]
 
-_ROOMS = {"create_app": "app", "serve": "server"}
-
-
-__getattr__ = lazy_names(__name__, _ROOMS, what="The gateway", extra="gateway")
+__getattr__ = lazy_names(
+    __name__, {"create_app": "app", "serve": "server"}, what="The gateway", extra="gateway"
+)
 
 
 def __dir__() -> list[str]:

@@ -1,11 +1,7 @@
-"""Small requests of many callers, merged into full batches for one endpoint on one event loop.
-
-It knows who waits for which inputs and when the next batch is cut. It must not know who the callers
-are, nor how a batch is sent: that is a flow like any other, so limiter, window, retries and
-splitting are those of the whole process.
+"""Merge small requests of many callers into full batches for one endpoint, on one event loop.
 
 A batch is cut as late as may be: the next one only when the last one of its lane has left for the
-server, and while the window has a place. Until then inputs gather, so that a slow server or a low
+server, and while the window has room. Until then inputs gather, so that a slow server or a low
 limit makes batches full, and an idle endpoint makes nobody wait.
 """
 
@@ -58,19 +54,13 @@ _LOOK_AGAIN = 1.0
 
 
 class Embedded(NamedTuple):
-    """What a caller gets.
+    """What a caller gets."""
 
-    Attributes:
-        vectors: One per text, in order. Not to be changed: equal texts share one list.
-        tokens: How many its texts have in all, where the server counts them (TEI does), else None.
-            Of a batch that several callers share it is a share, by characters.
-    """
-
-    vectors: list[Vector]
-    tokens: int | None
+    vectors: list[Vector]  # one per text, in order; not to be changed: equal texts share one
+    tokens: int | None  # of all its texts, where the server counts them: a share by characters
 
 
-class Merger:
+class DynamicBatcher:
     """Embeds texts of any number of callers through one endpoint. Belongs to one event loop.
 
     Args:
@@ -216,7 +206,7 @@ class Merger:
                 self._start(self._cut(call), call)
 
     def _has_room(self, lane: Lane, call: EmbeddingCall[Vector]) -> bool:
-        """Whether the window has a place; one alone while nothing is known of the server."""
+        """Whether the window has room; one alone while nothing is known of the server."""
         is_unknown = call.service.dialect == "auto" and call.server.route is None
         if is_unknown or call.should_fetch_info:
             return not self._tasks
@@ -280,9 +270,9 @@ class Merger:
         if call.should_fetch_info:
             await driver.run(fetch_server_info(call))
         inputs = [call.prompt + text for text in batch.texts]
-        return await driver.run(self._watched(embed_batch(inputs, call), batch))
+        return await driver.run(self._reporting(embed_batch(inputs, call), batch))
 
-    def _watched(self, flow: Flow[T], batch: MergedBatch) -> Flow[T]:
+    def _reporting(self, flow: Flow[T], batch: MergedBatch) -> Flow[T]:
         """The same flow; we are told when it sends."""
         answer: ActionResult = None
         with contextlib.closing(flow) as steps:

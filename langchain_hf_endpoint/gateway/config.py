@@ -1,15 +1,18 @@
-"""What the operator of a gateway decides, and the defaults.
-
-It knows names and numbers. It must not import anything of the extra.
-"""
+"""What the operator of a gateway decides, its defaults, and the limit that replicas share."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from langchain_hf_endpoint.errors import SettingsError
+
 if TYPE_CHECKING:
     from pydantic import SecretStr
+
+    from langchain_hf_endpoint.endpoint import InferenceEndpoint
+    from langchain_hf_endpoint.redis import RedisRequestsPerMinuteLimiter
 
 HUGGING_FACE_URLS = (
     "https://*.endpoints.huggingface.cloud",
@@ -30,15 +33,70 @@ def default_allowed_urls(*, only_this_machine: bool) -> tuple[str, ...]:
     return DEFAULT_ALLOWED_URLS if only_this_machine else HUGGING_FACE_URLS
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The operator's decisions; see `create_app`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayOptions:
+    """The operator's decisions; see `create_app`.
 
-    max_queue: int = 2000
-    environment_keys: bool = False
-    max_inputs: int = 2048
-    max_body_bytes: int = 20_000_000
-    max_waiting_bytes: int = 200_000_000
-    request_seconds: float = 60.0
-    redis_url: SecretStr | None = None
-    replicas: int | None = None
+    Raises:
+        SettingsError: A number, or the Redis, cannot be used.
+        MissingExtraError: redis-py is not installed.
+    """
+
+    max_queue: int
+    environment_keys: bool
+    max_inputs: int
+    max_body_bytes: int
+    max_waiting_bytes: int
+    request_seconds: float
+    redis_url: SecretStr | None
+    replicas: int | None
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be used, before the first request."""
+        check_least(
+            ("max_queue", self.max_queue, 1),
+            ("max_inputs", self.max_inputs, 1),
+            ("max_body_bytes", self.max_body_bytes, 1),
+            ("max_waiting_bytes", self.max_waiting_bytes, self.max_body_bytes),
+            ("request_seconds", self.request_seconds, 1),
+        )
+        if self.redis_url is not None:
+            self._redis_limiter("gateway", 3000)
+
+    def shared_limiter(self, endpoint: InferenceEndpoint) -> RedisRequestsPerMinuteLimiter | None:
+        """The limiter of this endpoint for all replicas; None where each counts for itself.
+
+        Endpoints of the same URL, key and limit share one, under whatever ids replicas know them.
+        One of another limit does not: whoever creates it must not slow the others.
+        """
+        if self.redis_url is None:
+            return None
+        service = endpoint.service_settings
+        key = service.find_key()
+        rate = service.rate_limit.requests_per_minute
+        identity = f"{service.url}\0{key.get_secret_value() if key else ''}\0{rate}"
+        return self._redis_limiter(
+            f"gateway:{hashlib.sha256(identity.encode()).hexdigest()[:32]}", rate
+        )
+
+    def _redis_limiter(self, key: str, rate: int) -> RedisRequestsPerMinuteLimiter:
+        from langchain_hf_endpoint.redis import RedisRequestsPerMinuteLimiter  # noqa: PLC0415 - extra
+
+        return RedisRequestsPerMinuteLimiter(
+            rate,
+            url=self.redis_url,
+            key=key,
+            on_failure="raise" if self.replicas is None else "local",
+            expected_workers=self.replicas,
+        )
+
+
+def check_least(*numbers: tuple[str, float, float]) -> None:
+    """Refuse options that are less than their least; each is a name, a value and that."""
+    problems = [
+        (name, f"must be {least} or more, not {value}")
+        for name, value, least in numbers
+        if value < least
+    ]
+    if problems:
+        raise SettingsError(*problems)

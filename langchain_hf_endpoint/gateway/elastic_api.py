@@ -1,29 +1,30 @@
-"""Elastic's inference API: its paths, bodies and answers.
+"""Serve Elastic's inference API: its paths, its bodies and what their fields mean, its answers.
 
 The interface is documented at https://www.elastic.co/docs/api/doc/elasticsearch/group/endpoint-inference
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from starlette.routing import Route
 
 from langchain_hf_endpoint._package import __version__
-from langchain_hf_endpoint.errors import UnknownEndpointError
-from langchain_hf_endpoint.gateway import elastic_schema as schema
-from langchain_hf_endpoint.gateway.elastic_schema import TASK_TYPE
-from langchain_hf_endpoint.gateway.errors import Refusal, invalid, unknown_endpoint
+from langchain_hf_endpoint.errors import SettingsError, UnknownEndpointError
+from langchain_hf_endpoint.gateway.errors import Refusal, invalid, not_parsed, unknown_endpoint
 from langchain_hf_endpoint.gateway.requests import (
     check_fields,
     check_query,
     check_size,
     flag,
     json_object,
+    printable,
     seconds,
+    while_there,
 )
 from langchain_hf_endpoint.gateway.responses import guarded, json_answer
-from langchain_hf_endpoint.gateway.service import while_there
+from langchain_hf_endpoint.settings import TaskSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,15 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint.gateway.service import Service
     from langchain_hf_endpoint.limiter import Lane
 
+TASK_TYPE = "text_embedding"
+_OTHER_TASK_TYPES = ("sparse_embedding", "rerank", "completion", "chat_completion", "embedding")
+_LANES: dict[str, Lane] = {
+    "search": "query",
+    "ingest": "document",
+    "classification": "document",
+    "clustering": "document",
+    "unspecified": "document",
+}
 _PUT_FIELDS = ("service", "service_settings", "chunking_settings", "task_settings", "task_type")
 _MANAGING = ("put", "update", "delete")
 _NEVER_HERE = ("query", "return_documents", "top_n")
@@ -114,27 +124,25 @@ class _Api:
         config = await self._body(request)
         check_fields(config, _PUT_FIELDS)
         check_size(config)
-        task_type = schema.one_task_type(
-            request.path_params.get("task"), config.pop("task_type", None)
-        )
-        schema.check_service_name(config)
+        task_type = one_task_type(request.path_params.get("task"), config.pop("task_type", None))
+        check_service_name(config)
         if inference_id.startswith("_"):
-            raise invalid(f"Invalid inference_id; [{schema.shown(inference_id)}] is reserved")
+            raise invalid(f"Invalid inference_id; [{shown(inference_id)}] is reserved")
         work = self._service.put(task_type, inference_id, config, allow_model_change=change)
-        return json_answer(request, schema.as_elastic(await while_there(request, work, limit)))
+        return json_answer(request, as_elastic(await while_there(request, work, limit)))
 
     async def get(self, request: Request) -> Response:
         """One endpoint, or all."""
         check_query(request)
         task = request.path_params.get("task")
-        if task is not None and not schema.is_known(task):
-            raise invalid(f"Unknown task_type [{schema.shown(task)}]")
+        if _is_other(task) and task not in _OTHER_TASK_TYPES:
+            raise invalid(f"Unknown task_type [{shown(task)}]")
         found = await self._service.get(request.path_params.get("id"))
-        if task not in (None, "any", TASK_TYPE):
+        if _is_other(task):
             if "id" in request.path_params:
-                raise schema.other_task_type(task)
+                raise other_task_type(task)
             found = []
-        return json_answer(request, {"endpoints": [schema.as_elastic(config) for config in found]})
+        return json_answer(request, {"endpoints": [as_elastic(config) for config in found]})
 
     async def update(self, request: Request) -> Response:
         """Change an endpoint."""
@@ -145,9 +153,9 @@ class _Api:
         await self._known(inference_id)
         given = config.pop("task_type", None)
         if (task := request.path_params.get("task", given)) is not None:
-            schema.one_task_type(task, given)
+            one_task_type(task, given)
         updated = await self._service.update(inference_id, config)
-        return json_answer(request, schema.as_elastic(updated))
+        return json_answer(request, as_elastic(updated))
 
     async def delete(self, request: Request) -> Response:
         """Delete an endpoint. Nothing refers to endpoints here, so `force` has nothing to do."""
@@ -156,8 +164,8 @@ class _Api:
         inference_id = request.path_params["id"]
         task = request.path_params.get("task")
         await self._known(inference_id)
-        if task not in (None, "any", TASK_TYPE):
-            raise schema.other_task_type(task)
+        if _is_other(task):
+            raise other_task_type(task)
         if not dry_run:
             await self._service.delete(inference_id)
         return json_answer(
@@ -176,9 +184,9 @@ class _Api:
                 if content.get(name) is not None:
                     raise invalid(f"Field [{name}] cannot be specified for task type [{TASK_TYPE}]")
         check_fields(content, ("input", "input_type", "task_settings", *_NEVER_HERE))
-        texts, lane = self._texts(content), schema.lane(content.get("input_type"))
+        texts, lane = self._texts(content), lane_of(content.get("input_type"))
         check_size(content.get("task_settings"))
-        task = schema.task_settings(endpoint, content.get("task_settings"))
+        task = task_settings_with(endpoint, content.get("task_settings"))
         _note(request, endpoint, texts, lane)
         work = self._service.vectors(endpoint, texts, lane, task)
         rows = (await while_there(request, work, limit)).vectors
@@ -191,7 +199,7 @@ class _Api:
         content = await self._body(request)
         endpoint = await self._endpoint(request)
         check_fields(content, ("input", "input_type"))
-        if schema.lane(content.get("input_type")) == "query":
+        if lane_of(content.get("input_type")) == "query":
             raise invalid("[input_type] cannot be [search] here: queries are never chunked")
         texts = self._texts(content)
         _note(request, endpoint, texts, "document")
@@ -219,22 +227,22 @@ class _Api:
         given = content.get("input")
         if isinstance(given, list):
             self._service.check_count(len(given))
-        return schema.inputs(content)
+        return texts_of(content)
 
     async def _known(self, inference_id: str) -> None:
         try:
             await self._service.get(inference_id)
         except UnknownEndpointError:
-            raise unknown_endpoint(schema.shown(inference_id)) from None
+            raise unknown_endpoint(shown(inference_id)) from None
 
     async def _endpoint(self, request: Request) -> InferenceEndpoint:
         endpoint = await self._service.endpoint(request.path_params["id"])
         task = request.path_params.get("task")
-        if task not in (None, "any", TASK_TYPE):
+        if _is_other(task):
             raise Refusal(
                 400,
                 "status_exception",
-                f"Incompatible task_type, the requested type [{schema.shown(task)}] does not match "
+                f"Incompatible task_type, the requested type [{shown(task)}] does not match "
                 f"the model type [{TASK_TYPE}]",
             )
         return endpoint
@@ -243,3 +251,104 @@ class _Api:
 def _note(request: Request, endpoint: InferenceEndpoint, texts: Sequence[str], lane: Lane) -> None:
     """For the access log: of which endpoint, how many, in which lane."""
     request.state.record.update(inference_id=endpoint.inference_id, inputs=len(texts), lane=lane)
+
+
+def shown(name: str | None) -> str:
+    """A name as a message may repeat it."""
+    return printable(name or "", 100)
+
+
+def _is_other(task: str | None) -> bool:
+    return task not in (None, "any", TASK_TYPE)
+
+
+def other_task_type(task: str | None) -> Refusal:
+    """An endpoint is asked for under a task type that is not its own."""
+    return Refusal(
+        400,
+        "status_exception",
+        f"Requested task type [{shown(task)}] does not match the inference endpoint's task "
+        f"type [{TASK_TYPE}]",
+    )
+
+
+def one_task_type(of_path: str | None, of_body: object) -> str:
+    """The task type, which the path or the body names."""
+    if of_body is not None and not isinstance(of_body, str):
+        raise not_parsed("[task_type] must be a string")
+    if of_path is not None and of_body is not None and of_path != of_body:
+        raise Refusal(
+            400,
+            "status_exception",
+            "Cannot resolve conflicting task_type parameter in the request URL "
+            f"[{shown(of_path)}] and the request body [{shown(of_body)}]",
+        )
+    task = of_path or of_body
+    if task is None:
+        raise invalid("model is missing required setting [task_type]")
+    if task in _OTHER_TASK_TYPES:
+        raise invalid(f"The [hugging_face] service does not support task type [{task}]")
+    if task != TASK_TYPE:
+        raise invalid(f"Unknown task_type [{shown(task)}]")
+    return task
+
+
+def check_service_name(config: dict[str, Any]) -> None:
+    """Refuse any service but Hugging Face's."""
+    name = config.get("service")
+    if name is None:
+        raise invalid("Inference endpoint configuration is missing the [service] setting")
+    if name != "hugging_face":
+        is_plain = isinstance(name, str) and re.fullmatch(r"[a-z_]{1,30}", name)
+        raise invalid(f"Unknown service [{name}]" if is_plain else "Unknown service")
+
+
+def texts_of(content: dict[str, Any]) -> list[str]:
+    """The texts: one string, or several."""
+    texts = content.get("input")
+    if texts is None:
+        raise invalid("Field [input] cannot be null")
+    if isinstance(texts, str):
+        return [texts]
+    if not isinstance(texts, list):
+        raise not_parsed("[input] must be a string or an array of strings")
+    if not texts:
+        raise invalid("Field [input] cannot be an empty array")
+    if not all(isinstance(text, str) for text in texts):
+        raise not_parsed("[input] must be a string or an array of strings")
+    return texts
+
+
+def lane_of(input_type: object) -> Lane:
+    """Which lane an `input_type` means."""
+    if input_type is None:
+        return "document"
+    lane = _LANES.get(input_type[:20].lower()) if isinstance(input_type, str) else None
+    if lane is None:
+        raise invalid(f"[input_type] must be one of {', '.join(_LANES)}")
+    return lane
+
+
+def task_settings_with(endpoint: InferenceEndpoint, given: object) -> TaskSettings | None:
+    """The endpoint's task settings with those of the request in their place."""
+    if given in (None, {}):
+        return None
+    if not isinstance(given, dict):
+        raise not_parsed("[task_settings] must be an object")
+    own = endpoint.task_settings.model_dump()
+    try:
+        return TaskSettings(**{**own, **given})
+    except SettingsError as error:
+        problems = [(f"task_settings.{field}", text) for field, text in error.problems]
+    raise SettingsError(*problems)
+
+
+def as_elastic(config: dict[str, Any]) -> dict[str, Any]:
+    """A configuration as Elastic's clients expect it: the size of a chunk has another name."""
+    chunking = dict(config["chunking_settings"])
+    if "max_chunking_size" in chunking:
+        chunking = {
+            "max_chunk_size" if name == "max_chunking_size" else name: value
+            for name, value in chunking.items()
+        }
+    return {**config, "chunking_settings": chunking}

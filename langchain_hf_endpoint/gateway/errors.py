@@ -1,7 +1,4 @@
-"""What a request is refused with: a status, a type and a reason, in Elastic's or OpenAI's JSON.
-
-It knows both shapes, and which status an error of the package gets. It must not know any route.
-"""
+"""Turn errors into refusals: a status, a type and a reason, in Elastic's or OpenAI's JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from langchain_hf_endpoint.errors import (
-    AuthenticationError,
     EmbeddingError,
     EndpointExistsError,
     EndpointNotReadyError,
@@ -36,18 +32,27 @@ _CREATION_FAILED = (
     "exception."
 )
 
+_ANSWERS: tuple[tuple[type[HFEndpointError], int, str, str | None], ...] = (
+    (SettingsError, 400, "validation_exception", None),
+    (InputError, 400, "action_request_validation_exception", None),
+    (EndpointExistsError, 400, "resource_already_exists_exception", None),
+    (UnknownEndpointError, 404, "resource_not_found_exception", "model_not_found"),
+    (ModelChangedError, 400, "status_exception", None),
+)
+
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of ours
     """A request is answered with an error.
 
-    Attributes:
-        status: The HTTP status.
+    Args:
+        status: The HTTP status; OpenAI's API may have another, `openai_status`.
         kind: Elastic's type, such as ``validation_exception``.
         reason: What happened and what to do; never a text or a key.
         headers: To be sent along.
         cause: What it came from, where that is another error.
         failures: Index of an input -> what befell it, where inputs failed one by one.
-        openai_status: The status in OpenAI's API, where it differs.
+        openai_status: Where it differs.
+        code: OpenAI's code. Default: `kind`.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of an answer
@@ -105,16 +110,9 @@ def refusal_of(error: HFEndpointError) -> Refusal:
     if isinstance(error, QueueFullError):
         headers = {"Retry-After": f"{error.retry_after:.0f}"}
         return Refusal(429, "es_rejected_execution_exception", str(error), headers=headers)
-    if isinstance(error, SettingsError):
-        return Refusal(400, "validation_exception", str(error))
-    if isinstance(error, InputError):
-        return Refusal(400, "action_request_validation_exception", str(error))
-    if isinstance(error, EndpointExistsError):
-        return Refusal(400, "resource_already_exists_exception", str(error))
-    if isinstance(error, UnknownEndpointError):
-        return Refusal(404, "resource_not_found_exception", str(error), code="model_not_found")
-    if isinstance(error, ModelChangedError):
-        return Refusal(400, "status_exception", str(error))
+    for kind_of_error, status, kind, code in _ANSWERS:
+        if isinstance(error, kind_of_error):
+            return Refusal(status, kind, str(error), code=code)
     if isinstance(error, EndpointValidationError):
         cause = error.__cause__
         known = cause if isinstance(cause, HFEndpointError) else error
@@ -128,15 +126,11 @@ def _of_server(error: HFEndpointError) -> Refusal:
     """What the endpoint's own server said, or did not."""
     status = error.status or 0
     passed_on = status if 400 <= status < _SERVER_SIDE else 400  # noqa: PLR2004 - HTTP
-    headers: dict[str, str] = {}
-    openai_status = 502
+    openai_status, headers = 502, {}  # not 401, which would send a client after the gateway's key
     if isinstance(error, RateLimitedError):
         passed_on, openai_status, headers = 429, 429, {"Retry-After": "1"}
     elif isinstance(error, EndpointNotReadyError):
         openai_status, headers = 503, {"Retry-After": "5"}
-    elif isinstance(error, AuthenticationError):
-        # 401 would send an OpenAI client after the gateway's key: it is the endpoint's.
-        headers = {}
     return Refusal(
         passed_on,
         "status_exception",

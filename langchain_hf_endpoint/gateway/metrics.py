@@ -1,7 +1,7 @@
-"""What is counted, for Prometheus.
+"""Count for Prometheus.
 
-It knows names, labels and buckets. A label is a route, a status, a lane or the name of an endpoint
-that exists: never a path, a text, a URL or a key.
+A label is a route, a status, a lane or the name of an endpoint that exists: never a path, a text,
+a URL or a key.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 
-from langchain_hf_endpoint._engine.actions import WaitReason
+from langchain_hf_endpoint._engine.actions import NullProgress, WaitReason
 from langchain_hf_endpoint.limiter import Lane
 
 if TYPE_CHECKING:
@@ -75,9 +75,9 @@ class Metrics:
             registry=own,
         )
 
-    def of_endpoint(self, inference_id: str) -> EndpointFigures:
+    def of_endpoint(self, inference_id: str) -> EndpointMetrics:
         """Who counts for one endpoint."""
-        return EndpointFigures(self, inference_id)
+        return EndpointMetrics(self, inference_id)
 
     def asked(self, inference_id: str, lane: Lane, inputs: int) -> None:
         """So many inputs were asked for."""
@@ -85,10 +85,9 @@ class Metrics:
 
     def endpoints(self) -> set[str]:
         """Those that have series."""
-        metrics = (self.inputs, self.retries, self.batches, self.limiter_wait)
         return {
             sample.labels["inference_id"]
-            for metric in metrics
+            for metric in (self.inputs, self.retries, self.batches, self.limiter_wait)
             for family in metric.collect()
             for sample in family.samples
         }
@@ -111,21 +110,12 @@ class Metrics:
         return encode(self._registry), media_type
 
 
-class EndpointFigures:
-    """Counts what a merger does for one endpoint."""
+class EndpointMetrics(NullProgress):
+    """Counts the requests to one endpoint's server."""
 
     def __init__(self, metrics: Metrics, inference_id: str) -> None:
         self._metrics = metrics
         self._id = inference_id
-
-    def planned(self, chunks: int) -> None:
-        """Nothing is counted."""
-
-    def done(self, chunks: int) -> None:
-        """Nothing is counted."""
-
-    def close(self, error: BaseException | None = None) -> None:
-        """Nothing is kept open."""
 
     def sent(self, inputs: int) -> None:
         """A request leaves for the server."""

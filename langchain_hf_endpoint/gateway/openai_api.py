@@ -1,4 +1,4 @@
-"""OpenAI's embeddings API: `/v1/embeddings` and `/v1/models`, a model being an endpoint's name.
+"""Serve OpenAI's embeddings API: `/v1/embeddings`, and endpoints as the models of `/v1/models`.
 
 The interface is documented at https://platform.openai.com/docs/api-reference/embeddings
 """
@@ -14,9 +14,8 @@ import numpy as np
 from starlette.routing import Route
 
 from langchain_hf_endpoint.gateway.errors import Refusal, unknown_endpoint
-from langchain_hf_endpoint.gateway.requests import check_fields, json_object
+from langchain_hf_endpoint.gateway.requests import check_fields, json_object, printable, while_there
 from langchain_hf_endpoint.gateway.responses import guarded, json_answer
-from langchain_hf_endpoint.gateway.service import while_there
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -115,7 +114,7 @@ def _asked(content: dict[str, Any]) -> _Asked:
     if not isinstance(model, str) or not model:
         raise _wrong("you must provide a model parameter: the inference id of an endpoint")
     if not re.fullmatch(r"[a-z0-9_.\-]{1,100}", model):
-        raise unknown_endpoint(re.sub(r"[^ -~]", "?", model[:100]))
+        raise unknown_endpoint(printable(model, 100))
     given = content.get("encoding_format")
     if given not in (None, "float", "base64"):
         raise _wrong("'encoding_format' must be float or base64")

@@ -1,7 +1,4 @@
-"""The books of merged batches: whose inputs are in which batch, and who has got what.
-
-It knows requests, unique texts and results. It must not know when a batch is cut or sent.
-"""
+"""Keep the books of merged batches: whose texts are in which batch, and who has got what."""
 
 from __future__ import annotations
 
@@ -25,14 +22,10 @@ if TYPE_CHECKING:
 
 
 class QueueFullError(RateLimitedError):
-    """So many requests wait for this endpoint that no more are taken.
-
-    Attributes:
-        retry_after: Seconds after which it is worth another try, 1 to 60.
-    """
+    """So many requests wait for this endpoint that no more are taken."""
 
     def __init__(self, waiting: int, host: str, retry_after: float) -> None:
-        self.retry_after = retry_after
+        self.retry_after = retry_after  # seconds, 1 to 60
         super().__init__(
             f"{waiting} requests wait for this endpoint already",
             advice=f"Try again in {retry_after:.0f} s.",
@@ -41,24 +34,14 @@ class QueueFullError(RateLimitedError):
 
 
 class Watcher(Progress, Protocol):
-    """Whoever counts what passes. Called on the merger's loop."""
+    """Whoever counts what passes. Called on the batcher's loop."""
 
     def sent(self, inputs: int) -> None:
         """One request with so many inputs leaves for the server; a retry is one more."""
 
 
 class Asked:
-    """One caller's request.
-
-    Attributes:
-        lane: In which it waits.
-        task: What happens to its inputs.
-        kind: The hash of `task`: equal ones have the same.
-        arrival: Its number among all that came.
-        unsent: Its unique texts that are in no batch.
-        done: Set when every text has its vector or its error.
-        tokens: How many tokens its texts have, as far as the server counted them; else None.
-    """
+    """One caller's request."""
 
     def __init__(
         self, texts: Sequence[str], lane: Lane, task: TaskSettings, arrival: int = 0
@@ -66,10 +49,10 @@ class Asked:
         self.lane: Lane = lane
         self.task = task
         self.kind = hash(task)
-        self.arrival = arrival
-        self.unsent = deque(dict.fromkeys(texts))
-        self.done = asyncio.Event()
-        self.tokens: int | None = None
+        self.arrival = arrival  # its number among all that came
+        self.unsent = deque(dict.fromkeys(texts))  # unique texts that are in no batch
+        self.done = asyncio.Event()  # when every text has its vector or its error
+        self.tokens: int | None = None  # as far as the server counted them
         self._texts = texts
         self._missing = len(self.unsent)
         self._results: dict[str, Vector | HFEndpointError] = {}
@@ -93,24 +76,17 @@ class Asked:
             self.done.set()
 
     def vectors(self) -> list[Vector]:
-        """The result of each text, in order.
-
-        Raises:
-            EmbeddingError: Some have none.
-        """
+        """The result of each text, in order."""
         if self._defect is not None:
             raise self._defect
-        results = [self._results[text] for text in self._texts]
-        failures = {
-            index: named(result, index)
-            for index, result in enumerate(results)
-            if isinstance(result, HFEndpointError)
-        }
-        vectors = {
-            index: result
-            for index, result in enumerate(results)
-            if not isinstance(result, HFEndpointError)
-        }
+        failures: dict[int, HFEndpointError] = {}
+        vectors: dict[int, Vector] = {}
+        for index, text in enumerate(self._texts):
+            result = self._results[text]
+            if isinstance(result, HFEndpointError):
+                failures[index] = named(result, index)
+            else:
+                vectors[index] = result
         if failures:
             raise EmbeddingError.of(vectors, failures)
         return list(vectors.values())
@@ -202,11 +178,7 @@ class MergedBatch:
                 asked.settle(text, one)
 
     def forget(self, gone: Asked) -> bool:
-        """Nobody waits there any more. Its texts stay: they may have been sent.
-
-        Returns:
-            Whether one of them is wanted by nobody now.
-        """
+        """Nobody waits there any more. Its texts stay; returns whether one is wanted by nobody."""
         texts = self._texts_of.pop(gone, ())
         for text in texts:
             del self._asked_by[text][gone]

@@ -1,16 +1,12 @@
-"""A request's body, query and time limit, checked before they are used.
-
-It knows sizes, media types and JSON. It must not know what the fields of a body mean.
-"""
+"""Read a request: its body, query and time limit, checked before they are used."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import zlib
-from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import orjson
@@ -19,11 +15,14 @@ from starlette.requests import ClientDisconnect
 from langchain_hf_endpoint.gateway.errors import Refusal, not_parsed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Coroutine, Iterable, Iterator
+    from typing import Self
 
     from starlette.requests import Request
 
-    from langchain_hf_endpoint.gateway.config import Options
+    from langchain_hf_endpoint.gateway.config import GatewayOptions
+
+T = TypeVar("T")
 
 _PLAIN_JSON = "application/json"
 _ELASTIC_JSON = "application/vnd.elasticsearch+json"
@@ -44,41 +43,26 @@ _MOST_IN_A_BODY = 120_000
 
 
 class WaitingBytes:
-    """How many bytes of requests are held, of all that are not answered yet.
-
-    Args:
-        most: How many may be.
-    """
+    """The bytes of requests that are held, of all that are not answered yet."""
 
     def __init__(self, most: int) -> None:
-        self._most = most
-        self._held = 0
-        self.parsing = asyncio.Lock()
-        """Held for a turn of the loop by one body at a time."""
-
-    @contextmanager
-    def lease(self) -> Iterator[Lease]:
-        """One request's share, to be given back when it is answered."""
-        lease = Lease(self)
-        try:
-            yield lease
-        finally:
-            self._held -= lease.bytes
-
-    def has_room(self, more: int) -> bool:
-        """Whether so many more may be held; they are counted then."""
-        if self._held + more > self._most:
-            return False
-        self._held += more
-        return True
+        self.most = most
+        self.held = 0
+        self.parsing = asyncio.Lock()  # held for a turn of the loop by one body at a time
 
 
 class Lease:
-    """The bytes of one request; `bytes` says how many."""
+    """The bytes of one request, which are given back when the block ends."""
 
     def __init__(self, waiting: WaitingBytes) -> None:
         self._waiting = waiting
-        self.bytes = 0
+        self._bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._waiting.held -= self._bytes
 
     async def turn(self) -> None:
         """Let the loop turn between bodies that arrive at the same time: each takes a while."""
@@ -86,12 +70,8 @@ class Lease:
             await asyncio.sleep(0)
 
     def take(self, more: int) -> None:
-        """Hold more.
-
-        Raises:
-            Refusal: 429, too many are held.
-        """
-        if not self._waiting.has_room(more):
+        """Hold more."""
+        if self._waiting.held + more > self._waiting.most:
             raise Refusal(
                 429,
                 "es_rejected_execution_exception",
@@ -99,16 +79,12 @@ class Lease:
                 "(its operator sets them, --max-waiting-bytes). Try again later.",
                 headers={"Retry-After": "5", "Connection": "close"},
             )
-        self.bytes += more
+        self._waiting.held += more
+        self._bytes += more
 
 
-async def json_object(request: Request, options: Options) -> dict[str, Any]:
-    """The body, a JSON object.
-
-    Raises:
-        Refusal: It is too large, of another media type or coding, no JSON object, or does not come.
-        ClientDisconnect: The client left before all of it was there.
-    """
+async def json_object(request: Request, options: GatewayOptions) -> dict[str, Any]:
+    """The body, a JSON object."""
     try:
         with anyio.fail_after(options.request_seconds):
             body = await _body(request, options.max_body_bytes)
@@ -215,10 +191,15 @@ def _check_media_type(request: Request) -> None:
     name = name.strip().lower()
     if name == _PLAIN_JSON or (name == _ELASTIC_JSON and _version_of(parameters) in _VERSIONS):
         return
-    shown = re.sub(r"[^ -~]", "?", given[:100])
+    shown = printable(given, 100)
     raise Refusal(
         406, "media_type_header_exception", f"Content-Type header [{shown}] is not supported"
     )
+
+
+def printable(text: str, most: int) -> str:
+    """The beginning of what a caller sent, as a message may repeat it."""
+    return re.sub(r"[^ -~]", "?", text[:most])
 
 
 def _version_of(parameters: str) -> str:
@@ -237,25 +218,17 @@ def answer_type(request: Request) -> str:
 
 
 def check_query(request: Request, *allowed: str) -> None:
-    """Refuse parameters that mean nothing here.
-
-    Raises:
-        Refusal: Names them.
-    """
+    """Refuse parameters that mean nothing here."""
     unknown = sorted(set(request.query_params) - _COMMON - set(allowed))
     if unknown:
-        names = ", ".join(re.sub(r"[^ -~]", "?", name[:60]) for name in unknown[:5])
+        names = ", ".join(printable(name, 60) for name in unknown[:5])
         raise Refusal(
             400, "illegal_argument_exception", f"request contains unrecognized parameter: [{names}]"
         )
 
 
 def flag(request: Request, name: str) -> bool:
-    """A parameter that is set or not: ``?force`` and ``?force=true`` are the same.
-
-    Raises:
-        Refusal: It has another value.
-    """
+    """A parameter that is set or not: ``?force`` and ``?force=true`` are the same."""
     value = request.query_params.get(name)
     if value not in (None, "", "true", "false"):
         raise Refusal(
@@ -267,11 +240,7 @@ def flag(request: Request, name: str) -> bool:
 
 
 def seconds(request: Request) -> float | None:
-    """``?timeout=``, by default 30 seconds; ``-1`` is without an end: None.
-
-    Raises:
-        Refusal: It is no time.
-    """
+    """``?timeout=``, by default 30 seconds; ``-1`` is without an end: None."""
     value = request.query_params.get("timeout")
     if value is None:
         return _DEFAULT_SECONDS
@@ -288,11 +257,7 @@ def seconds(request: Request) -> float | None:
 
 
 def check_fields(content: dict[str, Any], allowed: Iterable[str]) -> None:
-    """Refuse fields that mean nothing here.
-
-    Raises:
-        Refusal: Names them.
-    """
+    """Refuse fields that mean nothing here."""
     known = set(allowed)
     unknown = list(islice((name for name in content if name not in known), _MOST_NAMES))
     if unknown:
@@ -303,11 +268,7 @@ def check_fields(content: dict[str, Any], allowed: Iterable[str]) -> None:
 
 
 def _check_values(body: bytes, most: int) -> None:
-    """Refuse JSON of so many values that to make them would take seconds: 4 for 19 MB of ``[],``.
-
-    Raises:
-        Refusal: There are more.
-    """
+    """Refuse JSON of so many values that making them takes seconds: 4 for 19 MB of ``[],``."""
     if len(body) <= _FEW_BYTES:
         return
     # What stands between quotes are texts, whose commas and brackets are none of the JSON's.
@@ -324,9 +285,6 @@ def check_size(settings: object) -> None:
     """Refuse settings of more values or levels than any have, before anything is made of each.
 
     Likewise where a name or a text is longer than any is.
-
-    Raises:
-        Refusal: Says how many there are.
     """
     level, seen = [settings], 0
     for _ in range(_MOST_LEVELS):
@@ -357,15 +315,35 @@ def _texts_of(part: object) -> Iterator[str]:
         yield from islice(part, _MOST_VALUES)
 
 
-__all__ = [
-    "ClientDisconnect",
-    "Lease",
-    "WaitingBytes",
-    "answer_type",
-    "check_fields",
-    "check_query",
-    "check_size",
-    "flag",
-    "json_object",
-    "seconds",
-]
+async def while_there(
+    request: Request, work: Coroutine[Any, Any, T], seconds: float | None = None
+) -> T:
+    """Do the work as long as the client is there and its time is not over; else break it off.
+
+    Args:
+        request: Its body has been read.
+        work: What to do.
+        seconds: None: no limit of time.
+    """
+    working = asyncio.ensure_future(work)
+    leaving = asyncio.ensure_future(_left(request))
+    try:
+        done, _ = await asyncio.wait(
+            {working, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+        )
+        if working in done:
+            return working.result()
+        if leaving in done:
+            raise ClientDisconnect
+        raise Refusal(
+            408, "status_exception", f"Request timed out after [{seconds:g}s]", code="timeout"
+        )
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,22 +1,18 @@
-"""How every answer is made, good or bad, and how a handler's errors become answers.
-
-It knows responses and the record of a request. It must not know any route.
-"""
+"""Make every answer, good or bad, and turn a handler's errors into answers."""
 
 from __future__ import annotations
 
 import logging
 import traceback
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from langchain_hf_endpoint.errors import HFEndpointError, RegistryError
-from langchain_hf_endpoint.gateway.auth import check_manages
 from langchain_hf_endpoint.gateway.errors import Refusal, elastic_body, openai_body, refusal_of
-from langchain_hf_endpoint.gateway.filtering import filtered
 from langchain_hf_endpoint.gateway.requests import answer_type
 
 if TYPE_CHECKING:
@@ -25,6 +21,9 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     Handler = Callable[[Request], Awaitable[Response]]
+    Pattern: TypeAlias = tuple[str, ...]
+    Patterns: TypeAlias = frozenset[Pattern]
+    AfterName: TypeAlias = Callable[[str, Patterns], Patterns]
 
 _logger = logging.getLogger("langchain_hf_endpoint.gateway")
 
@@ -32,6 +31,14 @@ OPENAI_PREFIX = "/v1/"
 NOBODY_THERE = 499
 _NO_SUCCESS = 400
 _JSON = "application/json"
+_ONLY_USES = (
+    "this key may use endpoints; to create, update or delete one takes the managing key "
+    "[manage_inference]"
+)
+_MOST_PATTERNS = 50
+_MOST_PARTS = 20
+_LONGEST = 2000
+_NOTHING = object()
 
 
 def json_answer(
@@ -77,8 +84,8 @@ def guarded(handler: Handler, route: str, *, manages: bool = False) -> Handler:
     async def answer(request: Request) -> Response:
         request.state.record["route"] = route
         try:
-            if manages:
-                check_manages(may_manage=request.state.may_manage)
+            if manages and not request.state.may_manage:
+                return refused(request, Refusal(403, "security_exception", _ONLY_USES))
             return await handler(request)
         except ClientDisconnect:
             return Response(status_code=NOBODY_THERE)
@@ -91,17 +98,94 @@ def guarded(handler: Handler, route: str, *, manages: bool = False) -> Handler:
         except HFEndpointError as error:
             return refused(request, refusal_of(error))
         except Exception as error:  # noqa: BLE001 - the gateway stays up
-            _log_defect(error, route)
+            # Without the error's own words, which may repeat a text or a key.
+            places = "".join(traceback.format_tb(error.__traceback__))
+            _logger.error("%s in %s at\n%s", type(error).__name__, route, places)  # noqa: TRY400
             reason = f"{type(error).__name__}: a defect of the gateway; its log says where"
             return refused(request, Refusal(500, "exception", reason))
 
     return answer
 
 
-def _log_defect(error: BaseException, route: str) -> None:
-    # Without the error's own words, which may repeat a text or a key.
-    places = "".join(traceback.format_tb(error.__traceback__))
-    _logger.error("%s in %s at\n%s", type(error).__name__, route, places)
+# Elastic's ``filter_path``: patterns such as ``endpoints.*.dimensions``, ``**.url``, ``-**.name``
 
 
-__all__ = ["NOBODY_THERE", "OPENAI_PREFIX", "guarded", "json_answer", "refused"]
+def filtered(content: Any, wanted: str) -> Any:
+    """What of the content the patterns name; an empty object where that is nothing.
+
+    Arrays are passed through: a pattern names what is in each of their objects. Patterns that begin
+    with ``-`` leave out.
+    """
+    if len(wanted) > _LONGEST:
+        reason = f"[filter_path] takes {_LONGEST} characters at most"
+        raise Refusal(400, "illegal_argument_exception", reason)
+    given = [one.strip() for one in wanted.split(",") if one.strip()]
+    patterns = [tuple(one.removeprefix("-").split(".")) for one in given]
+    if len(given) > _MOST_PATTERNS or any(len(one) > _MOST_PARTS for one in patterns):
+        reason = f"[filter_path] takes {_MOST_PATTERNS} patterns of {_MOST_PARTS} parts at most"
+        raise Refusal(400, "illegal_argument_exception", reason)
+    exclude = {one for one, text in zip(patterns, given, strict=True) if text.startswith("-")}
+    include = {one for one, text in zip(patterns, given, strict=True) if not text.startswith("-")}
+    # The objects of an answer have the same few names, thousands of times.
+    after: AfterName = cache(_after)
+    if include:
+        content = _filtered(content, frozenset(include), after, keep=True)
+    if exclude and content is not _NOTHING:
+        content = _filtered(content, frozenset(exclude), after, keep=False)
+    return {} if content is _NOTHING else content
+
+
+def _filtered(content: Any, patterns: Patterns, after_name: AfterName, *, keep: bool) -> Any:
+    """The content with, or without, what the patterns name."""
+    if isinstance(content, list):
+        kept = [
+            _filtered(one, patterns, after_name, keep=keep)
+            if isinstance(one, (dict, list))
+            else (_NOTHING if keep else one)
+            for one in content
+        ]
+        return [one for one in kept if one is not _NOTHING] or _NOTHING
+    found = {}
+    for name, part in content.items():
+        after = after_name(name, patterns)
+        if () in after:
+            inner = part if keep else _NOTHING
+        elif after and isinstance(part, (dict, list)):
+            inner = _filtered(part, after, after_name, keep=keep)
+        else:
+            inner = _NOTHING if keep else part
+        if inner is not _NOTHING:
+            found[name] = inner
+    return found or _NOTHING
+
+
+def _after(name: str, patterns: Patterns) -> Patterns:
+    """What is left of the patterns behind this name; `()` of one that ends with it."""
+    after: set[Pattern] = set()
+    for first, *rest in patterns:
+        if first == "**":
+            after.add((first, *rest))
+            after |= _after(name, frozenset({tuple(rest)})) if rest else {()}
+        elif _matches(name, first):
+            after.add(tuple(rest))
+    return frozenset(after)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """Whether a name is the pattern, in which ``*`` stands for anything.
+
+    Without a regular expression, which Python would keep for each pattern that callers think of.
+    """
+    first, *inner = pattern.split("*")
+    if not inner:
+        return name == pattern
+    last = inner.pop()
+    if len(name) < len(first) + len(last) or not (name.startswith(first) and name.endswith(last)):
+        return False
+    at, end = len(first), len(name) - len(last)
+    for part in inner:
+        found = name.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True

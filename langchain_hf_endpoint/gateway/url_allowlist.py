@@ -1,8 +1,4 @@
-"""To which machines the gateway may be made to send requests.
-
-It knows patterns, addresses and which of them no caller may reach. It resolves names, and must not
-connect to anything.
-"""
+"""Decide to which machines the gateway may be made to send requests."""
 
 from __future__ import annotations
 
@@ -50,11 +46,7 @@ class Pattern:
 
     @classmethod
     def parse(cls, text: str) -> Pattern:
-        """Read a pattern.
-
-        Raises:
-            SettingsError: It is none.
-        """
+        """Read a pattern."""
         scheme, mark, rest = text.strip().lower().rpartition("://")
         try:
             parts = urlsplit(f"//{rest}")
@@ -89,11 +81,7 @@ class AddressCheck:
     is_named: bool
 
     def __call__(self, address: str) -> None:
-        """Let an address pass.
-
-        Raises:
-            RefusedAddressError: The gateway does not send there.
-        """
+        """Let an address pass."""
         # A zone ("%eth0") stands behind link-local addresses only.
         found = ipaddress.ip_address(address.partition("%")[0])
         if not _is_fit(found, self.host, is_named=self.is_named):
@@ -102,7 +90,7 @@ class AddressCheck:
             )
 
 
-class Destinations:
+class UrlAllowlist:
     """The hosts to which endpoints may be created and used over HTTP.
 
     A host must match a pattern, and the addresses that it resolves to must be fit: a loopback or
@@ -130,11 +118,7 @@ class Destinations:
         return AddressCheck(host, is_named)
 
     def check(self, url: str) -> None:
-        """Let a URL pass. It may resolve a name, which takes its time: call it in a thread.
-
-        Raises:
-            Refusal: It leads where it must not; 503 where no name server says where it leads.
-        """
+        """Let a URL pass. It may resolve a name, which takes its time: call it in a thread."""
         parts = scheme, host, port = _parts(url)
         if self.is_known(url):
             return

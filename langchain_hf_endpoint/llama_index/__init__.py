@@ -28,10 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = ["HFEndpointEmbedding", "HFEndpointNodeParser", "MissingExtraError"]
 
-_ROOMS = {"HFEndpointEmbedding": "embedding", "HFEndpointNodeParser": "node_parser"}
-
-
-__getattr__ = lazy_names(__name__, _ROOMS, what="What is for LlamaIndex", extra="llama-index")
+__getattr__ = lazy_names(
+    __name__,
+    {"HFEndpointEmbedding": "embedding", "HFEndpointNodeParser": "node_parser"},
+    what="What is for LlamaIndex",
+    extra="llama-index",
+)
 
 
 def __dir__() -> list[str]:

@@ -1,14 +1,11 @@
-"""LlamaIndex's embedding model over an inference endpoint.
-
-A face: it knows LlamaIndex's interface and passes each call on. It must not decide anything about
-requests.
-"""
+"""LlamaIndex's embedding model over an inference endpoint."""
 
 from __future__ import annotations
 
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.rate_limiters import BaseRateLimiter
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.rate_limiter import BaseRateLimiter as LlamaIndexRateLimiter
 from pydantic import Field, field_serializer
@@ -19,14 +16,11 @@ from langchain_hf_endpoint.endpoint import short_form
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.settings import AS_KEYWORD, fields_within
 
-from .asking import AskedPerRequest
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from langchain_core.rate_limiters import BaseRateLimiter
-
 _MOST_TEXTS = 2048  # LlamaIndex allows no more
+_ONLY_WAITING = "LlamaIndex's rate limiters cannot be asked without waiting"
 
 
 class HFEndpointEmbedding(BaseEmbedding):
@@ -87,7 +81,7 @@ class HFEndpointEmbedding(BaseEmbedding):
                 *((name, unknown_field(name, allowed, elsewhere)) for name in unknown)
             )
         if isinstance(rate_limiter, LlamaIndexRateLimiter):
-            rate_limiter = AskedPerRequest(rate_limiter)
+            rate_limiter = _LlamaIndexLimiter(rate_limiter)
         if rate_limiter is not None:
             fields["rate_limiter"] = rate_limiter
         if isinstance(embeddings, HFEndpointEmbeddings):
@@ -142,3 +136,22 @@ class HFEndpointEmbedding(BaseEmbedding):
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
         return await self.embeddings.aembed_documents(texts)
+
+
+class _LlamaIndexLimiter(BaseRateLimiter):
+    """Takes a permit of a LlamaIndex limiter for each HTTP request, retries included."""
+
+    def __init__(self, limiter: LlamaIndexRateLimiter) -> None:
+        self._limiter = limiter
+
+    def acquire(self, *, blocking: bool = True) -> bool:
+        if not blocking:
+            raise NotImplementedError(_ONLY_WAITING)
+        self._limiter.acquire()
+        return True
+
+    async def aacquire(self, *, blocking: bool = True) -> bool:
+        if not blocking:
+            raise NotImplementedError(_ONLY_WAITING)
+        await self._limiter.async_acquire()
+        return True

@@ -1,7 +1,4 @@
-"""LlamaIndex's node parser with our chunking.
-
-It knows LlamaIndex's nodes. It must not know how texts are cut.
-"""
+"""LlamaIndex's node parser with our chunking."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What may be put and what may be updated: the rules, without tables and requests.
-
-It knows the JSON of an endpoint and the facts about its model. It must not do any I/O.
-"""
+"""Rules for what may be put into the registry and what may be updated; no tables, no requests."""
 
 from __future__ import annotations
 
@@ -16,8 +13,6 @@ from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from pydantic import SecretStr
 
 UPDATABLE = (
     "rate_limit",
@@ -44,13 +39,7 @@ _FIXED = {
 
 
 class Facts(Section):
-    """What is known of an endpoint's model. Elastic's JSON has them among the service settings.
-
-    Attributes:
-        model_id: The model's name, None where neither the server nor the user says it.
-        dimensions: The width of the vectors, None as long as no call was made.
-        similarity: How vectors are to be compared. Default ``cosine``.
-    """
+    """What is known of an endpoint's model. Elastic's JSON has them among the service settings."""
 
     model_id: Annotated[str, Field(strict=True, min_length=1), Allowed("a name")] | None = None
     dimensions: PositiveInteger | None = None
@@ -58,25 +47,15 @@ class Facts(Section):
 
 
 @dataclass(frozen=True, slots=True)
-class Newcomer:
-    """An endpoint that is to be stored, and what its owner says of its model."""
+class Entry:
+    """An endpoint, and what is known of its model."""
 
     endpoint: InferenceEndpoint
-    stated: Facts
+    facts: Facts
 
     @classmethod
-    def of(cls, task_type: str, inference_id: str, config: Any) -> Newcomer:
-        """Check the JSON of a put.
-
-        Args:
-            task_type: ``text_embedding``.
-            inference_id: The name.
-            config: After `hidden`. Beside what `InferenceEndpoint.from_config` takes, the
-                `service_settings` may hold the fields of `Facts`, as Elastic's JSON does.
-
-        Raises:
-            SettingsError: Names every wrong field.
-        """
+    def of_put(cls, task_type: str, inference_id: str, config: Any) -> Entry:
+        """Check the JSON of a put, after `hidden`; the facts are those that it states."""
         config, stated, problems = _without_facts(config)
         try:
             endpoint = InferenceEndpoint.from_config(
@@ -90,35 +69,67 @@ class Newcomer:
         if None not in (asked, stated.dimensions) and asked != stated.dimensions:
             differs = f"{stated.dimensions} differs from task_settings.dimensions, {asked}"
             raise SettingsError(("service_settings.dimensions", differs))
-        width = stated.dimensions or asked
-        return cls(endpoint, Facts(**{**stated.model_dump(), "dimensions": width}))
+        dimensions = stated.dimensions or asked
+        return cls(endpoint, stated.model_copy(update={"dimensions": dimensions}))
 
-    @property
-    def api_key(self) -> SecretStr | None:
-        """The key, if one was given; that of a variable is not looked up."""
-        return self.endpoint.service_settings.api_key
-
-    def facts_with(self, shown: EndpointDescription) -> Facts:
-        """Hold what the endpoint shows against what was stated.
-
-        Raises:
-            SettingsError: They differ; names both values.
-        """
+    def described(self, shown: EndpointDescription) -> Entry:
+        """With the facts that the endpoint shows, which must be those that were stated."""
+        stated = self.facts
         problems: list[Problem] = [
             (f"service_settings.{name}", f"{given} was given, but the endpoint has {found}")
             for name, given, found in (
-                ("dimensions", self.stated.dimensions, shown.dimensions),
-                ("model_id", self.stated.model_id, shown.model_id),
+                ("dimensions", stated.dimensions, shown.dimensions),
+                ("model_id", stated.model_id, shown.model_id),
             )
             if None not in (given, found) and given != found
         ]
         if problems:
             raise SettingsError(*problems)
-        return Facts(
-            model_id=shown.model_id or self.stated.model_id or self.endpoint.service_settings.model,
-            dimensions=shown.dimensions,
-            similarity=self.stated.similarity,
+        model_id = shown.model_id or stated.model_id or self.endpoint.service_settings.model
+        facts = Facts(model_id=model_id, dimensions=shown.dimensions, similarity=stated.similarity)
+        return Entry(self.endpoint, facts)
+
+    def updated(self, change: object) -> Entry:
+        """With some settings changed; None puts one back to its default.
+
+        Args:
+            change: After `hidden`: ``{"service_settings": {…}}``, of it only what is `UPDATABLE`.
+        """
+        if not isinstance(change, dict):
+            raise SettingsError(("inference_config", "must be a mapping, the JSON of the update"))
+        service = change.get("service_settings")
+        problems = _problems_of_update(change, "", ("service_settings",))
+        if isinstance(service, dict):
+            problems += _problems_of_update(service, "service_settings.", UPDATABLE)
+        elif service is not None:
+            problems.append(("service_settings", "must be a mapping"))
+        if not problems and not service:
+            nothing = f"holds nothing to update; can be updated: {', '.join(UPDATABLE)}"
+            problems.append(("service_settings", nothing))
+        if problems:
+            raise SettingsError(*problems)
+        config = self.stored_config()
+        settings = {**config["service_settings"], **dict(service or {})}
+        settings = {name: value for name, value in settings.items() if value is not None}
+        endpoint = InferenceEndpoint.from_config(
+            task_type=self.endpoint.task_type,
+            inference_id=self.endpoint.inference_id,
+            inference_config={**config, "service_settings": settings},
         )
+        return Entry(endpoint, self.facts)
+
+    def stored_config(self) -> dict[str, Any]:
+        """The JSON as it is stored: as a put has it, without the key."""
+        config = self.endpoint.public_config()
+        return {
+            name: part for name, part in config.items() if name not in ("inference_id", "task_type")
+        }
+
+    def public_config(self) -> dict[str, Any]:
+        """The JSON as ``GET _inference`` prints it, with what is known of the model."""
+        config = self.endpoint.public_config()
+        known = self.facts.model_dump(exclude_none=True)
+        return {**config, "service_settings": {**config["service_settings"], **known}}
 
 
 def _without_facts(config: Any) -> tuple[Any, Facts, list[Problem]]:
@@ -136,60 +147,8 @@ def _without_facts(config: Any) -> tuple[Any, Facts, list[Problem]]:
         return config, Facts(), [(f"service_settings.{name}", why) for name, why in error.problems]
 
 
-def with_update(stored: InferenceEndpoint, change: object) -> InferenceEndpoint:
-    """The endpoint with some settings changed; None puts one back to its default.
-
-    Args:
-        stored: The endpoint as it is.
-        change: After `hidden`: ``{"service_settings": {…}}``, of it only what is `UPDATABLE`.
-
-    Raises:
-        SettingsError: Names every field that cannot be updated, or is wrong.
-    """
-    if not isinstance(change, dict):
-        raise SettingsError(("inference_config", "must be a mapping, the JSON of the update"))
-    service = change.get("service_settings")
-    problems = _problems_of_update(change, "", ("service_settings",))
-    if isinstance(service, dict):
-        problems += _problems_of_update(service, "service_settings.", UPDATABLE)
-    elif service is not None:
-        problems.append(("service_settings", "must be a mapping"))
-    if not problems and not service:
-        nothing = f"holds nothing to update; can be updated: {', '.join(UPDATABLE)}"
-        problems.append(("service_settings", nothing))
-    if problems:
-        raise SettingsError(*problems)
-    return _merged(stored, dict(service or {}))
-
-
 def _problems_of_update(
     fields: Mapping[str, object], where: str, allowed: tuple[str, ...]
 ) -> list[Problem]:
     other = f"cannot be updated; can be updated: {', '.join(allowed)}"
     return [(f"{where}{name}", _FIXED.get(name, other)) for name in fields if name not in allowed]
-
-
-def _merged(stored: InferenceEndpoint, change: dict[str, Any]) -> InferenceEndpoint:
-    config = config_of(stored)
-    service = {**config["service_settings"], **change}
-    service = {name: value for name, value in service.items() if value is not None}
-    return InferenceEndpoint.from_config(
-        task_type=stored.task_type,
-        inference_id=stored.inference_id,
-        inference_config={**config, "service_settings": service},
-    )
-
-
-def config_of(endpoint: InferenceEndpoint) -> dict[str, Any]:
-    """The endpoint's JSON as it is stored: as a put has it, without the key."""
-    config = endpoint.public_config()
-    return {
-        name: part for name, part in config.items() if name not in ("inference_id", "task_type")
-    }
-
-
-def public_config(endpoint: InferenceEndpoint, facts: Facts) -> dict[str, Any]:
-    """The endpoint's JSON as ``GET _inference`` prints it, with what is known of its model."""
-    config = endpoint.public_config()
-    known = facts.model_dump(exclude_none=True)
-    return {**config, "service_settings": {**config["service_settings"], **known}}

@@ -1,17 +1,17 @@
-"""Who may use which SQLite connection: one per thread for a file, one in all for memory.
+"""Open the registry's file, which only its owner may read, once per thread, never across a fork.
 
-No connection to a file crosses a fork: SQLite keeps a process's locks in that process's memory, so
-a child that inherits one takes its parent's locks for its own
-(https://sqlite.org/howtocorrupt.html, 2.6). Every fork waits for the statements under way and
-closes all connections; parent and child open new ones when they need them.
-
-It knows connections, threads and forks. It must not know the tables.
+SQLite keeps a process's locks in that process's memory: a child that inherits a connection takes
+its parent's locks for its own (https://sqlite.org/howtocorrupt.html, 2.6), and closing a file
+drops the locks that SQLite holds on it in this process (2.2). So every fork waits for the
+statements under way and closes all connections; parent and child open new ones when they need
+them. And the file is made here, but never opened while SQLite has it.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import threading
 import weakref
 from contextlib import contextmanager
@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint.errors import RegistryError
-from langchain_hf_endpoint.registry.files import check, identity
 from langchain_hf_endpoint.registry.migrations import bring_up_to_date
 
 if TYPE_CHECKING:
@@ -31,6 +30,83 @@ _PRAGMAS = (
     "PRAGMA secure_delete = ON",  # a deleted key is overwritten
     "PRAGMA synchronous = FULL",  # what is acknowledged outlasts a power cut
 )
+
+_OWNER_ONLY = 0o600
+_OF_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_SIDE_FILES = ("-wal", "-shm", "-journal")
+_making = threading.Lock()
+
+
+def make_or_check(path: str) -> None:
+    """Make an empty file that only its owner can read, or check the one that is there."""
+    # First the side file, then the file: in this order a registry that appears meanwhile is none.
+    if os.path.lexists(f"{path}-wal") and not os.path.lexists(path):
+        raise RegistryError(
+            f"{path} is gone, but {path}-wal, which belongs to it, is still there",
+            advice=f"Bring {path} back, or delete {path}-wal and {path}-shm too.",
+        )
+    try:
+        # SQLite opens what is made here only after it is closed: see the module's docstring.
+        # O_EXCL does not follow a link. SQLite gives its side files the mode of this file.
+        with _making:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _OWNER_ONLY)
+            try:
+                if hasattr(os, "fchmod"):
+                    os.fchmod(descriptor, _OWNER_ONLY)  # an odd umask may have taken more away
+            finally:
+                os.close(descriptor)
+    except FileExistsError:
+        _check(path)
+    except OSError as error:
+        raise RegistryError(
+            f"{path} cannot be made: {error.strerror}", advice="Check the folder and its mode."
+        ) from error
+
+
+def _check(path: str) -> None:
+    """Refuse what is no plain file, another user's, or what others may read or write.
+
+    It is not repaired: keys that others could read may be known already.
+    """
+    _check_one(path, must_exist=True)
+    for ending in _SIDE_FILES:
+        _check_one(path + ending, must_exist=False)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """What tells the file at a path from another that takes its place; None where there is none."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _check_one(path: str, *, must_exist: bool) -> None:
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        if not must_exist:
+            return
+        raise RegistryError(f"{path} is gone", advice="Open the registry again.") from None
+    except OSError as error:
+        raise RegistryError(f"{path} cannot be opened: {error.strerror}") from error
+    if stat.S_ISLNK(found.st_mode):
+        raise RegistryError(f"{path} is a symbolic link", advice="Give the file itself.")
+    if not stat.S_ISREG(found.st_mode):
+        raise RegistryError(f"{path} is no file", advice="Give the path of a file.")
+    if os.name == "posix" and found.st_uid not in (os.geteuid(), 0):
+        raise RegistryError(
+            f"{path} belongs to another user (number {found.st_uid}), who could read and change it",
+            advice=f"Run this as that user, or, if you trust its content: chown {os.geteuid()} "
+            f"{path}",
+        )
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & _OF_OTHERS and os.name == "posix":
+        raise RegistryError(
+            f"{path} holds keys and has mode {mode:04o}, so that others than its owner can open it",
+            advice=f"Run: chmod 600 {path} (and replace the keys if others had access).",
+        )
 
 
 class _Slot:
@@ -72,11 +148,7 @@ class Connections:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """This thread's connection. One statement sees one state.
-
-        Raises:
-            RegistryError: The registry is closed, or SQLite cannot do what it should.
-        """
+        """This thread's connection. One statement sees one state."""
         slot = self._slot()
         with slot.lock:
             if self._closed:
@@ -85,7 +157,7 @@ class Connections:
                 if slot.connection is not None and self._has_moved(slot):
                     slot.close()
                 if slot.connection is None:
-                    slot.file = None if self._path is None else identity(self._path)
+                    slot.file = None if self._path is None else _identity(self._path)
                     slot.connection = self._open()
                 yield slot.connection
             except sqlite3.Error as error:
@@ -93,11 +165,7 @@ class Connections:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction of its own, waited for if need be: all of it or, on an error, nothing.
-
-        Raises:
-            RegistryError: As `reading`; or no lock was to be had for 30 seconds.
-        """
+        """A transaction of its own, waited for if need be: all of it or, on an error, nothing."""
         with self.reading() as connection:
             try:
                 connection.execute("BEGIN IMMEDIATE")
@@ -111,7 +179,7 @@ class Connections:
 
     def _has_moved(self, slot: _Slot) -> bool:
         """Whether the path leads to another file than the one that is open, or to none."""
-        return self._path is not None and identity(self._path) != slot.file
+        return self._path is not None and _identity(self._path) != slot.file
 
     def _check_still_there(self, slot: _Slot) -> None:
         if self._has_moved(slot):
@@ -144,7 +212,7 @@ class Connections:
         if self._path is None:
             target = ":memory:"
         else:
-            check(self._path)
+            _check(self._path)
             target = f"{Path(self._path).as_uri()}?mode=rw"  # never made by SQLite: it is too open
         connection = sqlite3.connect(
             target,

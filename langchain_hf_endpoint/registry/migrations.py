@@ -1,7 +1,4 @@
-"""The tables, and the steps that bring the file of an older version up to date.
-
-It knows the layout and how to tell our files from others. It must not know what rows mean.
-"""
+"""Make the registry's tables, and bring the file of an older version up to date."""
 
 from __future__ import annotations
 
@@ -47,9 +44,6 @@ def bring_up_to_date(connection: sqlite3.Connection, name: str) -> None:
     Args:
         connection: In autocommit mode.
         name: What the file is called in messages.
-
-    Raises:
-        RegistryError: The file is of another program, or of a newer version.
     """
     connection.execute("BEGIN")
     try:
@@ -96,16 +90,12 @@ def _version(connection: sqlite3.Connection, name: str) -> int:
 def _use_wal(connection: sqlite3.Connection) -> None:
     """Let readers and a writer work at once. The file remembers it."""
     until = time.monotonic() + _WAL_PATIENCE
-    while not _is_wal(connection, patient=time.monotonic() < until):
-        time.sleep(0.01)
-
-
-def _is_wal(connection: sqlite3.Connection, *, patient: bool) -> bool:
-    """Try once: SQLite does not wait for others here as it does elsewhere."""
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-    except sqlite3.OperationalError as error:
-        if patient and "locked" in str(error):
-            return False
-        raise
-    return True
+    while True:  # SQLite does not wait for others here as it does elsewhere
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return

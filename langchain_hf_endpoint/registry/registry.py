@@ -1,8 +1,4 @@
-"""Inference endpoints under names: created, read, updated, deleted; in memory or in a file.
-
-A face over `_registry`: it knows the order of a put (check, refuse what is there, ask the endpoint,
-store). It must not know SQL.
-"""
+"""Keep inference endpoints under names: create, read, update and delete them."""
 
 from __future__ import annotations
 
@@ -14,9 +10,8 @@ from typing import TYPE_CHECKING, Any, overload
 from langchain_hf_endpoint._package import LazyModule
 from langchain_hf_endpoint._validation import hidden
 from langchain_hf_endpoint.errors import EndpointValidationError, HFEndpointError, SettingsError
-from langchain_hf_endpoint.registry.configs import Newcomer, public_config, with_update
-from langchain_hf_endpoint.registry.connections import Connections
-from langchain_hf_endpoint.registry.files import make_or_check
+from langchain_hf_endpoint.registry.configs import Entry
+from langchain_hf_endpoint.registry.connections import Connections, make_or_check
 from langchain_hf_endpoint.registry.store import Store
 
 if TYPE_CHECKING:
@@ -106,14 +101,13 @@ class InferenceEndpoints:
             RegistryError: The file cannot be written.
         """
         inference_config = hidden("inference_config", inference_config)
-        newcomer = Newcomer.of(task_type, inference_id, inference_config)
+        entry = Entry.of_put(task_type, inference_id, inference_config)
         self._store.refuse_known(inference_id)
-        facts = newcomer.stated
         if not skip_validation:
-            with _refusing(newcomer.endpoint):
-                facts = newcomer.facts_with(newcomer.endpoint.describe())
-        stored = self._store.add(newcomer, facts, allow_model_change=allow_model_change)
-        return public_config(*stored)
+            with _refusing(entry.endpoint):
+                entry = entry.described(entry.endpoint.describe())
+        self._store.add(entry, allow_model_change=allow_model_change)
+        return entry.public_config()
 
     async def aput(  # noqa: PLR0913 - those of `put`, and one
         self,
@@ -127,27 +121,20 @@ class InferenceEndpoints:
     ) -> dict[str, Any]:
         """The async twin of `put`; the file is waited for in a thread.
 
-        Args:
-            inference_id: As for `put`.
-            inference_config: As for `put`.
-            task_type: As for `put`.
-            skip_validation: As for `put`.
-            allow_model_change: As for `put`.
-            describe: How the endpoint is tried out. Default: `InferenceEndpoint.adescribe`.
+        With `describe` the endpoint is tried out in another way than by its `adescribe`.
         """
         from anyio.to_thread import run_sync  # noqa: PLC0415 - only programs with a loop need it
 
         inference_config = hidden("inference_config", inference_config)
-        newcomer = Newcomer.of(task_type, inference_id, inference_config)
+        entry = Entry.of_put(task_type, inference_id, inference_config)
         await run_sync(self._store.refuse_known, inference_id)
-        facts = newcomer.stated
         if not skip_validation:
-            with _refusing(newcomer.endpoint):
-                endpoint = newcomer.endpoint
+            with _refusing(entry.endpoint):
+                endpoint = entry.endpoint
                 shown = await (describe(endpoint) if describe else endpoint.adescribe())
-                facts = newcomer.facts_with(shown)
-        add = partial(self._store.add, newcomer, facts, allow_model_change=allow_model_change)
-        return public_config(*await run_sync(add))
+                entry = entry.described(shown)
+        await run_sync(partial(self._store.add, entry, allow_model_change=allow_model_change))
+        return entry.public_config()
 
     @overload
     def get(self, *, inference_id: str, task_type: str | None = None) -> dict[str, Any]: ...
@@ -178,8 +165,8 @@ class InferenceEndpoints:
         if task_type not in (None, _TASK_TYPE):
             raise SettingsError(("task_type", f"{task_type!r} is not allowed: only {_TASK_TYPE}"))
         if inference_id is None:
-            return [public_config(*stored) for stored in self._store.all()]
-        return public_config(*self._store.one(inference_id))
+            return [entry.public_config() for entry in self._store.all()]
+        return self._store.one(inference_id).public_config()
 
     def update(self, *, inference_id: str, inference_config: Mapping[str, Any]) -> dict[str, Any]:
         """Change service settings that have no part in what the vectors are. Nothing is sent.
@@ -202,11 +189,11 @@ class InferenceEndpoints:
                 chunking and task settings need a new endpoint.
         """
         change = inference_config = hidden("inference_config", inference_config)
-        stored = self._store.change(inference_id, lambda before: with_update(before, change))
+        entry = self._store.change(inference_id, lambda before: before.updated(change))
         # Without its key, if the variable that should hold it is not set, nobody uses it here.
         with suppress(SettingsError):
             session.change_rate(self[inference_id].service_settings)
-        return public_config(*stored)
+        return entry.public_config()
 
     def delete(self, *, inference_id: str) -> None:
         """Delete an endpoint and its key. Which model it had is remembered, see `put`.

@@ -1,13 +1,12 @@
-"""The rows of the registry: each method is one transaction.
+"""Read and write the rows of the registry, one transaction a method.
 
-It knows the tables' meaning. Keys pass through it: they are written by `add`, read by `with_key`
-and never otherwise.
+Keys are written by `add`, read by `with_key` and never otherwise.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
@@ -17,7 +16,7 @@ from langchain_hf_endpoint.errors import (
     ModelChangedError,
     UnknownEndpointError,
 )
-from langchain_hf_endpoint.registry.configs import Facts, Newcomer, config_of
+from langchain_hf_endpoint.registry.configs import Entry, Facts
 
 if TYPE_CHECKING:
     import sqlite3
@@ -26,13 +25,6 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint.registry.connections import Connections
 
 _COLUMNS = "inference_id, task_type, config, model_id, dimensions, similarity"
-
-
-class Stored(NamedTuple):
-    """An endpoint without its key, and what is known of its model."""
-
-    endpoint: InferenceEndpoint
-    facts: Facts
 
 
 class Store:
@@ -58,28 +50,20 @@ class Store:
         with self._connections.reading() as connection:
             return _exists(connection, inference_id)
 
-    def all(self) -> list[Stored]:
+    def all(self) -> list[Entry]:
         """All endpoints without their keys, in the order of their names."""
         with self._connections.reading() as connection:
             rows = connection.execute(f"SELECT {_COLUMNS} FROM endpoints ORDER BY inference_id")  # noqa: S608 - our own names
             found = rows.fetchall()
-        return [_stored(row) for row in found]
+        return [_entry(row) for row in found]
 
-    def one(self, inference_id: str) -> Stored:
-        """One endpoint without its key.
-
-        Raises:
-            UnknownEndpointError: There is none of this name.
-        """
+    def one(self, inference_id: str) -> Entry:
+        """One endpoint without its key."""
         with self._connections.reading() as connection:
             return _find(connection, inference_id)
 
     def with_key(self, inference_id: str) -> InferenceEndpoint:
-        """One endpoint, ready to be used.
-
-        Raises:
-            UnknownEndpointError: There is none of this name.
-        """
+        """One endpoint, ready to be used."""
         if not _may_be_id(inference_id):
             raise _unknown(inference_id)
         with self._connections.reading() as connection:
@@ -96,71 +80,50 @@ class Store:
         return _built(inference_id, *parts)
 
     def refuse_known(self, inference_id: str) -> None:
-        """Say that a name is taken, before anything is spent on it.
-
-        Raises:
-            EndpointExistsError: It is.
-        """
+        """Say that a name is taken, before anything is spent on it."""
         if inference_id in self:
             raise _taken(inference_id)
 
-    def add(self, newcomer: Newcomer, facts: Facts, *, allow_model_change: bool) -> Stored:
-        """Store a new endpoint.
-
-        Raises:
-            EndpointExistsError: The name is taken.
-            ModelChangedError: It was another model's, and `allow_model_change` is not set.
-        """
-        endpoint = newcomer.endpoint
+    def add(self, entry: Entry, *, allow_model_change: bool) -> None:
+        """Store a new endpoint."""
+        endpoint, facts = entry.endpoint, entry.facts
+        key = endpoint.service_settings.api_key  # that of a variable is not looked up
+        name = endpoint.inference_id
         with self._connections.writing() as connection:
-            if _exists(connection, endpoint.inference_id):
-                raise _taken(endpoint.inference_id)
-            remembered = _remembered(connection, endpoint.inference_id, facts, allow_model_change)
+            if _exists(connection, name):
+                raise _taken(name)
+            remembered = _remembered(connection, name, facts, allow_model_change)
             connection.execute(
                 f"INSERT INTO endpoints ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608
                 (
-                    endpoint.inference_id,
+                    name,
                     endpoint.task_type,
-                    json.dumps(config_of(endpoint)),
+                    json.dumps(entry.stored_config()),
                     facts.model_id,
                     facts.dimensions,
                     facts.similarity,
                 ),
             )
             connection.execute(
-                "INSERT OR REPLACE INTO last_models VALUES (?, ?, ?)",
-                (endpoint.inference_id, *remembered),
+                "INSERT OR REPLACE INTO last_models VALUES (?, ?, ?)", (name, *remembered)
             )
-            if newcomer.api_key is not None:
+            if key is not None:
                 connection.execute(
-                    "INSERT INTO secrets VALUES (?, ?)",
-                    (endpoint.inference_id, newcomer.api_key.get_secret_value()),
+                    "INSERT INTO secrets VALUES (?, ?)", (name, key.get_secret_value())
                 )
-        return Stored(endpoint, facts)
 
-    def change(
-        self, inference_id: str, changed: Callable[[InferenceEndpoint], InferenceEndpoint]
-    ) -> Stored:
-        """Replace an endpoint's settings by what `changed` makes of them; its key stays.
-
-        Raises:
-            UnknownEndpointError: There is none of this name.
-        """
+    def change(self, inference_id: str, changed: Callable[[Entry], Entry]) -> Entry:
+        """Replace an endpoint's settings by what `changed` makes of them; its key stays."""
         with self._connections.writing() as connection:
-            before = _find(connection, inference_id)
-            after = changed(before.endpoint)
+            after = changed(_find(connection, inference_id))
             connection.execute(
                 "UPDATE endpoints SET config = ? WHERE inference_id = ?",
-                (json.dumps(config_of(after)), inference_id),
+                (json.dumps(after.stored_config()), inference_id),
             )
-        return Stored(after, before.facts)
+        return after
 
     def remove(self, inference_id: str) -> None:
-        """Delete an endpoint and its key; what model it had is remembered.
-
-        Raises:
-            UnknownEndpointError: There is none of this name.
-        """
+        """Delete an endpoint and its key; what model it had is remembered."""
         if not _may_be_id(inference_id):
             raise _unknown(inference_id)
         with self._connections.writing() as connection:
@@ -196,7 +159,7 @@ def _exists(connection: sqlite3.Connection, inference_id: object) -> bool:
     return asked.fetchone() is not None
 
 
-def _find(connection: sqlite3.Connection, inference_id: str) -> Stored:
+def _find(connection: sqlite3.Connection, inference_id: str) -> Entry:
     if not _may_be_id(inference_id):
         raise _unknown(inference_id)
     row = connection.execute(
@@ -205,13 +168,13 @@ def _find(connection: sqlite3.Connection, inference_id: str) -> Stored:
     ).fetchone()
     if row is None:
         raise _unknown(inference_id)
-    return _stored(row)
+    return _entry(row)
 
 
-def _stored(row: tuple[Any, ...]) -> Stored:
+def _entry(row: tuple[Any, ...]) -> Entry:
     inference_id, task_type, config, model_id, dimensions, similarity = row
     facts = Facts(model_id=model_id, dimensions=dimensions, similarity=similarity)
-    return Stored(_built(inference_id, task_type, config, None), facts)
+    return Entry(_built(inference_id, task_type, config, None), facts)
 
 
 def _with_secret(

@@ -31,7 +31,7 @@ from langchain_hf_endpoint._secrets import Redactor
 from langchain_hf_endpoint.cli.checkup import rules
 from langchain_hf_endpoint.cli.checkup.report import Prompts
 from langchain_hf_endpoint.cli.chunk_view import Cuts, page
-from langchain_hf_endpoint.gateway import auth, elastic_schema, requests, url_allowlist
+from langchain_hf_endpoint.gateway import elastic_api, middleware, requests, url_allowlist
 from langchain_hf_endpoint.settings import TlsSettings
 
 KEY = "hf_CaNaRyCaNaRyCaNaRyCaNaRyCaNaRyCaNa"
@@ -186,12 +186,14 @@ READERS = {
     "ca_file": _refused_setting(TlsSettings, "ca_file"),
     "prompt": _refused_setting(TaskSettings, "query_prompt"),
     "language": _refused_setting(ChunkingSettings, "language"),
-    "a name in an answer": elastic_schema.shown,
-    "a task type": _refused(lambda text: elastic_schema.one_task_type(text, text)),
-    "a service": _refused(lambda text: elastic_schema.check_service_name({"service": text})),
-    "an input type": _refused(elastic_schema.lane),
-    "a key of a caller": _refused(lambda text: auth.Access(KEY).check({"authorization": text})),
-    "a host of a caller": _refused(lambda text: auth.Access(None).check({"host": text})),
+    "a name in an answer": elastic_api.shown,
+    "a task type": _refused(lambda text: elastic_api.one_task_type(text, text)),
+    "a service": _refused(lambda text: elastic_api.check_service_name({"service": text})),
+    "an input type": _refused(elastic_api.lane_of),
+    "a key of a caller": _refused(
+        lambda text: middleware.CallerKeys(KEY).check({"authorization": text})
+    ),
+    "a host of a caller": _refused(lambda text: middleware.CallerKeys(None).check({"host": text})),
     "an allowed URL": _refused(url_allowlist.Pattern.parse),
     "a media type": requests._version_of,
 }

@@ -59,9 +59,6 @@ def header_and_rows(
         delimiter: What parts columns; None: the file's `sep=`, else what the ending or the header
             tells.
         of_ending: What parts the columns of files that are called so; None: any may.
-
-    Raises:
-        SettingsError: The header does not tell.
     """
     first, start = next(lines, ""), 0
     if first.startswith("\ufeff"):

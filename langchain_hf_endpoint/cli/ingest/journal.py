@@ -151,9 +151,6 @@ class Journal:
 
         Args:
             about: What the vectors depend on beside their texts.
-
-        Raises:
-            SettingsError: The journal was begun with something else.
         """
         with self._errors():
             before = dict(self._sql.execute("SELECT name, value FROM about"))
@@ -193,11 +190,7 @@ class Journal:
             return self._sql.execute("SELECT 1 FROM vectors LIMIT 1").fetchone() is not None
 
     def keep(self, keys: Sequence[bytes], vectors: Sequence[NDArray[np.float32]]) -> None:
-        """Write the vectors of one reply. When this returns, killing the process loses none.
-
-        Raises:
-            SettingsError: They are of another width than those before.
-        """
+        """Write the vectors of one reply. When this returns, killing the process loses none."""
         width = len(vectors[0])
         before = self.about("dimensions")
         if before not in (None, width):

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint.cli.ingest.readers import Record
     from langchain_hf_endpoint.cli.ingest.sources import Sources
-    from langchain_hf_endpoint.cli.ingest.stats import Tally
+    from langchain_hf_endpoint.cli.ingest.stats import Stats
     from langchain_hf_endpoint.endpoint import InferenceEndpoint
 
     Array = NDArray[np.float32]
@@ -121,7 +121,7 @@ def files_of(output: Path) -> list[Path]:
     return [output, journal, log, failures_path(output), ids_path(output)]
 
 
-def ingest(wanted: Ingest, sources: Sources, tally: Tally) -> Summary:
+def ingest(wanted: Ingest, sources: Sources, stats: Stats) -> Summary:
     """Embed all texts of the sources into the output.
 
     After an error, Ctrl-C, a kill or a power cut the journal beside the output holds what was
@@ -149,7 +149,7 @@ def ingest(wanted: Ingest, sources: Sources, tally: Tally) -> Summary:
     try:
         with Journal(path) as journal:
             try:
-                summary = _Embedding(wanted, journal, tally).summary(sources)
+                summary = _Embedding(wanted, journal, stats).summary(sources)
                 is_needed = summary.failed > 0 or summary.error is not None
             finally:
                 is_needed = is_needed and journal.holds_vectors
@@ -162,17 +162,17 @@ def ingest(wanted: Ingest, sources: Sources, tally: Tally) -> Summary:
 class _Embedding:
     """One run over the journal."""
 
-    def __init__(self, wanted: Ingest, journal: Journal, tally: Tally) -> None:
+    def __init__(self, wanted: Ingest, journal: Journal, stats: Stats) -> None:
         self._wanted = wanted
         self._journal = journal
-        self._tally = tally
+        self._stats = stats
         self._asked: deque[bytes] = deque()
         self._pending: set[bytes] = set()
         self._embedded = 0
         call = EmbeddingCall.for_documents(wanted.endpoint, ARRAYS)
         # Chunks are cut here, so that a long text whose chunks are known in part costs the rest.
         whole = replace(call, chunking=None)
-        self._state: Run[Array] = Run(whole, tally, self._received, keep=False)
+        self._state: Run[Array] = Run(whole, stats, self._received, keep=False)
 
     def summary(self, sources: Sources) -> Summary:
         """Get every vector that is missing, and write what there is.
@@ -220,7 +220,7 @@ class _Embedding:
         self._journal.begin(self._about())
         with closing(sources.records()) as records:
             for record in records:
-                self._tally.read(sources.fraction)
+                self._stats.read(sources.fraction)
                 whole = self._wanted.with_text
                 number = self._journal.add_record(record, with_text=whole)
                 if not isinstance(record, Unreadable):
@@ -234,7 +234,7 @@ class _Embedding:
             self._journal.add_chunk(number, place, piece, key)
         for piece, key in zip(pieces, keys, strict=True):
             if key in self._pending or self._journal.has(key):
-                self._tally.found()
+                self._stats.found()
                 continue
             self._pending.add(key)
             self._asked.append(key)

@@ -155,11 +155,7 @@ class Columns:
             )
 
     def of(self, source: str, names: Sequence[str]) -> tuple[int, int | None]:
-        """Where the columns are in a table that has these.
-
-        Raises:
-            SettingsError: It has not the ones that are asked for, or one of them twice.
-        """
+        """Where the columns are in a table that has these."""
         text = self.text or (names[0] if len(names) == 1 else DEFAULT_TEXT_COLUMN)
         at = _place_of(source, "--text-column", text, names)
         return at, None if self.id is None else _place_of(source, "--id-column", self.id, names)
@@ -346,11 +342,7 @@ def _of_cell(text: object, given_id: object, source: str, row: int) -> Found:
 
 
 def load_pyarrow() -> Any:
-    """pyarrow, with its part for Parquet.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
+    """pyarrow, with its part for Parquet."""
     try:
         import pyarrow.parquet  # noqa: PLC0415 - of an extra, and slow to load
     except ModuleNotFoundError as error:

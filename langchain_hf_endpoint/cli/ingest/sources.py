@@ -174,35 +174,32 @@ class Sources:
             yield _File(name, self._form or by_ending, _size(name), is_named=True)
 
     def _found_within(self, folder: str) -> Iterator[_File | Unreadable]:
-        waiting = [folder]
-        while waiting:
-            here, folders = waiting.pop(), []
-            try:
-                with os.scandir(here) as entries:
-                    inside = sorted(entries, key=lambda entry: entry.name)
-            except OSError as error:
-                yield _cannot_be_read(here, error)
-                continue
-            for entry in inside:
-                if entry.name.startswith(".") or os.path.abspath(entry.path) in self._but_not:  # noqa: PTH100
-                    continue
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(entry.path)
-                elif file := self._file_within(entry):
+        failed: list[OSError] = []
+        for here, folders, names in os.walk(folder, onerror=failed.append):
+            yield from map(_cannot_be_listed, failed)
+            failed.clear()
+            folders[:] = sorted(name for name in folders if self._is_wanted(here, name))
+            for name in sorted(name for name in names if self._is_wanted(here, name)):
+                if file := self._file_within(os.path.join(here, name)):  # noqa: PTH118 - text
                     yield file
-            waiting += reversed(folders)
+            for name in folders:
+                if os.path.islink(path := os.path.join(here, name)):  # noqa: PTH114, PTH118 - text
+                    self.links.add(path)
+        yield from map(_cannot_be_listed, failed)
 
-    def _file_within(self, entry: os.DirEntry[str]) -> _File | None:
-        form = self._form or _FORMAT_OF.get(Path(entry.path).suffix.lower())
-        mode = about.st_mode if (about := _stat(entry.path)) else stat.S_IFREG
-        if stat.S_ISDIR(mode):  # a linked one
-            self.links.add(entry.path)
-        elif not stat.S_ISREG(mode):  # a pipe, a socket or a device, which might never end
-            self.no_files.add(entry.path)
+    def _is_wanted(self, here: str, name: str) -> bool:
+        path = os.path.abspath(os.path.join(here, name))  # noqa: PTH100, PTH118 - text
+        return not name.startswith(".") and path not in self._but_not
+
+    def _file_within(self, path: str) -> _File | None:
+        form = self._form or _FORMAT_OF.get(Path(path).suffix.lower())
+        mode = about.st_mode if (about := _stat(path)) else stat.S_IFREG
+        if not stat.S_ISREG(mode):  # a pipe, a socket or a device, which might never end
+            self.no_files.add(path)
         elif form is None:
-            self.other_kinds.add(entry.path)
+            self.other_kinds.add(path)
         else:
-            return _File(entry.path, form, _size(entry.path))
+            return _File(path, form, _size(path))
         return None
 
 
@@ -215,6 +212,10 @@ def _standard_input() -> BinaryIO:
 def _cannot_be_read(path: str, error: OSError) -> Unreadable:
     name = writable(path)
     return Unreadable(name, f"cannot be read: {error.strerror or error}", name)
+
+
+def _cannot_be_listed(error: OSError) -> Unreadable:
+    return _cannot_be_read(str(error.filename), error)
 
 
 def _stat(path: str) -> os.stat_result | None:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._engine.actions import WaitReason
+from langchain_hf_endpoint._engine.actions import NullProgress, WaitReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,34 +15,22 @@ if TYPE_CHECKING:
 _WORTH_SAYING = 0.5  # seconds; shorter waits are the limiter's ordinary pace
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Counts:
-    """The state of one moment.
+    """The state of one moment."""
 
-    Attributes:
-        texts: Read from the sources.
-        planned: Chunks that are to be embedded, as far as is known.
-        done: Those that are embedded, or failed.
-        known: Chunks whose vectors are there from before, or from an equal chunk.
-        fraction: How much of the input is read; None where that cannot be known.
-        retries: Requests that were to be tried again.
-        refusals: Those of them that the server refused to slow us down.
-        waits_for: What a request waits for at this moment, in words; else empty.
-        limited: Seconds in which at least one request waited for the rate limit.
-    """
-
-    texts: int = 0
-    planned: int = 0
-    done: int = 0
-    known: int = 0
-    fraction: float | None = None
-    retries: int = 0
-    refusals: int = 0
-    waits_for: str = ""
-    limited: float = 0.0
+    texts: int = 0  # read from the sources
+    planned: int = 0  # chunks that are to be embedded, as far as is known
+    done: int = 0  # those that are embedded, or failed
+    known: int = 0  # chunks whose vectors are there from before, or from an equal chunk
+    fraction: float | None = None  # how much of the input is read, where that can be known
+    retries: int = 0  # requests that were to be tried again
+    refusals: int = 0  # those of them that the server refused to slow us down
+    waits_for: str = ""  # what a request waits for at this moment, in words
+    limited: float = 0.0  # seconds in which at least one request waited for the rate limit
 
 
-class Tally:
+class Stats(NullProgress):
     """Counts what happens. Called from several threads."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -56,12 +44,12 @@ class Tally:
     def planned(self, chunks: int) -> None:
         """So many chunks are to be embedded, as far as is known."""
         with self._lock:
-            self._counts = replace(self._counts, planned=chunks)
+            self._counts.planned = chunks
 
     def done(self, chunks: int) -> None:
         """So many more of them are."""
         with self._lock:
-            self._counts = replace(self._counts, done=self._counts.done + chunks)
+            self._counts.done += chunks
 
     def waits(self, why: WaitReason, seconds: float) -> None:
         """A request waits."""
@@ -71,25 +59,22 @@ class Tally:
             if seconds >= _WORTH_SAYING and until > self._waits_until:
                 self._waits_until, self._why = until, why.value
             if why is WaitReason.LIMITER:
-                more = max(0.0, until - max(now, self._limited_until))
+                counts.limited += max(0.0, until - max(now, self._limited_until))
                 self._limited_until = max(until, self._limited_until)
-                self._counts = replace(counts, limited=counts.limited + more)
             else:
-                refusals = counts.refusals + (why is WaitReason.REFUSED)
-                self._counts = replace(counts, retries=counts.retries + 1, refusals=refusals)
-
-    def close(self, error: BaseException | None = None) -> None:
-        """Nothing is kept open."""
+                counts.retries += 1
+                counts.refusals += why is WaitReason.REFUSED
 
     def read(self, fraction: float | None) -> None:
         """One more text was read."""
         with self._lock:
-            self._counts = replace(self._counts, texts=self._counts.texts + 1, fraction=fraction)
+            self._counts.texts += 1
+            self._counts.fraction = fraction
 
     def found(self) -> None:
         """The vector of one more chunk is there already."""
         with self._lock:
-            self._counts = replace(self._counts, known=self._counts.known + 1)
+            self._counts.known += 1
 
     @property
     def seconds(self) -> float:

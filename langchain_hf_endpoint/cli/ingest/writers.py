@@ -25,12 +25,7 @@ _ROWS_AT_ONCE = 4096  # a row group of Parquet
 
 
 def check_output(path: Path) -> None:
-    """Refuse, before anything is sent, what could not be written at the end.
-
-    Raises:
-        SettingsError: The ending is none of `OUTPUT_ENDINGS`, or the folder is not there.
-        HFEndpointError: The format's package is not installed.
-    """
+    """Refuse, before anything is sent, what could not be written at the end."""
     if path.suffix.lower() not in OUTPUT_ENDINGS:
         endings = ", ".join(OUTPUT_ENDINGS)
         raise SettingsError(("--output", f"{str(path)!r} must end with one of {endings}"))

@@ -12,7 +12,7 @@ from commands import run
 from rich.console import Console
 
 from langchain_hf_endpoint._engine.actions import WaitReason
-from langchain_hf_endpoint.cli.ingest.stats import Tally
+from langchain_hf_endpoint.cli.ingest.stats import Stats
 from langchain_hf_endpoint.cli.progress import picture, shown, words
 from langchain_hf_endpoint.testing import faults
 
@@ -33,11 +33,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def tally(clock) -> Tally:
-    return Tally(clock)
+def tally(clock) -> Stats:
+    return Stats(clock)
 
 
-def drawn(tally: Tally) -> str:
+def drawn(tally: Stats) -> str:
     console = Console(file=io.StringIO(), width=100)
     console.print(picture(tally))
     return console.file.getvalue()

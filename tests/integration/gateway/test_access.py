@@ -12,7 +12,7 @@ from langchain_hf_endpoint import InferenceEndpoints, RegistryError, SettingsErr
 from langchain_hf_endpoint.gateway import create_app, serve
 from langchain_hf_endpoint.gateway.config import DEFAULT_ALLOWED_URLS
 from langchain_hf_endpoint.gateway.errors import Refusal
-from langchain_hf_endpoint.gateway.url_allowlist import Destinations
+from langchain_hf_endpoint.gateway.url_allowlist import UrlAllowlist
 
 KEY = "gateway-key-of-a-test"
 
@@ -192,9 +192,9 @@ def test_loopback_is_a_default_only_where_the_gateway_listens_there(
 PUBLIC = "93.184.215.14"
 
 
-def destinations(*patterns: str, to: str | list[str] = PUBLIC) -> Destinations:
+def destinations(*patterns: str, to: str | list[str] = PUBLIC) -> UrlAllowlist:
     addresses = [to] if isinstance(to, str) else to
-    return Destinations(patterns or DEFAULT_ALLOWED_URLS, lambda _host: addresses)
+    return UrlAllowlist(patterns or DEFAULT_ALLOWED_URLS, lambda _host: addresses)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_name_that_does_not_resolve_is_refused():
         raise OSError
 
     with pytest.raises(Refusal, match="please check that the URL is correct"):
-        Destinations(DEFAULT_ALLOWED_URLS, fail).check("https://gone.hf.space")
+        UrlAllowlist(DEFAULT_ALLOWED_URLS, fail).check("https://gone.hf.space")
 
 
 @pytest.mark.parametrize("code", [socket.EAI_AGAIN, socket.EAI_FAIL])
@@ -281,7 +281,7 @@ def test_without_a_name_server_a_new_host_is_503_and_one_in_use_goes_on(code, mo
 
     clock = [1000.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    allowed = Destinations(DEFAULT_ALLOWED_URLS, resolve)
+    allowed = UrlAllowlist(DEFAULT_ALLOWED_URLS, resolve)
     allowed.check("https://used.hf.space")
     clock[0] += 3600
     assert not allowed.is_known("https://used.hf.space")
@@ -326,7 +326,7 @@ async def test_a_name_that_leads_elsewhere_when_it_is_connected_to_gets_nothing(
 @pytest.mark.parametrize("pattern", ["", "https://", "ftp://a", "http://a/path", "a:b", "x@y"])
 def test_a_pattern_that_is_none_is_refused(pattern):
     with pytest.raises(SettingsError, match="allow_urls"):
-        Destinations([pattern])
+        UrlAllowlist([pattern])
 
 
 async def test_a_caller_gets_no_key_of_the_environment(call, monkeypatch):

@@ -18,7 +18,7 @@ from langchain_hf_endpoint import (
 )
 from langchain_hf_endpoint._engine.isolation import Outcome
 from langchain_hf_endpoint.gateway import batcher
-from langchain_hf_endpoint.gateway.batcher import Merger, QueueFullError
+from langchain_hf_endpoint.gateway.batcher import DynamicBatcher, QueueFullError
 from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector, faults
 
 
@@ -36,72 +36,72 @@ async def until_sent(double: ScriptedEndpoint, requests: int) -> None:
         await asyncio.sleep(0.01)
 
 
-async def known(endpoint: InferenceEndpoint, double: ScriptedEndpoint) -> Merger:
-    """A merger whose server was met before, so that its window is open; the log is empty."""
-    merger = Merger(endpoint)
-    await merger.embed(["first"])
+async def known(endpoint: InferenceEndpoint, double: ScriptedEndpoint) -> DynamicBatcher:
+    """A batcher whose server was met before, so that its window is open; the log is empty."""
+    batcher_ = DynamicBatcher(endpoint)
+    await batcher_.embed(["first"])
     double.forget()
-    return merger
+    return batcher_
 
 
 async def test_each_caller_gets_the_vectors_of_its_own_texts_in_order(endpoint):
-    merger = Merger(endpoint)
+    batcher_ = DynamicBatcher(endpoint)
     asked = [[f"caller {caller} text {text}" for text in range(5)] for caller in range(20)]
-    answers = await asyncio.gather(*map(merger.embed, asked))
+    answers = await asyncio.gather(*map(batcher_.embed, asked))
     for texts, vectors in zip(asked, answers, strict=True):
         for text, vector in zip(texts, vectors, strict=True):
             assert vector == pytest.approx(expected_vector(text, 384), abs=1e-6)
-    await merger.close()
+    await batcher_.close()
 
 
 async def test_requests_that_come_together_share_full_batches(endpoint, tei_double):
-    merger = await known(endpoint, tei_double)
-    await asyncio.gather(*(merger.embed([f"text {number}"]) for number in range(320)))
+    batcher_ = await known(endpoint, tei_double)
+    await asyncio.gather(*(batcher_.embed([f"text {number}"]) for number in range(320)))
     assert [len(texts) for texts in sent(tei_double)] == [32] * 10
 
 
 async def test_an_idle_endpoint_is_asked_at_once(endpoint, tei_double):
-    merger = await known(endpoint, tei_double)
-    await merger.embed(["alone"])
+    batcher_ = await known(endpoint, tei_double)
+    await batcher_.embed(["alone"])
     assert sent(tei_double) == [["alone"]]
-    assert merger.waiting == 0
+    assert batcher_.waiting == 0
 
 
 async def test_equal_texts_of_several_callers_are_sent_once(endpoint, tei_double):
-    merger = await known(endpoint, tei_double)
-    answers = await asyncio.gather(*(merger.embed(["same", "same"]) for _ in range(10)))
+    batcher_ = await known(endpoint, tei_double)
+    answers = await asyncio.gather(*(batcher_.embed(["same", "same"]) for _ in range(10)))
     assert sent(tei_double) == [["same"]]
     assert all(answer == answers[0] and len(answer) == 2 for answer in answers)
 
 
 async def test_while_the_first_request_is_out_others_gather(endpoint, tei_double):
-    merger = Merger(endpoint)
+    batcher_ = DynamicBatcher(endpoint)
     tei_double.script(faults.late(0.3))
-    first = asyncio.create_task(merger.embed(["first"]))
+    first = asyncio.create_task(batcher_.embed(["first"]))
     await until_sent(tei_double, 1)
-    others = [asyncio.create_task(merger.embed([f"text {number}"])) for number in range(20)]
+    others = [asyncio.create_task(batcher_.embed([f"text {number}"])) for number in range(20)]
     await asyncio.gather(first, *others)
     assert [len(texts) for texts in sent(tei_double)] == [1, 20]
 
 
 async def test_queries_go_before_documents_that_waited_longer(endpoint, tei_double):
-    merger = Merger(endpoint)
+    batcher_ = DynamicBatcher(endpoint)
     tei_double.script(faults.late(0.3))
-    first = asyncio.create_task(merger.embed(["first"]))
+    first = asyncio.create_task(batcher_.embed(["first"]))
     await until_sent(tei_double, 1)
-    documents = asyncio.create_task(merger.embed([f"document {number}" for number in range(64)]))
+    documents = asyncio.create_task(batcher_.embed([f"document {number}" for number in range(64)]))
     await asyncio.sleep(0)
-    query = asyncio.create_task(merger.embed(["query"], "query"))
+    query = asyncio.create_task(batcher_.embed(["query"], "query"))
     await asyncio.gather(first, documents, query)
     assert sent(tei_double)[1] == ["query"]
 
 
 async def test_other_dimensions_travel_in_batches_of_their_own(endpoint, tei_double):
-    merger = await known(endpoint, tei_double)
+    batcher_ = await known(endpoint, tei_double)
     short = TaskSettings(dimensions=8)
     answers = await asyncio.gather(
         *(
-            merger.embed([f"text {number}"], task=short if number % 2 else None)
+            batcher_.embed([f"text {number}"], task=short if number % 2 else None)
             for number in range(8)
         )
     )
@@ -110,36 +110,36 @@ async def test_other_dimensions_travel_in_batches_of_their_own(endpoint, tei_dou
 
 
 async def test_a_long_request_lets_the_short_ones_through(endpoint, tei_double):
-    merger = await known(endpoint, tei_double)
+    batcher_ = await known(endpoint, tei_double)
     tei_double.configure(seconds_per_request=0.05)
-    long = asyncio.create_task(merger.embed([f"long {number}" for number in range(640)]))
+    long = asyncio.create_task(batcher_.embed([f"long {number}" for number in range(640)]))
     await until_sent(tei_double, 1)
-    await merger.embed(["short"])
+    await batcher_.embed(["short"])
     assert not long.done()
     await long
 
 
 async def test_a_caller_that_leaves_takes_its_unsent_inputs_along(endpoint, tei_double):
-    merger = Merger(endpoint)
+    batcher_ = DynamicBatcher(endpoint)
     tei_double.script(faults.late(0.3))
-    first = asyncio.create_task(merger.embed(["first"]))
+    first = asyncio.create_task(batcher_.embed(["first"]))
     await until_sent(tei_double, 1)
-    gone = asyncio.create_task(merger.embed(["gone", "both"]))
-    stays = asyncio.create_task(merger.embed(["stays", "both"]))
+    gone = asyncio.create_task(batcher_.embed(["gone", "both"]))
+    stays = asyncio.create_task(batcher_.embed(["stays", "both"]))
     await asyncio.sleep(0)
     gone.cancel()
     await asyncio.gather(first, stays)
     assert sent(tei_double) == [["first"], ["stays", "both"]]
-    assert merger.waiting == 0
+    assert batcher_.waiting == 0
 
 
 async def test_leaving_while_the_batch_waits_for_its_permit_takes_the_inputs_out(tei_double):
     rate_limit = {"requests_per_minute": 60}
-    merger = Merger(InferenceEndpoint(url=tei_double.url, rate_limit=rate_limit))
-    await merger.embed(["first"])
-    gone = asyncio.create_task(merger.embed(["gone"]))
-    stays = asyncio.create_task(merger.embed(["stays"]))
-    while not merger.in_flight:  # noqa: ASYNC110 - it has no event for it
+    batcher_ = DynamicBatcher(InferenceEndpoint(url=tei_double.url, rate_limit=rate_limit))
+    await batcher_.embed(["first"])
+    gone = asyncio.create_task(batcher_.embed(["gone"]))
+    stays = asyncio.create_task(batcher_.embed(["stays"]))
+    while not batcher_.in_flight:  # noqa: ASYNC110 - it has no event for it
         await asyncio.sleep(0)
     gone.cancel()
     await stays
@@ -147,37 +147,37 @@ async def test_leaving_while_the_batch_waits_for_its_permit_takes_the_inputs_out
 
 
 async def test_when_the_last_caller_leaves_the_request_is_broken_off(endpoint, tei_double):
-    merger = Merger(endpoint)
+    batcher_ = DynamicBatcher(endpoint)
     tei_double.script(faults.hang())
-    alone = asyncio.create_task(merger.embed(["alone"]))
+    alone = asyncio.create_task(batcher_.embed(["alone"]))
     await until_sent(tei_double, 1)
     alone.cancel()
     with pytest.raises(asyncio.CancelledError):
         await alone
-    assert await merger.embed(["next"])
+    assert await batcher_.embed(["next"])
     await asyncio.sleep(0)  # the task that ended is taken off the books in the next turn
-    assert merger.in_flight == 0
+    assert batcher_.in_flight == 0
 
 
 async def test_a_full_queue_refuses_and_says_when_to_come_back(endpoint, tei_double):
-    merger = Merger(endpoint, max_queue=3)
+    batcher_ = DynamicBatcher(endpoint, max_queue=3)
     tei_double.script(faults.late(0.3))
-    first = asyncio.create_task(merger.embed(["first"]))
+    first = asyncio.create_task(batcher_.embed(["first"]))
     await until_sent(tei_double, 1)
-    waiting = [asyncio.create_task(merger.embed([f"text {number}"])) for number in range(3)]
+    waiting = [asyncio.create_task(batcher_.embed([f"text {number}"])) for number in range(3)]
     await asyncio.sleep(0)
     with pytest.raises(QueueFullError) as refused:
-        await merger.embed(["one too many"])
+        await batcher_.embed(["one too many"])
     assert 1 <= refused.value.retry_after <= 60
     await asyncio.gather(first, *waiting)
-    assert await merger.embed(["room again"])
+    assert await batcher_.embed(["room again"])
 
 
 async def test_a_rejected_input_fails_its_own_caller_alone(endpoint, tei_double):
-    merger = await known(endpoint, tei_double)
+    batcher_ = await known(endpoint, tei_double)
     tei_double.configure(rejects="☠")
     good, bad = await asyncio.gather(
-        merger.embed(["good", "fine"]), merger.embed(["also good", "☠"]), return_exceptions=True
+        batcher_.embed(["good", "fine"]), batcher_.embed(["also good", "☠"]), return_exceptions=True
     )
     assert len(good) == 2
     assert isinstance(bad, EmbeddingError)
@@ -187,24 +187,24 @@ async def test_a_rejected_input_fails_its_own_caller_alone(endpoint, tei_double)
 
 async def test_after_a_refused_key_the_rest_of_the_request_is_not_sent(tei_double):
     tei_double.configure(api_key="right")
-    merger = Merger(InferenceEndpoint(url=tei_double.url, api_key="wrong", dialect="hugging_face"))
+    batcher_ = DynamicBatcher(InferenceEndpoint(url=tei_double.url, api_key="wrong", dialect="hugging_face"))
     with pytest.raises(AuthenticationError):
-        await merger.embed([f"text {number}" for number in range(640)])
+        await batcher_.embed([f"text {number}" for number in range(640)])
     assert len(sent(tei_double)) <= 4
 
 
 async def test_a_retry_serves_every_caller_of_its_batch(endpoint, tei_double):
-    merger = await known(endpoint, tei_double)
+    batcher_ = await known(endpoint, tei_double)
     tei_double.script(faults.answer(429, headers={"retry-after": "0"}))
-    await asyncio.gather(merger.embed(["a"]), merger.embed(["b"]))
+    await asyncio.gather(batcher_.embed(["a"]), batcher_.embed(["b"]))
     assert sent(tei_double)[-1] == ["a", "b"]
 
 
 async def test_callers_that_come_and_go_at_random_leave_nothing_behind(endpoint, tei_double):
-    merger = await known(endpoint, tei_double)
+    batcher_ = await known(endpoint, tei_double)
     tei_double.configure(seconds_per_request=0.002)
     calls = [
-        asyncio.create_task(merger.embed([f"{number}", f"{number % 7}"])) for number in range(200)
+        asyncio.create_task(batcher_.embed([f"{number}", f"{number % 7}"])) for number in range(200)
     ]
     for number, call in enumerate(calls):
         if number % 3 == 0:
@@ -215,32 +215,32 @@ async def test_callers_that_come_and_go_at_random_leave_nothing_behind(endpoint,
     assert kinds.keys() <= {"list", "CancelledError"}
     assert kinds["list"] >= 133
     await asyncio.sleep(0.01)
-    assert (merger.waiting, merger.in_flight) == (0, 0)
+    assert (batcher_.waiting, batcher_.in_flight) == (0, 0)
 
 
 async def test_a_blank_text_is_refused_before_anything_is_sent(endpoint, tei_double):
     with pytest.raises(InputError, match="text 1"):
-        await Merger(endpoint).embed(["fine", " "])
+        await DynamicBatcher(endpoint).embed(["fine", " "])
     assert sent(tei_double) == []
 
 
 async def test_closing_breaks_off_and_answers_everyone(endpoint, tei_double):
-    merger = Merger(endpoint)
+    batcher_ = DynamicBatcher(endpoint)
     tei_double.script(faults.hang())
-    first = asyncio.create_task(merger.embed(["first"]))
+    first = asyncio.create_task(batcher_.embed(["first"]))
     await until_sent(tei_double, 1)
-    second = asyncio.create_task(merger.embed(["second"]))
+    second = asyncio.create_task(batcher_.embed(["second"]))
     await asyncio.sleep(0)
-    await merger.close()
+    await batcher_.close()
     answers = await asyncio.gather(first, second, return_exceptions=True)
     assert [type(answer).__mro__[1] for answer in answers] == [EmbeddingError] * 2
     assert len(sent(tei_double)) == 1
 
 
 async def test_the_tokens_of_a_shared_batch_are_shared_by_characters(endpoint, tei_double):
-    merger = await known(endpoint, tei_double)
+    batcher_ = await known(endpoint, tei_double)
     short, long = await asyncio.gather(
-        merger.embed_counting(["word " * 10]), merger.embed_counting(["word " * 30])
+        batcher_.embed_counting(["word " * 10]), batcher_.embed_counting(["word " * 30])
     )
     assert len(sent(tei_double)) == 1
     assert long.tokens == pytest.approx(3 * short.tokens, abs=2)
@@ -249,17 +249,17 @@ async def test_the_tokens_of_a_shared_batch_are_shared_by_characters(endpoint, t
 async def test_a_defect_reaches_its_callers_and_the_next_are_served(
     endpoint, tei_double, monkeypatch
 ):
-    merger = await known(endpoint, tei_double)
+    batcher_ = await known(endpoint, tei_double)
     with monkeypatch.context() as broken:
         broken.setattr(batcher, "embed_batch", None)
         with pytest.raises(TypeError):
-            await merger.embed(["first"])
-    assert await merger.embed(["second"])
+            await batcher_.embed(["first"])
+    assert await batcher_.embed(["second"])
 
 
 async def operations(endpoint, double, callers: int, texts: list[str]) -> float:
-    """Lines of the merger's own modules that run for so many callers of the same texts."""
-    merger = await known(endpoint, double)
+    """Lines of the batcher_'s own modules that run for so many callers of the same texts."""
+    batcher_ = await known(endpoint, double)
     count = 0
 
     def trace(frame, _event, _argument):
@@ -271,10 +271,10 @@ async def operations(endpoint, double, callers: int, texts: list[str]) -> float:
 
     sys.settrace(trace)
     try:
-        await asyncio.gather(*(merger.embed(texts) for _ in range(callers)))
+        await asyncio.gather(*(batcher_.embed(texts) for _ in range(callers)))
     finally:
         sys.settrace(None)
-    await merger.close()
+    await batcher_.close()
     return count / callers
 
 
@@ -286,18 +286,18 @@ async def test_the_work_for_a_caller_does_not_grow_with_the_others(endpoint, tei
 
 
 async def test_a_full_batch_serves_whoever_wants_its_texts(endpoint, tei_double):
-    merger = await known(endpoint, tei_double)
+    batcher_ = await known(endpoint, tei_double)
     texts = [f"text {number}" for number in range(96)]
-    answers = await asyncio.gather(*(merger.embed(texts) for _ in range(20)))
+    answers = await asyncio.gather(*(batcher_.embed(texts) for _ in range(20)))
     assert all(answer == answers[0] for answer in answers)
     assert sum(map(len, sent(tei_double))) == 96
 
 
 async def test_leaving_a_shared_batch_that_waits_does_not_undo_it(tei_double):
-    merger = Merger(InferenceEndpoint(url=tei_double.url, rate_limit={"requests_per_minute": 60}))
-    await merger.embed(["first"])
-    gone, stays = (asyncio.create_task(merger.embed(["same", "more"])) for _ in range(2))
-    while not merger.in_flight:  # noqa: ASYNC110 - it has no event for it
+    batcher_ = DynamicBatcher(InferenceEndpoint(url=tei_double.url, rate_limit={"requests_per_minute": 60}))
+    await batcher_.embed(["first"])
+    gone, stays = (asyncio.create_task(batcher_.embed(["same", "more"])) for _ in range(2))
+    while not batcher_.in_flight:  # noqa: ASYNC110 - it has no event for it
         await asyncio.sleep(0)
     gone.cancel()
     assert len(await stays) == 2
@@ -305,10 +305,10 @@ async def test_leaving_a_shared_batch_that_waits_does_not_undo_it(tei_double):
 
 
 async def test_others_in_the_batch_of_a_rejected_text_get_all_their_vectors(endpoint, tei_double):
-    merger = await known(endpoint, tei_double)
+    batcher_ = await known(endpoint, tei_double)
     tei_double.configure(rejects="☠")
-    others = [merger.embed([f"{caller} {text}" for text in range(40)]) for caller in range(39)]
-    *answers, bad = await asyncio.gather(*others, merger.embed(["☠"]), return_exceptions=True)
+    others = [batcher_.embed([f"{caller} {text}" for text in range(40)]) for caller in range(39)]
+    *answers, bad = await asyncio.gather(*others, batcher_.embed(["☠"]), return_exceptions=True)
     assert [len(answer) for answer in answers] == [40] * 39
     assert list(bad.failures) == [0]
 
@@ -316,7 +316,7 @@ async def test_others_in_the_batch_of_a_rejected_text_get_all_their_vectors(endp
 async def test_an_outcome_that_fails_beside_others_fails_its_own_callers_alone(
     endpoint, tei_double, monkeypatch
 ):
-    merger = await known(endpoint, tei_double)
+    batcher_ = await known(endpoint, tei_double)
 
     def embed_batch(inputs, _call):
         return [
@@ -326,8 +326,8 @@ async def test_an_outcome_that_fails_beside_others_fails_its_own_callers_alone(
         yield
 
     monkeypatch.setattr(batcher, "embed_batch", embed_batch)
-    others = [merger.embed([f"{caller} {text}" for text in range(40)]) for caller in range(39)]
-    *answers, bad = await asyncio.gather(*others, merger.embed(["bad"]), return_exceptions=True)
+    others = [batcher_.embed([f"{caller} {text}" for text in range(40)]) for caller in range(39)]
+    *answers, bad = await asyncio.gather(*others, batcher_.embed(["bad"]), return_exceptions=True)
     assert [len(answer) for answer in answers] == [40] * 39
     assert isinstance(bad.failures[0], ServerError)
 
@@ -349,12 +349,12 @@ async def test_a_text_that_the_server_fails_on_costs_its_own_caller_alone(fault)
         return fault if any("bad" in text for text in asked.texts) else None
 
     with ScriptedEndpoint(plan=fails_on_the_bad, dimensions=8) as server:
-        merger = Merger(InferenceEndpoint(url=server.url, max_wait=60.0))
-        await merger.embed(["first"])
+        batcher_ = DynamicBatcher(InferenceEndpoint(url=server.url, max_wait=60.0))
+        await batcher_.embed(["first"])
         texts = [f"{'bad' if number == 20 else 'caller'} {number}" for number in range(40)]
         answers = await asyncio.gather(
-            *(merger.embed([text]) for text in texts), return_exceptions=True
+            *(batcher_.embed([text]) for text in texts), return_exceptions=True
         )
-        await merger.close()
+        await batcher_.close()
     assert [n for n, one in enumerate(answers) if isinstance(one, Exception)] == [20]
     assert isinstance(answers[20], EmbeddingError)

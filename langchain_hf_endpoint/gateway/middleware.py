@@ -1,7 +1,4 @@
-"""Who may use the gateway.
-
-It knows how a key is sent and compared. It must not keep the key in a form that could be shown.
-"""
+"""Let a request in by its key, count it, log it, and hold its bytes until it is answered."""
 
 from __future__ import annotations
 
@@ -9,23 +6,102 @@ import base64
 import binascii
 import hashlib
 import hmac
-from typing import TYPE_CHECKING
+import json
+import logging
+import time
+from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 
 from langchain_hf_endpoint._urls import is_own_name
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.gateway.errors import Refusal
+from langchain_hf_endpoint.gateway.requests import Lease, WaitingBytes
+from langchain_hf_endpoint.gateway.responses import NOBODY_THERE, OPENAI_PREFIX, refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from langchain_hf_endpoint.gateway.service import Service
+
+access_log = logging.getLogger("langchain_hf_endpoint.gateway.access")
+
+_OPEN_PATHS = ("/health",)
+_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
 _SCHEMES = ("apikey", "bearer")
 _CHALLENGE = 'Bearer realm="security", ApiKey'
 _SHORTEST_KEY = 8
 
 
-class Access:
+class GatewayMiddleware:
+    """Checks the key of every request; counts and logs its answer."""
+
+    def __init__(self, app: ASGIApp, service: Service, keys: CallerKeys) -> None:
+        self._app = app
+        self._metrics = service.metrics
+        self._waiting = WaitingBytes(service.options.max_waiting_bytes)
+        self._keys = keys
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or pass on what is none."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        record: dict[str, Any] = {"route": "none", "method": scope["method"], "status": 0}
+        scope.setdefault("state", {})["record"] = record
+        began = time.perf_counter()
+        self._metrics.in_flight.inc()
+        try:
+            with Lease(self._waiting) as lease:
+                scope["state"]["lease"] = lease
+                await self._admit(scope, receive, self._recording(scope, record, send))
+        finally:
+            self._metrics.in_flight.dec()
+            self._log_and_count(scope, record, time.perf_counter() - began)
+
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if scope["path"] not in _OPEN_PATHS:
+                scope["state"]["may_manage"] = self._keys.check(Headers(scope=scope))
+        except Refusal as refusal:
+            await refused(Request(scope), refusal)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _recording(self, scope: Scope, record: dict[str, Any], send: Send) -> Send:
+        headers = Headers(scope=scope)
+        # A proxy in between may have read the other one (RFC 9112, 6.1): what follows is not ours.
+        is_unclear = "transfer-encoding" in headers and "content-length" in headers
+
+        async def recorded(message: Message) -> None:
+            if message["type"] == "http.response.start" and is_unclear:
+                MutableHeaders(scope=message)["Connection"] = "close"
+            if message["type"] == "http.response.start":
+                record["status"] = message["status"]
+                if not scope["path"].startswith(OPENAI_PREFIX):
+                    # The official clients talk to nobody who does not say so.
+                    MutableHeaders(scope=message)["X-Elastic-Product"] = "Elasticsearch"
+            await send(message)
+
+        return recorded
+
+    def _log_and_count(self, scope: Scope, record: dict[str, Any], took: float) -> None:
+        route, status = record["route"], record["status"]
+        # As a label: a caller may send any word for one.
+        method = record["method"] if record["method"] in _METHODS else "other"
+        self._metrics.requests.labels(route, method, str(status or NOBODY_THERE)).inc()
+        self._metrics.seconds.labels(route).observe(took)
+        if access_log.isEnabledFor(logging.INFO):
+            client = (scope.get("client") or ("",))[0]
+            line = {**record, "method": method, "seconds": round(took, 4), "client": client}
+            access_log.info("%s", json.dumps(line))
+
+
+class CallerKeys:
     """The gateway's keys, or that there are none.
 
     Args:
@@ -48,11 +124,8 @@ class Access:
         if self._managing is not None and self._digest is None:
             raise SettingsError(("api_key", "is required beside manage_key: else anybody may call"))
 
-    def __repr__(self) -> str:
-        return f"<Access {'with' if self.has_key else 'without'} a key>"
-
     @property
-    def has_key(self) -> bool:
+    def are_needed(self) -> bool:
         """Whether callers must send a key."""
         return self._digest is not None
 
@@ -68,9 +141,6 @@ class Access:
 
         Returns:
             Whether the caller may create, update and delete endpoints.
-
-        Raises:
-            Refusal: 401 or 403.
         """
         if self._digest is None:
             if not is_own_name(headers.get("host", "")):
@@ -89,21 +159,6 @@ class Access:
         if not (manages or uses):
             raise _unauthorized("unable to authenticate: this is not the gateway's key")
         return manages
-
-
-def check_manages(*, may_manage: bool) -> None:
-    """Refuse who may use endpoints only.
-
-    Raises:
-        Refusal: 403.
-    """
-    if not may_manage:
-        raise Refusal(
-            403,
-            "security_exception",
-            "this key may use endpoints; to create, update or delete one takes the managing key "
-            "[manage_inference]",
-        )
 
 
 def _is_among(digest: bytes, found: list[bytes]) -> bool:

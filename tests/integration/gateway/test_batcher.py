@@ -187,7 +187,9 @@ async def test_a_rejected_input_fails_its_own_caller_alone(endpoint, tei_double)
 
 async def test_after_a_refused_key_the_rest_of_the_request_is_not_sent(tei_double):
     tei_double.configure(api_key="right")
-    batcher_ = DynamicBatcher(InferenceEndpoint(url=tei_double.url, api_key="wrong", dialect="hugging_face"))
+    batcher_ = DynamicBatcher(
+        InferenceEndpoint(url=tei_double.url, api_key="wrong", dialect="hugging_face")
+    )
     with pytest.raises(AuthenticationError):
         await batcher_.embed([f"text {number}" for number in range(640)])
     assert len(sent(tei_double)) <= 4
@@ -294,7 +296,9 @@ async def test_a_full_batch_serves_whoever_wants_its_texts(endpoint, tei_double)
 
 
 async def test_leaving_a_shared_batch_that_waits_does_not_undo_it(tei_double):
-    batcher_ = DynamicBatcher(InferenceEndpoint(url=tei_double.url, rate_limit={"requests_per_minute": 60}))
+    batcher_ = DynamicBatcher(
+        InferenceEndpoint(url=tei_double.url, rate_limit={"requests_per_minute": 60})
+    )
     await batcher_.embed(["first"])
     gone, stays = (asyncio.create_task(batcher_.embed(["same", "more"])) for _ in range(2))
     while not batcher_.in_flight:  # noqa: ASYNC110 - it has no event for it

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint._messages import Failure, Request, Response
-    from langchain_hf_endpoint._session.concurrency import Slot
+    from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow, Slot
     from langchain_hf_endpoint.limiter.reservation import Reservation
 
 
@@ -30,8 +30,9 @@ class WaitReason(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AcquireSlot:
-    """Wait until the place in the window is granted."""
+    """Wait until the window lets the request in."""
 
+    window: ConcurrencyWindow
     slot: Slot
 
 

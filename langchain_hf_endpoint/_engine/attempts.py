@@ -21,6 +21,7 @@ from langchain_hf_endpoint._engine.actions import (
 from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._messages import Cause, Failure, Response
 from langchain_hf_endpoint._protocols import wait_foretold
+from langchain_hf_endpoint._session.concurrency import Slot
 from langchain_hf_endpoint._urls import host_of, is_dedicated_endpoint, is_loopback
 from langchain_hf_endpoint.limiter.reservation import ReservingLimiter, reserve_from
 
@@ -176,17 +177,17 @@ def send_once(
         RateLimitedError: The permit is more than `patience` seconds away.
         HFEndpointError: A limiter that is kept elsewhere does not answer.
     """
-    slot = call.window.slot(inputs, call.lane)
+    slot = Slot(inputs, call.lane)
     reservation: Reservation | None = None
     try:
-        yield AcquireSlot(slot)
+        yield AcquireSlot(call.window, slot)
         reservation = reserve_from(call.limiter, call.lane, patience)
         while (seconds := (yield from _delay_of(reservation))) > 0:
             # The slot is for others meanwhile: a query may pass a document that waits.
-            slot.leave()
+            call.window.release(slot)
             yield Sleep(seconds, WaitReason.LIMITER)
-            slot = call.window.slot(inputs, call.lane)
-            yield AcquireSlot(slot)
+            slot = Slot(inputs, call.lane)
+            yield AcquireSlot(call.window, slot)
         started = call.clock()
         reply = yield SendRequest(_held_by_proxy(request, timeout, call), timeout)
         assert isinstance(reply, (Response, Failure))  # noqa: S101 - the driver's promise for SendRequest
@@ -196,12 +197,12 @@ def send_once(
             call.window.replied(inputs, seconds)
             _heed(reply, call)
         elif isinstance(reply, Response) and reply.status == _TOO_MANY_REQUESTS:
-            slot.refused()  # before it leaves: nobody else is let in to be refused too
+            call.window.refused_at(slot.in_flight)
         if isinstance(reply, Response) and reply.status >= 300:  # noqa: PLR2004 - no success
             return call.redactor.reply(reply)
         return reply
     finally:
-        slot.leave()
+        call.window.release(slot)
         if reservation is not None:
             reservation.give_back()  # of no effect once the permit is taken
 

@@ -26,6 +26,7 @@ from langchain_hf_endpoint._protocols import (
     read_window,
     shortened,
 )
+from langchain_hf_endpoint._session.concurrency import Slot
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import HFEndpointError
 
@@ -53,9 +54,9 @@ def fetch_server_info(call: Call) -> Flow[None]:
     """
     server = call.server
     failed_before = server.failed_to_say
-    slot = call.session.discovery_lock.slot(0, call.lane)
+    slot = Slot(0, call.lane)
     try:
-        yield AcquireSlot(slot)
+        yield AcquireSlot(call.session.discovery_lock, slot)
         if server.asked_for_info:
             return
         if server.failed_to_say is not None and server.failed_to_say is not failed_before:
@@ -66,7 +67,7 @@ def fetch_server_info(call: Call) -> Flow[None]:
             server.failed_to_say = copy.copy(error)
             raise
     finally:
-        slot.leave()
+        call.session.discovery_lock.release(slot)
 
 
 def _ask(call: Call) -> Flow[None]:

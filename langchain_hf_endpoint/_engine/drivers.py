@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from langchain_hf_endpoint._engine.actions import (
     AcquireSlot,
@@ -27,46 +27,18 @@ from langchain_hf_endpoint._http.network import LONGEST_WAIT
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
     from langchain_hf_endpoint._engine.actions import Action, ActionResult, Progress
     from langchain_hf_endpoint._engine.attempts import Flow
     from langchain_hf_endpoint._http.httpx_transport import AnyAsyncTransport, SyncTransport
-    from langchain_hf_endpoint._session.concurrency import Slot
+    from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow, Slot
 
 T = TypeVar("T")
 TagT = TypeVar("TagT")
 
 _PATIENCE = 0.2  # seconds after which a waiting thread looks whether the call is over
-_PATIENCE_INSIDE_LOOP = 0.05
-
-
-class _FlowRunner(Generic[T]):
-    """A flow between two of its steps."""
-
-    result: T
-
-    def __init__(self, flow: Flow[T]) -> None:
-        self._flow = flow
-        self._go_on: Callable[[], Action] = partial(flow.send, None)
-
-    def next_step(self) -> Action | None:
-        """What is to be performed next; None where the flow is over and has its result."""
-        try:
-            return self._go_on()
-        except StopIteration as end:
-            self.result = end.value
-            return None
-
-    def answer(self, answer: ActionResult) -> None:
-        """The step was performed."""
-        self._go_on = partial(self._flow.send, answer)
-
-    def fail(self, why: CallStopped | HFEndpointError) -> None:
-        """The step is not performed. After `CallStopped` no other will be."""
-        self._go_on = partial(self._flow.throw, why)
 
 
 class ThreadDriver:
@@ -94,29 +66,32 @@ class ThreadDriver:
     def run(self, flow: Flow[T]) -> T:
         """Drive one flow to its end."""
         with contextlib.closing(flow):
-            runner = _FlowRunner(flow)
-            while (step := runner.next_step()) is not None:
+            resume = partial(flow.send, None)
+            while True:
                 try:
-                    runner.answer(self._perform(step))
+                    action = resume()
+                except StopIteration as end:
+                    return cast("T", end.value)
+                try:
+                    resume = partial(flow.send, self._perform(action))
                 except (CallStopped, HFEndpointError) as error:
-                    runner.fail(error)
-            return runner.result
+                    resume = partial(flow.throw, error)
 
-    def _perform(self, step: Action) -> ActionResult:
-        if isinstance(step, SendRequest):
+    def _perform(self, action: Action) -> ActionResult:
+        if isinstance(action, SendRequest):
             if self.stop.is_set():
                 raise CallStopped
-            return self._transport.send(step.request, step.timeout)
-        if isinstance(step, Sleep):
+            return self._transport.send(action.request, action.timeout)
+        if isinstance(action, Sleep):
             if self._progress:
-                self._progress.waits(step.why, step.seconds)
-            self._pause(step.seconds)
-        elif isinstance(step, AcquireSlot):
-            self._enter(step.slot)
-        elif isinstance(step, AskReservation):
+                self._progress.waits(action.why, action.seconds)
+            self._pause(action.seconds)
+        elif isinstance(action, AcquireSlot):
+            self._acquire(action.window, action.slot)
+        elif isinstance(action, AskReservation):
             if self.stop.is_set():
                 raise CallStopped
-            return step.reservation.delay()
+            return action.reservation.delay()
         return None
 
     def _pause(self, seconds: float) -> None:
@@ -125,17 +100,15 @@ class ThreadDriver:
             if self.stop.wait(min(left, LONGEST_WAIT)):
                 raise CallStopped
 
-    def _enter(self, slot: Slot) -> None:
+    def _acquire(self, window: ConcurrencyWindow, slot: Slot) -> None:
+        slot.blocked_loop = self._caller_loop
         granted = threading.Event()
-        if slot.enter(granted.set):
+        if window.acquire(slot, granted.set):
             return
-        patience = _PATIENCE_INSIDE_LOOP if self._caller_loop else _PATIENCE
-        while not granted.wait(patience):
+        while not granted.wait(_PATIENCE):
             if self.stop.is_set():
                 raise CallStopped
-            if self._caller_loop and slot.enter_past(self._caller_loop):
-                return
-            slot.free_orphaned()
+            window.free_orphaned()
 
 
 class ThreadWorkers(Generic[TagT, T]):
@@ -245,29 +218,32 @@ class TaskDriver:
     async def run(self, flow: Flow[T]) -> T:
         """Drive one flow to its end."""
         with contextlib.closing(flow):
-            runner = _FlowRunner(flow)
-            while (step := runner.next_step()) is not None:
+            resume = partial(flow.send, None)
+            while True:
                 try:
-                    runner.answer(await self._perform(step))
+                    action = resume()
+                except StopIteration as end:
+                    return cast("T", end.value)
+                try:
+                    resume = partial(flow.send, await self._perform(action))
                 except (CallStopped, HFEndpointError) as error:
-                    runner.fail(error)
-            return runner.result
+                    resume = partial(flow.throw, error)
 
-    async def _perform(self, step: Action) -> ActionResult:
-        if isinstance(step, SendRequest):
+    async def _perform(self, action: Action) -> ActionResult:
+        if isinstance(action, SendRequest):
             if self.stop.is_set():
                 raise CallStopped
-            return await self._transport.send(step.request, step.timeout)
-        if isinstance(step, Sleep):
+            return await self._transport.send(action.request, action.timeout)
+        if isinstance(action, Sleep):
             if self._progress:
-                self._progress.waits(step.why, step.seconds)
-            await self._pause(step.seconds)
-        elif isinstance(step, AcquireSlot):
-            await self._enter(step.slot)
-        elif isinstance(step, AskReservation):
+                self._progress.waits(action.why, action.seconds)
+            await self._pause(action.seconds)
+        elif isinstance(action, AcquireSlot):
+            await self._acquire(action.window, action.slot)
+        elif isinstance(action, AskReservation):
             if self.stop.is_set():
                 raise CallStopped
-            return await step.reservation.adelay()
+            return await action.reservation.adelay()
         return None
 
     async def _pause(self, seconds: float) -> None:
@@ -275,15 +251,14 @@ class TaskDriver:
             await asyncio.wait_for(self.stop.wait(), seconds)
             raise CallStopped
 
-    async def _enter(self, slot: Slot) -> None:
-        loop = asyncio.get_running_loop()
-        slot.holder, slot.is_orphaned = loop, loop.is_closed
+    async def _acquire(self, window: ConcurrencyWindow, slot: Slot) -> None:
+        slot.loop = loop = asyncio.get_running_loop()
         granted = asyncio.Event()
 
         def wake() -> None:
             loop.call_soon_threadsafe(granted.set)
 
-        if not slot.enter(wake):
+        if not window.acquire(slot, wake):
             await granted.wait()
 
 

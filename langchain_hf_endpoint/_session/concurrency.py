@@ -4,92 +4,47 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._session.adaptive_limit import AdaptiveLimit
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
     from collections.abc import Callable
 
     from langchain_hf_endpoint.limiter import Lane
 
 
+@dataclass(slots=True, eq=False)
 class Slot:
-    """One request's place in the window: waited for, held, left."""
+    """One request's share of the window: waited for, held, released.
 
-    __slots__ = (
-        "_granted",
-        "_left",
-        "_passed",
-        "_wake",
-        "_window",
-        "holder",
-        "in_flight",
-        "inputs",
-        "is_orphaned",
-        "lane",
-    )
+    Attributes:
+        inputs: Of the request.
+        lane: Queries are let in before documents.
+        loop: The event loop whose task wants it; None for a thread's.
+        blocked_loop: The event loop on whose thread a synchronous call wants it.
+        wake: What the window calls, outside of its lock, when it lets the request in.
+        in_flight: Requests in flight when it was let in, itself included; 0 before that.
+    """
 
-    def __init__(self, window: ConcurrencyWindow, inputs: int, lane: Lane) -> None:
-        self._window = window
-        self.inputs = inputs
-        self.lane: Lane = lane
-        self._granted = False
-        self._left = False
-        self._wake: Callable[[], None] | None = None
-        self._passed: object = None
-        self.in_flight = 0
-        """Requests in flight when it was let in, itself included."""
-        self.holder: object = None
-        """The event loop whose task it is; None for a thread's."""
-        self.is_orphaned: Callable[[], bool] = bool
-        """Whether its holder can never leave it: a task whose loop was closed under way."""
+    inputs: int
+    lane: Lane
+    loop: AbstractEventLoop | None = None
+    blocked_loop: AbstractEventLoop | None = None
+    wake: Callable[[], None] | None = None
+    in_flight: int = 0
 
     @property
     def granted(self) -> bool:
         """Whether the request may be sent."""
-        return self._granted
-
-    def enter(self, wake: Callable[[], None]) -> bool:
-        """Take the slot, or join the queue and have `wake` called when it is free."""
-        return self._window._enter(self, wake)  # noqa: SLF001 - two halves of one thing
-
-    def enter_past(self, loop: object) -> bool:
-        """Take the place although the window is full, if tasks of `loop` are what fills it.
-
-        For a synchronous call on the thread of that loop: its tasks cannot go on, and so not leave
-        their places, before the call returns. There is one such place for each that they hold.
-        """
-        return self._window._enter_past(self, loop)  # noqa: SLF001
-
-    def refused(self) -> None:
-        """The server has too much to do and refused this request, which still has its place."""
-        self._window._refused_at(self.in_flight)  # noqa: SLF001
-
-    def free_orphaned(self) -> None:
-        """Free the places that nobody else will: for who has been waiting for long."""
-        self._window._free_orphaned()  # noqa: SLF001
-
-    def _call_wake(self) -> None:
-        try:
-            if self._wake is not None:
-                self._wake()
-        except RuntimeError:  # the waiter's event loop was closed: it will never send
-            self.leave()
-
-    def leave(self) -> None:
-        """Give the slot, or the turn in the queue, to the next. May be called repeatedly."""
-        self._window._leave(self)  # noqa: SLF001
+        return self.in_flight > 0
 
 
 class ConcurrencyWindow:
-    """The places of one endpoint, shared by all callers of a process.
-
-    Attributes:
-        limit: Requests of one lane that may be in flight at present.
-        most: Requests of both lanes that may be in flight at present.
-    """
+    """The requests in flight at one endpoint, those of all callers of a process."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -101,7 +56,6 @@ class ConcurrencyWindow:
         self._inputs = 0
         self._inside: set[Slot] = set()
         self._queues: dict[Lane, deque[Slot]] = {"query": deque(), "document": deque()}
-        self._held_by: Counter[int] = Counter()
         self._last_cut = float("-inf")
         self._latency = 0.0
 
@@ -131,9 +85,37 @@ class ConcurrencyWindow:
             if inputs is not None:
                 self._max_inputs = min(inputs, self._max_inputs or inputs)
 
-    def slot(self, inputs: int, lane: Lane) -> Slot:
-        """Make a slot for a request of so many inputs, to be entered before it is sent."""
-        return Slot(self, inputs, lane)
+    def acquire(self, slot: Slot, wake: Callable[[], None]) -> bool:
+        """Let the request in now, or put it into the queue and call `wake` when it is let in."""
+        slot.wake = wake
+        with self._lock:
+            self._queues[slot.lane].append(slot)
+            admitted = self._admit()
+        self._wake([other for other in admitted if other is not slot])
+        if not slot.granted:
+            self.free_orphaned()
+        return slot.granted
+
+    def release(self, slot: Slot) -> None:
+        """Leave the window, or the queue, to the next. Of no effect when called again."""
+        with self._lock:
+            if slot in self._inside:
+                self._inside.remove(slot)
+                self._requests[slot.lane] -= 1
+                self._inputs -= slot.inputs
+            elif slot in self._queues[slot.lane]:
+                self._queues[slot.lane].remove(slot)
+            else:
+                return
+            admitted = self._admit()
+        self._wake(admitted)
+
+    def free_orphaned(self) -> None:
+        """Release the slots of tasks whose loop was closed under way: they never will."""
+        with self._lock:
+            orphaned = [one for one in self._inside if one.loop and one.loop.is_closed()]
+        for slot in orphaned:
+            self.release(slot)
 
     def replied(self, inputs: int, seconds: float) -> None:
         """Learn from a request that was answered after `seconds`, while it still has its place."""
@@ -141,10 +123,14 @@ class ConcurrencyWindow:
             self._latency += (seconds - self._latency) * (0.2 if self._latency else 1.0)
             in_lane, in_all = max(self._requests.values()), sum(self._requests.values())
             self._adaptive.replied(inputs, seconds, in_lane, in_all)
-            woken = self._grant()
-        _wake_all(woken)
+            admitted = self._admit()
+        self._wake(admitted)
 
-    def _refused_at(self, in_flight: int) -> None:
+    def refused_at(self, in_flight: int) -> None:
+        """Learn that of so many requests in flight the one sent last was too many.
+
+        It is to be told while that one has its slot: nobody else is let in to be refused too.
+        """
         with self._lock:
             self._adaptive.refused(in_flight)
             self._halve(then_fast_to=self._adaptive.refusal_level)
@@ -166,73 +152,50 @@ class ConcurrencyWindow:
             self._adaptive.halve(then_fast_to=then_fast_to)
 
     def _fits(self, slot: Slot) -> bool:
-        if self._requests[slot.lane] >= self.limit or sum(self._requests.values()) >= self.most:
+        in_lane, in_all = self._requests[slot.lane], sum(self._requests.values())
+        inputs = self._inputs
+        if slot.blocked_loop is not None:
+            # The tasks of that loop cannot go on, and so not release their slots, before this very
+            # call returns: it would wait for itself if they counted.
+            for one in self._inside:
+                if one.loop is slot.blocked_loop:
+                    in_lane -= one.lane == slot.lane
+                    in_all -= 1
+                    inputs -= one.inputs
+        if in_lane >= self.limit or in_all >= self.most:
             return False
         # A request that is larger than the bound by itself goes alone rather than never.
-        over = self._max_inputs is not None and self._inputs + slot.inputs > self._max_inputs
-        return not over or self._inputs == 0
+        bound = self._max_inputs
+        return bound is None or inputs == 0 or inputs + slot.inputs <= bound
 
-    def _enter(self, slot: Slot, wake: Callable[[], None]) -> bool:
-        with self._lock:
-            if not self._queues[slot.lane] and self._fits(slot):
-                self._take(slot)
-                return True
-            slot._wake = wake  # noqa: SLF001
-            self._queues[slot.lane].append(slot)
-        self._free_orphaned()
-        return slot.granted
+    def _admit(self) -> list[Slot]:
+        """Let in whoever may go: queries first, each lane in its order."""
+        admitted = []
+        for lane, queue in self._queues.items():
+            while (slot := self._next(queue)) is not None:
+                queue.remove(slot)
+                self._inside.add(slot)
+                self._requests[lane] += 1
+                self._inputs += slot.inputs
+                slot.in_flight = sum(self._requests.values())
+                self._adaptive.sent(self._requests[lane], slot.in_flight)
+                admitted.append(slot)
+        return admitted
 
-    def _free_orphaned(self) -> None:
-        with self._lock:
-            orphaned = [slot for slot in self._inside if slot.is_orphaned()]
-        for slot in orphaned:
-            slot.leave()
+    def _next(self, queue: deque[Slot]) -> Slot | None:
+        if queue and self._fits(queue[0]):
+            return queue[0]
+        # Those ahead may wait for tasks of the loop that one behind blocks: it must not wait too.
+        blocking = (slot for slot in queue if slot.blocked_loop is not None)
+        return next((slot for slot in blocking if self._fits(slot)), None)
 
-    def _enter_past(self, slot: Slot, loop: object) -> bool:
-        with self._lock:
-            if not slot.granted and self._held_by[id(loop)] > 0:
-                self._queues[slot.lane].remove(slot)
-                self._held_by[id(loop)] -= 1
-                slot._passed = loop  # noqa: SLF001
-                self._take(slot)
-            return slot.granted
-
-    def _take(self, slot: Slot) -> None:
-        slot._granted = True  # noqa: SLF001
-        self._inside.add(slot)
-        self._requests[slot.lane] += 1
-        slot.in_flight = sum(self._requests.values())
-        self._adaptive.sent(self._requests[slot.lane], slot.in_flight)
-        self._inputs += slot.inputs
-        self._held_by[id(slot.holder)] += 1
-
-    def _leave(self, slot: Slot) -> None:
-        with self._lock:
-            if slot._left:  # noqa: SLF001
-                return
-            slot._left = True  # noqa: SLF001
-            if slot.granted:
-                self._inside.remove(slot)
-                self._requests[slot.lane] -= 1
-                self._inputs -= slot.inputs
-                self._held_by[id(slot.holder)] -= 1
-                if slot._passed is not None:  # noqa: SLF001
-                    self._held_by[id(slot._passed)] += 1  # noqa: SLF001
-            elif slot in self._queues[slot.lane]:
-                self._queues[slot.lane].remove(slot)
-            woken = self._grant()
-        _wake_all(woken)
-
-    def _grant(self) -> list[Slot]:
-        """Take in those who fit: queries first, each lane in its order."""
-        woken = []
-        for lane in ("query", "document"):
-            queue = self._queues[lane]
-            while queue and self._fits(queue[0]):
-                slot = queue.popleft()
-                self._take(slot)
-                woken.append(slot)
-        return woken
+    def _wake(self, admitted: list[Slot]) -> None:
+        for slot in admitted:
+            try:
+                if slot.wake is not None:
+                    slot.wake()
+            except RuntimeError:  # the waiter's event loop was closed: it will never send
+                self.release(slot)
 
 
 def one_at_a_time() -> ConcurrencyWindow:
@@ -240,8 +203,3 @@ def one_at_a_time() -> ConcurrencyWindow:
     window = ConcurrencyWindow()
     window.bound(requests=1)
     return window
-
-
-def _wake_all(slots: list[Slot]) -> None:
-    for slot in slots:
-        slot._call_wake()  # noqa: SLF001

@@ -291,7 +291,7 @@ class Run:
         if isinstance(step, Sleep):
             self.clock.at(self.clock.now + step.seconds, go_on)
         elif isinstance(step, AcquireSlot):
-            if step.slot.enter(lambda: self.clock.at(self.clock.now, go_on)):
+            if step.window.acquire(step.slot, lambda: self.clock.at(self.clock.now, go_on)):
                 self.clock.at(self.clock.now, go_on)
         else:
             assert isinstance(step, SendRequest)

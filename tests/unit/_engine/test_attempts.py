@@ -47,7 +47,7 @@ class Bench:
 
     @staticmethod
     def enters(step):
-        return isinstance(step, AcquireSlot) and step.slot.enter(lambda: None)
+        return isinstance(step, AcquireSlot) and step.window.acquire(step.slot, lambda: None)
 
 
 def test_a_document_that_waits_for_its_permit_lets_a_query_have_the_place():

@@ -71,7 +71,7 @@ class World:
                     step = steps.send(answer)
                     answer = None
                     if isinstance(step, AcquireSlot):
-                        assert step.slot.enter(lambda: None)
+                        assert step.window.acquire(step.slot, lambda: None)
                     elif isinstance(step, Sleep):
                         assert step.seconds > 0
                         self.now += step.seconds

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from langchain_hf_endpoint._session.adaptive_limit import CEILING
-from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow
+from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow, Slot
 
 
 class Clock:
@@ -38,8 +38,8 @@ class Server:
             self._come()
 
     def _come(self):
-        slot = self.window.slot(32, "document")
-        if slot.enter(lambda: self._arrive(slot)):
+        slot = Slot(32, "document")
+        if self.window.acquire(slot, lambda: self._arrive(slot)):
             self._arrive(slot)
 
     def _arrive(self, slot):
@@ -61,7 +61,7 @@ class Server:
             self.clock.now, _, seconds, arrived_at, slot = heapq.heappop(self._working)
             worked += seconds
             self.window.replied(slot.inputs, self.clock.now - arrived_at)
-            slot.leave()
+            self.window.release(slot)
             self._come()
             limits.append((self.clock.now - begun, self.window.limit))
         passed = self.clock.now - begun
@@ -81,13 +81,11 @@ class Crowd:
         self.window.bound(**bounds)
         self.entered = []
 
-    def come(self, *names, lane="document", inputs=1, holder=None):
-        return [self._come(name, lane, inputs, holder) for name in names]
+    def come(self, *names, lane="document", inputs=1, loop=None, blocked=None):
+        return [self._come(name, Slot(inputs, lane, loop, blocked)) for name in names]
 
-    def _come(self, name, lane, inputs, holder):
-        slot = self.window.slot(inputs, lane)
-        slot.holder = holder
-        if slot.enter(lambda: self.entered.append(name)):
+    def _come(self, name, slot):
+        if self.window.acquire(slot, lambda: self.entered.append(name)):
             self.entered.append(name)
         return slot
 
@@ -99,7 +97,7 @@ def test_a_new_window_lets_a_few_in_and_the_others_in_their_order():
     places = crowd.come(*range(few + 3))
     assert crowd.entered == list(range(few))
     for count in (1, 2, 3):
-        places[count - 1].leave()
+        crowd.window.release(places[count - 1])
         assert crowd.entered == list(range(few + count))
 
 
@@ -107,21 +105,21 @@ def test_a_place_says_whether_it_was_granted():
     crowd = Crowd(requests=1)
     first, second = crowd.come("first", "second")
     assert (first.granted, second.granted) == (True, False)
-    first.leave()
+    crowd.window.release(first)
     assert second.granted
 
 
 def test_leaving_twice_frees_one_place():
     crowd = Crowd(requests=1)
     first, *_ = crowd.come("a", "b", "c")
-    first.leave()
-    first.leave()
+    crowd.window.release(first)
+    crowd.window.release(first)
     assert crowd.entered == ["a", "b"]
 
 
 def test_a_place_that_was_never_entered_can_be_left():
     crowd = Crowd(requests=1)
-    crowd.window.slot(1, "document").leave()
+    crowd.window.release(Slot(1, "document"))
     crowd.come("a", "b")
     assert crowd.entered == ["a"]
 
@@ -129,8 +127,8 @@ def test_a_place_that_was_never_entered_can_be_left():
 def test_a_waiter_that_leaves_is_passed_over():
     crowd = Crowd(requests=1)
     first, second, _third = crowd.come("a", "b", "c")
-    second.leave()
-    first.leave()
+    crowd.window.release(second)
+    crowd.window.release(first)
     assert crowd.entered == ["a", "c"]
 
 
@@ -140,7 +138,7 @@ def test_a_large_request_that_stops_waiting_lets_the_small_ones_behind_it_in():
     (large,) = crowd.come("eight", inputs=8)
     crowd.come("three", inputs=3)
     assert crowd.entered == ["six"]
-    large.leave()
+    crowd.window.release(large)
     assert crowd.entered == ["six", "three"]
 
 
@@ -151,58 +149,78 @@ def test_a_waiter_whose_loop_is_closed_hands_its_place_on():
     def wake_a_closed_loop():
         raise RuntimeError("Event loop is closed")
 
-    gone = crowd.window.slot(1, "document")
-    assert not gone.enter(wake_a_closed_loop)
+    gone = Slot(1, "document")
+    assert not crowd.window.acquire(gone, wake_a_closed_loop)
     crowd.come("last")
-    first.leave()
+    crowd.window.release(first)
     assert crowd.entered == ["first", "last"]
 
 
-LOOP, OTHER_LOOP = object(), object()
+class Loop:
+    """What a window may know of an event loop."""
+
+    def is_closed(self):
+        return False
+
+
+LOOP, OTHER_LOOP = Loop(), Loop()
 
 
 def test_a_call_that_blocks_the_tasks_which_fill_the_window_goes_past_them():
     crowd = Crowd(requests=2)
-    of_loop, of_thread = crowd.come("task", holder=LOOP) + crowd.come("thread")
-    blocking, third = crowd.come("blocking", "third")
-    assert blocking.enter_past(LOOP)
+    of_loop, of_thread = crowd.come("task", loop=LOOP) + crowd.come("thread")
+    blocking, third = crowd.come("blocking", "third", blocked=LOOP)
     assert blocking.granted
-    assert not third.enter_past(LOOP)  # one goes past for each that the loop's tasks hold
-    of_thread.leave()
-    assert crowd.entered == ["task", "thread"]  # the one that went past is in: still full
-    blocking.leave()
-    assert crowd.entered == ["task", "thread", "third"]
-    of_loop.leave()
+    assert not third.granted  # one goes past for each that the loop's tasks hold
+    crowd.come("fourth")
+    crowd.window.release(of_thread)
+    assert crowd.entered == ["task", "thread", "blocking", "third"]
+    crowd.window.release(blocking)
+    assert crowd.entered == ["task", "thread", "blocking", "third"]  # as full as it may be
+    crowd.window.release(third)
+    assert crowd.entered == ["task", "thread", "blocking", "third", "fourth"]
+    crowd.window.release(of_loop)
 
 
 def test_who_went_past_makes_room_for_the_next_of_its_kind():
     crowd = Crowd(requests=1)
-    crowd.come("task", holder=LOOP)
-    first, second = crowd.come("first", "second")
-    assert first.enter_past(LOOP)
-    assert not second.enter_past(LOOP)
-    first.leave()
-    assert second.enter_past(LOOP)
+    crowd.come("task", loop=LOOP)
+    crowd.come("thread")
+    first, second = crowd.come("first", "second", blocked=LOOP)
+    assert first.granted
+    assert not second.granted
+    crowd.window.release(first)
+    assert second.granted
+    assert crowd.entered == ["task", "first", "second"]
+
+
+def test_a_task_that_is_let_in_while_its_loop_is_blocked_keeps_nobody_waiting():
+    crowd = Crowd(requests=1)
+    (first,) = crowd.come("thread")
+    crowd.come("task", loop=LOOP)
+    (blocking,) = crowd.come("blocking", blocked=LOOP)
+    assert not blocking.granted
+    crowd.window.release(first)
+    assert crowd.entered == ["thread", "task", "blocking"]
 
 
 def test_nobody_goes_past_threads_or_the_tasks_of_another_loop():
     crowd = Crowd(requests=2)
     crowd.come("thread")
-    crowd.come("task", holder=OTHER_LOOP)
-    (blocking,) = crowd.come("blocking")
-    assert not blocking.enter_past(LOOP)
+    crowd.come("task", loop=OTHER_LOOP)
+    (blocking,) = crowd.come("blocking", blocked=LOOP)
     assert not blocking.granted
 
 
-def test_a_place_that_was_granted_meanwhile_needs_not_go_past():
+def test_where_the_loop_holds_nothing_a_call_that_blocks_it_waits_like_others():
     crowd = Crowd(requests=1)
     (first,) = crowd.come("first")
     (second,) = crowd.come("second")
-    first.leave()
-    assert second.enter_past(LOOP)
+    (blocking,) = crowd.come("blocking", blocked=LOOP)
     crowd.come("third")
-    second.leave()
-    assert crowd.entered == ["first", "second", "third"]
+    for slot in (first, second, blocking):
+        crowd.window.release(slot)
+    assert crowd.entered == ["first", "second", "blocking", "third"]
 
 
 def test_a_bound_of_requests_holds_over_both_lanes_and_the_lowest_one_holds():
@@ -259,9 +277,9 @@ def test_a_request_over_the_bound_of_inputs_goes_alone_rather_than_never():
     (large,) = crowd.come("large", inputs=32)
     crowd.come("after", inputs=1)
     assert crowd.entered == ["small"]
-    small.leave()
+    crowd.window.release(small)
     assert crowd.entered == ["small", "large"]
-    large.leave()
+    crowd.window.release(large)
     assert crowd.entered == ["small", "large", "after"]
 
 
@@ -284,9 +302,9 @@ def test_where_a_place_must_be_shared_the_query_gets_it_first():
     (first,) = crowd.come("first")
     crowd.come("document")
     (query,) = crowd.come("query", lane="query")
-    first.leave()
+    crowd.window.release(first)
     assert crowd.entered == ["first", "query"]
-    query.leave()
+    crowd.window.release(query)
     assert crowd.entered == ["first", "query", "document"]
 
 
@@ -297,8 +315,8 @@ def test_threads_never_have_more_places_than_there_are_and_none_is_left_behind()
 
     def one_request(_number):
         nonlocal inside, most
-        slot, awake = window.slot(1, "document"), threading.Event()
-        if not slot.enter(awake.set):
+        slot, awake = Slot(1, "document"), threading.Event()
+        if not window.acquire(slot, awake.set):
             assert awake.wait(timeout=60)
         with lock:
             inside += 1
@@ -306,7 +324,7 @@ def test_threads_never_have_more_places_than_there_are_and_none_is_left_behind()
         with lock:
             inside -= 1
         window.replied(1, 0.01)
-        slot.leave()
+        window.release(slot)
         return True
 
     with ThreadPoolExecutor(8) as pool:
@@ -383,16 +401,16 @@ def test_a_bound_of_inputs_holds_while_the_window_grows():
     places = deque()
     for _ in range(2000):
         while True:
-            slot = window.slot(32, "document")
-            if not slot.enter(lambda: None):
-                slot.leave()
+            slot = Slot(32, "document")
+            if not window.acquire(slot, lambda: None):
+                window.release(slot)
                 break
             places.append(slot)
             in_flight += 32
         most = max(most, in_flight)
         clock.now += 0.1
         window.replied(32, 0.1)
-        places.popleft().leave()
+        window.release(places.popleft())
         in_flight -= 32
     assert most == 96
 
@@ -411,16 +429,16 @@ class Edge:
     def _fill(self):
         """Send as many as the window lets in."""
         while True:
-            slot = self.window.slot(32, "document")
-            if not slot.enter(lambda: None):
-                slot.leave()
+            slot = Slot(32, "document")
+            if not self.window.acquire(slot, lambda: None):
+                self.window.release(slot)
                 return
             if len(self._house) < self.most:
                 self._house.append((self.clock.now, slot))
             else:
                 self.refused.append(self.clock.now)
-                slot.refused()
-                slot.leave()
+                self.window.refused_at(slot.in_flight)
+                self.window.release(slot)
 
     def answer(self, requests):
         """Answer so many; returns the mean number in the house."""
@@ -431,7 +449,7 @@ class Edge:
             sent_at, slot = self._house.popleft()
             self.clock.now = max(self.clock.now, sent_at + self.seconds)
             self.window.replied(32, self.clock.now - sent_at)
-            slot.leave()
+            self.window.release(slot)
         return inside / requests
 
 
@@ -482,21 +500,23 @@ def test_after_a_refusal_the_window_is_back_at_the_edge_within_a_round_trip(cloc
 def test_at_an_edge_a_query_waits_for_a_free_place_rather_than_be_refused():
     crowd = Crowd()
     places = crowd.come(*range(crowd.window.limit))
-    places[-1].refused()
-    places[-1].leave()
+    crowd.window.refused_at(places[-1].in_flight)
+    crowd.window.release(places[-1])
     assert crowd.window.most == len(places) - 1
     crowd.come("query", lane="query")
     assert "query" not in crowd.entered
-    places[0].leave()
+    crowd.window.release(places[0])
     assert crowd.entered[-1] == "query"
 
 
 def test_the_edge_is_what_was_in_flight_when_the_refused_request_was_sent():
     crowd = Crowd(requests=4)
     first, second, *_ = crowd.come(*range(4))
-    second.refused()
+    crowd.window.refused_at(second.in_flight)
     assert crowd.window.most == 1
-    first.refused()  # a server that refuses the only request: less than one is never in flight
+    crowd.window.refused_at(
+        first.in_flight
+    )  # a server that refuses the only request: less than one is never in flight
     assert crowd.window.most == 1
 
 
@@ -568,9 +588,9 @@ def test_those_who_wait_are_let_in_one_by_one_after_a_refusal():
     places = crowd.come(*range(width + 4))
     crowd.window.refused()
     for slot in places[: width // 2]:
-        slot.leave()
+        crowd.window.release(slot)
     assert crowd.entered == list(range(width))
-    places[width // 2].leave()
+    crowd.window.release(places[width // 2])
     assert crowd.entered == list(range(width + 1))
 
 

@@ -5,17 +5,26 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from langchain_hf_endpoint._session.adaptive_limit import CEILING
-from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow
+from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow, Slot
 
 LANES = st.sampled_from(["query", "document"])
 BOUNDS = st.none() | st.integers(1, 12)
 INPUTS = st.integers(1, 12)
-LOOPS = st.sampled_from([None, "loop", "another loop"])
+
+
+class Loop:
+    """What a window may know of an event loop."""
+
+    def is_closed(self):
+        return False
+
+
+LOOPS = st.sampled_from([None, Loop(), Loop()])
 SECONDS = st.floats(0, 10, allow_subnormal=False)
 
 
 class AnyHistory(RuleBasedStateMachine):
-    """Callers that come, wait, give up, go past and leave, in any order; bounds and replies too."""
+    """Callers that come, wait, give up, block loops and leave in any order; bounds, replies."""
 
     places = Bundle("places")
 
@@ -27,7 +36,6 @@ class AnyHistory(RuleBasedStateMachine):
         self.waiting = {"query": [], "document": []}
         self.inside = {"query": [], "document": []}
         self.let_in = []
-        self.passed = {}
 
     @initialize(requests=BOUNDS, inputs=BOUNDS)
     def build(self, requests, inputs):
@@ -38,18 +46,25 @@ class AnyHistory(RuleBasedStateMachine):
     def requests(self):
         return sum(map(len, self.inside.values()))
 
-    def inputs(self):
-        return sum(slot.inputs for places in self.inside.values() for slot in places)
+    def counting(self, slot, lane=None):
+        """Those in flight that keep a request waiting: not the tasks of a loop that it blocks."""
+        lanes = self.inside.values() if lane is None else [self.inside[lane]]
+        inside = [one for slots in lanes for one in slots]
+        return [
+            one for one in inside if slot.blocked_loop is None or one.loop is not slot.blocked_loop
+        ]
 
     def fits(self, slot):
-        alone = self.requests() == 0
-        over = self.most_inputs is not None and self.inputs() + slot.inputs > self.most_inputs
-        full = self.requests() >= min(self.most_requests or CEILING * 2, self.window.most)
-        return len(self.inside[slot.lane]) < self.window.limit and not full and (alone or not over)
+        others = self.counting(slot)
+        inputs = sum(one.inputs for one in others)
+        over = self.most_inputs is not None and inputs + slot.inputs > self.most_inputs
+        full = len(others) >= min(self.most_requests or CEILING * 2, self.window.most)
+        in_lane = len(self.counting(slot, slot.lane))
+        return in_lane < self.window.limit and not full and (inputs == 0 or not over)
 
     def woken(self, slot):
-        """The window lets a waiter in: only the first of its lane, and only where it fits."""
-        assert self.waiting[slot.lane][0] is slot
+        """The window lets a waiter in: the first of its lane, or one that blocks a loop."""
+        assert self.waiting[slot.lane][0] is slot or slot.blocked_loop
         assert slot.granted
         self.waiting[slot.lane].remove(slot)
         self.let_in.append(slot)
@@ -63,12 +78,11 @@ class AnyHistory(RuleBasedStateMachine):
 
     # What may happen
 
-    @rule(target=places, lane=LANES, inputs=INPUTS, holder=LOOPS)
-    def come(self, lane, inputs, holder):
-        slot = self.window.slot(inputs, lane)
-        slot.holder = holder
+    @rule(target=places, lane=LANES, inputs=INPUTS, loop=LOOPS, blocked=LOOPS)
+    def come(self, lane, inputs, loop, blocked):
+        slot = Slot(inputs, lane, loop, None if loop else blocked)
         self.waiting[lane].append(slot)
-        if slot.enter(lambda: self.woken(slot)):
+        if self.window.acquire(slot, lambda: self.woken(slot)):
             self.woken(slot)
         self.settle()
         return multiple(slot)
@@ -78,22 +92,8 @@ class AnyHistory(RuleBasedStateMachine):
         for places in (self.waiting[slot.lane], self.inside[slot.lane]):
             if slot in places:
                 places.remove(slot)
-        self.passed.pop(slot, None)
-        slot.leave()
+        self.window.release(slot)
         self.settle()
-
-    @rule(slot=places, loop=LOOPS.filter(bool))
-    def go_past(self, slot, loop):
-        """A call that blocks a loop: one may pass for each place that the loop's tasks hold."""
-        if slot not in self.waiting[slot.lane]:
-            return
-        held = [one for places in self.inside.values() for one in places if one.holder == loop]
-        passed = [one for one in self.passed if self.passed[one] == loop]
-        assert slot.enter_past(loop) is (len(held) > len(passed))
-        if slot.granted:
-            self.waiting[slot.lane].remove(slot)
-            self.inside[slot.lane].append(slot)
-            self.passed[slot] = loop
 
     @rule(slot=places, seconds=SECONDS)
     def get_a_reply(self, slot, seconds):
@@ -114,7 +114,7 @@ class AnyHistory(RuleBasedStateMachine):
         """A request in flight is refused: what was in flight with it is too much."""
         if slot in self.inside[slot.lane]:
             before, most, limit = slot.in_flight, self.window.most, self.window.limit
-            slot.refused()
+            self.window.refused_at(slot.in_flight)
             assert self.window.most <= max(1, min(most, before - 1))
             assert min(max(1, limit // 2), self.window.most) <= self.window.limit <= limit
             self.leave(slot)
@@ -138,8 +138,9 @@ class AnyHistory(RuleBasedStateMachine):
     @invariant()
     def nobody_waits_who_could_go(self):
         for places in self.waiting.values():
-            if places:
-                assert not self.fits(places[0])
+            for slot in places:
+                first = slot is places[0]
+                assert not (self.fits(slot) and (first or slot.blocked_loop))
 
     @invariant()
     def the_limit_stays_within_its_bounds(self):

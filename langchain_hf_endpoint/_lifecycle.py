@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+    from collections.abc import AsyncGenerator, Callable, MutableMapping
 
 logger = logging.getLogger(__name__)
 _closers: MutableMapping[AsyncGenerator[None, None], asyncio.AbstractEventLoop] = (
@@ -54,31 +54,6 @@ async def asyncio_sleep(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-async def _closing(
-    loop: asyncio.AbstractEventLoop, close: Callable[[], Awaitable[None]]
-) -> AsyncGenerator[None, None]:
-    try:
-        yield
-    finally:
-        # Collected after its loop, which nobody closed, it cannot await anything.
-        if loop.is_running():
-            await close()
-
-
-async def close_with_loop(close: Callable[[], Awaitable[None]]) -> AsyncGenerator[None, None]:
-    """Have something closed when the running loop ends, or the process.
-
-    Returns:
-        What does it; it is to be kept until then.
-    """
-    loop = asyncio.get_running_loop()
-    closer = _closing(loop, close)
-    # `asyncio.run` finishes open async generators before it closes the loop.
-    await anext(closer)
-    _closers[closer] = loop
-    return closer
-
-
 def _close_at_exit() -> None:
     """Close what hangs on loops that stand still and are open, as nest_asyncio leaves them."""
     for closer, loop in list(_closers.items()):
@@ -106,12 +81,12 @@ ValueT = TypeVar("ValueT")
 
 @dataclass(slots=True)
 class _Held(Generic[T]):
-    one: T
+    value: T
     closer: AsyncGenerator[None, None] | None = None
 
 
 class PerLoop(Generic[T]):
-    """The objects of the loops that are open.
+    """The objects of the loops that are open; each is closed with its loop, or the process.
 
     Args:
         make: Makes the one of a loop, on it.
@@ -128,19 +103,27 @@ class PerLoop(Generic[T]):
         with self._lock:
             held = self._of_loop.get(loop)
             if held is not None:
-                return held.one
+                return held.value
             for old in [old for old in self._of_loop if old.is_closed()]:
                 del self._of_loop[old]
             held = self._of_loop[loop] = _Held(self._make())
-        one = held.one
+        # `asyncio.run` finishes open async generators before it closes the loop: this one closes.
+        held.closer = self._closing(loop, held.value)
+        await anext(held.closer)
+        _closers[held.closer] = loop
+        return held.value
 
-        async def close() -> None:
-            with self._lock:
-                self._of_loop.pop(loop, None)
-            await one.aclose()
-
-        held.closer = await close_with_loop(close)
-        return one
+    async def _closing(
+        self, loop: asyncio.AbstractEventLoop, value: T
+    ) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            # Collected after its loop, which nobody closed, it cannot await anything.
+            if loop.is_running():
+                with self._lock:
+                    self._of_loop.pop(loop, None)
+                await value.aclose()
 
     async def aclose(self) -> None:
         """Close the one of the running loop now, if there is one."""

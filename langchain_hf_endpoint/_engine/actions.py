@@ -1,7 +1,4 @@
-"""What a flow asks of whoever drives it.
-
-It knows the names of the things that wait. It must not wait.
-"""
+"""What a flow asks of the driver that runs it."""
 
 from __future__ import annotations
 

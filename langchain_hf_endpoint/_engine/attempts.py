@@ -1,8 +1,4 @@
-"""One request after another until there is an answer: places, permits, and when to try again.
-
-It knows how a request is sent and how long it is persisted. It must not know what is in a reply
-beyond its status.
-"""
+"""Send one request: slot, permit, response; and keep how long a failing one is tried again."""
 
 from __future__ import annotations
 
@@ -50,11 +46,12 @@ class RetryState:
     """The attempts at one thing: how many there were, and whether there is another.
 
     Attributes:
+        call: Whose attempts they are.
         count: How many were made since the last success.
     """
 
     def __init__(self, call: Call) -> None:
-        self._call = call
+        self.call = call
         self._said = False
         self.succeeded()
 
@@ -68,7 +65,7 @@ class RetryState:
         """How long the next attempt may wait for its permit; None for the first: any time."""
         if self._failing_since is None:
             return None
-        return max(0.0, self._call.policy.max_wait - self._elapsed(self._failing_since))
+        return max(0.0, self.call.policy.max_wait - self._elapsed(self._failing_since))
 
     def after(self, failure: Failure) -> Sleep | None:
         """Count a failed attempt and say how to go on; None where there is to be no other.
@@ -76,7 +73,7 @@ class RetryState:
         Tells those who share the endpoint what a refusal means for them. The budget begins with
         the first failure: a long wait for the first permit must not use it up.
         """
-        call = self._call
+        call = self.call
         self.count += 1
         if self._failing_since is None:
             self._failing_since = call.clock()
@@ -96,7 +93,7 @@ class RetryState:
     def soon(self) -> Sleep | None:
         """A short pause, before something else than what failed is sent; None: no time is left."""
         since = self._failing_since
-        delay = self._call.policy.soon(0.0 if since is None else self._elapsed(since))
+        delay = self.call.policy.soon(0.0 if since is None else self._elapsed(since))
         return None if delay is None else Sleep(delay, WaitReason.RETRY)
 
     @property
@@ -106,7 +103,7 @@ class RetryState:
 
     def _tell(self, failure: Failure, delay: float, elapsed: float, max_wait: float) -> None:
         """Say that it is tried again: loudly where nothing listens, or once it takes long."""
-        host = host_of(self._call.service.url)
+        host = host_of(self.call.service.url)
         if failure.refused and self._is_worth_saying(_LONG):
             _logger.warning(
                 "nothing listens at %s; trying again for %.0f s (max_wait)", host, max_wait
@@ -120,13 +117,13 @@ class RetryState:
             self.count,
             failure.cause.value,
             status,
-            self._call.redactor.text(failure.text),
+            self.call.redactor.text(failure.text),
             delay,
             max_wait,
         )
 
     def _elapsed(self, since: float) -> float:
-        return self._call.clock() - since
+        return self.call.clock() - since
 
     def _is_worth_saying(self, elapsed: float) -> bool:
         """Once for each call that takes long: ten silent minutes are a mystery."""

@@ -5,8 +5,6 @@ inputs. A text is blamed only where it stood alone, failed, others were answered
 again: a server that is down for a while fails everything, and answers nothing in between. An answer
 tells of the time after the request was begun: one that was under way when others failed, as when a
 key is revoked, shows nothing.
-
-It knows failures, counts and what follows from them. It must not send or wait.
 """
 
 from __future__ import annotations
@@ -117,7 +115,7 @@ class Next(Enum):
 
 
 @dataclass(slots=True)
-class Run:
+class InputRange:
     """Some neighbouring inputs of a batch, and how they have fared.
 
     Attributes:
@@ -158,11 +156,11 @@ class Run:
         """Whether a request is answered that was begun since these inputs first failed."""
         return self.first is not None and answers > self.first
 
-    def halves(self) -> tuple[Run, Run]:
+    def halves(self) -> tuple[InputRange, InputRange]:
         """Its two halves, with its past."""
         middle = (self.start + self.stop) // 2
         past = (self.failures, 0, self.first)
-        return Run(self.start, middle, *past), Run(middle, self.stop, *past)
+        return InputRange(self.start, middle, *past), InputRange(middle, self.stop, *past)
 
     def is_to_blame(self, why: Suspicion, answers: int) -> bool:
         """Whether one input has failed often enough while others did not."""
@@ -171,7 +169,7 @@ class Run:
         return self.size == 1 and proven and answers > self.own_first
 
 
-def wants_a_probe(run: Run, why: Suspicion) -> bool:
+def wants_a_probe(run: InputRange, why: Suspicion) -> bool:
     """Whether something that works is to be sent, to see if the server still does."""
     if run.after_others:
         return False
@@ -180,7 +178,9 @@ def wants_a_probe(run: Run, why: Suspicion) -> bool:
     return True
 
 
-def tries_again(run: Run, why: Suspicion, answers: int, *, is_last: bool, can_probe: bool) -> bool:
+def tries_again(
+    run: InputRange, why: Suspicion, answers: int, *, is_last: bool, can_probe: bool
+) -> bool:
     """Whether inputs that have failed are sent again as they are, if time is left for it.
 
     Args:
@@ -204,7 +204,7 @@ def tries_again(run: Run, why: Suspicion, answers: int, *, is_last: bool, can_pr
 
 
 def what_next(  # noqa: PLR0913 - all that is known
-    run: Run, why: Suspicion, answers: int, *, aside: int, is_last: bool, can_probe: bool
+    run: InputRange, why: Suspicion, answers: int, *, aside: int, is_last: bool, can_probe: bool
 ) -> Next:
     """Say what is to be done about inputs that are not sent again as they are.
 

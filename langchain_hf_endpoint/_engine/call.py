@@ -233,8 +233,8 @@ class EmbeddingCall(Generic[RowT]):
             self.task,
             self.lane,
             self.service.model or server.model,
-            base64=not server.has_no_base64,
-            truncate_tokens=server.truncate_tokens if self.task.truncate else None,
+            base64=server.style.base64,
+            truncate_tokens=server.style.truncate_tokens if self.task.truncate else None,
         )
 
     @property

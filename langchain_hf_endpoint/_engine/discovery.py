@@ -1,8 +1,4 @@
-"""Getting to know a server: what it says of itself, which model it insists on.
-
-It knows which questions there are, and when a lack of an answer is one. It must not know how a
-request is sent.
-"""
+"""Ask a server what it is, which models it has, and which of them to use."""
 
 from __future__ import annotations
 
@@ -73,7 +69,7 @@ def fetch_server_info(call: Call) -> Flow[None]:
 def _ask(call: Call) -> Flow[None]:
     server = call.server
     request = info_request(call.service.url)
-    attempts = RetryState(call)
+    retry = RetryState(call)
     while request is not None and not server.asked_for_info:
         reply = yield from send_once(request, 0, min(call.service.timeout, _INFO_TIMEOUT), call)
         failure = _worth_asking_again(reply)
@@ -81,8 +77,8 @@ def _ask(call: Call) -> Flow[None]:
             if isinstance(reply, Response):
                 server.info = read_info(call.redactor.reply(reply))
             break
-        pause = attempts.after(failure)
-        if attempts.count == _ENOUGH_FOR_INFO and _may_be_of_this_route(failure):
+        pause = retry.after(failure)
+        if retry.count == _ENOUGH_FOR_INFO and _may_be_of_this_route(failure):
             _logger.warning(
                 "%s does not say what it is (%s): its model and its limits are unknown",
                 host_of(call.service.url),
@@ -90,7 +86,7 @@ def _ask(call: Call) -> Flow[None]:
             )
             break
         if pause is None:
-            raise call.error(failure, attempts.count)
+            raise call.error(failure, retry.count)
         yield pause
     if server.info is not None and server.info.unfit is not None:
         raise call.error(Failure(Cause.BACKEND, server.info.unfit), 1)

@@ -1,7 +1,4 @@
-"""The two short loops that wait: one drives flows with threads, one with tasks.
-
-It knows threads, tasks and how to stop them. It must not decide what is sent or what a reply means.
-"""
+"""Perform the actions of flows: one short loop for threads, one for tasks."""
 
 from __future__ import annotations
 

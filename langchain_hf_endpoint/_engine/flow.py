@@ -1,8 +1,7 @@
-"""All that passes between us and a server about one batch: a generator that waits for nothing.
+"""Get the vectors of one batch: what is sent next, what a response means, where to split.
 
-It decides what is sent next, what a reply means, when to try again, where to split. A driver
-performs each `Action` it yields and sends the answer in. Closing the generator, at whichever step,
-gives back the place and the permit it holds.
+A generator that waits for nothing: a driver performs each `Action` it yields. Closing it, at
+whichever step, gives back the slot and the permit it holds.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from langchain_hf_endpoint._engine.actions import CallStopped, Sleep, WaitReason
 from langchain_hf_endpoint._engine.attempts import RetryState, send_once
 from langchain_hf_endpoint._engine.blame import (
     MAY_PASS,
-    Run,
+    InputRange,
     Suspicion,
     suspicion,
     tries_again,
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._engine.attempts import Flow
     from langchain_hf_endpoint._engine.call import Call, EmbeddingCall
     from langchain_hf_endpoint._messages import Vectors
+    from langchain_hf_endpoint._session.server_state import ServerState
 
 RowT = TypeVar("RowT")
 
@@ -69,12 +69,14 @@ def embed_batch(inputs: Sequence[str], call: EmbeddingCall[RowT]) -> Flow[list[O
         One outcome for every input, in no order, each for a run of inputs. None for the inputs
         that were not sent when the call was stopped.
     """
-    attempts = RetryState(call)
-    search: Search[RowT] = Search(len(inputs), call, attempts)
+    retry = RetryState(call)
+    search: Search[RowT] = Search(len(inputs), call, retry)
     while (run := search.next_run()) is not None:
         sent = search.probe if run.size == 0 else inputs[run.start : run.stop]
+        searching = call.service.dialect == "auto" and call.server.route is None
+        part = _Part(sent, run, search.is_last(run), searching)
         try:
-            result = yield from _vectors(sent, run, call, attempts, is_last=search.is_last(run))
+            result = yield from _vectors(part, retry)
         except CallStopped:
             break  # what was answered is kept
         except HFEndpointError as no_permit:
@@ -89,6 +91,24 @@ def embed_batch(inputs: Sequence[str], call: EmbeddingCall[RowT]) -> Flow[list[O
     return search.outcomes
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Some inputs of a batch, as they are sent in one request.
+
+    Attributes:
+        inputs: The texts.
+        run: How they have fared.
+        is_last: Whether nothing else is left to be tried.
+        searching: Whether a refusal may mean that this is the wrong route. What was not known when
+            the search began is a guess to its end, although another call may have found out since.
+    """
+
+    inputs: Sequence[str]
+    run: InputRange
+    is_last: bool
+    searching: bool
+
+
 _OF_THE_SERVER = WORTH_ANOTHER_TRY - {Cause.SERVER} | {
     Cause.BATCH_TOO_LARGE,
     Cause.BODY_TOO_LARGE,
@@ -98,23 +118,19 @@ _OF_THE_SERVER = WORTH_ANOTHER_TRY - {Cause.SERVER} | {
 """What the server would say on any of its routes."""
 
 
-def _vectors(
-    inputs: Sequence[str], run: Run, call: Call, attempts: RetryState, *, is_last: bool
-) -> Flow[Vectors | GivenUp]:
+def _vectors(part: _Part, retry: RetryState) -> Flow[Vectors | GivenUp]:
     """Embed inputs over the route that is known, or over each that may be until one answers."""
+    call, server = retry.call, retry.call.server
     tried: list[tuple[Route, Failure]] = []
     made = 0
-    how = _How(is_last, searching=_is_open_question(call))
     for route in _routes(call):
-        if how.searching and _is_settled_otherwise(route, call):
-            continue
+        if part.searching and server.route is not None and server.route.url != route.url:
+            continue  # another call has found the route meanwhile
         asked = call.options
-        result = yield from _persist(inputs, run, route, call, attempts, how)
+        result = yield from _send_with_retries(part, route, retry)
         if isinstance(result, GivenUp) and route.dialect.name == "openai" and not route.shortcut:
             found_out = call.options != asked  # by another batch, while this one was under way
-            result = yield from _asked_otherwise(
-                result, inputs, run, route, call, attempts, how, found_out=found_out
-            )
+            result = yield from _ask_otherwise(result, part, route, retry, found_out=found_out)
         if not isinstance(result, GivenUp):
             return result
         made += result.attempts
@@ -124,23 +140,15 @@ def _vectors(
     return GivenUp(conclude(tried), made)
 
 
-def _asked_otherwise(  # noqa: PLR0913, PLR0917 - what was refused, and how it was sent
-    refused: GivenUp,
-    inputs: Sequence[str],
-    run: Run,
-    route: Route,
-    call: Call,
-    attempts: RetryState,
-    how: _How,
-    *,
-    found_out: bool,
+def _ask_otherwise(
+    refused: GivenUp, part: _Part, route: Route, retry: RetryState, *, found_out: bool
 ) -> Flow[Vectors | GivenUp]:
     """Ask an OpenAI-style server once more, if it is the way of asking that it refused.
 
     It may insist on the name of a model, have no base64, or want to be told where to cut.
     """
-    failure, server = refused.failure, call.server
-    before = (server.has_no_base64, server.truncate_tokens)
+    failure, call, server = refused.failure, retry.call, retry.call.server
+    before = server.style
     if found_out:
         pass
     elif unknown_model(failure):
@@ -149,19 +157,21 @@ def _asked_otherwise(  # noqa: PLR0913, PLR0917 - what was refused, and how it w
             names = names_of(served)
             text = f"{failure.text}. It has: {names}" if names else failure.text
             return replace(refused, failure=replace(failure, text=text))
-    elif failure.over_window and call.task.truncate and server.truncate_tokens is None:
+    elif failure.over_window and call.task.truncate and before.truncate_tokens is None:
         served = yield from fetch_models(route, call)
         if served.kind != "vllm" or served.window is None:
             return refused
-        server.truncate_tokens = served.window
-    elif not server.has_no_base64 and _may_be_of_base64(failure, call):
-        server.has_no_base64 = True
+        server.style = replace(server.style, truncate_tokens=served.window)
+    elif before.base64 and refuses_base64(failure):
+        server.style = replace(before, base64=False)
+    elif before.base64 and _may_be_of_base64(failure, server):
+        before = replace(before, has_tried_digits=True)
+        server.style = replace(before, base64=False)
     else:
         return refused
-    settled = replace(how, searching=False)
-    result = yield from _persist(inputs, run, route, call, attempts, settled)
+    result = yield from _send_with_retries(replace(part, searching=False), route, retry)
     if isinstance(result, GivenUp) and not refuses_base64(failure):
-        server.has_no_base64, server.truncate_tokens = before  # it was something else
+        server.style = before  # it was something else
         return refused if result.failure.text == failure.text else result
     return result
 
@@ -175,25 +185,10 @@ _MAY_BE_OF_THE_FORM = {
 }
 
 
-def _may_be_of_base64(failure: Failure, call: Call) -> bool:
-    """Whether a server may have refused for base64: it says so, or has never answered before."""
-    if refuses_base64(failure):
-        return True
+def _may_be_of_base64(failure: Failure, server: ServerState) -> bool:
+    """Whether a server that has never answered, and does not say why, may refuse for base64."""
     refused = failure.status in _REFUSALS and failure.cause in _MAY_BE_OF_THE_FORM
-    if not refused or call.server.has_worked or call.server.asked_for_floats:
-        return False
-    call.server.asked_for_floats = True
-    return True
-
-
-def _is_open_question(call: Call) -> bool:
-    """Whether it is still to be found out which protocol the server speaks, and where."""
-    return call.service.dialect == "auto" and call.server.route is None
-
-
-def _is_settled_otherwise(route: Route, call: Call) -> bool:
-    """Whether another call has found the route meanwhile, and it is not this one."""
-    return call.server.route is not None and call.server.route.url != route.url
+    return refused and not server.has_worked and not server.style.has_tried_digits
 
 
 def _routes(call: Call) -> Sequence[Route]:
@@ -217,62 +212,47 @@ def _routes(call: Call) -> Sequence[Route]:
 
 def _shortcut(kept: Route, call: Call) -> list[Route]:
     """Base64 where arrays are wanted: half the bytes, and a tenth of the time to read them."""
-    if call.vector_format.form != "arrays" or call.server.refuses_base64:
+    if call.vector_format.form != "arrays" or not call.server.style.base64_route:
         return []
     route = base64_route(call.service.url, kept, call.server.info, call.options)
     return [] if route is None else [route]
 
 
-@dataclass(frozen=True, slots=True)
-class _How:
-    """How inputs are sent.
-
-    Attributes:
-        is_last: Whether nothing else is left to be tried.
-        searching: Whether a refusal may mean that this is the wrong route. What was not known when
-            the search began is a guess to its end, although another call may have found out since.
-    """
-
-    is_last: bool
-    searching: bool
-
-
-def _persist(  # noqa: PLR0913, PLR0917 - what is sent, where, for whom, how often, and how
-    inputs: Sequence[str], run: Run, route: Route, call: Call, attempts: RetryState, how: _How
-) -> Flow[Vectors | GivenUp]:
+def _send_with_retries(part: _Part, route: Route, retry: RetryState) -> Flow[Vectors | GivenUp]:
     """Send the inputs until there are vectors, or trying again as they are is of no use."""
+    inputs, call, server = part.inputs, retry.call, retry.call.server
     request = route.request(inputs, call.options)
-    timeout, failure, server = call.service.timeout, None, call.server
+    failure: Failure | None = None
     while True:
         # Sent for the first time, they are no retry, whatever was tried before.
-        patience = attempts.seconds_left if run.own or failure is not None else None
+        patience = retry.seconds_left if part.run.own or failure is not None else None
         number = server.begin()
         try:
-            reply = yield from send_once(request, len(inputs), timeout, call, patience)
+            reply = yield from send_once(request, len(inputs), call.service.timeout, call, patience)
         except RateLimitedError:
             if failure is None:
                 raise
-            return GivenUp(failure, attempts.count, is_over=True)
-        if how.searching and isinstance(reply, Response) and declines(route, reply):
+            return GivenUp(failure, retry.count, is_over=True)
+        if part.searching and isinstance(reply, Response) and declines(route, reply):
             result = route.dialect.decode(call.redactor.reply(reply), len(inputs))
             if isinstance(result, Failure):
-                return GivenUp(result, attempts.count + 1, is_wrong_route=True)
+                return GivenUp(result, retry.count + 1, is_wrong_route=True)
         result = _read(reply, len(inputs), route, call)
         if not isinstance(result, Failure):
             server.is_waking = False
             server.answered(inputs, number)
-            attempts.succeeded()
+            retry.succeeded()
             return result
         failure = result
         if route.shortcut and failure.cause not in _OF_THE_SERVER:
-            server.refuses_base64 = True
-            return GivenUp(failure, attempts.count + 1, is_wrong_route=True)
-        then = _after(failure, run, call, attempts, is_last=how.is_last)
+            server.style = replace(server.style, base64_route=False)
+            return GivenUp(failure, retry.count + 1, is_wrong_route=True)
+        then = _after(failure, part, retry)
         if then.pause is not None:
             with call.pausing if then.pause.why is WaitReason.REFUSED else nullcontext():
                 yield then.pause
         if not then.again:
-            return GivenUp(failure, attempts.count, is_over=then.is_over)
+            return GivenUp(failure, retry.count, is_over=then.is_over)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,22 +264,23 @@ class _Then:
     is_over: bool = False
 
 
-def _after(failure: Failure, run: Run, call: Call, attempts: RetryState, *, is_last: bool) -> _Then:
+def _after(failure: Failure, part: _Part, retry: RetryState) -> _Then:
     """Count a failure and say how to go on."""
-    pause = attempts.after(failure)
-    why = suspicion(failure, has_worked=call.server.has_worked)
+    run, server = part.run, retry.call.server
+    pause = retry.after(failure)
+    why = suspicion(failure, has_worked=server.has_worked)
     if why is None:
         return _Then(pause, pause is not None)
-    answers = call.server.answers
+    answers = server.answers
     if why is not Suspicion.REFUSED:
-        run.failed(answers, begun=call.server.begun)
-    can_probe = call.server.sample is not None
-    again = tries_again(run, why, answers, is_last=is_last, can_probe=can_probe)
+        run.failed(answers, begun=server.begun)
+    can_probe = server.sample is not None
+    again = tries_again(run, why, answers, is_last=part.is_last, can_probe=can_probe)
     if why in MAY_PASS and failure.retry_after is not None:
         return _Then(pause, again and pause is not None, is_over=pause is None)
     if why is Suspicion.MALFORMED or (why is Suspicion.PASSING and not again):
         # A server that answers others needs no rest.
-        pause = attempts.soon() if again or not run.server_works(answers) else None
+        pause = retry.soon() if again or not run.server_works(answers) else None
     return _Then(pause, again and pause is not None)
 
 

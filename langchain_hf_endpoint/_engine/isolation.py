@@ -1,7 +1,4 @@
-"""The inputs of one batch: which are done, which are to be sent next, which have failed and why.
-
-It knows what became of each. It must not know what is sent for them, nor when.
-"""
+"""Keep what became of each input of a batch, and say which are to be sent next."""
 
 from __future__ import annotations
 
@@ -13,8 +10,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from langchain_hf_endpoint._engine.blame import (
     MAY_PASS,
     MOST_ASIDE,
+    InputRange,
     Next,
-    Run,
     Suspicion,
     suspicion,
     tells_of_size,
@@ -81,13 +78,13 @@ class Search(Generic[RowT]):
     it is answered, nor what it has answered before, the server fails everything.
     """
 
-    def __init__(self, inputs: int, call: Call, attempts: RetryState) -> None:
+    def __init__(self, inputs: int, call: Call, retry: RetryState) -> None:
         self._call = call
-        self._attempts = attempts
-        self._open = deque([Run(0, inputs)])
-        self._aside: list[tuple[Run, GivenUp, Suspicion]] = []
-        self._slow: list[tuple[Run, bool]] = []
-        self._refused: list[tuple[Run, int]] = []
+        self._retry = retry
+        self._open = deque([InputRange(0, inputs)])
+        self._aside: list[tuple[InputRange, GivenUp, Suspicion]] = []
+        self._slow: list[tuple[InputRange, bool]] = []
+        self._refused: list[tuple[InputRange, int]] = []
         self._nothing_works = False
         self._may_probe = True
         self._first: GivenUp | None = None
@@ -100,7 +97,7 @@ class Search(Generic[RowT]):
         sample = self._call.server.sample
         return [] if sample is None else [sample]
 
-    def next_run(self) -> Run | None:
+    def next_run(self) -> InputRange | None:
         """What is to be sent next; None where every input has its outcome."""
         if len(self._aside) > MOST_ASIDE:
             self._reopen()
@@ -117,7 +114,7 @@ class Search(Generic[RowT]):
             )
         return None
 
-    def is_last(self, run: Run) -> bool:
+    def is_last(self, run: InputRange) -> bool:
         """Whether nothing else is left that could show that the server works."""
         return self._nothing_works or (run.size == 1 and not self._open and not self._aside)
 
@@ -132,20 +129,20 @@ class Search(Generic[RowT]):
                     self._settle(run, given_up, Fault.INPUTS)
                 else:
                     self._open.appendleft(run)
-            self._attempts.succeeded()  # of others: the server works, so there is time again
+            self._retry.succeeded()  # of others: the server works, so there is time again
         elif self._aside and self._may_probe and self.probe:
             self._may_probe = False
-            self._open.appendleft(Run(0, 0))
+            self._open.appendleft(InputRange(0, 0))
         elif self._aside:
             self._may_probe = True
             _, given_up, why = self._aside[0]
-            if why in MAY_PASS and not self._attempts.is_spent:
+            if why in MAY_PASS and not self._retry.is_spent:
                 self._nothing_works = True
                 self._open.appendleft(self._aside.pop(0)[0])
             else:
                 self._give_up_for(given_up, why)
 
-    def succeeded(self, run: Run, rows: Sequence[RowT]) -> None:
+    def succeeded(self, run: InputRange, rows: Sequence[RowT]) -> None:
         """Enter the vectors of a run."""
         self._nothing_works, self._may_probe = False, True
         if run.size == 0:
@@ -162,7 +159,7 @@ class Search(Generic[RowT]):
                 self._slow.remove((slow, is_sure))
                 self._call.server.worked_in_parts(slow.size, is_sure=is_sure)
 
-    def failed(self, run: Run, sent: Sequence[str], given_up: GivenUp) -> None:
+    def failed(self, run: InputRange, sent: Sequence[str], given_up: GivenUp) -> None:
         """Decide what becomes of a run that failed; remembers what the server takes."""
         if run.size == 0:
             self._nothing_works = True
@@ -171,7 +168,7 @@ class Search(Generic[RowT]):
         why = None if given_up.is_over else suspicion(failure, has_worked=server.has_worked)
         if failure.cause is Cause.BATCH_TOO_LARGE and run.size > 1:
             server.refused_batch(run.size, failure.batch_limit)
-            self._open.appendleft(Run(run.start, run.stop))
+            self._open.appendleft(InputRange(run.start, run.stop))
             return
         if failure.cause is Cause.WIDTH:
             self._settle(run, given_up, Fault.UNCLEAR)
@@ -202,7 +199,7 @@ class Search(Generic[RowT]):
         else:
             self._give_up_for(given_up, why, run)
 
-    def _note_refusal(self, run: Run, size: int, failure: Failure) -> None:
+    def _note_refusal(self, run: InputRange, size: int, failure: Failure) -> None:
         if run.size == 1:
             if tells_of_size(failure):
                 self._slow.clear()  # larger runs did not fail for their size
@@ -223,19 +220,19 @@ class Search(Generic[RowT]):
             if not any(one.start < run.stop and run.start < one.stop for one in failed):
                 self._call.server.refused_tokens(size, None)
 
-    def _halve(self, run: Run, failure: Failure) -> None:
+    def _halve(self, run: InputRange, failure: Failure) -> None:
         if tells_of_size(failure):
             self._slow.append((run, took_too_long(failure)))
             self._call.server.failed_again(run.size, run.first or 0)
         self._open.extendleft(reversed(run.halves()))
 
-    def not_sent(self, run: Run, why: HFEndpointError) -> None:
+    def not_sent(self, run: InputRange, why: HFEndpointError) -> None:
         """No permit is to be had in time, or a limiter elsewhere does not answer."""
         if run.own and self._last is not None and isinstance(why, RateLimitedError):
             why = self._error(self._last)  # a retry: what it failed with before says more
         self.give_up(why, Fault.SERVER, run)
 
-    def _settle(self, run: Run, given_up: GivenUp, fault: Fault) -> None:
+    def _settle(self, run: InputRange, given_up: GivenUp, fault: Fault) -> None:
         attempts = max(given_up.attempts, run.failures)
         error = self._call.error(given_up.failure, attempts, of_input=fault is Fault.INPUTS)
         self.outcomes.append(Outcome(run.start, run.stop, error, fault))
@@ -243,7 +240,7 @@ class Search(Generic[RowT]):
     def _error(self, given_up: GivenUp) -> HFEndpointError:
         return self._call.error(given_up.failure, given_up.attempts)
 
-    def _give_up_for(self, given_up: GivenUp, why: Suspicion, *runs: Run) -> None:
+    def _give_up_for(self, given_up: GivenUp, why: Suspicion, *runs: InputRange) -> None:
         if why in MAY_PASS:
             self.give_up(self._error(given_up), Fault.SERVER, *runs)
             return
@@ -251,7 +248,7 @@ class Search(Generic[RowT]):
         error = self._call.error(first.failure, given_up.attempts)
         self.give_up(error, Fault.UNCLEAR, *runs)
 
-    def give_up(self, error: HFEndpointError, fault: Fault, *runs: Run) -> None:
+    def give_up(self, error: HFEndpointError, fault: Fault, *runs: InputRange) -> None:
         """These, and all that have no outcome, fail by this error."""
         failed = (*runs, *self._open, *(run for run, _, _ in self._aside))
         self.outcomes.extend(Outcome(one.start, one.stop, error, fault) for one in failed)

@@ -1,7 +1,4 @@
-"""When a failed request is worth another try, and how long to wait before it.
-
-It knows causes, delays and the budget of one batch. It must not sleep, nor read a clock.
-"""
+"""When a failed request is worth another try, and how long to wait before it."""
 
 from __future__ import annotations
 

@@ -1,19 +1,36 @@
-"""How many requests in flight fill a server, found from latencies and refusals alone.
-
-It knows numbers. It must not know who waits, nor a lock or a clock.
+"""Find how many requests in flight fill a server, from latencies and refusals alone.
 
 Two rules, from those who share networks and have the same question:
 
 - *Latency* (TCP Vegas, Brakmo and Peterson, 1995; Netflix's concurrency-limits). From the lowest
   latency seen and the present one follows how many of our requests the server keeps waiting: the
-  width grows while they are few and shrinks while they are many. A server that always keeps some
-  waiting hides how fast it is, so from time to time the width is halved for a round trip to see it
+  limit grows while they are few and shrinks while they are many. A server that always keeps some
+  waiting hides how fast it is, so from time to time the limit is halved for a round trip to see it
   anew. Both latencies are those of the quicker replies: a reply that was late since the network
   wavered, or since the client itself was busy, did not wait at the server.
-- *Refusals* (TCP CUBIC, Ha, Rhee and Xu, 2008). A refusal halves the width, and what was in flight
-  when the request was sent is an edge. The way back to just below an edge is quick, since it is
-  known; what lies beyond is tried seldom, one request at first, then two more, then four, as long
-  as none is refused.
+- *Refusals* (TCP CUBIC, Ha, Rhee and Xu, 2008). A refusal halves the limit, and what was in flight
+  when the request was sent is the refusal level. The way back to just below it is quick, since it
+  is known; what lies beyond is tried seldom, one request at first, then two more, then four, as
+  long as none is refused.
+
+Each good reply moves the limit by the state that it is in, "many" and "few" being requests that
+wait at the server::
+
+      start
+        |      few, and the limit              few, and the limit
+        v      is `_doubles_below`             is the refusal level
+    DOUBLING -----------------------> GROWING --------------------> AT THE LEVEL <--.
+     ^  ^  |                            |                                |          |
+     |  |  | many                       | many           held for long,  |          | nothing is
+     |  |  v                            |             level + 1, + 2, + 4|          | refused
+     |  | HOLDING <---------------------'                                v          |
+     |  |  | every 60 round trips, half                                TRYING ------'
+     |  '--'                                                             |
+     '-------------------------------------------------------------------'
+       refused, half, and the level is below where it was refused (from any state)
+
+DOUBLING adds its size in a round trip, GROWING a little and then ever more, HOLDING takes off what
+is too many. A time-out or a cold start halves the limit too, and says nothing about a level.
 """
 
 from __future__ import annotations
@@ -31,12 +48,13 @@ _FEW_OF_SPREAD = 2.0  # where latencies vary, more must wait so that the server 
 _REPLIES_OF_MEAN = 16  # or those of a round trip, where they are more
 _NEWEST_LOW = 1 / 4  # the weight of a reply below it, in the mean of the quicker ones
 _FIRST = 4  # replies after which a mean is one
-_ROUND_TRIPS_TO_SEE_ANEW = 60.0
+_ROUNDS_TO_SEE_ANEW = 60.0
 
-_PATIENCE = 4.0  # round trips at an edge, at first; twice as many after each attempt that failed
+# Round trips at the level, at first; twice as many after each attempt that failed.
+_PATIENCE = 4.0
 _PATIENCE_BEYOND = 2.0  # round trips without a refusal after which what was tried is good
-_LONG_AT_EDGE = 32.0  # round trips, and seconds, after which it is tried whatever came before
-_SECONDS_AT_EDGE = 2.0
+_LONG_AT_LEVEL = 32.0  # round trips, and seconds, after which it is tried whatever came before
+_SECONDS_AT_LEVEL = 2.0
 
 
 @dataclass(slots=True)
@@ -90,7 +108,7 @@ class _Peaks:
         self._now = max(self._now[0], in_lane), max(self._now[1], in_all)
 
     def after_reply(self, limit: int, in_lane: int, in_all: int) -> tuple[int, int]:
-        """The peaks of this round trip and the one before, which has as many replies as places."""
+        """The peaks of this round trip and the one before, which has as many replies as slots."""
         self._replies += 1
         if self._replies >= limit:
             self._replies = 0
@@ -99,39 +117,39 @@ class _Peaks:
 
 
 class AdaptiveLimit:
-    """The width of one endpoint's window.
+    """The limit of requests in flight at one endpoint.
 
     Attributes:
-        edge: Requests of both lanes that the server takes, as far as it is known; infinite where
-            it never refused one.
+        refusal_level: Requests of both lanes that the server takes, as far as it is known; infinite
+            where it never refused one.
     """
 
     def __init__(self) -> None:
-        self._width = _START
+        self._limit = _START
         self._cap = float(CEILING)
-        self._fast_to = float("inf")  # below it the width doubles in a round trip
-        self._pace = 1.0  # above it, what the next round trip adds
+        self._doubles_below = float("inf")  # below it the limit doubles in a round trip
+        self._growth = 1.0  # above it, what the next round trip adds
         self._latency: dict[int, _Latency] = {}
         self._peaks = _Peaks()
-        self._unsettled = 0
-        self._since_seen_anew = 0.0
+        self._replies_to_skip = 0
+        self._rounds_since_anew = 0.0
         self.refusal_level = float("inf")
-        self._step = 1.0  # by which the edge is moved next
+        self._step = 1.0  # by which the refusal level is moved next
         self._patience = _PATIENCE
-        self._at_edge = self._seconds_at_edge = 0.0
+        self._rounds_at_level = self._seconds_at_level = 0.0
 
     @property
     def limit(self) -> int:
         """Requests of one lane that may be in flight at present."""
-        return int(self._width)
+        return int(self._limit)
 
     def bound(self, requests: int) -> None:
-        """Never be wider than this, and up to this where it is more than the ceiling."""
+        """Never let in more than this, and up to this where it is more than the ceiling."""
         self._cap = float(requests)
-        self._set(self._width)
+        self._set(self._limit)
 
-    def _set(self, width: float) -> None:
-        self._width = max(1.0, min(width, self._cap, self.refusal_level))
+    def _set(self, limit: float) -> None:
+        self._limit = max(1.0, min(limit, self._cap, self.refusal_level))
 
     # What replies tell
 
@@ -149,77 +167,80 @@ class AdaptiveLimit:
             in_all: Requests in flight of both lanes, this one included.
         """
         peak, peak_of_all = self._peaks.after_reply(self.limit, in_lane, in_all)
-        if self._unsettled:  # sent before the width was halved to see the latency anew
-            self._unsettled -= 1
+        if self._replies_to_skip:
+            self._replies_to_skip -= 1
             return
         # Latency is compared among batches of about one size.
         latency = self._latency.setdefault(inputs.bit_length(), _Latency())
-        latency.take(seconds, max(_REPLIES_OF_MEAN, self._width))
-        is_rising = self._width < self._fast_to
+        latency.take(seconds, max(_REPLIES_OF_MEAN, self._limit))
+        is_rising = self._limit < self._doubles_below
+        # While it doubles, requests cannot have kept up with the limit: half of it is used up.
         used = 2 * peak - 1 if is_rising else peak + 1
-        if used < self._width and peak_of_all + 1 < self.refusal_level:
-            return  # a width that is not used up says nothing about itself
+        if used < self._limit and peak_of_all + 1 < self.refusal_level:
+            return  # a limit that is not used up says nothing about itself
         waiting, spread = peak * latency.waiting, peak * latency.spread
-        few = max(_FEW_WAITING, self._width * _FEW_OF_ALL, spread * _FEW_OF_SPREAD)
+        few = max(_FEW_WAITING, self._limit * _FEW_OF_ALL, spread * _FEW_OF_SPREAD)
         if waiting >= few:
             self._hold(waiting - 2 * few, in_lane)
-        elif self._width >= min(self.refusal_level, self._cap):
-            self._wait_at_edge(seconds)
+        elif self._limit >= min(self.refusal_level, self._cap):
+            self._wait_at_level(seconds)
         elif is_rising:
-            self._set(self._width + 1.0)
+            self._set(self._limit + 1.0)  # a round trip has as many replies as the limit
         else:
-            self._set(self._width + self._pace / self._width)
-            self._pace = min(self._pace * (1 + 1 / self._width), self._width)
+            self._set(self._limit + self._growth / self._limit)
+            self._growth = min(self._growth * (1 + 1 / self._limit), self._limit)
 
     def _hold(self, too_many: float, in_lane: int) -> None:
-        """Be wide enough, or too wide; now and then see what the server does with fewer."""
-        self._fast_to, self._pace = min(self._fast_to, self._width), 1.0
+        """Let in as many as are enough; now and then see what the server does with fewer."""
+        self._doubles_below, self._growth = min(self._doubles_below, self._limit), 1.0
         if too_many > 0:
-            self._set(self._width - max(1.0, too_many / 2) / self._width)
-        self._since_seen_anew += 1.0 / self._width
-        if self._since_seen_anew >= _ROUND_TRIPS_TO_SEE_ANEW:
-            self._since_seen_anew = 0.0
+            self._set(self._limit - max(1.0, too_many / 2) / self._limit)
+        self._rounds_since_anew += 1.0 / self._limit
+        if self._rounds_since_anew >= _ROUNDS_TO_SEE_ANEW:
+            self._rounds_since_anew = 0.0
             self._latency.clear()
-            self._unsettled = in_lane - 1
-            self._fast_to = self._width
-            self._set(self._width / 2)
+            # Those in flight were sent at the full limit, and would hide what half of it is like.
+            self._replies_to_skip = in_lane - 1
+            self._doubles_below = self._limit
+            self._set(self._limit / 2)
 
     # What refusals tell
 
     def refused(self, in_flight: int) -> None:
-        """Note the edge: of so many requests in flight the server refused the one sent last."""
-        edge = max(1.0, in_flight - 1.0)
-        if edge <= self.refusal_level:
+        """Note that of so many requests in flight the server refused the one sent last."""
+        level = max(1.0, in_flight - 1.0)
+        if level <= self.refusal_level:  # a late refusal, of when more were in flight, is no news
             self._patience *= 2.0 if self._is_trying else 1.0
-            self.refusal_level, self._step = edge, 1.0
-            self._at_edge = self._seconds_at_edge = 0.0
-            self._set(self._width)
+            self.refusal_level, self._step = level, 1.0
+            self._rounds_at_level = self._seconds_at_level = 0.0
+            self._set(self._limit)
 
-    def halve(self, *, then_fast_to: float) -> None:
-        """Go down by half, and quickly up again to a width that is known to be right."""
-        self._set(self._width / 2)
-        self._fast_to, self._pace = then_fast_to, 1.0
+    def halve(self, *, then_double_to: float) -> None:
+        """Go down by half, and quickly up again to a limit that is known to be right."""
+        self._set(self._limit / 2)
+        self._doubles_below, self._growth = then_double_to, 1.0
 
     @property
     def _is_trying(self) -> bool:
-        """Whether the width is beyond what was the edge, and nothing was refused so far."""
+        """Whether the level was moved beyond what was refused, and nothing was refused so far."""
         return self._step > 1.0
 
-    def _wait_at_edge(self, seconds: float) -> None:
-        """Move the edge when it has held for long, or when what was tried beyond it is good."""
-        self._at_edge += 1.0 / self._width
-        self._seconds_at_edge += seconds / self._width
+    def _wait_at_level(self, seconds: float) -> None:
+        """Move the level when it has held for long, or when what was tried beyond it is good."""
+        self._rounds_at_level += 1.0 / self._limit
+        self._seconds_at_level += seconds / self._limit
         if self.refusal_level >= self._cap or not self._is_time_to_try():
             return
         if self._is_trying:
             self._patience = max(_PATIENCE, self._patience / 2)
-        self._at_edge = self._seconds_at_edge = 0.0
+        self._rounds_at_level = self._seconds_at_level = 0.0
         self.refusal_level += self._step
         self._step *= 2.0
-        self._fast_to = self.refusal_level
+        self._doubles_below = self.refusal_level
 
     def _is_time_to_try(self) -> bool:
         if self._is_trying:
-            return self._at_edge >= _PATIENCE_BEYOND
-        is_long = self._at_edge >= _LONG_AT_EDGE and self._seconds_at_edge >= _SECONDS_AT_EDGE
-        return is_long or self._at_edge >= self._patience
+            return self._rounds_at_level >= _PATIENCE_BEYOND
+        rounds, seconds = self._rounds_at_level, self._seconds_at_level
+        is_long = rounds >= _LONG_AT_LEVEL and seconds >= _SECONDS_AT_LEVEL
+        return is_long or rounds >= self._patience

@@ -66,7 +66,7 @@ class ConcurrencyWindow:
 
     @property
     def most(self) -> float:
-        """Requests of both lanes that may be: a bound that was set, or an edge that was met."""
+        """Requests of both lanes that may be: a bound that was set, or where the server refused."""
         return min(self._cap or float("inf"), self._adaptive.refusal_level)
 
     def __repr__(self) -> str:
@@ -133,23 +133,23 @@ class ConcurrencyWindow:
         """
         with self._lock:
             self._adaptive.refused(in_flight)
-            self._halve(then_fast_to=self._adaptive.refusal_level)
+            self._halve(then_double_to=self._adaptive.refusal_level)
 
     def refused(self, *, is_waking: bool = False) -> None:
         """Halve: the server had too much to do, or none of it at how many requests is known.
 
-        A server that is still starting says nothing about its width: once it is awake the window
+        A server that is still starting says nothing about its room: once it is awake the window
         grows as fast as at first.
         """
         with self._lock:
-            self._halve(then_fast_to=float("inf") if is_waking else self.limit / 2)
+            self._halve(then_double_to=float("inf") if is_waking else self.limit / 2)
 
-    def _halve(self, *, then_fast_to: float) -> None:
+    def _halve(self, *, then_double_to: float) -> None:
         """Once for one wave of refusals."""
         now = self._clock()
         if now - self._last_cut >= max(self._latency, 0.05):
             self._last_cut = now
-            self._adaptive.halve(then_fast_to=then_fast_to)
+            self._adaptive.halve(then_double_to=then_double_to)
 
     def _fits(self, slot: Slot) -> bool:
         in_lane, in_all = self._requests[slot.lane], sum(self._requests.values())

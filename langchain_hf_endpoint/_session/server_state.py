@@ -1,7 +1,4 @@
-"""What this process has learned about one server: its protocol, its limits, its vectors' width.
-
-It knows facts and guards them with a lock. It must not send anything to find them out.
-"""
+"""What this process has found out about one server: its protocol, limits and dimensions."""
 
 from __future__ import annotations
 
@@ -26,6 +23,23 @@ _DEFAULT_BODY_BYTES = 1_900_000
 _LESS, _MARGIN = 0.75, 0.95
 
 
+@dataclass(frozen=True, slots=True)
+class RequestStyle:
+    """How a server wants to be asked, as far as its refusals have told.
+
+    Attributes:
+        base64: Whether an OpenAI-style server may be asked for base64.
+        has_tried_digits: Whether it was asked for digits, in case that it refuses base64 unsaid.
+        base64_route: Whether a server that answers with digits may be asked for base64 elsewhere.
+        truncate_tokens: Where vLLM is asked to cut an input, None as long as it need not be.
+    """
+
+    base64: bool = True
+    has_tried_digits: bool = False
+    base64_route: bool = True
+    truncate_tokens: int | None = None
+
+
 @dataclass(slots=True)
 class ServerState:
     """Facts about the server behind one URL.
@@ -37,10 +51,7 @@ class ServerState:
         failed_to_say: What asking it ended with the last time that it was in vain.
         model: The name that an OpenAI-style server insists on.
         served: What an OpenAI-style server says of its models, None before it was asked.
-        truncate_tokens: Where vLLM is asked to cut an input, None as long as it need not be.
-        has_no_base64: Whether an OpenAI-style server has refused to answer in base64.
-        asked_for_floats: Whether it was tried if base64 is what it refuses, when it did not say.
-        refuses_base64: Whether a server that answers with digits has refused to answer in base64.
+        style: How it wants to be asked.
         is_waking: Whether its last reply said that it is starting.
         e5_logged: Whether it was logged that E5's prompts are in use.
         norm_checked: Whether it was looked at whether its vectors have length 1.
@@ -56,10 +67,7 @@ class ServerState:
     failed_to_say: HFEndpointError | None = None
     model: str | None = None
     served: ServedModels | None = None
-    truncate_tokens: int | None = None
-    has_no_base64: bool = False
-    asked_for_floats: bool = False
-    refuses_base64: bool = False
+    style: RequestStyle = RequestStyle()
     is_waking: bool = False
     e5_logged: bool = False
     norm_checked: bool = False

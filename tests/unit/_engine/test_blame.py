@@ -3,8 +3,8 @@
 import pytest
 
 from langchain_hf_endpoint._engine.blame import (
+    InputRange,
     Next,
-    Run,
     Suspicion,
     suspicion,
     tells_of_size,
@@ -71,7 +71,7 @@ def test_what_tells_of_batches_that_are_too_large(status, of_size, of_time):
     ("why", "tries"), [(Suspicion.FINAL, 1), (Suspicion.MALFORMED, 2), (Suspicion.PASSING, 2)]
 )
 def test_a_batch_is_tried_as_it_is_before_it_is_halved(why, tries):
-    run, made = Run(0, 32), 1
+    run, made = InputRange(0, 32), 1
     run.failed(5, begun=5)
     while tries_again(run, why, 5, is_last=False, can_probe=True):
         run.failed(5, begun=5)
@@ -81,7 +81,7 @@ def test_a_batch_is_tried_as_it_is_before_it_is_halved(why, tries):
 
 
 def test_a_half_is_tried_once_and_set_aside_while_nothing_is_answered():
-    run = Run(0, 32)
+    run = InputRange(0, 32)
     run.failed(5, begun=5)
     first, second = run.halves()
     assert (first.start, first.stop, second.start, second.stop) == (0, 16, 16, 32)
@@ -94,7 +94,7 @@ def test_a_half_is_tried_once_and_set_aside_while_nothing_is_answered():
 
 @pytest.mark.parametrize("why", [Suspicion.FINAL, Suspicion.MALFORMED, Suspicion.PASSING])
 def test_one_input_is_never_blamed_while_nothing_else_is_answered(why):
-    run = Run(0, 1, failures=7, first=3)
+    run = InputRange(0, 1, failures=7, first=3)
     for _ in range(50):
         run.failed(5, begun=5)
         assert not run.is_to_blame(why, 5)
@@ -105,7 +105,7 @@ def test_one_input_is_never_blamed_while_nothing_else_is_answered(why):
     ("why", "after"), [(Suspicion.FINAL, 1), (Suspicion.MALFORMED, 1), (Suspicion.PASSING, 2)]
 )
 def test_one_input_is_blamed_where_it_fails_and_others_are_answered(why, after):
-    run = Run(0, 1, failures=6, first=3)
+    run = InputRange(0, 1, failures=6, first=3)
     run.failed(5, begun=5)
     for answers in range(6, 6 + after):
         assert not run.is_to_blame(why, answers)
@@ -116,7 +116,7 @@ def test_one_input_is_blamed_where_it_fails_and_others_are_answered(why, after):
 
 @pytest.mark.parametrize("why", [Suspicion.FINAL, Suspicion.MALFORMED, Suspicion.PASSING])
 def test_an_answer_to_what_was_under_way_when_it_failed_shows_nothing(why):
-    run = Run(0, 1, failures=6, first=3)
+    run = InputRange(0, 1, failures=6, first=3)
     for answers in range(3, 10):
         run.failed(answers, begun=9)
     assert not run.is_to_blame(why, 9)
@@ -125,7 +125,7 @@ def test_an_answer_to_what_was_under_way_when_it_failed_shows_nothing(why):
 
 
 def test_one_input_alone_from_the_start_is_tried_eight_times_where_it_may_pass():
-    run = Run(0, 1)
+    run = InputRange(0, 1)
     for answers in range(8):
         assert not run.is_to_blame(Suspicion.PASSING, answers)
         run.failed(answers, begun=answers)
@@ -133,7 +133,7 @@ def test_one_input_alone_from_the_start_is_tried_eight_times_where_it_may_pass()
 
 
 def test_what_works_is_asked_for_after_four_failures_without_a_sign_of_life():
-    run, shared = Run(0, 1), {"is_last": True, "can_probe": True}
+    run, shared = InputRange(0, 1), {"is_last": True, "can_probe": True}
     probes = []
     for failures in range(1, 13):
         run.failed(5, begun=5)

@@ -134,28 +134,33 @@ class PerLoop(Generic[T]):
 
 
 class ProcessCache(Generic[KeyT, ValueT]):
-    """The objects of this process, one for each key; a child of a fork makes its own.
+    """The objects of this process, one for each key; a child of a fork makes its own."""
 
-    Args:
-        make: Makes the one of a key.
-    """
-
-    def __init__(self, make: Callable[[KeyT], ValueT]) -> None:
-        self._make = make
+    def __init__(self) -> None:
         self._left_to_parent: list[dict[KeyT, ValueT]] = []
         self._known: dict[KeyT, ValueT] = {}
         self._lock = threading.Lock()
         in_child_of_fork(self._after_fork)
 
-    def get(self, key: KeyT) -> ValueT:
-        """The one of this key."""
+    def find(self, key: KeyT) -> ValueT | None:
+        """The one of this key, if there is one."""
+        return self._known.get(key)
+
+    def find_or_make(self, key: KeyT, make: Callable[[], ValueT]) -> ValueT:
+        """The one of this key, made now if there is none."""
         found = self._known.get(key)
         if found is None:
             with self._lock:
                 found = self._known.get(key)
                 if found is None:
-                    found = self._known[key] = self._make(key)
+                    found = self._known[key] = make()
         return found
+
+    def take_all(self) -> list[ValueT]:
+        """Those that there are, which are forgotten here."""
+        with self._lock:
+            known, self._known = self._known, {}
+        return list(known.values())
 
     def _after_fork(self) -> None:
         # Kept, not freed: freeing would run clean-up code of the parent's connections and loops.

@@ -188,16 +188,17 @@ def send_once(
         started = call.clock()
         reply = yield SendRequest(_held_by_proxy(request, timeout, call), timeout)
         assert isinstance(reply, (Response, Failure))  # noqa: S101 - the driver's promise for SendRequest
-        if isinstance(reply, Response) and reply.status < 300:  # noqa: PLR2004 - a success
+        if isinstance(reply, Failure):
+            return reply
+        if reply.status < 300:  # noqa: PLR2004 - a success
             seconds = call.clock() - started
             call.server.latency_seconds = seconds
             call.window.replied(inputs, seconds)
             _heed(reply, call)
-        elif isinstance(reply, Response) and reply.status == _TOO_MANY_REQUESTS:
+            return reply
+        if reply.status == _TOO_MANY_REQUESTS:
             call.window.refused_at(slot.in_flight)
-        if isinstance(reply, Response) and reply.status >= 300:  # noqa: PLR2004 - no success
-            return call.redactor.reply(reply)
-        return reply
+        return call.redactor.reply(reply)
     finally:
         call.window.release(slot)
         if reservation is not None:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from langchain_hf_endpoint._engine.actions import (
     AcquireSlot,
-    AskReservation,
     CallStopped,
     SendRequest,
     Sleep,
@@ -24,7 +23,6 @@ from langchain_hf_endpoint._http.network import LONGEST_WAIT
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
     from langchain_hf_endpoint._engine.actions import Action, ActionResult, Progress
@@ -39,13 +37,13 @@ _PATIENCE = 0.2  # seconds after which a waiting thread looks whether the call i
 
 
 class ThreadDriver:
-    """Performs the steps of flows by blocking the thread it runs on.
+    """Performs the actions of flows by blocking the thread it runs on.
 
     Args:
         transport: Sends the requests.
         progress: Is told of waits.
         caller_loop: The running event loop on whose thread the call was made, if there is one:
-            its tasks cannot free their places before the call returns.
+            its tasks cannot release their slots before the call returns.
     """
 
     def __init__(
@@ -75,23 +73,21 @@ class ThreadDriver:
                     resume = partial(flow.throw, error)
 
     def _perform(self, action: Action) -> ActionResult:
-        if isinstance(action, SendRequest):
-            if self.stop.is_set():
-                raise CallStopped
-            return self._transport.send(action.request, action.timeout)
-        if isinstance(action, Sleep):
+        if isinstance(action, AcquireSlot):
+            self._acquire(action.window, action.slot)
+        elif isinstance(action, Sleep):
             if self._progress:
                 self._progress.waits(action.why, action.seconds)
-            self._pause(action.seconds)
-        elif isinstance(action, AcquireSlot):
-            self._acquire(action.window, action.slot)
-        elif isinstance(action, AskReservation):
-            if self.stop.is_set():
-                raise CallStopped
+            self._sleep(action.seconds)
+        elif self.stop.is_set():
+            raise CallStopped
+        elif isinstance(action, SendRequest):
+            return self._transport.send(action.request, action.timeout)
+        else:
             return action.reservation.delay()
         return None
 
-    def _pause(self, seconds: float) -> None:
+    def _sleep(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 or self.stop.is_set():
             if self.stop.wait(min(left, LONGEST_WAIT)):
@@ -126,12 +122,7 @@ class ThreadWorkers(Generic[TagT, T]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._driver.stop.set()
         for _ in range(self._threads):
             self._jobs.put(None)
@@ -144,15 +135,12 @@ class ThreadWorkers(Generic[TagT, T]):
             flow: It is owned by the workers from here on.
             here: Drive it to its end on the caller's thread: the only one needs no other.
         """
-        if here:
-            self.running += 1
-            self._drive(tag, flow)
-            return
         self.running += 1
-        if self.running > self._threads and not self._add_thread() and not self._threads:
+        needs_thread = not here and self.running > self._threads
+        if here or (needs_thread and not self._add_thread() and not self._threads):
             self._drive(tag, flow)
-            return
-        self._jobs.put((tag, flow))
+        else:
+            self._jobs.put((tag, flow))
 
     def _add_thread(self) -> bool:
         """One more, where there is one to be had; else those there are go on."""
@@ -205,7 +193,7 @@ class ThreadWorkers(Generic[TagT, T]):
 
 
 class TaskDriver:
-    """Performs the steps of flows by awaiting, on the loop it runs on."""
+    """Performs the actions of flows by awaiting, on the loop it runs on."""
 
     def __init__(self, transport: AnyAsyncTransport, progress: Progress | None) -> None:
         self._transport = transport
@@ -227,23 +215,21 @@ class TaskDriver:
                     resume = partial(flow.throw, error)
 
     async def _perform(self, action: Action) -> ActionResult:
-        if isinstance(action, SendRequest):
-            if self.stop.is_set():
-                raise CallStopped
-            return await self._transport.send(action.request, action.timeout)
-        if isinstance(action, Sleep):
+        if isinstance(action, AcquireSlot):
+            await self._acquire(action.window, action.slot)
+        elif isinstance(action, Sleep):
             if self._progress:
                 self._progress.waits(action.why, action.seconds)
-            await self._pause(action.seconds)
-        elif isinstance(action, AcquireSlot):
-            await self._acquire(action.window, action.slot)
-        elif isinstance(action, AskReservation):
-            if self.stop.is_set():
-                raise CallStopped
+            await self._sleep(action.seconds)
+        elif self.stop.is_set():
+            raise CallStopped
+        elif isinstance(action, SendRequest):
+            return await self._transport.send(action.request, action.timeout)
+        else:
             return await action.reservation.adelay()
         return None
 
-    async def _pause(self, seconds: float) -> None:
+    async def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self.stop.wait(), seconds)
             raise CallStopped
@@ -273,12 +259,7 @@ class TaskWorkers(Generic[TagT, T]):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         for task in self._tags:
             task.cancel()
         await asyncio.gather(*self._tags, return_exceptions=True)

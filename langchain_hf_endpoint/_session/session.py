@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._http.httpx_transport import AsyncTransport, SyncTransport
 from langchain_hf_endpoint._http.tls import edition
-from langchain_hf_endpoint._lifecycle import PerLoop, in_child_of_fork, running_loop
+from langchain_hf_endpoint._lifecycle import PerLoop, ProcessCache, running_loop
 from langchain_hf_endpoint._secrets import Redactor
 from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow, one_at_a_time
 from langchain_hf_endpoint._session.server_state import ServerState
@@ -177,9 +177,7 @@ class EndpointSession:
             transport.close()
 
 
-_sessions: dict[tuple[str, str], EndpointSession] = {}
-_left_to_parent: list[dict[tuple[str, str], EndpointSession]] = []
-_lock = threading.Lock()
+_sessions: ProcessCache[tuple[str, str], EndpointSession] = ProcessCache()
 
 
 def _identity(url: str, key: SecretStr | None) -> tuple[str, str]:
@@ -195,12 +193,10 @@ def session_for(service: ServiceSettings) -> EndpointSession:
         SettingsError: The variable that should hold the key does not.
     """
     key = service.find_key()
-    identity = _identity(service.url, key)
-    with _lock:
-        session = _sessions.get(identity)
-        if session is None:
-            rate = service.rate_limit.requests_per_minute
-            session = _sessions[identity] = EndpointSession(service.url, key, rate)
+    rate = service.rate_limit.requests_per_minute
+    session = _sessions.find_or_make(
+        _identity(service.url, key), lambda: EndpointSession(service.url, key, rate)
+    )
     session.agree(service)
     return session
 
@@ -222,29 +218,15 @@ def change_rate(service: ServiceSettings) -> None:
 
     For an endpoint whose limit was updated.
     """
-    with _lock:
-        session = _sessions.get(_identity(service.url, service.find_key()))
+    session = _sessions.find(_identity(service.url, service.find_key()))
     if session is not None:
         session.change_rate(service.rate_limit.requests_per_minute)
 
 
 def close_sessions() -> None:
     """Close all connections for threads and forget what was learned. For tests and at exit."""
-    with _lock:
-        sessions = list(_sessions.values())
-        _sessions.clear()
-    for session in sessions:
+    for session in _sessions.take_all():
         session.close()
 
 
-def _start_anew_after_fork() -> None:
-    """A child process must not use its parent's connections, locks and permits."""
-    global _sessions, _lock  # noqa: PLW0603 - the old ones may be in any state
-    # Kept, not freed: freeing would run clean-up code of the parent's event loops.
-    _left_to_parent.append(_sessions)
-    _sessions = {}
-    _lock = threading.Lock()
-
-
-in_child_of_fork(_start_anew_after_fork)
 atexit.register(close_sessions)

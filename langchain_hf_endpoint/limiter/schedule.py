@@ -1,8 +1,6 @@
 """When the next requests may start: the arithmetic under ``RequestsPerMinuteLimiter``.
 
-It knows the starts of the last minute and who waits in which order, as plain numbers. It must not
-know a clock, a lock, a thread or a loop: every moment is passed in, in seconds, and never earlier
-than the one before.
+Every moment is passed in, in seconds, and never earlier than the one before.
 
 Whoever waits holds a *place*: 0 is the next to start. Places are counted over both lanes, queries
 first, but for every so many of them a document, so that a flood of queries leaves it a share. The

@@ -161,7 +161,7 @@ class RedisRequestsPerMinuteLimiter(ReservingLimiter):
 
         if lane not in _LANES:
             raise SettingsError(("lane", f"must be 'query' or 'document', not {lane!r}"))
-        return RedisReservation(_shared.get(self._settings), lane, max_wait)
+        return RedisReservation(self._shared(), lane, max_wait)
 
     def penalize(self, seconds: float) -> None:
         """Let nobody, in any process, start for so long, because the server said so.
@@ -179,13 +179,17 @@ class RedisRequestsPerMinuteLimiter(ReservingLimiter):
         if not math.isfinite(seconds):
             raise SettingsError(("seconds", f"must be finite, not {seconds}"))
         if seconds > 0:
-            shared = _shared.get(self._settings)
+            shared = self._shared()
             if shared.run(shared.limit.hold(seconds)) is None:
                 shared.local.penalize(seconds)
 
     def penalize_soon(self, seconds: float) -> None:
         """Like `penalize`, without waiting for Redis, nor for an error of it."""
         background.run_soon(lambda: self.penalize(seconds))
+
+    def _shared(self) -> RedisReservations:
+        settings = self._settings
+        return _this_process.find_or_make(settings, lambda: _share_limit(settings))
 
     def __repr__(self) -> str:
         settings = self._settings
@@ -281,4 +285,4 @@ def _from_environment(name: str) -> SecretStr:
     return SecretStr(url)
 
 
-_shared = ProcessCache(_share_limit)
+_this_process: ProcessCache[_Settings, RedisReservations] = ProcessCache()

@@ -28,7 +28,6 @@ from langchain_hf_endpoint import (
     TransportError,
 )
 from langchain_hf_endpoint.redis import client as redis_client
-from langchain_hf_endpoint.redis import limiter as redis_limiter
 from langchain_hf_endpoint.redis.background import background
 
 ENOUGH = 60.0
@@ -491,7 +490,7 @@ def test_a_redis_that_lost_everything_is_told_what_was_granted(own_redis, limite
 
 def test_a_question_that_arrives_twice_is_one_start(limiter):
     shared = limiter(3, burst=3, period=30.0)
-    reservations = redis_limiter._shared.get(shared._settings)
+    reservations = shared._shared()
     question = reservations.limit.ask("the same", "document", None)
     assert [reservations.run(question).started for _ in range(5)] == [True] * 5
     assert sum(shared.acquire(blocking=False) for _ in range(5)) == 2

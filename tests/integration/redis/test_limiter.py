@@ -169,7 +169,7 @@ def test_a_turn_that_was_given_back_cannot_be_asked(limiter):
 
 
 async def test_half_of_the_waiters_leave_and_nothing_is_lost(limiter, wait_until_waiting):
-    shared = limiter(100)
+    shared = limiter(40)
     begun = start_once(shared)
     leaving, staying = ([shared.reserve() for _ in range(20)] for _ in range(2))
     for turn in itertools.chain(*zip(leaving, staying, strict=True)):
@@ -182,7 +182,7 @@ async def test_half_of_the_waiters_leave_and_nothing_is_lost(limiter, wait_until
         turn.wait()
     await in_order(*staying, *coming)
     ended = max(turn.started_at for turn in (*staying, *coming))
-    assert ended - begun < 60 * 0.02  # the forty would have had to follow the twenty
+    assert ended - begun < 60 * 0.05  # the forty would have had to follow the twenty
 
 
 def test_places_of_a_process_that_was_killed_lapse(limiter, wait_until_waiting):
@@ -498,14 +498,14 @@ def test_a_question_that_arrives_twice_is_one_start(limiter):
 
 @pytest.mark.parametrize("share", [0.1, 0.2])
 async def test_a_flood_of_queries_leaves_documents_their_share(limiter, share):
-    shared = limiter(60, document_share=share)
+    shared = limiter(20, document_share=share)  # a tenth of a second each: who wakes late is next
     assert shared.acquire()
-    queries = [shared.reserve("query") for _ in range(40)]
+    queries = [shared.reserve("query") for _ in range(24)]
     documents = [shared.reserve("document") for _ in range(2)]
     for turn in [*queries, *documents]:
         assert await turn.await_() > 0
     order = await in_order(*queries, *documents)
-    places = [order.index(40), order.index(41)]
+    places = [order.index(24), order.index(25)]
     every = round(1 / share)
     # A neighbour may wake up late.
     assert places == pytest.approx([every - 1, 2 * every - 1], abs=1)
@@ -530,6 +530,18 @@ def shifted(monkeypatch):
     monkeypatch.setattr(redis_client, "_script", lambda: script)
 
 
+def true_start(limiter, step):
+    """Take a permit; when, by a clock that does not step: Redis has that of this machine."""
+    turn = limiter.reserve()
+    while True:
+        before = time.time()
+        seconds = turn.wait()
+        if not seconds:
+            is_true = before - 0.001 <= turn.started_at <= time.time() + 0.001
+            return turn.started_at if is_true else turn.started_at - step
+        time.sleep(seconds)
+
+
 @pytest.mark.parametrize("step", [-3600, -1, 0.05])
 def test_a_clock_of_redis_that_steps_loses_neither_limit_nor_waiters(
     own_redis, limiter, shifted, step
@@ -539,8 +551,7 @@ def test_a_clock_of_redis_that_steps_loses_neither_limit_nor_waiters(
 
     def work(_):
         while time.monotonic() < ends:
-            start_once(shared)
-            starts.append(time.monotonic())
+            starts.append(true_start(shared, step))
 
     with ThreadPoolExecutor(4) as pool, redis.Redis(port=own_redis.port) as client:
         working = [pool.submit(work, number) for number in range(4)]
@@ -548,9 +559,10 @@ def test_a_clock_of_redis_that_steps_loses_neither_limit_nor_waiters(
         client.set("shift", step)
         for one in working:
             one.result(ENOUGH)
-    # Two seconds are a minute here; a step forward hides as much of one.
-    assert most_in(2.0 - max(0, step), starts) <= 20
-    assert len(starts) >= 0.8 * 20 * 5 / 2
+    # Two seconds are a minute here; a step forward hides as much of one, and as much again where
+    # it is not known on which side of it a start was.
+    assert most_in(2.0 - 2 * max(0, step), starts) <= 20
+    assert len(starts) >= 0.6 * 20 * 5 / 2
 
 
 @pytest.mark.parametrize("latency", [0.05, 0.5])

@@ -19,7 +19,7 @@ import pytest
 from scenario import scenario_of
 
 HERE = Path(__file__).parent
-SCENARIOS = 1000
+SCENARIOS = 300
 WORKERS = max(2, min(8, (os.cpu_count() or 1) + 1))  # most of their time is waiting
 
 

@@ -207,7 +207,7 @@ def test_a_stream_goes_on_after_a_rejected_first_text(drive, server, make):
     assert caught.value.failures.keys() == {0}
 
 
-def test_a_server_that_rejects_everything_is_not_asked_for_ever(drive, server, make):
+def test_a_server_that_rejects_everything_is_not_asked_for_ever(drive, server, make, clock):
     server.behave(answer(400, {"error": "I never liked you"}))
     with pytest.raises(EmbeddingError) as caught:
         drive.documents(make(), numbered(640))

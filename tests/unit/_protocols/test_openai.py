@@ -396,7 +396,7 @@ def tokens(texts):
     ],
 )
 @pytest.mark.parametrize("most", [800, 1000, 1500])
-def test_a_limit_of_tokens_per_request_is_learned(server, make, words, most):
+def test_a_limit_of_tokens_per_request_is_learned(server, make, clock, words, most):
     def serve(request):
         given = tokens(inputs_of(request))
         if given <= most:

@@ -1,13 +1,10 @@
-"""From texts to batches, and from the results of batches back to one result per text.
-
-It owns every index: of texts, of unique inputs, of places in a batch. It must not know how a batch
-is sent, nor what a vector is made of.
-"""
+"""From texts to batches, and from the results of batches back to one result per text."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import orjson
@@ -17,7 +14,7 @@ from langchain_hf_endpoint.chunking.chunks import is_one_chunk
 from langchain_hf_endpoint.errors import HFEndpointError, InputError, ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from langchain_hf_endpoint._engine.vectors import VectorFormat
     from langchain_hf_endpoint.settings import ChunkingSettings
@@ -37,12 +34,6 @@ class _Input(Generic[RowT]):
     wanted: int = 0
     given: int = 0
     result: RowT | HFEndpointError | None = None
-
-    def give(self, vector_format: VectorFormat[RowT]) -> RowT:
-        """The vector, or a copy of it where the vector itself was given away before."""
-        row: RowT = self.result  # type: ignore[assignment]  # asked for only where there is one
-        self.given += 1
-        return row if self.given == 1 else vector_format.again(row)
 
 
 @dataclass(slots=True)
@@ -82,7 +73,12 @@ class PlannedText(Generic[RowT]):
 
     def rows(self, vector_format: VectorFormat[RowT]) -> list[RowT]:
         """The vectors of the chunks, for a text without failure; no two texts share one."""
-        return [one.give(vector_format) for one in self.inputs]
+        rows: list[RowT] = []
+        for one in self.inputs:
+            row: RowT = one.result  # type: ignore[assignment]  # there is no failure
+            rows.append(vector_format.again(row) if one.given else row)
+            one.given += 1
+        return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +89,7 @@ class Batch(Generic[RowT]):
 
     def texts(self) -> list[str]:
         """What is sent."""
-        return [one.text for one in self.inputs]
+        return list(map(attrgetter("text"), self.inputs))
 
 
 @dataclass(slots=True)
@@ -179,7 +175,7 @@ class Planner(Generic[RowT]):
             if more_to_come:
                 ready -= ready % bounds.inputs  # the newest wait until they fill a batch
             # Alike lengths in one batch: the server pads each to the longest of its batch.
-            by_length = sorted(self._unsent[:ready], key=lambda one: one.size, reverse=True)
+            by_length = sorted(self._unsent[:ready], key=attrgetter("size"), reverse=True)
             self._ready.extend(by_length)
             self._unsent = self._unsent[ready:]
         return Batch(self._cut(bounds)) if self._ready else None
@@ -212,18 +208,19 @@ class Planner(Generic[RowT]):
         """Enter the error for those of the inputs that have no result yet."""
         self.settle([one for one in inputs if one.result is None], error)
 
-    def finished(self) -> Iterator[PlannedText[RowT]]:
+    def finished(self) -> list[PlannedText[RowT]]:
         """The texts that are complete, in order, each once."""
+        finished: list[PlannedText[RowT]] = []
         while self._texts and self._first_is_done():
             first = self._texts.popleft()
             cut = first if isinstance(first, _Cut) else None
             inputs = (first,) if isinstance(first, _Input) else first.inputs
-            text = PlannedText(self._next_out, inputs, self.prompt, cut)
+            finished.append(PlannedText(self._next_out, inputs, self.prompt, cut))
             self._next_out += 1
             self._seen_done = 0
-            yield text
             if not self.keep:
-                self._forget(text)
+                self._forget(inputs)
+        return finished
 
     def _first_is_done(self) -> bool:
         """Whether every chunk of the first text has its result; none is looked at twice."""
@@ -235,8 +232,8 @@ class Planner(Generic[RowT]):
             self._seen_done += 1
         return self._seen_done == len(inputs)
 
-    def _forget(self, text: PlannedText[RowT]) -> None:
-        for one in text.inputs:
+    def _forget(self, inputs: Sequence[_Input[RowT]]) -> None:
+        for one in inputs:
             one.wanted -= 1
             if one.wanted == 0:
                 self._unique.pop(one.text, None)

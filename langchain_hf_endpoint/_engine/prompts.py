@@ -1,10 +1,8 @@
-"""The prompts that a model needs and nobody asked for: those of the E5 family.
-
-It knows model names. It must not know where a name came from.
-"""
+"""What is put before inputs and asked of the server with them, E5's own prompts included."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._messages import InputOptions
@@ -75,8 +73,13 @@ def should_fetch_info(service: ServiceSettings) -> bool:
     would change vectors there, and not in another process.
     """
     if service.dialect == "auto":
-        return candidates(service.url)[0].dialect.name != "openai"
+        return _may_have_info(service.url)
     return service.dialect == "tei"
+
+
+@lru_cache(maxsize=256)
+def _may_have_info(url: str) -> bool:
+    return candidates(url)[0].dialect.name != "openai"
 
 
 def unsupported_settings(dialect: Dialect, task: TaskSettings, lane: Lane) -> list[Problem]:

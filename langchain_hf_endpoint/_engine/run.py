@@ -24,7 +24,7 @@ from langchain_hf_endpoint._engine.failures import (
 from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._engine.isolation import Fault, Outcome
 from langchain_hf_endpoint._engine.planner import BatchBounds, Planner
-from langchain_hf_endpoint._engine.sources import AsyncSource, Source, total_length
+from langchain_hf_endpoint._engine.sources import AsyncSource, Source
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
@@ -80,7 +80,8 @@ class Run(Generic[RowT]):
             self.planner.look_ahead = float("inf")
 
     def _bounds(self) -> BatchBounds:
-        return BatchBounds(self.call.batch_size, self.call.server.body_bytes)
+        call, server = self.call, self.call.server
+        return BatchBounds(server.batch_size(call.service.max_batch_size), server.body_bytes)
 
     def add(self, texts: list[str]) -> None:
         """Take texts into the planner."""
@@ -154,7 +155,7 @@ class Run(Generic[RowT]):
         return rejects_everything(failed[0][1]) if self.batches_failed >= enough else None
 
     def is_over(self, source: Source | AsyncSource) -> bool:
-        """Whether nothing is left to be sent, when nothing is under way."""
+        """Whether nothing is left to be sent."""
         return self.fatal is not None or (source.is_exhausted and self.planner.is_all_cut)
 
     def next_batch(self, source: Source | AsyncSource, *, is_idle: bool) -> Batch[RowT] | None:
@@ -162,21 +163,19 @@ class Run(Generic[RowT]):
 
         With nothing under way, what a slow source has given so far goes at once.
         """
-        if self.fatal:
-            return None
         waits = source.is_slow and is_idle
         more = not (source.is_exhausted or waits or self.planner.is_far_behind)
         return self.planner.next_batch(more_to_come=more)
 
-    def wants_text(self, source: Source | AsyncSource) -> bool:
-        """Whether to take more texts before the next batch is cut."""
-        if source.is_exhausted or self.fatal:
-            return False
-        return self.planner.room > 0 and not self.planner.is_far_behind
+    def room(self, source: Source | AsyncSource) -> float:
+        """How many more texts to take before the next batch is cut."""
+        if source.is_exhausted or self.fatal or (not self.keep and self.planner.is_far_behind):
+            return 0
+        return self.planner.room
 
     def patience(self, source: Source | AsyncSource, running: int) -> float | None:
         """How long to wait for a result before a slow source is asked again; None: for any time."""
-        asks_on = source.is_slow and running < self.capacity and self.wants_text(source)
+        asks_on = source.is_slow and running < self.capacity and self.room(source) > 0
         return _A_MOMENT if asks_on else None
 
     def give_up(self) -> None:
@@ -216,7 +215,7 @@ def run(texts: Iterable[str], state: Run[RowT]) -> Iterator[PlannedText[RowT]]:
     workers: ThreadWorkers[Batch[RowT], list[Outcome[RowT]]] = ThreadWorkers(driver)
     with workers:
         while True:
-            while workers.running < state.capacity:
+            while not state.is_over(source) and workers.running < state.capacity:
                 _fill(source, state)
                 batch = state.next_batch(source, is_idle=not workers.running)
                 if batch is None:
@@ -251,7 +250,7 @@ async def arun(
     workers: TaskWorkers[Batch[RowT], list[Outcome[RowT]]] = TaskWorkers(driver)
     async with workers, source if isinstance(source, AsyncSource) else nullcontext():
         while True:
-            while workers.running < state.capacity:
+            while not state.is_over(source) and workers.running < state.capacity:
                 await _afill(source, state)
                 batch = state.next_batch(source, is_idle=not workers.running)
                 if batch is None:
@@ -275,20 +274,17 @@ async def arun(
 
 def _fill(source: Source, state: Run[RowT]) -> None:
     """Take texts into the planner until its look-ahead is full, or the source is slow."""
-    while state.wants_text(source):
-        state.add(source.take(state.planner.room))
+    while (room := state.room(source)) > 0:
+        state.add(source.take(room))
         if source.is_slow:
             break
 
 
 async def _afill(source: Source | AsyncSource, state: Run[RowT]) -> None:
     """The async twin of `_fill`; chunking goes to a thread where a loop would feel it."""
-    while state.wants_text(source):
-        if isinstance(source, Source):
-            texts = source.take(state.planner.room)
-        else:
-            texts = await source.take(state.planner.room)
-        if total_length(texts) > _WORTH_A_THREAD:
+    while (room := state.room(source)) > 0:
+        texts = source.take(room) if isinstance(source, Source) else await source.take(room)
+        if source.characters > _WORTH_A_THREAD:
             await asyncio.to_thread(state.add, texts)
         else:
             state.add(texts)

@@ -1,7 +1,4 @@
-"""Texts from the caller, taken a handful at a time: of a list, a generator, an async iterable.
-
-It knows how much is taken at once. It must not know what the texts are for.
-"""
+"""Texts from the caller, taken a handful at a time: of a list, a generator, an async iterable."""
 
 from __future__ import annotations
 
@@ -23,12 +20,14 @@ class _Ending:
     Attributes:
         is_exhausted: Whether it has no more texts.
         is_slow: Whether the last handful was ended for taking long.
+        characters: Of the last handful; what is no string, and will be refused, counts nothing.
         error: What it raised; kept, since what came before it is to be embedded first.
     """
 
     def __init__(self) -> None:
         self.is_exhausted = False
         self.is_slow = False
+        self.characters = 0
         self.error: Exception | None = None
 
     def _end(self, error: Exception) -> None:
@@ -47,11 +46,12 @@ class Source(_Ending):
     def take(self, most: float) -> list[str]:
         """Up to so many texts; fewer where they are long, or where there are no more."""
         taken: list[str] = []
-        characters, begun, self.is_slow = 0, time.monotonic(), False
+        self.characters, begun, self.is_slow = 0, time.monotonic(), False
         try:
-            while len(taken) < most and characters < _MOST_CHARACTERS and not self.is_slow:
-                taken.append(next(self._texts))
-                characters += total_length(taken[-1:])
+            while len(taken) < most and self.characters < _MOST_CHARACTERS and not self.is_slow:
+                text = next(self._texts)
+                taken.append(text)
+                self.characters += len(text) if isinstance(text, str) else 0
                 self.is_slow = time.monotonic() - begun > _MOST_SECONDS
         except Exception as error:  # noqa: BLE001 - raised when what came before it is done
             self._end(error)
@@ -80,9 +80,9 @@ class AsyncSource(_Ending):
     async def take(self, most: float) -> list[str]:
         """Up to so many texts; fewer where they are long, keep us waiting, or are at an end."""
         taken: list[str] = []
-        characters, begun, self.is_slow = 0, time.monotonic(), False
+        self.characters, begun, self.is_slow = 0, time.monotonic(), False
         try:
-            while len(taken) < most and characters < _MOST_CHARACTERS:
+            while len(taken) < most and self.characters < _MOST_CHARACTERS:
                 if self._asked is None:
                     self._asked = asyncio.ensure_future(anext(self._texts))
                 left = max(0.0, begun + _MOST_SECONDS - time.monotonic())
@@ -91,13 +91,9 @@ class AsyncSource(_Ending):
                     self.is_slow = True  # the answer, when it comes, is the first of the next take
                     break
                 answered, self._asked = self._asked, None
-                taken.append(answered.result())
-                characters += total_length(taken[-1:])
+                text = answered.result()
+                taken.append(text)
+                self.characters += len(text) if isinstance(text, str) else 0
         except Exception as error:  # noqa: BLE001 - raised when what came before it is done
             self._end(error)
         return taken
-
-
-def total_length(texts: list[str]) -> int:
-    """Characters in all; what is no string, and will be refused, counts nothing."""
-    return sum(len(text) for text in texts if isinstance(text, str))

@@ -22,6 +22,8 @@ _NUMBER = re.compile(r"\d+(\.\d*)?([eE][+-]?\d+)?", re.ASCII)
 _DURATION = re.compile(r"(?<![\d.])(\d{1,20}(?:\.\d{0,20})?) ?(ms|us|µs|ns|[dhms])", re.ASCII)
 _UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
 _PARAMETER = re.compile(r"\b(r|t|remaining|reset) ?= ?(\d+)", re.ASCII)
+_OF_A_LIMIT = re.compile("rate-?limit")
+"""``x-ratelimit-reset-requests`` (OpenAI), ``ratelimit-reset`` (Kong), ``x-rate-limit-…``."""
 _LONGEST = 200  # characters of a header that may be about time
 _MOST = 10  # times in one header
 
@@ -52,7 +54,7 @@ def wait_foretold(headers: Mapping[str, str], clock: Callable[[], float]) -> flo
 
     The headers stand in every response: those that leave something ask for no wait.
     """
-    if not any(_is_of_a_limit(name) for name in headers):
+    if _OF_A_LIMIT.search("\n".join(headers)) is None:
         return None
     return _until_reset(headers, _now(headers, clock), unsaid=False)
 
@@ -89,18 +91,13 @@ def _until_reset(headers: Mapping[str, str], now: float, *, unsaid: bool) -> flo
     """
     waits = [*_parameters(headers.get("ratelimit", ""))]
     for name, value in headers.items():
-        if not (_is_of_a_limit(name) and "reset" in name):
+        if not (_OF_A_LIMIT.search(name) and "reset" in name):
             continue
         left = headers.get(name.removesuffix("-ms").replace("reset", "remaining"))
         if unsaid if left is None else _is_zero(left):
             scale = 1e-3 if name.endswith("-ms") else 1.0
             waits.append(_seconds(value, now, scale) or 0.0)
     return max((wait for wait in waits if wait > 0), default=None)
-
-
-def _is_of_a_limit(name: str) -> bool:
-    """``x-ratelimit-reset-requests`` (OpenAI), ``ratelimit-reset`` (Kong), ``x-rate-limit-…``."""
-    return "ratelimit" in name or "rate-limit" in name
 
 
 def _is_zero(value: str) -> bool:

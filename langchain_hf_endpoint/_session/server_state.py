@@ -97,7 +97,7 @@ class ServerState:
         stated = self.info.max_batch_size if self.info else None
         at_once = self.info.max_concurrent_inputs if self.info else None
         bounds = [wanted or stated or DEFAULT_BATCH_SIZE, stated, at_once, self._batch_size]
-        return max(1, min(bound for bound in bounds if bound is not None))
+        return max(1, min(filter(None, bounds)))
 
     def refused_batch(self, inputs: int, stated: int | None) -> None:
         """Remember that a batch of so many inputs was too large."""

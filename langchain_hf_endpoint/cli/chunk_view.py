@@ -76,29 +76,13 @@ class Cuts:
                     inside.append(number)
             yield Span(start, end, tuple(inside))
 
-    def spans_of(self, number: int) -> Iterator[Span]:
-        """The parts of one chunk: what it shares with others, and what is its own."""
-        one = self.chunks[number]
-        near = Cuts("", self.text[one.start : one.end], self._neighbours(number))
-        for span in near.spans():
-            numbers = tuple(self._first_neighbour(number) + place for place in span.chunks)
-            yield Span(span.start + one.start, span.end + one.start, numbers)
-
-    def _first_neighbour(self, number: int) -> int:
-        first = number
-        while first and self.chunks[first - 1].end > self.chunks[number].start:
-            first -= 1
-        return first
-
-    def _neighbours(self, number: int) -> list[Chunk]:
-        """The chunk and those it overlaps with, their offsets within it."""
-        one, near = self.chunks[number], []
-        for other in self.chunks[self._first_neighbour(number) :]:
-            if other.start >= one.end:
-                break
-            start, end = max(other.start, one.start), min(other.end, one.end)
-            near.append(type(other)(self.text[start:end], start - one.start, end - one.start))
-        return near
+    def spans_by_chunk(self) -> list[list[Span]]:
+        """The parts of each chunk: what it shares with others, and what is its own."""
+        parts: list[list[Span]] = [[] for _ in self.chunks]
+        for span in self.spans():
+            for number in span.chunks:
+                parts[number].append(span)
+        return parts
 
     def sizes(self) -> list[int]:
         """Words of each chunk."""
@@ -152,9 +136,9 @@ def print_to(out: Console, texts: Sequence[Cuts], *, with_text: bool) -> None:
     rule = min(out.width, _WIDEST_RULE)
     for cuts in texts:
         if with_text:
-            for number in range(len(cuts.chunks)):
+            for number, spans in enumerate(cuts.spans_by_chunk()):
                 out.print(_heading(cuts, number), width=rule)
-                out.print(_text(cuts, number))
+                out.print(_text(cuts, number, spans))
                 out.print()
         out.print(_summary(cuts))
         out.print(_table(cuts))
@@ -167,10 +151,10 @@ def _heading(cuts: Cuts, number: int) -> Rule:
     return Rule(title, style=colour, align="left")
 
 
-def _text(cuts: Cuts, number: int) -> Text:
+def _text(cuts: Cuts, number: int, spans: Sequence[Span]) -> Text:
     """A chunk in its colour; what it shares with another is underlined, in that one's colour."""
     text = Text()
-    for span in cuts.spans_of(number):
+    for span in spans:
         others = [other for other in span.chunks if other != number]
         colour = _COLOURS[(others[0] if others else number) % len(_COLOURS)]
         part = cuts.text[span.start : span.end]

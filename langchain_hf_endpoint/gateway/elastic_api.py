@@ -208,12 +208,12 @@ class _Api:
             {
                 "chunks": [
                     {
-                        "text": one.chunk.text,
-                        "start_offset": one.chunk.start,
-                        "end_offset": one.chunk.end,
-                        "embedding": one.vector,
+                        "text": piece.text,
+                        "start_offset": piece.start,
+                        "end_offset": piece.end,
+                        "embedding": vector,
                     }
-                    for one in pieces
+                    for piece, vector in pieces
                 ]
             }
             for pieces in cut

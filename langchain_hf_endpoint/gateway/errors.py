@@ -84,6 +84,11 @@ def invalid(*problems: str) -> Refusal:
     return Refusal(400, "action_request_validation_exception", f"Validation Failed: {numbered}")
 
 
+def illegal(reason: str) -> Refusal:
+    """A parameter or a path that means nothing."""
+    return Refusal(400, "illegal_argument_exception", reason)
+
+
 def not_parsed(reason: str) -> Refusal:
     """A body that is not what it should be."""
     return Refusal(400, "x_content_parse_exception", reason)

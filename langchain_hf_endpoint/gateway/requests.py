@@ -12,7 +12,7 @@ import anyio
 import orjson
 from starlette.requests import ClientDisconnect
 
-from langchain_hf_endpoint.gateway.errors import Refusal, not_parsed
+from langchain_hf_endpoint.gateway.errors import Refusal, illegal, not_parsed
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Iterator
@@ -222,20 +222,14 @@ def check_query(request: Request, *allowed: str) -> None:
     unknown = sorted(set(request.query_params) - _COMMON - set(allowed))
     if unknown:
         names = ", ".join(printable(name, 60) for name in unknown[:5])
-        raise Refusal(
-            400, "illegal_argument_exception", f"request contains unrecognized parameter: [{names}]"
-        )
+        raise illegal(f"request contains unrecognized parameter: [{names}]")
 
 
 def flag(request: Request, name: str) -> bool:
     """A parameter that is set or not: ``?force`` and ``?force=true`` are the same."""
     value = request.query_params.get(name)
     if value not in (None, "", "true", "false"):
-        raise Refusal(
-            400,
-            "illegal_argument_exception",
-            f"Failed to parse value of [{name}]: only [true] or [false] are allowed",
-        )
+        raise illegal(f"Failed to parse value of [{name}]: only [true] or [false] are allowed")
     return value in ("", "true")
 
 
@@ -248,10 +242,8 @@ def seconds(request: Request) -> float | None:
         return None
     found = _TIME.fullmatch(value)
     if found is None:
-        raise Refusal(
-            400,
-            "illegal_argument_exception",
-            "failed to parse [timeout] as a time value: it needs a number and a unit, like 30s",
+        raise illegal(
+            "failed to parse [timeout] as a time value: it needs a number and a unit, like 30s"
         )
     return int(found[1]) * _UNITS[found[2]]
 

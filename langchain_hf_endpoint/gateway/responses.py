@@ -12,7 +12,13 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from langchain_hf_endpoint.errors import HFEndpointError, RegistryError
-from langchain_hf_endpoint.gateway.errors import Refusal, elastic_body, openai_body, refusal_of
+from langchain_hf_endpoint.gateway.errors import (
+    Refusal,
+    elastic_body,
+    illegal,
+    openai_body,
+    refusal_of,
+)
 from langchain_hf_endpoint.gateway.requests import answer_type
 
 if TYPE_CHECKING:
@@ -117,13 +123,13 @@ def filtered(content: Any, wanted: str) -> Any:
     with ``-`` leave out.
     """
     if len(wanted) > _LONGEST:
-        reason = f"[filter_path] takes {_LONGEST} characters at most"
-        raise Refusal(400, "illegal_argument_exception", reason)
+        raise illegal(f"[filter_path] takes {_LONGEST} characters at most")
     given = [one.strip() for one in wanted.split(",") if one.strip()]
     patterns = [tuple(one.removeprefix("-").split(".")) for one in given]
     if len(given) > _MOST_PATTERNS or any(len(one) > _MOST_PARTS for one in patterns):
-        reason = f"[filter_path] takes {_MOST_PATTERNS} patterns of {_MOST_PARTS} parts at most"
-        raise Refusal(400, "illegal_argument_exception", reason)
+        raise illegal(
+            f"[filter_path] takes {_MOST_PATTERNS} patterns of {_MOST_PARTS} parts at most"
+        )
     exclude = {one for one, text in zip(patterns, given, strict=True) if text.startswith("-")}
     include = {one for one, text in zip(patterns, given, strict=True) if not text.startswith("-")}
     # The objects of an answer have the same few names, thousands of times.

@@ -45,14 +45,6 @@ _WORTH_A_THREAD = 50_000  # characters whose chunking others would feel
 
 
 @dataclass(frozen=True, slots=True)
-class ChunkVector:
-    """A chunk of an input, and its vector."""
-
-    chunk: Chunk
-    vector: Vector
-
-
-@dataclass(frozen=True, slots=True)
 class _Entry:
     """An endpoint in use: limits and connections are its own, whatever URL and key it has."""
 
@@ -231,7 +223,7 @@ class Service:
 
     async def chunks(
         self, endpoint: InferenceEndpoint, texts: Sequence[str]
-    ) -> list[list[ChunkVector]]:
+    ) -> list[list[tuple[Chunk, Vector]]]:
         """The chunks of each text, cut by the endpoint's settings, with their vectors."""
         self.check_count(len(texts))
 
@@ -248,7 +240,7 @@ class Service:
         self.metrics.asked(endpoint.inference_id, "document", len(flat))
         rows = await self._batcher(endpoint).embed([piece.text for piece in flat])
         await self._turn()
-        pairs = map(ChunkVector, flat, rows)
+        pairs = zip(flat, rows, strict=True)
         return [[next(pairs) for _ in pieces] for pieces in cut]
 
     async def _turn(self) -> None:

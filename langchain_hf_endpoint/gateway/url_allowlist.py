@@ -32,17 +32,11 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One entry of `allow_urls`: ``[scheme://]host[:port]``, ``*`` in the host for any run.
+    """One entry of `allow_urls`: ``[scheme://]host[:port]``, ``*`` in the host for any run."""
 
-    Attributes:
-        scheme: ``http``, ``https``, or both where it is empty.
-        host: In lower case.
-        port: None: any.
-    """
-
-    scheme: str
-    host: str
-    port: int | None
+    scheme: str  # empty: both
+    host: str  # in lower case
+    port: int | None  # None: any
 
     @classmethod
     def parse(cls, text: str) -> Pattern:
@@ -113,16 +107,18 @@ class UrlAllowlist:
 
     def address_check(self, url: str) -> AddressCheck:
         """What to ask before a connection for this URL is made."""
-        scheme, host, port = _parts(url)
-        is_named = any(one.is_exact for one in self._patterns if one.allows(scheme, host, port))
-        return AddressCheck(host, is_named)
+        parts = _parts(url)
+        return AddressCheck(parts[1], any(one.is_exact for one in self._fitting(*parts)))
+
+    def _fitting(self, scheme: str, host: str, port: int) -> list[Pattern]:
+        return [one for one in self._patterns if one.allows(scheme, host, port)]
 
     def check(self, url: str) -> None:
         """Let a URL pass. It may resolve a name, which takes its time: call it in a thread."""
-        parts = scheme, host, port = _parts(url)
+        parts = _, host, _ = _parts(url)
         if self.is_known(url):
             return
-        fitting = [one for one in self._patterns if one.allows(scheme, host, port)]
+        fitting = self._fitting(*parts)
         if not fitting:
             raise _refused(
                 f"Invalid host [{host}]: this gateway takes no endpoints there "

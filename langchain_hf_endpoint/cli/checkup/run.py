@@ -40,35 +40,20 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint.cli.checkup.report import Finding, WindowUse
     from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint
 
-_PROBES = 5
-_MOST_CHUNKS = 10_000
-
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be checked.
-
-    Attributes:
-        endpoint: Which endpoint.
-        texts: What will be embedded through it, or a part of that; None: nothing is measured.
-        registered: What a registry holds of its model.
-        most_chunks: Chunks that are measured; those after them are left out.
-        probes: Short texts that are embedded one after another to see how long they take.
-    """
+    """What is to be checked."""
 
     endpoint: InferenceEndpoint
-    texts: Iterable[str] | None = None
-    registered: Registered = field(default_factory=Registered)
-    most_chunks: int = _MOST_CHUNKS
-    probes: int = _PROBES
+    texts: Iterable[str] | None = None  # that will be embedded; None: nothing is measured
+    registered: Registered = field(default_factory=Registered)  # what a registry holds
+    most_chunks: int = 10_000  # that are measured; those after them are left out
+    probes: int = 5  # short texts, one after another, to see how long they take
 
 
 class _Start(NullProgress):
-    """Notes since when the endpoint is waited for because it starts.
-
-    Args:
-        clock: In seconds.
-    """
+    """Notes since when the endpoint is waited for because it starts."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock

@@ -56,8 +56,7 @@ def header_and_rows(
         lines: With their ends.
         source: The file's name.
         wanted: Columns that the header is to have, should there be doubt what parts them.
-        delimiter: What parts columns; None: the file's `sep=`, else what the ending or the header
-            tells.
+        delimiter: What parts columns. None: what the file's `sep=`, its ending or its header tells.
         of_ending: What parts the columns of files that are called so; None: any may.
     """
     first, start = next(lines, ""), 0

@@ -47,61 +47,38 @@ if TYPE_CHECKING:
 class Ingest:
     """What is to be done.
 
-    Attributes:
-        endpoint: Where and how to embed.
-        output: The file to write; its ending says in which format.
-        per: A row for every chunk, or one for every text.
-        with_text: Whether rows hold the text.
-        resume: Whether what an earlier run left may be gone on with.
+    Raises:
+        SettingsError: The output has none of the endings, or its folder is not there.
+        HFEndpointError: The format's package is not installed.
     """
 
     endpoint: InferenceEndpoint
-    output: Path
+    output: Path  # its ending says in which format
     per: Per = "chunk"
-    with_text: bool = True
-    resume: bool = False
+    with_text: bool = True  # rows hold the text
+    resume: bool = False  # what an earlier run left may be gone on with
 
     def __post_init__(self) -> None:
-        """Refuse an output that could not be written.
-
-        Raises:
-            SettingsError: It has none of the endings, or its folder is not there.
-            HFEndpointError: The format's package is not installed.
-        """
+        """Refuse an output that could not be written."""
         check_output(self.output)
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What was done.
+    """What was done."""
 
-    Attributes:
-        texts: Texts that were read, those that failed included.
-        failed: Texts that are not in the output, for a reason of their own.
-        chunks: Chunks that they have.
-        embedded: Inputs that were embedded by this run.
-        rows: Rows of the output.
-        dimensions: Width of the vectors; None where there are none.
-        output: The file, None where no text has a vector.
-        failures: Where the failures are told, None where there are none.
-        was_complete: Whether an earlier run had left nothing to do.
-        unsent: Texts that were read, but are not in the output because `error` came first.
-        repeated_ids: Ids that stand for more than one text.
-        error: What ended the run before all texts were read; None where nothing did.
-    """
-
-    texts: int
-    failed: int
+    texts: int  # that were read, those that failed included
+    failed: int  # those that are not in the output, for a reason of their own
     chunks: int
-    embedded: int
+    embedded: int  # inputs, by this run
     rows: int
-    dimensions: int | None
-    output: Path | None
-    failures: Path | None
-    was_complete: bool = False
-    unsent: int = 0
-    repeated_ids: int = 0
-    error: HFEndpointError | None = None
+    dimensions: int | None  # None where there are no vectors
+    output: Path | None  # None where no text has a vector
+    failures: Path | None  # where the failures are told
+    was_complete: bool = False  # an earlier run had left nothing to do
+    unsent: int = 0  # texts that are not in the output because `error` came first
+    repeated_ids: int = 0  # ids that stand for more than one text
+    error: HFEndpointError | None = None  # what ended the run before all texts were read
 
 
 def journal_path(output: Path) -> Path:

@@ -159,7 +159,7 @@ def test_spans_cover_the_text_once_and_bars_count_each_chunk_once():
         spans = list(cuts.spans())
         assert "".join(TEXT[span.start : span.end] for span in spans) == TEXT
         for number, piece in enumerate(cuts.chunks):
-            of_chunk = list(cuts.spans_of(number))
+            of_chunk = cuts.spans_by_chunk()[number]
             assert "".join(TEXT[span.start : span.end] for span in of_chunk) == piece.text
             assert all(number in span.chunks for span in of_chunk)
             inside = [span for span in spans if number in span.chunks]

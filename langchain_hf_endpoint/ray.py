@@ -105,7 +105,7 @@ class EmbedChunks:
         columns[self._text_column] = np.array([chunk.text for chunk in chunks], dtype=object)
         columns[self._start_column] = np.array([chunk.start for chunk in chunks], dtype=np.int64)
         columns[self._end_column] = np.array([chunk.end for chunk in chunks], dtype=np.int64)
-        # Without rows there is nothing to stack, but the width may be known.
+        # Without rows there is nothing to stack, but the dimensions may be known.
         columns[self._vector_column] = (
             np.stack([chunk.embedding for chunk in chunks])
             if chunks

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from langchain_hf_endpoint._engine.actions import WaitReason
-    from langchain_hf_endpoint.cli.checkup.report import Checkup, Limits, Prompts, WindowUse
+    from langchain_hf_endpoint.cli.checkup.report import Checkup, ContextUse, Limits, Prompts
 
 _Target = Annotated[str, typer.Argument(hidden=True, autocompletion=names_beginning)]
 _Files = Annotated[list[str] | None, typer.Argument(hidden=True)]
@@ -119,8 +119,8 @@ def _rows(found: Checkup) -> Iterator[tuple[str, str]]:
     yield "Server", f"{server}, at {about.host}, spoken to as {about.dialect}"
     yield "Model", about.model_id or "not said"
     yield "Dimensions", f"{about.dimensions:,}"
-    window = about.max_input_tokens
-    yield "Window", f"{window:,} tokens" if window else "not said"
+    most = about.max_input_tokens
+    yield "Window", f"{most:,} tokens" if most else "not said"
     waited = found.starting_seconds
     yield "State", "up" if waited is None else f"up, after {waited:.0f} s of starting"
     times = [found.latency.median, found.latency.shortest, found.latency.longest]
@@ -129,7 +129,7 @@ def _rows(found: Checkup) -> Iterator[tuple[str, str]]:
     yield "Limits", _limits(found.limits)
     yield "Prompts", _prompts(found.prompts)
     if found.window:
-        yield "Chunks", _window(found.window)
+        yield "Chunks", _context(found.window)
     else:
         yield "Chunks", f"not measured: {found.not_measured}"
 
@@ -158,7 +158,7 @@ def _prompts(prompts: Prompts) -> str:
     return f"{query} before queries, {document} before documents{ours}"
 
 
-def _window(use: WindowUse) -> str:
+def _context(use: ContextUse) -> str:
     texts = "1 text" if use.texts == 1 else f"{use.texts:,} texts"
     more = "" if use.is_whole else ", and more that were not measured"
     return (

@@ -121,14 +121,14 @@ class Bar:
 
 
 def bars(sizes: Sequence[int], most: int = 10) -> list[Bar]:
-    """A histogram of chunks' words, from 1 to the largest, in at most `most` bars of one width."""
+    """A histogram of chunks' words, from 1 to the largest, in at most `most` equal bars."""
     if not sizes:
         return []
-    width = -(-max(sizes) // most)
-    counts = [0] * -(-max(sizes) // width)
+    step = -(-max(sizes) // most)
+    counts = [0] * -(-max(sizes) // step)
     for size in sizes:
-        counts[(size - 1) // width] += 1
-    return [Bar(n * width + 1, (n + 1) * width, count) for n, count in enumerate(counts)]
+        counts[(size - 1) // step] += 1
+    return [Bar(n * step + 1, (n + 1) * step, count) for n, count in enumerate(counts)]
 
 
 def print_to(out: Console, texts: Sequence[Cuts], *, with_text: bool) -> None:

@@ -25,10 +25,10 @@ from langchain_hf_endpoint._messages import Response
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import EndpointNotReadyError, HFEndpointError, TransportError
 from langchain_hf_endpoint.gateway.pending import (
-    Asked,
+    BatchProgress,
     MergedBatch,
+    PendingRequest,
     QueueFullError,
-    Watcher,
 )
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class DynamicBatcher:
     Args:
         settings: The endpoint.
         max_queue: Requests that may wait with inputs that were not sent. Default 2000.
-        watcher: Is told of requests and waits.
+        progress: Is told of requests and waits.
         limiter: Instead of the session's.
         session: With whom limits, connections and what is learned are shared. Default: with all
             users of this URL and key in the process.
@@ -78,18 +78,18 @@ class DynamicBatcher:
         settings: Endpoint,
         *,
         max_queue: int = 2000,
-        watcher: Watcher | None = None,
+        progress: BatchProgress | None = None,
         limiter: BaseRateLimiter | None = None,
         session: EndpointSession | None = None,
         clients: Clients = OURS,
     ) -> None:
         self._settings = settings
         self._max_queue = max_queue
-        self._watcher = watcher
+        self._progress = progress
         self._limiter = limiter
         self._session = session
         self._clients = clients
-        self._queues: dict[Lane, OrderedDict[Asked, None]] = {
+        self._queues: dict[Lane, OrderedDict[PendingRequest, None]] = {
             lane: OrderedDict() for lane in _LANES
         }
         self._arrivals = 0
@@ -141,7 +141,7 @@ class DynamicBatcher:
             host = host_of(self._settings.service_settings.url)
             raise QueueFullError(self.waiting, host, self._seconds_to_drain())
         self._arrivals += 1
-        asked = Asked(texts, lane, task or self._settings.task_settings, self._arrivals)
+        asked = PendingRequest(texts, lane, task or self._settings.task_settings, self._arrivals)
         self._queues[lane][asked] = None
         self._pump_soon()
         try:
@@ -266,7 +266,7 @@ class DynamicBatcher:
     async def _embed_batch(
         self, batch: MergedBatch, call: EmbeddingCall[Vector]
     ) -> list[Outcome[Vector]]:
-        driver = TaskDriver(await call.async_transport(), self._watcher)
+        driver = TaskDriver(await call.async_transport(), self._progress)
         if call.should_fetch_info:
             await driver.run(fetch_server_info(call))
         inputs = [call.prompt + text for text in batch.texts]
@@ -284,8 +284,8 @@ class DynamicBatcher:
                     return result
                 if isinstance(step, SendRequest):
                     self._has_left(batch)
-                    if self._watcher:
-                        self._watcher.sent(batch.size)
+                    if self._progress:
+                        self._progress.sent(batch.size)
                 answer = yield step
                 if isinstance(answer, Response):
                     batch.count(answer.headers)
@@ -303,12 +303,12 @@ class DynamicBatcher:
             waiting = [asked for queue in self._queues.values() for asked in queue]
             self._fail([one for one in waiting if one.arrival <= batch.arrivals], error)
 
-    def _fail(self, several: Iterable[Asked], error: Exception) -> None:
+    def _fail(self, several: Iterable[PendingRequest], error: Exception) -> None:
         for asked in several:
             self._queues[asked.lane].pop(asked, None)
             asked.fail(error)
 
-    def _leave(self, asked: Asked) -> None:
+    def _leave(self, asked: PendingRequest) -> None:
         """Forget a caller: one that was answered, or one that hung up."""
         queue = self._queues[asked.lane]
         queue.pop(asked, None)

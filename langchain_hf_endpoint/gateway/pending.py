@@ -33,14 +33,14 @@ class QueueFullError(RateLimitedError):
         )
 
 
-class Watcher(Progress, Protocol):
+class BatchProgress(Progress, Protocol):
     """Whoever counts what passes. Called on the batcher's loop."""
 
     def sent(self, inputs: int) -> None:
         """One request with so many inputs leaves for the server; a retry is one more."""
 
 
-class Asked:
+class PendingRequest:
     """One caller's request."""
 
     def __init__(
@@ -116,8 +116,8 @@ class MergedBatch:
         self._most = most
         self._bytes_left = most_bytes
         # Dicts for their order; a set would not keep that of arrival.
-        self._asked_by: dict[str, dict[Asked, None]] = {}
-        self._texts_of: dict[Asked, list[str]] = {}
+        self._asked_by: dict[str, dict[PendingRequest, None]] = {}
+        self._texts_of: dict[PendingRequest, list[str]] = {}
         self.is_full = False
         self._tokens = 0
 
@@ -132,15 +132,15 @@ class MergedBatch:
         return len(self._asked_by)
 
     @property
-    def askers(self) -> Collection[Asked]:
+    def askers(self) -> Collection[PendingRequest]:
         """Everyone who has a text in it, once, in order of arrival."""
         return self._texts_of.keys()
 
-    def suits(self, asked: Asked) -> bool:
+    def suits(self, asked: PendingRequest) -> bool:
         """Whether the same happens to this caller's texts as to those in it."""
         return asked.kind == self._kind and (asked.task is self.task or asked.task == self.task)
 
-    def take_from(self, asked: Asked) -> None:
+    def take_from(self, asked: PendingRequest) -> None:
         """Take as many of its texts as fit; those that are in the batch already cost nothing."""
         while asked.unsent:
             text = asked.unsent[0]
@@ -177,14 +177,14 @@ class MergedBatch:
             for asked in self._asked_by[text]:
                 asked.settle(text, one)
 
-    def forget(self, gone: Asked) -> bool:
+    def forget(self, gone: PendingRequest) -> bool:
         """Nobody waits there any more. Its texts stay; returns whether one is wanted by nobody."""
         texts = self._texts_of.pop(gone, ())
         for text in texts:
             del self._asked_by[text][gone]
         return not all(self._asked_by[text] for text in texts)
 
-    def give_back(self) -> list[Asked]:
+    def give_back(self) -> list[PendingRequest]:
         """Undo the batch: everyone has the texts back that were in it."""
         for asked, texts in self._texts_of.items():
             asked.unsent.extendleft(reversed(texts))

@@ -113,16 +113,16 @@ async def json_object(request: Request, options: GatewayOptions) -> dict[str, An
 
 async def _body(request: Request, most: int) -> bytes:
     lease: Lease = request.state.lease
-    coding, refusal = _coding(request)
-    unpacked = _unpacked if coding == "gzip" else _as_it_is
-    unpacking = zlib.decompressobj(_GZIP)
+    coding = ", ".join(request.headers.getlist("content-encoding")).strip().lower()
+    unpacking = zlib.decompressobj(_GZIP) if coding in ("gzip", "x-gzip") else None
+    refusal = None if unpacking or coding in ("", "identity") else _unknown_coding()
     parts: list[bytes] = []
     sent = size = 0
     async for part in request.stream():
         sent += len(part)
         if refusal is None:
             try:
-                for piece in unpacked(part, unpacking, most - size):
+                for piece in _unpacked(part, unpacking, most - size):
                     size += len(piece)
                     lease.take(len(piece))
                     parts.append(piece)
@@ -137,18 +137,13 @@ async def _body(request: Request, most: int) -> bytes:
             break  # the rest is left unread, and the connection is closed
     if refusal is not None:
         raise refusal
-    if unpacked is _unpacked and sent and not unpacking.eof:
+    if unpacking and sent and not unpacking.eof:
         raise not_parsed("The request body ends in the middle of its gzip coding")
     return b"".join(parts)
 
 
-def _coding(request: Request) -> tuple[str, Refusal | None]:
-    """``gzip``, nothing, or what is not known here and why it is refused."""
-    given = ", ".join(request.headers.getlist("content-encoding")).strip().lower()
-    coding = {"": "", "identity": "", "gzip": "gzip", "x-gzip": "gzip"}.get(given)
-    if coding is not None:
-        return coding, None
-    return given, Refusal(
+def _unknown_coding() -> Refusal:
+    return Refusal(
         415,
         "media_type_header_exception",
         "Content-Encoding must be gzip or identity",
@@ -156,12 +151,20 @@ def _coding(request: Request) -> tuple[str, Refusal | None]:
     )
 
 
-def _as_it_is(part: bytes, _unpacking: object, _most: int) -> Iterator[bytes]:
-    yield part
+def _too_large(most: int) -> Refusal:
+    return Refusal(
+        413,
+        "content_too_long_exception",
+        f"The request body is over {most} bytes",
+        headers={"Connection": "close"},
+    )
 
 
-def _unpacked(part: bytes, unpacking: zlib._Decompress, most: int) -> Iterator[bytes]:
-    """The bytes behind a part of a gzip body: at most one piece more than are allowed."""
+def _unpacked(part: bytes, unpacking: zlib._Decompress | None, most: int) -> Iterator[bytes]:
+    """The bytes behind a part of a body: of a gzip one at most one piece more than are allowed."""
+    if unpacking is None:
+        yield part
+        return
     while part:
         if unpacking.eof:
             raise not_parsed("The request body goes on behind the end of its gzip coding")
@@ -174,15 +177,6 @@ def _unpacked(part: bytes, unpacking: zlib._Decompress, most: int) -> Iterator[b
         yield piece
         if most < 0:
             return
-
-
-def _too_large(most: int) -> Refusal:
-    return Refusal(
-        413,
-        "content_too_long_exception",
-        f"The request body is over {most} bytes",
-        headers={"Connection": "close"},
-    )
 
 
 def _check_media_type(request: Request) -> None:

@@ -277,7 +277,7 @@ class Service:
         batcher = DynamicBatcher(
             endpoint,
             max_queue=self.options.max_queue,
-            watcher=self.metrics.of_endpoint(endpoint.inference_id),
+            progress=self.metrics.of_endpoint(endpoint.inference_id),
             limiter=self.options.shared_limiter(endpoint),
             session=session,
             clients=self._clients(endpoint),

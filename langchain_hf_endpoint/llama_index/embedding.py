@@ -100,7 +100,7 @@ class HFEndpointEmbedding(BaseEmbedding):
 
     @property
     def dimensions(self) -> int | None:
-        """The width of the vectors; None before `InferenceEndpoint.describe` or a first reply."""
+        """Numbers in a vector; None before `InferenceEndpoint.describe` or a first reply."""
         return self.embeddings.dimensions
 
     @field_serializer("embeddings")

@@ -52,7 +52,7 @@ class Prompts:
 
 
 @dataclass(frozen=True, slots=True)
-class WindowUse:
+class ContextUse:
     """How the chunks of texts fit into the tokens that the model reads of an input."""
 
     window: int  # those tokens
@@ -90,6 +90,6 @@ class Checkup:
     latency: Latency
     limits: Limits
     prompts: Prompts
-    window: WindowUse | None
+    window: ContextUse | None
     not_measured: str | None  # why `window` is None
     findings: tuple[Finding, ...]

@@ -11,18 +11,18 @@ from langchain_hf_endpoint.cli.checkup.report import Finding
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint.cli.checkup.report import (
+        ContextUse,
         Latency,
         Limits,
         Prompts,
         Registered,
-        WindowUse,
     )
 
 _SMALLEST_OF_SENTENCES = 20  # words: no smaller chunks have whole sentences
 _E5_LIKE = re.compile(r"(?:^|[/_-])e5(?:$|[/_-])", re.IGNORECASE)
 
 
-def over_window(use: WindowUse, strategy: str, *, truncate: bool) -> Finding | None:
+def over_context(use: ContextUse, strategy: str, *, truncate: bool) -> Finding | None:
     """Chunks that the model does not read to their end."""
     if not use.over:
         return None

@@ -1,4 +1,4 @@
-"""Check an endpoint: describe it, probe it, measure its window, and warn."""
+"""Check an endpoint: describe it, probe it, measure how texts fit its model, and warn."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from langchain_hf_endpoint.cli.checkup.report import (
     Registered,
 )
 from langchain_hf_endpoint.cli.checkup.token_usage import (
-    Measure,
+    TokenUsage,
     batches_of,
     pieces_of,
     seen_by_model,
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from langchain_hf_endpoint._engine.actions import Progress
-    from langchain_hf_endpoint.cli.checkup.report import Finding, WindowUse
+    from langchain_hf_endpoint.cli.checkup.report import ContextUse, Finding
     from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint
 
 
@@ -96,7 +96,7 @@ def check(
     use, not_measured = _measured(wanted, description, progress)
     found: list[Finding | None] = [
         rules.changed_model(wanted.registered, description.model_id, description.dimensions),
-        rules.over_window(
+        rules.over_context(
             use,
             endpoint.chunking_settings.strategy,
             truncate=endpoint.task_settings.truncate,
@@ -169,27 +169,27 @@ def _path_of_model(endpoint: InferenceEndpoint) -> str | None:
 
 def _measured(
     wanted: Wanted, description: EndpointDescription, progress: Progress | None
-) -> tuple[WindowUse | None, str | None]:
+) -> tuple[ContextUse | None, str | None]:
     """How the texts fit, or why that is not known."""
     if wanted.texts is None:
         return None, "no file was named"
     if description.max_input_tokens is None:
         return None, "the server does not say how many tokens its model reads"
     call = EmbeddingCall.for_documents(wanted.endpoint, ARRAYS)
-    prompt, window = call.prompt, description.max_input_tokens
+    prompt, max_tokens = call.prompt, description.max_input_tokens
     driver = ThreadDriver(call.sync_transport(), progress)
     pieces = pieces_of(wanted.texts, wanted.endpoint.chunking_settings)
     first = islice(pieces, wanted.most_chunks)
-    measure = Measure(window)
+    usage = TokenUsage(max_tokens)
     for batch in batches_of(first, call.batch_size, call.server.body_bytes):
-        seen = [seen_by_model(piece.chunk.text, prompt, window) for piece in batch]
+        seen = [seen_by_model(piece.chunk.text, prompt, max_tokens) for piece in batch]
         tokens = driver.run(tokenize(seen, call))
         if tokens is None:
             return None, "the server has no /tokenize, which TEI has"
         if progress:
             progress.done(len(batch))
         for piece, text, told in zip(batch, seen, tokens, strict=True):
-            measure.add(piece, told, prompt, text)
-    if not measure.chunks:
+            usage.add(piece, told, prompt, text)
+    if not usage.chunks:
         return None, "the files hold no text"
-    return measure.result(is_whole=next(pieces, None) is None), None
+    return usage.result(is_whole=next(pieces, None) is None), None

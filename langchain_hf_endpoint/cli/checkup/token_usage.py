@@ -1,6 +1,6 @@
-"""Ask the server for the tokens of chunks, and measure which part of texts is over its window.
+"""Ask the server for the tokens of chunks, and measure which part of texts its model does not read.
 
-A character is lost where it is beyond the window in every chunk that holds it: what one chunk
+A character is lost where every chunk that holds it has it beyond the context length: what one chunk
 loses at its end, the next may have at its beginning.
 """
 
@@ -16,7 +16,7 @@ from langchain_hf_endpoint._messages import Response
 from langchain_hf_endpoint._protocols import explain, read_tokens, tokenize_request
 from langchain_hf_endpoint.chunking import Chunk, chunk
 from langchain_hf_endpoint.chunking.counting import count_words
-from langchain_hf_endpoint.cli.checkup.report import WindowUse
+from langchain_hf_endpoint.cli.checkup.report import ContextUse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,7 +31,7 @@ _ROUND = 10
 _LARGEST = 300
 _ODD = 2  # times as many tokens a word as usual: one chunk of base64 must not make all others small
 _CHARACTERS_PER_TOKEN = 250
-"""TEI reads so many characters for each token of its window, and tokenizes no more of an input."""
+"""TEI reads so many characters per token of the context length, and tokenizes no more."""
 
 
 class Piece(NamedTuple):
@@ -63,9 +63,9 @@ def batches_of(pieces: Iterable[Piece], inputs: int, size: int) -> Iterator[list
         yield batch
 
 
-def seen_by_model(text: str, prompt: str, window: int) -> str:
+def seen_by_model(text: str, prompt: str, max_tokens: int) -> str:
     """What the server tokenizes of a chunk."""
-    return (prompt + text)[: window * _CHARACTERS_PER_TOKEN]
+    return (prompt + text)[: max_tokens * _CHARACTERS_PER_TOKEN]
 
 
 def tokenize(texts: list[str], call: Call) -> Flow[list[Tokens] | None]:
@@ -90,15 +90,11 @@ def tokenize(texts: list[str], call: Call) -> Flow[list[Tokens] | None]:
     return None
 
 
-class Measure:
-    """Adds up chunks, in the order of their texts.
+class TokenUsage:
+    """Adds up chunks, in the order of their texts, for a model that reads `max_tokens` of each."""
 
-    Args:
-        window: Tokens that the model reads of an input.
-    """
-
-    def __init__(self, window: int) -> None:
-        self._window = window
+    def __init__(self, max_tokens: int) -> None:
+        self._max_tokens = max_tokens
         self._counts: list[int] = []
         self._characters = self._kept = self._texts = 0
         self._text_index: int | None = None
@@ -129,7 +125,7 @@ class Measure:
 
     def _kept_of(self, tokens: Tokens, prompt: str, seen: str) -> int:
         """How many characters of a chunk the model reads."""
-        room = max(0, self._window - tokens.marks)
+        room = max(0, self._max_tokens - tokens.marks)
         if len(tokens.ends) <= room:
             return len(seen) - len(prompt)
         if not room:
@@ -142,11 +138,11 @@ class Measure:
         end -= max(0, last - len(raw))
         return max(0, len(raw[: max(0, end)].decode(errors="ignore")) - len(prompt))
 
-    def result(self, *, is_whole: bool) -> WindowUse:
+    def result(self, *, is_whole: bool) -> ContextUse:
         """How all chunks fit."""
-        over = sum(count > self._window for count in self._counts)
-        return WindowUse(
-            window=self._window,
+        over = sum(count > self._max_tokens for count in self._counts)
+        return ContextUse(
+            window=self._max_tokens,
             texts=self._texts,
             chunks=len(self._counts),
             over=over,
@@ -165,5 +161,5 @@ class Measure:
             return None
         usual = median(self._tokens_per_word)
         many = max(tokens for tokens in self._tokens_per_word if tokens <= _ODD * usual)
-        words = int((self._window - self._marks) / many)
+        words = int((self._max_tokens - self._marks) / many)
         return min(_LARGEST, words // _ROUND * _ROUND) or None

@@ -71,7 +71,7 @@ def header_and_rows(
     header = next(rows, None)
     if header and len(header.cells) == 1 and not is_given:
         _refuse_a_separator(header.cells[0], source, wanted)
-    rows.width = len(header.cells) if header else 0
+    rows.columns = len(header.cells) if header else 0
     return header, rows
 
 
@@ -87,7 +87,7 @@ class _Rows:
         self._delimiter = delimiter
         self._start = start
         self._again: deque[str] = deque()
-        self.width = 0
+        self.columns = 0
 
     def __iter__(self) -> Iterator[Row]:
         return self
@@ -129,8 +129,8 @@ class _Rows:
 
     def _holds_rows(self, taken: list[str]) -> bool:
         """Whether lines within quotes are each a whole row, were the quotes none."""
-        several = len(taken) > 1 and self.width > 1
-        return several and all(len(_literal(line)) == self.width for line in taken)
+        several = len(taken) > 1 and self.columns > 1
+        return several and all(len(_literal(line)) == self.columns for line in taken)
 
 
 def _literal(line: str) -> list[str]:

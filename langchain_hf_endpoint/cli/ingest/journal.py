@@ -191,17 +191,20 @@ class Journal:
 
     def keep(self, keys: Sequence[bytes], vectors: Sequence[NDArray[np.float32]]) -> None:
         """Write the vectors of one reply. When this returns, killing the process loses none."""
-        width = len(vectors[0])
+        dimensions = len(vectors[0])
         before = self.about("dimensions")
-        if before not in (None, width):
+        if before not in (None, dimensions):
             raise SettingsError(
-                ("dimensions", f"the vectors have {width}, those in {self._path} have {before}"),
+                (
+                    "dimensions",
+                    f"the vectors have {dimensions}, those in {self._path} have {before}",
+                ),
                 advice="Another model answers now. Delete the journal to begin anew.",
             )
         with self._errors():
             self._write()
             if before is None:
-                self._sql.execute("INSERT INTO about VALUES ('dimensions', ?)", [str(width)])
+                self._sql.execute("INSERT INTO about VALUES ('dimensions', ?)", [str(dimensions)])
             self._sql.executemany(
                 "INSERT OR IGNORE INTO vectors (key, vector) VALUES (?, ?)",
                 ((key, _bytes(one)) for key, one in zip(keys, vectors, strict=True)),

@@ -13,11 +13,16 @@ from langchain_hf_endpoint.cli.checkup.rules import (
     changed_model,
     missing_prompts,
     not_normalized,
+    over_context,
     over_permits,
-    over_window,
     unnamed_model,
 )
-from langchain_hf_endpoint.cli.checkup.token_usage import Measure, Piece, batches_of, seen_by_model
+from langchain_hf_endpoint.cli.checkup.token_usage import (
+    Piece,
+    TokenUsage,
+    batches_of,
+    seen_by_model,
+)
 
 NONE = Prompts("", "", None, None, are_ours=False)
 QUICK = Latency(5, 0.01, 0.02, 0.03)
@@ -32,7 +37,7 @@ def measured(
     window: int, *chunks: Piece, prompt: str = "", server_prompt: str = "", marks: int = 2
 ):
     """As a tokenizer would whose tokens are words, its offsets in bytes."""
-    measure = Measure(window)
+    measure = TokenUsage(window)
     for piece in chunks:
         seen = seen_by_model(piece.chunk.text, prompt, window)
         told, ends, at = (server_prompt + seen).split(), [], 0
@@ -86,7 +91,7 @@ def test_each_text_begins_anew():
 
 def test_without_offsets_the_share_of_the_tokens_is_taken():
     text = "x" * 100
-    measure = Measure(52)
+    measure = TokenUsage(52)
     measure.add(*pieces(text, (0, 100)), Tokens(2, [None] * 100), "", text)
     assert measure.result(is_whole=True).lost == 50
 
@@ -126,24 +131,24 @@ def test_words_that_fit_are_advised_and_a_strategy_that_cuts_where_there_is_none
     text = "word " * 99 + "word"
     use = measured(52, *pieces(text, (0, len(text))))
     assert use.fitting_size == 50
-    cut = over_window(use, "sentence", truncate=True)
+    cut = over_context(use, "sentence", truncate=True)
     assert "1 of 1 chunks" in cut.problem
     assert "--size 50" in cut.advice
-    assert "refuses" in over_window(use, "sentence", truncate=False).problem
-    assert "strategy that cuts" in over_window(use, "none", truncate=True).advice
+    assert "refuses" in over_context(use, "sentence", truncate=False).problem
+    assert "strategy that cuts" in over_context(use, "none", truncate=True).advice
 
 
 def test_a_size_that_the_strategy_does_not_take_is_not_advised_for_it():
     text = "word " * 99 + "word"
     use = measured(17, *pieces(text, (0, len(text))))
     assert use.fitting_size == 10
-    assert "strategy 'word'" in over_window(use, "sentence", truncate=True).advice
-    assert "--size 10" in over_window(use, "word", truncate=True).advice
+    assert "strategy 'word'" in over_context(use, "sentence", truncate=True).advice
+    assert "--size 10" in over_context(use, "word", truncate=True).advice
 
 
 def test_the_size_advised_for_a_text_without_blanks_counts_its_words():
     text = "人人生而自由" * 50
-    measure = Measure(102)
+    measure = TokenUsage(102)
     measure.add(*pieces(text, (0, len(text))), Tokens(2, [None] * len(text)), "", text)
     assert measure.result(is_whole=True).fitting_size == 50  # two tokens a word
 
@@ -212,11 +217,11 @@ def test_vectors_of_another_length(length, warns):
 def test_no_size_is_advised_where_no_chunk_tells_how_long_words_are():
     use = measured(3, *pieces("one two", (0, 7)))
     assert use.fitting_size is None
-    assert "smaller chunks" in over_window(use, "sentence", truncate=True).advice
+    assert "smaller chunks" in over_context(use, "sentence", truncate=True).advice
 
 
 def test_one_odd_chunk_does_not_make_all_others_small():
-    measure = Measure(102)
+    measure = TokenUsage(102)
     text = "word " * 49 + "word"
     for at in range(100):
         (piece,) = pieces(text, (0, len(text)), index=at)

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     Handler = Callable[[Request], Awaitable[Response]]
 
 _Result = TypeVar("_Result")
-_NOBODY_THERE = 499
+_CLIENT_CLOSED_REQUEST = 499
 _DRAINED_BODIES = 32
 _MAX_TOKENIZED_CHARACTERS = 200_000
 
@@ -288,7 +288,7 @@ def _guarded(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except ClientDisconnect:
-            return Response(status_code=_NOBODY_THERE)
+            return Response(status_code=_CLIENT_CLOSED_REQUEST)
         except RefusedError as refused:
             body = refused.body(request.scope["path"])
             return Response(body, status_code=refused.status, media_type=refused.content_type)

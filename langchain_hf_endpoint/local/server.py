@@ -68,7 +68,7 @@ class LocalServer:
         """
         with self._lock:
             if self._child is None or not self._child.alive:
-                self._let_go()
+                self._end_child()
                 self._child = _Child(self._command())
                 atexit.register(self.stop)
         return self
@@ -76,7 +76,7 @@ class LocalServer:
     def stop(self) -> None:
         """End the server; nothing where it does not run, or in a process forked from its owner."""
         with self._lock:
-            self._let_go()
+            self._end_child()
         atexit.unregister(self.stop)
 
     def __enter__(self) -> Self:
@@ -136,7 +136,7 @@ class LocalServer:
         state = f"{child.url}, pid {child.pid}" if child and child.alive else "not running"
         return f"<LocalServer {self._model_dir or MINILM.model_id}, {state}>"
 
-    def _let_go(self) -> None:
+    def _end_child(self) -> None:
         child, self._child = self._child, None
         if child is not None:
             child.end()
@@ -160,10 +160,10 @@ class LocalServer:
 
 
 class _Child:
-    """The running process. Its stdin is a leash: the child ends when that is closed.
+    """The running process, which ends when its stdin is closed.
 
-    The leash is closed by the system when this process ends in any way, SIGKILL included. A process
-    forked from this one holds it as well.
+    The system closes it when this process ends in any way, SIGKILL included. A process forked from
+    this one holds it open as well.
     """
 
     def __init__(self, command: list[str]) -> None:
@@ -198,7 +198,7 @@ class _Child:
         return os.getpid() != self._owner or self._process.poll() is None
 
     def end(self) -> None:
-        """Let it go, and take it off the process table."""
+        """Close its pipes, and take it off the process table."""
         if os.getpid() != self._owner:
             return
         process = self._process

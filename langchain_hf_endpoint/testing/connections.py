@@ -119,8 +119,8 @@ class Connection:
                 finish()
                 await self._write(head + reply.body)
             elif fault.cut in ("before", "head", "body"):
-                middle = {"before": 0, "head": len(head) // 2}
-                stop = middle.get(fault.cut, len(head) + len(reply.body) // 2)
+                ends = {"before": 0, "head": len(head) // 2}
+                stop = ends.get(fault.cut, len(head) + len(reply.body) // 2)
                 await self._write((head + reply.body)[:stop])
                 await self._end(fault, finish)
             else:
@@ -172,10 +172,10 @@ class Connection:
 
     def reset(self) -> None:
         """Reset the connection: a linger of zero seconds makes a close an RST."""
-        plug = self._writer.get_extra_info("socket")
-        if plug is not None:  # else TLS has let go of it already
+        socket_ = self._writer.get_extra_info("socket")
+        if socket_ is not None:  # else TLS has let go of it already
             with contextlib.suppress(OSError):
-                plug.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                socket_.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
 
     def close(self) -> None:

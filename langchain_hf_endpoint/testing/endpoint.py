@@ -232,7 +232,7 @@ class ScriptedEndpoint:
         return arrived
 
     def write_authority(self, path: Path | str) -> None:
-        """Write the authority that vouches for the certificate into a PEM file.
+        """Write the authority that signed the certificate into a PEM file.
 
         For clients that are to trust it: ``SSL_CERT_FILE`` names such a file.
 

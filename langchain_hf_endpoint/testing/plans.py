@@ -30,7 +30,7 @@ class FaultPlan:
         seed: Any number or text.
         chances: Each fault's probability; together at most 1. The rest are right answers.
         most_in_a_row: After so many faults for the same texts they get the right answer, so that
-            a client that tries again for long enough gets everything. None: no such mercy.
+            a client that tries again for long enough gets everything. None: they may fail for ever.
         on_info: Whether ``GET /info`` meets faults too.
 
     Raises:

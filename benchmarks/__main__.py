@@ -41,14 +41,14 @@ def main() -> None:
 
 def measure(names: Sequence[str], scale: Scale) -> None:
     """Measure topics, then report on all that were ever measured."""
+    from benchmarks import plots, report  # they need what `make bench` installs
+
     for name in names:
         begin = time.monotonic()
         topic = import_module(f"benchmarks.{name}").measure(scale)
         topic.seconds = time.monotonic() - begin
         topic.save()
         say(f"{name}: {topic.seconds:.0f} s")
-    from benchmarks import plots, report  # they need what `make bench` installs
-
     topics = {name: topic for name in (*TOPICS, *ON_REQUEST) if (topic := saved(name))}
     plots.draw(topics)
     say(f"written: {report.write(topics, scale.runs)}")

@@ -105,9 +105,9 @@ def collect(
     with reported(collected.state.progress):
         try:
             for text in run(checked, collected.state):
-                collected.take(text)
+                collected.keep(text)
         except (HFEndpointError, MemoryError, RuntimeError) as error:
-            collected.failures.stop(error)
+            collected.stop(error)
         return collected.all()
 
 
@@ -123,9 +123,9 @@ async def acollect(
         try:
             async with aclosing(arun(checked, collected.state)) as finished:
                 async for text in finished:
-                    collected.take(text)
+                    collected.keep(text)
         except (HFEndpointError, MemoryError, RuntimeError) as error:
-            collected.failures.stop(error)
+            collected.stop(error)
         return collected.all()
 
 
@@ -269,29 +269,30 @@ class _Failures:
             raise error  # noqa: B904 - the failures are not why the source broke
 
 
-class _Collected(Generic[RowT, ResultT, AllT]):
+class _Collected(_Failures, Generic[RowT, ResultT, AllT]):
     """The results of a call on a list of texts."""
 
     def __init__(
         self, count: int, call: EmbeddingCall[RowT], output: Output[RowT, ResultT, AllT]
     ) -> None:
+        super().__init__()
         self._count = count
         self._call = call
         self._output = output
         self._results: dict[int, ResultT] = {}
-        self.failures = _Failures()
         bar = call.show_progress_bar
         # Last: from here on it is `reported` that ends them.
         progress = followers(output.operation, call.service.url, show_bar=bar, is_current=True)
         self.state = Run(call, progress, plan_first=bar)
 
-    def take(self, text: PlannedText[RowT]) -> None:
-        if not self.failures.take(text):
+    def keep(self, text: PlannedText[RowT]) -> None:
+        """Note the text's result, or its failure."""
+        if not self.take(text):
             self._results[text.index] = self._output.of_text(text, self._call)
 
     def all(self) -> AllT:
         """Every result, in order of the texts, or the error that names those that failed."""
-        failed, fatal = self.failures.of_text, self.failures.fatal
+        failed, fatal = self.of_text, self.fatal
         if fatal is not None:
             for index in range(self._count):
                 if index not in self._results:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import hashlib
 import logging
 import threading
 from typing import TYPE_CHECKING, NamedTuple
@@ -177,13 +176,8 @@ class EndpointSession:
             transport.close()
 
 
-_sessions: ProcessCache[tuple[str, str], EndpointSession] = ProcessCache()
-
-
-def _identity(url: str, key: SecretStr | None) -> tuple[str, str]:
-    """What tells sessions apart, without a key in clear."""
-    secret = key.get_secret_value() if key else ""
-    return url, hashlib.sha256(secret.encode()).hexdigest()
+# A SecretStr equals another of the same key, and shows no key.
+_sessions: ProcessCache[tuple[str, SecretStr | None], EndpointSession] = ProcessCache()
 
 
 def session_for(service: ServiceSettings) -> EndpointSession:
@@ -195,7 +189,7 @@ def session_for(service: ServiceSettings) -> EndpointSession:
     key = service.find_key()
     rate = service.rate_limit.requests_per_minute
     session = _sessions.find_or_make(
-        _identity(service.url, key), lambda: EndpointSession(service.url, key, rate)
+        (service.url, key), lambda: EndpointSession(service.url, key, rate)
     )
     session.agree(service)
     return session
@@ -218,7 +212,7 @@ def change_rate(service: ServiceSettings) -> None:
 
     For an endpoint whose limit was updated.
     """
-    session = _sessions.find(_identity(service.url, service.find_key()))
+    session = _sessions.find((service.url, service.find_key()))
     if session is not None:
         session.change_rate(service.rate_limit.requests_per_minute)
 

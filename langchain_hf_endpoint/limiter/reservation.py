@@ -188,9 +188,30 @@ def reserve_from(limiter: BaseRateLimiter, lane: Lane, max_wait: float | None) -
     Raises:
         RateLimitedError: The wait is longer than `max_wait`.
     """
-    if isinstance(limiter, ReservingLimiter):
-        return limiter.reserve(lane, max_wait)
-    return _BlockingReservation(limiter, lane)
+    if not isinstance(limiter, ReservingLimiter):
+        return _BlockingReservation(limiter, lane)
+    if limiter._start_at_once(lane):  # noqa: SLF001 - what nearly every request of a user is
+        return _TAKEN
+    return limiter.reserve(lane, max_wait)
+
+
+class _TakenPermit(Reservation):
+    """A permit that was to be had without standing in line."""
+
+    __slots__ = ()
+
+    def delay(self) -> float:
+        return 0.0
+
+    def give_back(self) -> None:
+        pass  # it is spent
+
+    @property
+    def _is_waiting(self) -> bool:
+        return False
+
+
+_TAKEN = _TakenPermit("document")
 
 
 class _BlockingReservation(Reservation):

@@ -1,7 +1,4 @@
-"""The values that pass between those who decide and those who send.
-
-It knows the shape of a request, a reply and a failure. It must not know any dialect, nor httpx.
-"""
+"""Define the values that pass between what decides and what sends."""
 
 from __future__ import annotations
 
@@ -16,11 +13,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Vectors: TypeAlias = "list[list[float]] | NDArray[np.float32]"
-"""Vectors of one reply, one row per input: lists where the reply was JSON numbers (exact, and
-cheaper than a detour over an array), a float32 matrix where it was base64 or arrays are wanted."""
+"""One row per input: lists where the response was JSON numbers (exact, and cheaper than a detour
+over an array), a float32 matrix where it was base64 or arrays are wanted."""
 
 Form: TypeAlias = Literal["lists", "arrays"]
-"""How vectors will be kept. A reply is read the cheaper for it; what it holds stays the same."""
+"""How vectors will be kept: what is read the cheaper for it. Their values are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +55,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One HTTP reply, read to its end. Header names are in lower case."""
+    """One HTTP response, read to its end. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -84,9 +81,9 @@ class Cause(Enum):
     BACKEND = "backend"
     """424, and 5xx about the request itself such as 501: another try will not help."""
     TRANSPORT = "transport"
-    """No reply: not connected, reset, timed out. Worth another try."""
+    """No response: not connected, reset, timed out. Worth another try."""
     UNREACHABLE = "unreachable"
-    """No reply, and none to come: an unknown host, a certificate that is not accepted."""
+    """No response, and none to come: an unknown host, a certificate that is not accepted."""
     BATCH_TOO_LARGE = "batch_too_large"
     """More inputs than the server takes at once; `batch_limit` says how many it does take."""
     BODY_TOO_LARGE = "body_too_large"
@@ -96,9 +93,9 @@ class Cause(Enum):
     SETTING_REJECTED = "setting_rejected"
     """The server refuses an option (a prompt name, dimensions): no input would pass."""
     PROTOCOL = "protocol"
-    """A reply that cannot be right: a 2xx without usable vectors, a status out of place."""
-    WIDTH = "width"
-    """Vectors of another width than asked for, or than before: another model."""
+    """A response that cannot be right: a 2xx without usable vectors, a status out of place."""
+    DIMENSIONS = "width"
+    """Vectors of other dimensions than asked for, or than before: another model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +105,12 @@ class Failure:
     Attributes:
         cause: What it means.
         text: What happened, in words: the server's own (at most 300 characters), or ours.
-        status: The HTTP status, None where there was no reply.
+        status: The HTTP status, None where there was no response.
         retry_after: Seconds that the server asks to wait, from whichever header or field said so.
         is_estimate: Whether that is how long it may take to start: it may be asked before.
         batch_limit: Inputs per request that the server takes, where it said so.
         share: Which part of the request's tokens the server takes at once, where it said so.
-        over_window: Whether an input is said to be longer than the model's window.
+        over_context_length: Whether an input is said to be longer than the model's context length.
         timed_out: Whether it was ended for taking longer than it may.
         connected: Whether a connection stood, so that the server may have seen the request.
         refused: Whether nothing listens there.
@@ -126,7 +123,7 @@ class Failure:
     is_estimate: bool = False
     batch_limit: int | None = None
     share: float | None = None
-    over_window: bool = False
+    over_context_length: bool = False
     timed_out: bool = False
     connected: bool = True
     refused: bool = False
@@ -167,12 +164,12 @@ class EndpointDescription:
         inference_id: The endpoint's name.
         host: Where it is.
         dialect: The protocol that answered: ``tei``, ``hugging_face`` or ``openai``.
-        dimensions: The width of its vectors.
+        dimensions: Of its vectors.
         latency_seconds: How long the probe took, one short text, from sending to the last byte.
         server: The kind of server.
         version: Its version.
         model_id: The model.
-        max_input_tokens: The model's window; what is over it is cut or refused.
+        max_input_tokens: The model's context length; what is over it is cut or refused.
         max_batch_size: Inputs per request.
         max_concurrent_inputs: Inputs in flight.
     """

@@ -217,7 +217,7 @@ class Redactor:
         pattern = self._pattern()
         return pattern.sub("***", text) if pattern else text
 
-    def reply(self, response: Response) -> Response:
+    def response(self, response: Response) -> Response:
         """A response without the key, so that nothing that is read from it holds a part of it.
 
         Not for vectors: digits of theirs may be those of a key.

@@ -1,7 +1,4 @@
-"""What a URL says about the machine behind it: ours, Hugging Face's, or another.
-
-It knows host names and addresses. It must not resolve or contact them.
-"""
+"""Tell what a URL says about the machine behind it: ours, Hugging Face's, or another."""
 
 from __future__ import annotations
 

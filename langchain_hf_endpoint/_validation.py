@@ -1,7 +1,4 @@
-"""How a section of settings is checked: every wrong field is named, all of them at once.
-
-It knows pydantic's errors and how we word them. It must not know any particular section.
-"""
+"""Check a section of settings and word pydantic's errors, naming every wrong field at once."""
 
 from __future__ import annotations
 

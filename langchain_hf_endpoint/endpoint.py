@@ -1,8 +1,4 @@
-"""The inference endpoint: a named, validated, frozen description of where and how to embed.
-
-It knows the JSON of ``PUT /_inference/<task_type>/<inference_id>`` and the short form. Only
-`InferenceEndpoint.describe` contacts the server.
-"""
+"""Describe where and how to embed: the inference endpoint, named, validated and frozen."""
 
 from __future__ import annotations
 

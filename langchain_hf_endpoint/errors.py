@@ -1,4 +1,4 @@
-"""Every error this package raises on purpose.
+"""Define every error that this package raises on purpose.
 
 ::
 
@@ -21,8 +21,6 @@
     ├── ModelChangedError                      an id comes back with another model than before
     ├── RegistryError                          a registry's file cannot be used
     └── MissingExtraError        (ImportError) a package of one of our extras is not installed
-
-It knows how an error reads, is pickled and is combined. It must not know when one is raised.
 """
 
 from __future__ import annotations

@@ -198,7 +198,7 @@ def send_once(
             return reply
         if reply.status == _TOO_MANY_REQUESTS:
             call.window.refused_at(slot.in_flight)
-        return call.redactor.reply(reply)
+        return call.redactor.response(reply)
     finally:
         call.window.release(slot)
         if reservation is not None:

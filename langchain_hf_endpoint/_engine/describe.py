@@ -115,7 +115,7 @@ def _described(endpoint: Endpoint, call: Call, dimensions: int) -> EndpointDescr
         server=info.kind or served.kind,
         version=info.version,
         model_id=model,
-        max_input_tokens=info.max_input_tokens or served.window,
+        max_input_tokens=info.max_input_tokens or served.context_length,
         max_batch_size=info.max_batch_size,
         max_concurrent_inputs=info.max_concurrent_inputs,
     )

@@ -17,9 +17,9 @@ from langchain_hf_endpoint._protocols import (
     info_request,
     models_request,
     props_request,
+    read_context_length,
     read_info,
     read_models,
-    read_window,
     shortened,
 )
 from langchain_hf_endpoint._session.concurrency import Slot
@@ -75,7 +75,7 @@ def _ask(call: Call) -> Flow[None]:
         failure = _worth_asking_again(reply)
         if failure is None:
             if isinstance(reply, Response):
-                server.info = read_info(call.redactor.reply(reply))
+                server.info = read_info(call.redactor.response(reply))
             break
         pause = retry.after(failure)
         if retry.count == _ENOUGH_FOR_INFO and _may_be_of_this_route(failure):
@@ -127,13 +127,13 @@ def fetch_models(route: Route, call: Call) -> Flow[ServedModels]:
     if request is not None:
         reply = yield from send_once(request, 0, timeout, call)
         if isinstance(reply, Response):
-            served = read_models(call.redactor.reply(reply), call.service.model)
+            served = read_models(call.redactor.response(reply), call.service.model)
     request = props_request(route.url) if served.kind == "llamacpp" else None
     if request is not None:
         reply = yield from send_once(request, 0, timeout, call)
-        window = read_window(reply) if isinstance(reply, Response) else None
-        windows = [one for one in (served.window, window) if one is not None]
-        served = dataclasses.replace(served, window=min(windows, default=None))
+        told = read_context_length(reply) if isinstance(reply, Response) else None
+        lengths = [one for one in (served.context_length, told) if one is not None]
+        served = dataclasses.replace(served, context_length=min(lengths, default=None))
     server.served = served
     return served
 

@@ -115,7 +115,7 @@ _WORDING: Mapping[Cause, _Wording] = {
         "the reply cannot be right",
         "Nothing of it was used. Check that the URL leads to an embedding model.",
     ),
-    Cause.WIDTH: _Wording(
+    Cause.DIMENSIONS: _Wording(
         ProtocolError,
         "the reply cannot be right",
         "Nothing of it was used. Check which model the URL leads to.",
@@ -184,7 +184,7 @@ def error_of(  # noqa: PLR0913 - what a message is made of
     elif failure.cause is Cause.AUTHENTICATION and not sent_key and not of_input:
         advice = "No key was sent. Pass api_key."
     if failure.cause is Cause.INPUT_REJECTED and truncates:
-        advice = _CUT_IT if failure.over_window else "Shorten or mend it."
+        advice = _CUT_IT if failure.over_context_length else "Shorten or mend it."
     if failure.retry_after is not None:
         advice = f"The server asks to wait {failure.retry_after:.0f} s. {advice}"
     problem = f"{wording.what}: {status}{failure.text}"

@@ -157,11 +157,11 @@ def _ask_otherwise(
             names = names_of(served)
             text = f"{failure.text}. It has: {names}" if names else failure.text
             return replace(refused, failure=replace(failure, text=text))
-    elif failure.over_window and call.task.truncate and before.truncate_tokens is None:
+    elif failure.over_context_length and call.task.truncate and before.truncate_tokens is None:
         served = yield from fetch_models(route, call)
-        if served.kind != "vllm" or served.window is None:
+        if served.kind != "vllm" or served.context_length is None:
             return refused
-        server.style = replace(server.style, truncate_tokens=served.window)
+        server.style = replace(server.style, truncate_tokens=served.context_length)
     elif before.base64 and refuses_base64(failure):
         server.style = replace(before, base64=False)
     elif before.base64 and _may_be_of_base64(failure, server):
@@ -234,7 +234,7 @@ def _send_with_retries(part: _Part, route: Route, retry: RetryState) -> Flow[Vec
                 raise
             return GivenUp(failure, retry.count, is_over=True)
         if part.searching and isinstance(reply, Response) and declines(route, reply):
-            result = route.dialect.decode(call.redactor.reply(reply), len(inputs))
+            result = route.dialect.decode(call.redactor.response(reply), len(inputs))
             if isinstance(result, Failure):
                 return GivenUp(result, retry.count + 1, is_wrong_route=True)
         result = _read(reply, len(inputs), route, call)
@@ -293,12 +293,12 @@ def _read(reply: Response | Failure, count: int, route: Route, call: Call) -> Ve
         # Vectors that are wrong show all the same who speaks here.
         call.server.route = call.server.route or recognise(route, reply)
         # Read once more for its words, which may hold the key.
-        spoken = route.dialect.decode(call.redactor.reply(reply), count, call.vector_format.form)
+        spoken = route.dialect.decode(call.redactor.response(reply), count, call.vector_format.form)
         return spoken if isinstance(spoken, Failure) else result
     if call.task.normalize and (zeros := _row_of_zeros(result)) is not None:
         return Failure(Cause.PROTOCOL, f"{_ZEROS} (row {zeros})", reply.status)
     if problem := call.server.problem_with_dimensions(call.task.dimensions, len(result[0])):
-        return Failure(Cause.WIDTH, problem, reply.status)
+        return Failure(Cause.DIMENSIONS, problem, reply.status)
     if call.task.normalize and not call.server.norm_checked:
         _check_norm(result[0], call)
     if call.server.route is None:

@@ -170,7 +170,7 @@ class Search(Generic[RowT]):
             server.refused_batch(run.size, failure.batch_limit)
             self._open.appendleft(InputRange(run.start, run.stop))
             return
-        if failure.cause is Cause.WIDTH:
+        if failure.cause is Cause.DIMENSIONS:
             self._settle(run, given_up, Fault.UNCLEAR)
             return
         if why is None:

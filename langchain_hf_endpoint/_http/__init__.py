@@ -1,1 +1,1 @@
-"""Sending: httpx over sockets of our own making, and aiohttp where it is asked for."""
+"""Send requests: over httpx and httpcore, or over aiohttp where it is asked for."""

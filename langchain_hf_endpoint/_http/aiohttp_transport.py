@@ -7,6 +7,7 @@ import contextlib
 import socket
 from base64 import b64encode
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -77,11 +78,12 @@ class AiohttpTransport:
         self._check_address = check_address
         self._proxy: Proxy | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._connecting: set[asyncio.Task[object] | None] = set()
         self._sockets: WeakSet[socket.socket] = WeakSet()
 
     async def send(self, request: Request, timeout: float) -> Response | Failure:
         """Send one request and read the whole response within `timeout` seconds."""
+        attempt = _Attempt()
+        token = _current_attempt.set(attempt)
         try:
             async with self._open().request(
                 request.method,
@@ -98,8 +100,7 @@ class AiohttpTransport:
                 body = await _body(response)
                 return too_large() if body is None else Response(response.status, headers, body)
         except TimeoutError:
-            is_connecting = asyncio.current_task() in self._connecting
-            return not_connected(timeout) if is_connecting else timed_out(timeout)
+            return not_connected(timeout) if attempt.is_connecting else timed_out(timeout)
         except (
             aiohttp.ClientError,
             OSError,
@@ -112,7 +113,7 @@ class AiohttpTransport:
             # A cancellation. The frames below, which hold the key, are not shown.
             raise error.with_traceback(None) from None
         finally:
-            self._connecting.discard(asyncio.current_task())
+            _current_attempt.reset(token)
 
     def _headers(self, request: Request) -> dict[str, str]:
         key = self._key
@@ -133,7 +134,6 @@ class AiohttpTransport:
                 resolver=_Resolver(),
                 socket_factory=self._socket,
             )
-            connector.tasks = self._connecting
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -143,13 +143,12 @@ class AiohttpTransport:
         return self._session
 
     def _socket(self, address: AddrInfoType) -> socket.socket:
-        family, kind, protocol, _, place = address
+        family, kind, protocol, _, target = address
         if self._check_address and self._proxy is None:
-            self._check_address(str(place[0]))
+            self._check_address(str(target[0]))
         made = socket.socket(family, kind, protocol)
         self._sockets.add(made)
-        if (noted := _made_here.get()) is not None:
-            noted.append(made)
+        _current_attempt.get().sockets.append(made)
         return made
 
     async def aclose(self) -> None:
@@ -161,8 +160,20 @@ class AiohttpTransport:
                 await asyncio.sleep(0)
 
 
-_made_here: ContextVar[list[socket.socket] | None] = ContextVar("_made_here", default=None)
-"""The sockets for the connection that this task, with those it begins, is about to have."""
+@dataclass
+class _Attempt:
+    """One request of a task.
+
+    Attributes:
+        is_connecting: There is no connection yet; aiohttp's time-outs do not say.
+        sockets: Those that were made for it, also in tasks that this one begins.
+    """
+
+    is_connecting: bool = False
+    sockets: list[socket.socket] = field(default_factory=list)
+
+
+_current_attempt: ContextVar[_Attempt] = ContextVar("_current_attempt")
 
 
 def _shut(sockets: Iterable[socket.socket]) -> None:
@@ -173,9 +184,7 @@ def _shut(sockets: Iterable[socket.socket]) -> None:
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Notes which tasks have no connection yet: aiohttp's time-outs do not say."""
-
-    tasks: set[asyncio.Task[object] | None]
+    """Gives out connections on which nothing came that nobody asked for."""
 
     async def connect(
         self,
@@ -183,37 +192,29 @@ class _Connector(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,
     ) -> Connection:
-        task = asyncio.current_task()
-        self.tasks.add(task)
-        noted: list[socket.socket] = []
-        token = _made_here.set(noted)
+        attempt = _current_attempt.get()
+        attempt.is_connecting = True
         try:
-            while True:
-                connection = await super().connect(req, traces, timeout)
-                if _watched(connection):
-                    break
+            while not _begin(connection := await super().connect(req, traces, timeout)):
                 connection.close()
         except BaseException:
             # On uvloop a handshake that is cancelled before it began would go on for a minute.
-            _shut(noted)
+            _shut(attempt.sockets)
             raise
-        finally:
-            _made_here.reset(token)
-        self.tasks.discard(task)
+        attempt.is_connecting = False
         return connection
 
 
-def _watched(connection: Connection) -> bool:
-    """Whether a request may be sent on this connection: nothing came that nobody asked for."""
+def _begin(connection: Connection) -> bool:
+    """Watch a connection from the next request on. False: no request may be sent on it."""
     transport, handler = connection.transport, connection.protocol
     if transport is None or handler is None:
         return False
     watch = transport.get_protocol()
-    if not isinstance(watch, _Watch):
-        watch = _Watch(handler, is_spoiled=handler.should_close)
-        transport.set_protocol(watch)
-        return True
-    return watch.begin()
+    if isinstance(watch, _Watch):
+        return watch.begin()
+    transport.set_protocol(_Watch(handler, has_early_bytes=handler.should_close))
+    return True
 
 
 class _Watch(asyncio.Protocol):
@@ -221,24 +222,24 @@ class _Watch(asyncio.Protocol):
 
     Args:
         handler: aiohttp's.
-        is_spoiled: Something came before the first request, which it may answer.
+        has_early_bytes: Something came before the first request, which it may answer.
     """
 
-    def __init__(self, handler: asyncio.Protocol, *, is_spoiled: bool) -> None:
+    def __init__(self, handler: asyncio.Protocol, *, has_early_bytes: bool) -> None:
         self._handler = handler
         self._framing = ResponseFraming()
-        self._is_spoiled = is_spoiled
+        self._has_early_bytes = has_early_bytes
 
     def begin(self) -> bool:
         """Another request is about to be sent. False: it must not be."""
-        if self._is_spoiled or not self._framing.is_over:
+        if self._has_early_bytes or not self._framing.is_over:
             return False
         self._framing.begin()
         return True
 
     def data_received(self, data: bytes) -> None:
         used = self._framing.take(data)
-        self._is_spoiled = self._is_spoiled or used < len(data)
+        self._has_early_bytes = self._has_early_bytes or used < len(data)
         if used:
             self._handler.data_received(data[:used])
 

@@ -17,7 +17,8 @@ from langchain_hf_endpoint.errors import SettingsError
 if TYPE_CHECKING:
     from langchain_hf_endpoint.settings import TlsSettings
 
-Edition: TypeAlias = "tuple[tuple[int, int] | None, ...]"
+_Stamp: TypeAlias = "tuple[int, int]"
+Edition: TypeAlias = "tuple[_Stamp | None, ...]"
 
 _VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """Each may name a file of authorities or a folder of them; the first that is set is taken."""
@@ -31,10 +32,8 @@ def tls_context(tls: TlsSettings | None) -> ssl.SSLContext:
         NoClientError: One that the environment names cannot. Says which.
     """
     variable = next((name for name in _VARIABLES if os.environ.get(name)), None)
-    place = os.environ[variable] if variable else None
-    if tls is None:
-        return _of_environment(variable, place, _stamp(place))
-    return _of_files(tls, edition(tls), variable, place)
+    path = os.environ[variable] if variable else None
+    return _context(tls, edition(tls), variable, path, _stamp(path))
 
 
 def check_files(tls: TlsSettings | None) -> None:
@@ -54,37 +53,16 @@ def edition(tls: TlsSettings | None) -> Edition:
     return tuple(_stamp(name) for name in (tls.ca_file, tls.certificate_file, tls.key_file))
 
 
-@lru_cache(maxsize=4)
-def _of_environment(
-    variable: str | None, place: str | None, _stamp: tuple[int, int] | None
-) -> ssl.SSLContext:
-    return _trusting(variable, place)
-
-
-def _trusting(variable: str | None, place: str | None) -> ssl.SSLContext:
-    """A context with the authorities that a variable names; with certifi's where none does."""
-    if place is None:
-        return httpx.create_ssl_context(trust_env=False)
-    folders = place.split(os.pathsep) if variable == "SSL_CERT_DIR" else [place]
-    is_folder = any(Path(folder).is_dir() for folder in folders)
-    try:
-        return ssl.create_default_context(
-            cafile=None if is_folder else place, capath=place if is_folder else None
-        )
-    except (OSError, ValueError) as error:
-        reason = _reason(error)
-    raise NoClientError(
-        f"the environment's proxy or certificates cannot be used: {variable}={place}: {reason}"
-    )
-
-
 @lru_cache(maxsize=8)
-def _of_files(
-    tls: TlsSettings, _edition: Edition, variable: str | None, place: str | None
+def _context(
+    tls: TlsSettings | None,
+    _edition: Edition,  # anew where a file changed: certificates are renewed under a process
+    variable: str | None,
+    path: str | None,
+    _path_stamp: _Stamp | None,
 ) -> ssl.SSLContext:
-    """Anew where a file changed: certificates are renewed under a process that goes on."""
-    if tls.ca_file is None:
-        context = _trusting(variable, place)
+    if tls is None or tls.ca_file is None:
+        context = _trusting(variable, path)
     else:
         try:
             context = ssl.create_default_context(cafile=tls.ca_file)
@@ -92,22 +70,39 @@ def _of_files(
             reason = _reason(error)
         else:
             reason = ""
-        if reason:
+        if reason:  # raised here, where no error with a file's content is behind it
             raise SettingsError(("service_settings.tls.ca_file", reason))
-    if tls.certificate_file is not None:
-        try:
-            # With no password given, OpenSSL would ask for one at the terminal.
-            context.load_cert_chain(tls.certificate_file, tls.key_file, password="")
-        except (OSError, ValueError) as error:
-            reason = _reason(error)
-        else:
-            return context
-        field = "certificate_file" if tls.key_file is None else "certificate_file and key_file"
-        raise SettingsError((f"service_settings.tls.{field}", reason))
-    return context
+    if tls is None or tls.certificate_file is None:
+        return context
+    try:
+        # With no password given, OpenSSL would ask for one at the terminal.
+        context.load_cert_chain(tls.certificate_file, tls.key_file, password="")
+    except (OSError, ValueError) as error:
+        reason = _reason(error)
+    else:
+        return context
+    field = "certificate_file" if tls.key_file is None else "certificate_file and key_file"
+    raise SettingsError((f"service_settings.tls.{field}", reason))
 
 
-def _stamp(name: str | None) -> tuple[int, int] | None:
+def _trusting(variable: str | None, path: str | None) -> ssl.SSLContext:
+    """A context with the authorities that a variable names; with certifi's where none does."""
+    if path is None:
+        return httpx.create_ssl_context(trust_env=False)
+    folders = path.split(os.pathsep) if variable == "SSL_CERT_DIR" else [path]
+    is_folder = any(Path(folder).is_dir() for folder in folders)
+    try:
+        return ssl.create_default_context(
+            cafile=None if is_folder else path, capath=path if is_folder else None
+        )
+    except (OSError, ValueError) as error:
+        reason = _reason(error)
+    raise NoClientError(
+        f"the environment's proxy or certificates cannot be used: {variable}={path}: {reason}"
+    )
+
+
+def _stamp(name: str | None) -> _Stamp | None:
     """What changes when a file does."""
     try:
         state = Path(name).stat() if name is not None else None

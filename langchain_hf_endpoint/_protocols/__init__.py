@@ -17,8 +17,8 @@ from langchain_hf_endpoint._protocols.openai import (
     ServedModels,
     models_request,
     props_request,
+    read_context_length,
     read_models,
-    read_window,
     unknown_model,
 )
 from langchain_hf_endpoint._protocols.retry_after import wait_foretold
@@ -44,10 +44,10 @@ __all__ = [
     "info_request",
     "models_request",
     "props_request",
+    "read_context_length",
     "read_info",
     "read_models",
     "read_tokens",
-    "read_window",
     "recognise",
     "refuses_base64",
     "shortened",

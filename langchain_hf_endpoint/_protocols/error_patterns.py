@@ -70,7 +70,7 @@ TOKENS_IN_ALL = _any_of(
     r"\b(?:batch|request|total)\b.{0,60}\btokens?\b",
 )
 
-OVER_WINDOW = _any_of(
+OVER_CONTEXT_LENGTH = _any_of(
     r"maximum context length|max_model_len|longer than the maximum model length",  # vLLM, OpenAI
     r"is too large to process|context size",  # llama.cpp
     r"must have less than \d+ (tokens|characters)",  # TEI

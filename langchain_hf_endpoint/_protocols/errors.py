@@ -28,7 +28,7 @@ from langchain_hf_endpoint._protocols.error_patterns import (
     INPUT_IN_5XX,
     MARK_OF_TEI,
     OF_ONE_INPUT,
-    OVER_WINDOW,
+    OVER_CONTEXT_LENGTH,
     PAUSED,
     SETTING,
     TOKENS_IN_ALL,
@@ -93,7 +93,7 @@ def explain(response: Response, clock: Callable[[], float] = time.time) -> Failu
         is_estimate=estimate is not None,
         batch_limit=limit,
         share=_share(words),
-        over_window=OVER_WINDOW.search(words) is not None,
+        over_context_length=OVER_CONTEXT_LENGTH.search(words) is not None,
     )
 
 
@@ -115,7 +115,7 @@ def refuses_base64(failure: Failure) -> bool:
 
 def _share(words: str) -> float | None:
     """Which part of a request's tokens the server takes, where it names both numbers."""
-    if not TOKENS_IN_ALL.search(words) or OVER_WINDOW.search(words):
+    if not TOKENS_IN_ALL.search(words) or OVER_CONTEXT_LENGTH.search(words):
         return None
     numbers = {int(digits) for digits in _NUMBER.findall(words)} - {0}
     return min(numbers) / max(numbers) if len(numbers) == 2 else None  # noqa: PLR2004 - both

@@ -76,17 +76,15 @@ class OpenAI:
         TEI normalises on this route whatever is asked, applies no prompt but its default one, and
         cuts long inputs only as its ``--auto-truncate`` says.
         """
-        refused = []
-        if options.prompt_name is not None:
-            why = "the openai dialect cannot name a prompt; use the dialect tei, or give its text"
-            refused.append(("prompt_name", why))
-        if not options.truncate:
-            why = "the openai dialect leaves truncation to the server; use the dialect tei"
-            refused.append(("truncate", why))
-        if not options.normalize:
-            why = "servers normalize on the openai dialect's route; use the dialect tei"
-            refused.append(("normalize", why))
-        return refused
+        why_not = {
+            "prompt_name": options.prompt_name is not None
+            and "the openai dialect cannot name a prompt; use the dialect tei, or give its text",
+            "truncate": not options.truncate
+            and "the openai dialect leaves truncation to the server; use the dialect tei",
+            "normalize": not options.normalize
+            and "servers normalize on the openai dialect's route; use the dialect tei",
+        }
+        return [(field, why) for field, why in why_not.items() if why]
 
 
 def unknown_model(failure: Failure) -> bool:
@@ -116,13 +114,13 @@ class ServedModels:
         names: All of them.
         choice: The one to ask for where none was named; None where that cannot be told.
         kind: The server, where it says so: ``vllm``, ``llamacpp``.
-        window: Tokens that the model reads of an input.
+        context_length: Tokens that the model reads of an input.
     """
 
     names: tuple[str, ...] = ()
     choice: str | None = None
     kind: str | None = None
-    window: int | None = None
+    context_length: int | None = None
 
 
 def read_models(response: Response, wanted: str | None = None) -> ServedModels:
@@ -160,8 +158,8 @@ def props_request(url: str) -> Request | None:
     return None if route is None else get(route)
 
 
-def read_window(response: Response) -> int | None:
-    """Read the window that llama.cpp was started with, which may be less than the model's."""
+def read_context_length(response: Response) -> int | None:
+    """Read what llama.cpp was started with, which may be less than the model's."""
     told = json_of(response)
     settings = told.get("default_generation_settings") if isinstance(told, dict) else None
     return positive_integer(settings.get("n_ctx")) if isinstance(settings, dict) else None

@@ -29,6 +29,9 @@ def to_vectors(
 ) -> Vectors | str:
     """Check the rows for ``count`` inputs and return them as vectors, or say what is wrong.
 
+    Right are as many rows as inputs, all of one length of at least 1, every value a finite number
+    that a float32 can hold.
+
     Args:
         rows: Lists of numbers, or strings in base64 where the protocol has those.
         count: How many inputs were sent.
@@ -41,43 +44,41 @@ def to_vectors(
     kinds = set(map(type, rows))
     if str in kinds:
         return _from_base64(rows) if kinds == {str} else _from_mixed(rows)
-    if kinds == {list}:
-        widths = set(map(len, rows))
-        if len(widths) == 1 and 0 not in widths:
-            width = widths.pop()
-            if source is not None and form == "arrays":
-                matrix = _matrix_of(rows, source)
-                return _from_numbers(rows) if matrix is None else matrix
-            if source is not None and _plainly_numbers(source, count, width):
-                return rows
-            return _from_numbers(rows)
-    return _fault(rows)
+    if kinds != {list} or len(lengths := set(map(len, rows))) != 1 or 0 in lengths:
+        return _fault(rows)
+    if source is not None and form == "arrays":
+        matrix = _matrix_of(rows, source)
+        return _from_numbers(rows) if matrix is None else matrix
+    if source is not None and _has_only_floats(source, count, lengths.pop()):
+        return rows
+    return _from_numbers(rows)
 
 
-def _plainly_numbers(source: bytes, rows: int, width: int) -> bool:
-    """Tell whether JSON, already known to hold ``rows`` lists of ``width``, has floats in them.
-
-    Counting in the text takes a twentieth of the time that parsing took; looking at each parsed
-    value would take two thirds. The reasoning: without quotes from the first bracket on, neither
-    field nor string follows it, so from there on stand the rows alone: ``rows * width`` values in
-    all. With as many brackets as the rows need none of the values is a list; without letters (but
-    for small exponents) and braces, none is null, true or an object. So all are numbers, a number
-    has at most one dot, and if there are as many dots as numbers, each is a float. Without a
-    positive exponent, and without the 39 digits in a row that it takes, none comes near the end of
-    float32.
+def _has_only_floats(source: bytes, rows: int, dimensions: int) -> bool:
+    """Tell whether JSON, already known to hold ``rows`` lists of ``dimensions``, has floats there.
 
     False means no more than that it needs a closer look.
     """
+    # Every response is checked, so the check of a good one has to cost next to nothing. Looking at
+    # each parsed value costs ten times as much as counting in the text: 26.7 against 2.3 ms for
+    # 1,000 texts of 384 dimensions.
+    #
+    # Without quotes from the first bracket on, neither field nor string follows it, so from there
+    # on stand the rows alone: `rows * dimensions` values in all. With as many brackets as the rows
+    # need none of the values is a list; without letters (but for small exponents) and braces, none
+    # is null, true or an object. So all are numbers, a number has at most one dot, and if there are
+    # as many dots as numbers, each is a float. Without a positive exponent, and without the 39
+    # digits in a row that it takes, none comes near the end of float32.
     start, end = source.find(b"["), source.rfind(b"]") + 1
     if start < 0 or source.find(b'"', start) >= 0:
         return False
-    octets = np.frombuffer(source, np.uint8, end - start, start)
-    if np.count_nonzero(octets == _DOT) != rows * width:
+    characters = np.frombuffer(source, np.uint8, end - start, start)
+    if np.count_nonzero(characters == _DOT) != rows * dimensions:
         return False
-    exponents = np.count_nonzero(octets > _BEFORE_LETTERS) - 2 * (rows + 1)
+    exponents = np.count_nonzero(characters > _BEFORE_LETTERS) - 2 * (rows + 1)
     if exponents:
-        where = np.flatnonzero(octets == _EXPONENT)
-        if len(where) != exponents or (octets[where + 1] != _MINUS).any():
+        where = np.flatnonzero(characters == _EXPONENT)
+        if len(where) != exponents or (characters[where + 1] != _MINUS).any():
             return False
     # Of 31 digits in a row at least 24 are three whole words of eight; no honest float has so many.
     words = np.frombuffer(source, np.uint64, len(source) // 8)
@@ -86,7 +87,7 @@ def _plainly_numbers(source: bytes, rows: int, width: int) -> bool:
 
 
 def _matrix_of(rows: list[JSON], source: bytes) -> NDArray[np.float32] | None:
-    """Take rows of equal width at once, if there is nothing but numbers in them.
+    """Take rows of equal length at once, if there is nothing but numbers in them.
 
     numpy refuses lists and objects in the place of a number. It takes strings, true, false and null
     for numbers, so there must be none; and what is too large becomes infinite.
@@ -99,12 +100,12 @@ def _matrix_of(rows: list[JSON], source: bytes) -> NDArray[np.float32] | None:
             matrix = np.array(rows, np.float32)
     except (TypeError, ValueError, OverflowError):
         return None
-    two_dimensional = 2
-    return matrix if matrix.ndim == two_dimensional and np.isfinite(matrix).all() else None
+    is_table = matrix.ndim == 2  # noqa: PLR2004 - dimensions
+    return matrix if is_table and np.isfinite(matrix).all() else None
 
 
 def _from_numbers(rows: list[JSON]) -> Vectors | str:
-    """Check every value of rows of equal width; whole numbers become floats."""
+    """Check every value of rows of equal length; whole numbers become floats."""
     vectors: list[list[float]] = []
     for row in rows:
         kinds = set(map(type, row))
@@ -122,12 +123,12 @@ def _from_base64(rows: Sequence[str]) -> NDArray[np.float32] | str:
     """Decode rows of little-endian float32 into one matrix, which may be written to."""
     parts = []
     for index, text in enumerate(rows):
-        part = _octets(text)
+        part = _bytes_of_floats(text)
         if part is None:
             return f"row {index} is not base64 of float32 numbers"
         parts.append(part)
     if len(set(map(len, parts))) != 1 or not parts[0]:
-        return _wrong_widths([len(part) // 4 for part in parts])
+        return _wrong_lengths([len(part) // 4 for part in parts])
     joined = np.frombuffer(bytearray().join(parts), "<f4").reshape(len(parts), -1)
     matrix = joined.astype(np.float32, copy=False)
     if not np.isfinite(matrix).all():
@@ -140,17 +141,16 @@ def _from_mixed(rows: list[JSON]) -> Vectors | str:
     """Take rows of which some are base64, the others lists of numbers."""
     unpacked: list[JSON] = []
     for index, row in enumerate(rows):
-        part = _octets(row) if isinstance(row, str) else None
+        part = _bytes_of_floats(row) if isinstance(row, str) else None
         if isinstance(row, str) and part is None:
             return f"row {index} is not base64 of float32 numbers"
         unpacked.append(row if part is None else np.frombuffer(part, "<f4").tolist())
     return to_vectors(unpacked, len(rows))
 
 
-def _octets(text: str) -> bytes | None:
-    """What stands for float32 numbers, or None."""
-    octets = octets_of(text)
-    return octets if octets is not None and len(octets) % 4 == 0 else None
+def _bytes_of_floats(text: str) -> bytes | None:
+    decoded = from_base64(text)
+    return decoded if decoded is not None and len(decoded) % 4 == 0 else None
 
 
 def _wrong_count(rows: list[JSON], count: int) -> str:
@@ -178,7 +178,7 @@ def _fault(rows: list[JSON]) -> str:
                 hint = ": sparse vectors, of a SPLADE model" if sparse else ""
                 hint = ", which is how TEI writes NaN" if value is None else hint
                 return f"row {index} has {_named(value)} at position {position}{hint}"
-    return _wrong_widths([len(row) for row in rows])
+    return _wrong_lengths([len(row) for row in rows])
 
 
 def _token_level(rows: list[JSON]) -> str:
@@ -189,8 +189,7 @@ def _token_level(rows: list[JSON]) -> str:
     levels, inner = 1, next((row for row in rows if isinstance(row, list) and row), None)
     while isinstance(inner, list) and inner:
         levels, inner = levels + 1, inner[0]
-    token_level = 3
-    if levels < token_level:
+    if levels < 3:  # noqa: PLR2004 - texts, tokens, numbers
         return ""
     return (
         f"lists nested {levels} deep: token-level output, as a feature-extraction pipeline without "
@@ -199,13 +198,13 @@ def _token_level(rows: list[JSON]) -> str:
     )
 
 
-def _wrong_widths(widths: list[int]) -> str:
-    """Name the first row whose width is not that of most."""
-    usual = max(set(widths), key=lambda width: (widths.count(width), width))
-    odd = next((index for index, width in enumerate(widths) if width != usual), 0)
-    if widths[odd] == 0:
+def _wrong_lengths(lengths: list[int]) -> str:
+    """Name the first row whose length is not that of most."""
+    usual = max(set(lengths), key=lambda length: (lengths.count(length), length))
+    odd = next((index for index, length in enumerate(lengths) if length != usual), 0)
+    if lengths[odd] == 0:
         return f"row {odd} is empty"
-    return f"row {odd} has {widths[odd]} numbers, the others {usual}"
+    return f"row {odd} has {lengths[odd]} numbers, the others {usual}"
 
 
 def _is_number(value: JSON) -> bool:
@@ -230,14 +229,12 @@ except ImportError:
     b64decode = None  # type: ignore[assignment]  # which mypy cannot know
 
 
-def octets_of(text: str) -> bytes | None:
-    """Decode base64, or return None.
-
-    ``a2b_base64`` passes over characters that do not belong there, and over what follows the
-    padding. Then the text is longer than what was decoded would be, encoded again.
-    """
+def from_base64(text: str) -> bytes | None:
+    """Decode base64, or return None."""
     try:
-        octets = a2b_base64(text) if b64decode is None else b64decode(text, validate=True)
+        decoded = a2b_base64(text) if b64decode is None else b64decode(text, validate=True)
     except ValueError:
         return None
-    return octets if len(text) == (len(octets) + 2) // 3 * 4 else None
+    # `a2b_base64` passes over characters that do not belong there, and over what follows the
+    # padding: then the text is longer than what was decoded would be, encoded again.
+    return decoded if len(text) == (len(decoded) + 2) // 3 * 4 else None

@@ -1,7 +1,4 @@
-"""The chunk, and the function that cuts a text into chunks as the settings say.
-
-It knows which strategy uses which steps. It must not know how any step is done.
-"""
+"""Cut a text into chunks as the settings say."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from langchain_hf_endpoint.chunking.windows import Window
+    from langchain_hf_endpoint.chunking.windows import WordWindow
     from langchain_hf_endpoint.chunking.words import Words
 
 _DEFAULTS = ChunkingSettings()
@@ -55,7 +52,7 @@ class EmbeddedChunk(Chunk):
     text_index: int
 
     def __repr__(self) -> str:
-        """The chunk, and of its vector the width and the length: a debugger asks often."""
+        """The chunk, and of its vector the size and the length: a debugger asks often."""
         vector = self.embedding
         length = float(vector @ vector) ** 0.5
         return (
@@ -129,12 +126,12 @@ def _whole(text: str) -> list[Chunk]:
     return [Chunk(body, start, start + len(body))]
 
 
-def _windows(text: str, words: Words, size: int, settings: ChunkingSettings) -> list[Window]:
+def _windows(text: str, words: Words, size: int, settings: ChunkingSettings) -> list[WordWindow]:
     if len(words) <= size:
         return [(0, len(words))][: len(words)]
     if settings.strategy == "word":
         return word_windows(len(words), size, settings.overlap or 0)
-    from langchain_hf_endpoint.chunking.sentences import sentence_ends  # noqa: PLC0415 - as above
+    from langchain_hf_endpoint.chunking.punkt import sentence_starts  # noqa: PLC0415 - NLTK, too
 
-    ends = sentence_ends(text, words, settings.language or "english")
+    ends = words.sentence_ends(sentence_starts(text, settings.language or "english"))
     return sentence_windows(ends, size, overlapping=bool(settings.sentence_overlap))

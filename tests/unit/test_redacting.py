@@ -131,12 +131,12 @@ def test_what_may_be_a_word_is_taken_out_where_it_stands_alone(key, told, left):
 def test_without_a_key_nothing_is_changed():
     assert Redactor(None).text("hf_ *** x") == "hf_ *** x"
     reply = Response(400, {}, b"{}")
-    assert Redactor(None).reply(reply) is reply
+    assert Redactor(None).response(reply) is reply
 
 
 def test_json_is_json_still(key):
     told = {"error": f"no such key: {key}", key: [key, {"deep": f"x{key}x"}], "n": 1}
-    left = Redactor(SecretStr(key)).reply(Response(400, {}, json.dumps(told).encode()))
+    left = Redactor(SecretStr(key)).response(Response(400, {}, json.dumps(told).encode()))
     assert json.loads(left.body) == {
         "error": "no such key: ***",
         "***": ["***", {"deep": "x***x"}],
@@ -149,7 +149,7 @@ def test_bytes_that_are_no_text_and_the_other_headers_stay():
     reply = Response(
         302, {"location": f"/x?token={key}", "date": "now"}, b"\xff\x00\xe9" + key.encode()
     )
-    left = Redactor(SecretStr(key)).reply(reply)
+    left = Redactor(SecretStr(key)).response(reply)
     assert left.body == b"\xff\x00\xe9***"
     assert left.headers == {"location": "/x?token=***", "date": "now"}
 

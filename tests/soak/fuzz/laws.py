@@ -26,9 +26,9 @@ from langchain_hf_endpoint._protocols import (
     conclude,
     declines,
     explain,
+    read_context_length,
     read_info,
     read_models,
-    read_window,
     recognise,
     unknown_model,
 )
@@ -110,8 +110,8 @@ def assert_all_readers_settle(reply, count):
     assert_info_can_be_used(reply)
     served = read_models(reply)
     assert served.choice is None or served.choice in served.names
-    assert served.window is None or served.window > 0
-    window = read_window(reply)
+    assert served.context_length is None or served.context_length > 0
+    window = read_context_length(reply)
     assert window is None or window > 0
     tried = []
     for route in candidates("http://127.0.0.1:8080"):

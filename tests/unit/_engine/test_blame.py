@@ -32,7 +32,7 @@ SUSPICIONS = {
     (Cause.RATE_LIMITED, 429): None,
     (Cause.UNREACHABLE, None): None,
     (Cause.SETTING_REJECTED, 422): None,
-    (Cause.WIDTH, 200): None,
+    (Cause.DIMENSIONS, 200): None,
 }
 SHARED = {"aside": 0, "is_last": False, "can_probe": False}
 

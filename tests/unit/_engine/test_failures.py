@@ -37,7 +37,7 @@ ERRORS = {
     Cause.INPUT_REJECTED: InputError,
     Cause.SETTING_REJECTED: SettingsError,
     Cause.PROTOCOL: ProtocolError,
-    Cause.WIDTH: ProtocolError,
+    Cause.DIMENSIONS: ProtocolError,
 }
 
 

@@ -161,7 +161,7 @@ class TransportError(HFEndpointError):
 
 
 class ProtocolError(HFEndpointError):
-    """A reply that cannot be right: wrong count, unequal widths, null, NaN, or not JSON."""
+    """A response that cannot be right: wrong count, unequal dimensions, null, NaN, or not JSON."""
 
 
 class EmbeddingError(HFEndpointError):
@@ -172,7 +172,7 @@ class EmbeddingError(HFEndpointError):
 
     Attributes:
         completed: Text index -> its result, of the type that the call would have returned for it.
-        failures: Text index -> the error that befell it. Together they name every text of a list;
+        failures: Text index -> its error. Together they name every text of a list;
             of a stream, every one that was taken and did not come out.
     """
 

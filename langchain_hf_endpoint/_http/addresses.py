@@ -24,11 +24,11 @@ _NEXT_ADDRESS_AFTER = 0.25  # seconds, as RFC 8305 has it
 def look_up(host: str, port: int) -> Future[list[Address]]:
     """The addresses of a host, to be waited for as long as one likes.
 
-    The system's resolver knows no time limit, so it is asked on a thread that nobody need wait
-    for. ``localhost`` and the names under it are this machine and nobody is asked (RFC 6761, 6.3).
+    The system's resolver has no time limit, so it is asked on a thread of its own. ``localhost``
+    and the names under it are this machine, without a look-up (RFC 6761, 6.3).
     """
     found: Future[list[Address]] = Future()
-    found.set_running_or_notify_cancel()  # whoever gives up takes nobody's answer away
+    found.set_running_or_notify_cancel()  # a caller that gives up does not cancel it for the others
     name = host.lower().removesuffix(".")
     if name == "localhost" or name.endswith(".localhost"):
         loopback = [(socket.AF_INET, "127.0.0.1")]
@@ -120,4 +120,4 @@ async def connected_socket(
 def _close(one: socket.socket, task: asyncio.Task[None]) -> None:
     one.close()
     if not task.cancelled():
-        task.exception()  # nobody else will ask for it
+        task.exception()  # or asyncio would log that it was never retrieved

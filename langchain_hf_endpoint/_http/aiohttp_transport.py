@@ -155,7 +155,7 @@ class AiohttpTransport:
         """Close all connections."""
         if self._session is not None:
             await self._session.close()
-            _shut(self._sockets)  # TLS would wait for the server's farewell, longer than the loop
+            _shut(self._sockets)  # TLS would wait for the server's close_notify
             for _ in range(_CLOSING_TURNS):
                 await asyncio.sleep(0)
 
@@ -177,14 +177,14 @@ _current_attempt: ContextVar[_Attempt] = ContextVar("_current_attempt")
 
 
 def _shut(sockets: Iterable[socket.socket]) -> None:
-    """End connections at once, whoever holds their sockets; nothing where they are closed."""
+    """End connections at once; nothing where they are closed."""
     for one in list(sockets):
         with contextlib.suppress(OSError):
             one.shutdown(socket.SHUT_RDWR)
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Gives out connections on which nothing came that nobody asked for."""
+    """Gives out connections on which nothing came before a request."""
 
     async def connect(
         self,

@@ -21,7 +21,7 @@ class ResponseFraming:
     """Counts the bytes of one response after another.
 
     Attributes:
-        is_over: The response is complete; whatever comes now belongs to nobody.
+        is_over: The response is complete; what comes now is of no request.
     """
 
     # What comes after a response must never be taken for the next one: a text would get another's

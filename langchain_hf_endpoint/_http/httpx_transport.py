@@ -228,7 +228,7 @@ class AsyncTransport:
 
 
 def _is_of_httpx(method: Callable[..., Any]) -> bool:
-    """Whether nobody has replaced or wrapped it."""
+    """Whether it is neither replaced nor wrapped."""
     return method.__module__.startswith("httpx.") and not hasattr(method, "__wrapped__")
 
 

@@ -158,7 +158,7 @@ class _SyncConnection(httpcore.NetworkStream):
     ) -> httpcore.NetworkStream:
         left = current_attempt.get().left(httpcore.ConnectTimeout)
         within = self._stream.get_extra_info("ssl_object") is not None
-        # Of TLS within TLS nobody can say what waits in between.
+        # Of TLS within TLS it cannot be seen what waits in between.
         return _SyncConnection(
             self._stream.start_tls(ssl_context, server_hostname, left), is_certain=not within
         )
@@ -256,7 +256,7 @@ class _AsyncConnection(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self._came.append(data)
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
-        if self._idle_timer is not None:  # nobody asked
+        if self._idle_timer is not None:  # it is between two requests
             self.abort()
 
     def eof_received(self) -> None:
@@ -306,7 +306,7 @@ class _AsyncConnection(asyncio.Protocol, httpcore.AsyncNetworkStream):
         self.abort()
 
     def abort(self) -> None:
-        """Close the socket at once; TLS would wait for the server's farewell."""
+        """Close the socket at once; TLS would wait for the server's close_notify."""
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._transport.abort()
 
@@ -346,7 +346,7 @@ class _AsyncConnection(asyncio.Protocol, httpcore.AsyncNetworkStream):
 
 
 class AsyncBackend(httpcore.AsyncNetworkBackend):
-    """Connections of one event loop. Their time limit is that of whoever awaits them.
+    """Connections of one event loop. Their time limit is that of the awaiting task.
 
     Args:
         check_address: May refuse an address.

@@ -64,7 +64,7 @@ class Route:
 def candidates(url: str) -> tuple[Route, ...]:
     """Return the routes to try for a URL, the likeliest first. The query of the URL stays.
 
-    - ``…/embeddings``: OpenAI's protocol, whoever serves it.
+    - ``…/embeddings``: OpenAI's protocol.
     - ``…/embed``: TEI's.
     - ``…/v1``: what OpenAI's clients call the base URL, so ``/embeddings`` is put behind it.
     - no path: TEI, hf-serve, the inference toolkit and custom handlers take ``inputs`` there. On

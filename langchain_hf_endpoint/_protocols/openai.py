@@ -19,7 +19,7 @@ from langchain_hf_endpoint._protocols.base import (
     split_url,
 )
 from langchain_hf_endpoint._protocols.parsing import read
-from langchain_hf_endpoint._protocols.server_info import beside
+from langchain_hf_endpoint._protocols.server_info import get_beside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -154,8 +154,7 @@ def read_models(response: Response, wanted: str | None = None) -> ServedModels:
 
 def props_request(url: str) -> Request | None:
     """Ask llama.cpp how it was started (``GET /props``)."""
-    route = beside(url, "/props")
-    return None if route is None else get(route)
+    return get_beside(url, "/props")
 
 
 def read_context_length(response: Response) -> int | None:

@@ -40,7 +40,7 @@ def read(response: Response, count: int, form: Form = "lists") -> Vectors | Fail
 def answers(response: Response) -> str | None:
     """Name the shape of what may be vectors in a response: ``list`` or ``object``; else None.
 
-    Vectors that are wrong are vectors still: whoever sent them is a server of embeddings.
+    Vectors that are wrong are vectors still: what sent them is a server of embeddings.
     """
     if response.status not in SUCCESSES:
         return None

@@ -32,7 +32,7 @@ _ROUTES = ("/v1/embeddings", "/embeddings", "/embed", "/invocations", "/predict"
 
 
 def beside(url: str, route: str) -> str | None:
-    """Another route of the server behind an embeddings URL; None where nobody would answer.
+    """Another route of the server behind an embeddings URL; None where it has none.
 
     Behind a gateway's own path the server is taken to be mounted at that path. A query, which may
     be what the gateway knows its callers by, stays.
@@ -47,10 +47,15 @@ def beside(url: str, route: str) -> str | None:
     return parts._replace(path=path.removesuffix(own) + route, fragment="").geturl()
 
 
+def get_beside(url: str, route: str) -> Request | None:
+    """Ask another route of the server behind an embeddings URL; None where it has none."""
+    url_beside = beside(url, route)
+    return None if url_beside is None else get(url_beside)
+
+
 def info_request(url: str) -> Request | None:
-    """Ask the server behind an embeddings URL about itself; None where nobody would answer."""
-    route = beside(url, "/info")
-    return None if route is None else get(route)
+    """Ask the server behind an embeddings URL about itself (``GET /info``)."""
+    return get_beside(url, "/info")
 
 
 def read_info(response: Response) -> ServerInfo | None:
@@ -137,7 +142,7 @@ class Tokens:
 
 
 def tokenize_request(url: str, texts: Sequence[str], prompt_name: str | None) -> Request | None:
-    """Ask the server behind an embeddings URL for tokens; None where nobody would answer.
+    """Ask the server behind an embeddings URL for tokens; None where it has none.
 
     Raises:
         InputError: A text holds a lone surrogate; its index is that in `texts`.

@@ -196,7 +196,7 @@ def session_for(service: ServiceSettings) -> EndpointSession:
 
 
 def private_session(service: ServiceSettings) -> EndpointSession:
-    """A session that is shared with nobody: what happens to it changes nothing for others.
+    """A session that is not shared: what happens to it changes nothing for others.
 
     Raises:
         SettingsError: The variable that should hold the key does not.

@@ -107,7 +107,7 @@ def needs_units(codes: _Codes, lengths: NDArray[np.intp], before: int) -> bool:
     """Whether any run between blanks is more than a word.
 
     Args:
-        codes: The text's code points; as octets where all are ASCII.
+        codes: The text's code points; as bytes where all are ASCII.
         lengths: Characters of each run.
         before: Those of the run before the first one.
     """
@@ -131,7 +131,7 @@ def units(
     """Cut the runs of a text that are more than a word.
 
     Args:
-        codes: The text's code points; as octets where all are ASCII.
+        codes: The text's code points; as bytes where all are ASCII.
         starts: Where its runs start; one at least.
         ends: Where they end.
         before: Characters of the run before the first one.

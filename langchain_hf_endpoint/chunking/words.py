@@ -144,8 +144,8 @@ def _parts(text: str) -> Iterator[tuple[_Offsets, _Offsets, _Offsets]]:
 def _decoded(block: str) -> tuple[NDArray[np.uint8] | NDArray[np.uint32], NDArray[np.bool_]]:
     """The code point of each character, and whether it is a blank."""
     if block.isascii():
-        octets = block.encode("ascii")
-        blank = np.frombuffer(octets.translate(_BLANK_BYTES), np.bool_)
-        return np.frombuffer(octets, np.uint8), blank
+        encoded = block.encode("ascii")
+        blank = np.frombuffer(encoded.translate(_BLANK_BYTES), np.bool_)
+        return np.frombuffer(encoded, np.uint8), blank
     codes = np.frombuffer(block.encode("utf-32-le", "surrogatepass"), "<u4")
     return codes, _IS_BLANK.take(codes, mode="clip")

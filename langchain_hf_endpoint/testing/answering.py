@@ -5,7 +5,6 @@ A token of this server is a run between spaces; [CLS] and [SEP] come on top, as 
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -110,32 +109,16 @@ def _tokens(text: str, *, special: bool) -> list[dict[str, object]]:
     return tokens
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A request for vectors that is not refused.
-
-    Attributes:
-        request: What was asked for.
-        texts: What is embedded for it: with their prompt, cut.
-        began: When it was read, on `time.monotonic`.
-    """
-
-    request: EmbedRequest
-    texts: list[str]
-    began: float
-
-
-def accepted(content: dict[str, Any], path: str, traits: Traits) -> Work:
-    """Read a request for vectors.
+def texts_to_embed(request: EmbedRequest, traits: Traits) -> list[str]:
+    """The texts whose vectors are answered: with the prompt before them, cut.
 
     Raises:
-        RefusedError: Why it gets none, in TEI's words.
+        RefusedError: One is rejected, or too long and not to be cut.
     """
-    request = tei_server.embed_request(content, path, traits)
     texts = [request.prompt + _text_of(each) for each in request.inputs]
     if traits.rejects and any(traits.rejects in text for text in texts):
         raise tei_server.tokenizer_error()
-    return Work(request, [_cut(text, request, traits) for text in texts], time.monotonic())
+    return [_cut(text, request, traits) for text in texts]
 
 
 def _cut(text: str, request: EmbedRequest, traits: Traits) -> str:
@@ -158,19 +141,20 @@ def _count(text: str) -> int:
     return text.count(" ") + 3
 
 
-def vectors(work: Work, path: str, traits: Traits) -> Reply:
-    """The right vectors, in the protocol of the path."""
-    request = work.request
+def vectors(
+    request: EmbedRequest, texts: list[str], path: str, traits: Traits, seconds: float
+) -> Reply:
+    """The right vectors, in the protocol of the path; `seconds` is how long they took."""
     dimensions = request.dimensions or traits.dimensions
-    tokens = sum(map(_count, work.texts))
+    tokens = sum(map(_count, texts))
     if path in OPENAI_PATHS:
         row = base64_row if request.base64 else json_row
-        rows = (row(text, dimensions) for text in work.texts)
+        rows = (row(text, dimensions) for text in texts)
         body = tei_server.openai_answer(rows, traits.model_id, tokens)
     else:
         normalize = request.normalize
-        joined = b",".join(json_row(text, dimensions, normalize=normalize) for text in work.texts)
+        joined = b",".join(json_row(text, dimensions, normalize=normalize) for text in texts)
         body = b'{"embeddings":[%b]}' % joined if traits.shape == "embeddings" else b"[%b]" % joined
-    characters = sum(map(len, work.texts))
-    headers = tei_server.figures(time.monotonic() - work.began, characters, tokens)
+    characters = sum(map(len, texts))
+    headers = tei_server.figures(seconds, characters, tokens)
     return Reply(200, body, headers=headers)

@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_hf_endpoint._package import missing_extra
@@ -15,7 +16,6 @@ from langchain_hf_endpoint.testing.serving import Scripted, Serving
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
     from typing import Self
 
     from langchain_hf_endpoint.testing.faults import Fault
@@ -241,8 +241,7 @@ class ScriptedEndpoint:
         """
         if self._authority is None:
             raise RuntimeError("there is no certificate: give certificate_for, and start it")
-        with open(path, "wb") as file:  # noqa: PTH123 - a string as well as a Path
-            file.write(self._authority)
+        Path(path).write_bytes(self._authority)
 
 
 def _certificate(host: str) -> tuple[ssl.SSLContext, bytes]:

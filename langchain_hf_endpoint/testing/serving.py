@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from langchain_hf_endpoint._protocols import tei_server
 from langchain_hf_endpoint._protocols.tei_server import RefusedError
 from langchain_hf_endpoint.testing.answering import (
-    accepted,
     answer_to_get,
     texts_of,
+    texts_to_embed,
     tokens_reply,
     vectors,
 )
@@ -170,17 +170,15 @@ class Serving:
         now = time.monotonic()
         if self.lasting is not None and now < self.lasting[1]:
             return self.lasting[0]
-        fault = self._scripted_or_planned(asked)
+        scripted = next((each for each in list(self.script) if each.is_for(asked)), None)
+        if scripted is not None:
+            self.script.remove(scripted)
+            fault = scripted.fault
+        else:
+            fault = self._plan(asked) if self._plan is not None else None
         if fault is not None and fault.lasts:
             self.lasting = (fault, now + fault.lasts)
         return fault
-
-    def _scripted_or_planned(self, asked: Asked) -> Fault | None:
-        for place, scripted in enumerate(self.script):
-            if scripted.is_for(asked):
-                del self.script[place]
-                return scripted.fault
-        return self._plan(asked) if self._plan is not None else None
 
     async def _right_answer(
         self, request: Request, content: dict[str, Any] | RefusedError, connection: Connection
@@ -200,12 +198,13 @@ class Serving:
                 raise content
             if tokenizes:
                 return tokens_reply(content, traits)
-            work = accepted(content, path, traits)
-            async with self._permits.held(len(work.texts), is_waited_for=traits.waits_for_permits):
-                seconds = traits.service_seconds(len(work.texts))
+            wanted = tei_server.embed_request(content, path, traits)
+            texts = texts_to_embed(wanted, traits)
+            seconds = traits.service_seconds(len(texts))
+            async with self._permits.held(len(texts), is_waited_for=traits.waits_for_permits):
                 if seconds:
                     await connection.wait(seconds)
-                return vectors(work, path, traits)
+                return vectors(wanted, texts, path, traits, seconds)
         except RefusedError as refused:
             return refusal(refused, path)
 

@@ -8,17 +8,27 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pages import PAGES, ROOT, blocks, group_of, not_named, pages_of, run
+from warm_interpreter import WarmInterpreter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 RUN_BY = {"test": "tests/docs/test_code_blocks.py", "stores": "tests/compat/stores/test_pages.py"}
 RUN_HERE = pytest.mark.parametrize("page", pages_of("test"), ids=lambda page: page.name)
 
 
+@pytest.fixture(scope="module")
+def interpreter() -> Iterator[WarmInterpreter]:
+    with WarmInterpreter() as interpreter:
+        yield interpreter
+
+
 @RUN_HERE
-def test_the_blocks_of_the_page_run_as_pasted(page: Path, tmp_path: Path) -> None:
-    done = run(page, tmp_path)
+def test_the_blocks_of_the_page_run_as_pasted(
+    page: Path, tmp_path: Path, interpreter: WarmInterpreter
+) -> None:
+    done = run(page, tmp_path, interpreter=interpreter)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""  # no warning, nothing that was left open
 

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from warm_interpreter import WarmInterpreter
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -71,25 +73,35 @@ def pages_of(group: str) -> list[Path]:
 
 
 def run(
-    page: Path, folder: Path, environment: Mapping[str, str] | None = None
+    page: Path,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    *,
+    interpreter: WarmInterpreter | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run the page's blocks in an interpreter of their own, in an empty folder."""
+    """Run the page's blocks in an interpreter of their own, in an empty folder.
+
+    It is forked from `interpreter`, where there is one.
+    """
     script = folder / f"{page.stem}.py"
     script.write_text(program(page), encoding="utf-8")
     inherited = {name: value for name, value in os.environ.items() if name not in _UNSET}
+    variables = {
+        **inherited,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "HF_HOME": str(folder),
+        "XDG_CONFIG_HOME": str(folder),
+        "HTTP_PROXY": _DEAD_PROXY,
+        "HTTPS_PROXY": _DEAD_PROXY,
+        "NO_PROXY": "127.0.0.1,localhost",
+        **(environment or {}),
+    }
+    if interpreter:
+        return interpreter.run(script, folder, variables)
     return subprocess.run(
         [sys.executable, "-W", "default::ResourceWarning", str(script)],
         cwd=folder,
-        env={
-            **inherited,
-            "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-            "HF_HOME": str(folder),
-            "XDG_CONFIG_HOME": str(folder),
-            "HTTP_PROXY": _DEAD_PROXY,
-            "HTTPS_PROXY": _DEAD_PROXY,
-            "NO_PROXY": "127.0.0.1,localhost",
-            **(environment or {}),
-        },
+        env=variables,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

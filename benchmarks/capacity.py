@@ -1,12 +1,14 @@
-"""How much of a server is used by a client that was told nothing about it: many kinds of server.
+"""How much of a server's capacity is used without any setting, for many kinds of server.
 
-What a server can do follows from its settings: its slots times the inputs of a full batch, through
-the time that one takes. Where nobody can have it, since it is more than Python asks for or since no
-request may wait at the server for its turn, the capacity is what a bare client gets that was told
-how many requests to have in flight: the best of several numbers. The table says which it is.
+The capacity is computed from the server's settings: its slots times the inputs of a full batch,
+divided by the time that a batch takes. Some servers cannot be used so far, because Python does not
+send that many requests, or because the server lets no request wait. Their capacity is measured: the
+best that a bare client reaches with several fixed numbers of requests in flight. The last column
+says which of the two it is.
 
-Two shares are told: of the whole job, its first requests (which know nothing) and its last ones
-included, and of its middle, from a third of its time to a service time before its end.
+Two shares are given. That of the whole job includes its first requests, when nothing is known of
+the server, and its last ones. That of the middle is measured from a third of the job's time to one
+service time before its end.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Limiters side by side: permits used, the fullest window, lateness, the cost of a call.
 
 A "minute" is one second long, so that many pass. 64 callers, half threads and half tasks, ask one
-limiter without end; used are the permits after the first two windows, against those that the limit
-allows in that time, and a window is any second, wherever it begins. Lateness is how long after its
-due moment a lone caller has a permit. A call that need not wait is timed by itself.
+limiter without end. "Used" compares the permits after the first two windows with those that the
+limit allows in that time. A window is any second, wherever it begins. "Lateness" is how long after
+its due moment a single caller gets a permit. A call that need not wait is timed separately.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How long a query takes, alone and while an ingestion uses up the limit of requests per minute.
 
-The server takes 20 ms a batch and 0.2 ms an input, and has room for far more than the limit lets
-through: what a query waits for is a permit. Queries come at random moments.
+The server takes 20 ms per batch and 0.2 ms per input, and can do far more than the limit allows, so
+a query waits for a permit only. Queries come at random moments.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ a URL or a key.
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -35,44 +36,34 @@ class Metrics:
     """
 
     def __init__(self, waiting: Callable[[], float]) -> None:
-        self._registry = CollectorRegistry()
-        own, name = self._registry, "hf_gateway"
-        self.requests = Counter(
-            f"{name}_requests", "Requests answered", ("route", "method", "status"), registry=own
+        self._registry = own = CollectorRegistry()
+        counter, name = partial(Counter, registry=own), "hf_gateway"
+        histogram = partial(Histogram, registry=own)
+        self.requests = counter(
+            f"{name}_requests", "Requests answered", ("route", "method", "status")
         )
-        self.seconds = Histogram(
-            f"{name}_request_seconds",
-            "From arrival to answer",
-            ("route",),
-            registry=own,
-            buckets=_SECONDS,
+        self.seconds = histogram(
+            f"{name}_request_seconds", "From arrival to answer", ("route",), buckets=_SECONDS
         )
         self.in_flight = Gauge(f"{name}_in_flight", "Requests not answered yet", registry=own)
-        Gauge(
-            f"{name}_waiting", "Requests with inputs that were not sent", registry=own
-        ).set_function(waiting)
-        endpoint = ("inference_id",)
-        self.inputs = Counter(
-            f"{name}_inputs", "Inputs asked for", ("inference_id", "lane"), registry=own
-        )
-        self.batches = Histogram(
+        unsent = Gauge(f"{name}_waiting", "Requests with inputs that were not sent", registry=own)
+        unsent.set_function(waiting)
+        self.inputs = counter(f"{name}_inputs", "Inputs asked for", ("inference_id", "lane"))
+        self.batches = histogram(
             f"{name}_endpoint_batch_inputs",
             "Inputs of each request to an endpoint's server, retries included",
-            endpoint,
-            registry=own,
+            ("inference_id",),
             buckets=_SIZES,
         )
-        self.retries = Counter(
+        self.retries = counter(
             f"{name}_endpoint_retries",
             "Requests to an endpoint's server that were made again, by cause",
             ("inference_id", "cause"),
-            registry=own,
         )
-        self.limiter_wait = Counter(
+        self.limiter_wait = counter(
             f"{name}_limiter_wait_seconds",
             "Seconds that requests to an endpoint's server waited for the rate limit",
-            endpoint,
-            registry=own,
+            ("inference_id",),
         )
 
     def of_endpoint(self, inference_id: str) -> EndpointMetrics:

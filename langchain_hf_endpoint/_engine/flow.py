@@ -126,9 +126,10 @@ def _vectors(part: _Part, retry: RetryState) -> Flow[Vectors | GivenUp]:
     for route in _routes(call):
         if part.searching and server.route is not None and server.route.url != route.url:
             continue  # another call has found the route meanwhile
-        asked = call.options
+        may_ask_otherwise = route.dialect.name == "openai" and not route.shortcut
+        asked = call.options if may_ask_otherwise else None
         result = yield from _send_with_retries(part, route, retry)
-        if isinstance(result, GivenUp) and route.dialect.name == "openai" and not route.shortcut:
+        if isinstance(result, GivenUp) and may_ask_otherwise:
             found_out = call.options != asked  # by another batch, while this one was under way
             result = yield from _ask_otherwise(result, part, route, retry, found_out=found_out)
         if not isinstance(result, GivenUp):

@@ -1,10 +1,7 @@
 """A call as an OpenTelemetry span, where opentelemetry-api is installed and somebody records.
 
-It knows OpenTelemetry's API and what of a call may be told to others: counts, waits, the host, the
-class of an error. It must not know texts, vectors or the key, and nothing else here may import
-OpenTelemetry.
-
-Attribute names follow the conventions for embeddings calls where there is one:
+No text, vector or key is told: only counts, waits, the host and the class of an error. Attribute
+names follow the conventions for embeddings calls where there is one:
 https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
 """
 

@@ -1,7 +1,4 @@
-"""Vectors as the caller wants them, lists or arrays, and one vector out of those of several chunks.
-
-It knows numbers only. It must not know texts, requests or indexes.
-"""
+"""Vectors as the caller wants them, lists or arrays, and the mean of those of several chunks."""
 
 from __future__ import annotations
 

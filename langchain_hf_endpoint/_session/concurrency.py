@@ -172,7 +172,7 @@ class ConcurrencyWindow:
         """Let in whoever may go: queries first, each lane in its order."""
         admitted = []
         for lane, queue in self._queues.items():
-            while (slot := self._next(queue)) is not None:
+            while queue and (slot := self._next(queue)) is not None:
                 queue.remove(slot)
                 self._inside.add(slot)
                 self._requests[lane] += 1

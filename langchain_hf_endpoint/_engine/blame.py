@@ -75,9 +75,7 @@ MAY_PASS = frozenset({Suspicion.PASSING, Suspicion.BUSY})
 def suspicion(failure: Failure, *, has_worked: bool) -> Suspicion | None:
     """Tell whether a failure may be its inputs' fault; None where it is the server's for sure.
 
-    Args:
-        failure: Any.
-        has_worked: Whether the server has taken this key before.
+    `has_worked` is whether the server has taken this key before.
     """
     cause = failure.cause
     if cause in {Cause.INPUT_REJECTED, Cause.BODY_TOO_LARGE}:
@@ -183,12 +181,8 @@ def tries_again(
 ) -> bool:
     """Whether inputs that have failed are sent again as they are, if time is left for it.
 
-    Args:
-        run: The inputs, with this failure counted.
-        why: What the failure may mean.
-        answers: The number of the last request that is answered.
-        is_last: Whether nothing else is left to be tried.
-        can_probe: Whether there is something that has worked.
+    `answers` is the number of the last request that is answered, `is_last` whether nothing else is
+    left to be tried, `can_probe` whether there is something that has worked.
     """
     if why is Suspicion.REFUSED or (is_last and can_probe and wants_a_probe(run, why)):
         return False
@@ -208,13 +202,7 @@ def what_next(  # noqa: PLR0913 - all that is known
 ) -> Next:
     """Say what is to be done about inputs that are not sent again as they are.
 
-    Args:
-        run: The inputs.
-        why: What their last failure may mean.
-        answers: The number of the last request that is answered.
-        aside: How many other runs of the batch have failed and wait for a sign of life.
-        is_last: Whether they were tried although, or since, nothing else is left to be tried.
-        can_probe: Whether there is something that has worked.
+    As in `tries_again`; `aside` is how many other runs have failed and wait for a sign of life.
     """
     probes = can_probe and wants_a_probe(run, why)
     if run.size > 1:

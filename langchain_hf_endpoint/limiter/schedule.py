@@ -54,27 +54,6 @@ class Schedule:
         grain: Seconds too few to sleep for.
     """
 
-    __slots__ = (
-        "_documents",
-        "_forgotten",
-        "_held_until",
-        "_interval",
-        "_log_ready",
-        "_oldest",
-        "_passed",
-        "_per_document",
-        "_queries",
-        "_ready",
-        "_span",
-        "_starts",
-        "_tickets",
-        "_tolerance",
-        "burst",
-        "grain",
-        "limit",
-        "period",
-    )
-
     def __init__(
         self, limit: int, burst: int, period: float, document_share: float = DOCUMENT_SHARE
     ) -> None:

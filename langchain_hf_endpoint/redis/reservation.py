@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from langchain_hf_endpoint.errors import HFEndpointError
@@ -16,6 +16,8 @@ from langchain_hf_endpoint.redis.background import background
 from langchain_hf_endpoint.redis.client import AWAY, error_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
     from langchain_hf_endpoint.limiter.schedule import Lane
     from langchain_hf_endpoint.redis.client import RedisClients, ScriptAnswer, SharedLimit
@@ -67,24 +69,20 @@ class RedisReservations:
         if self.is_away:
             return None
         try:
-            answer = self._clients.run(self.limit, args)
+            return self._noted(self._clients.run(self.limit, args))
         except AWAY as error:
             self._failed(error)
             return None
-        self._note(answer)
-        return answer
 
     async def arun(self, args: list[str]) -> ScriptAnswer | None:
         """The async twin of `run`."""
         if self.is_away:
             return None
         try:
-            answer = await self._clients.arun(self.limit, args)
+            return self._noted(await self._clients.arun(self.limit, args))
         except AWAY as error:
             self._failed(error)
             return None
-        self._note(answer)
-        return answer
 
     def started(self, ticket: str, *, here: bool = False) -> None:
         """Remember a start, so that the log in Redis can be told what it does not know.
@@ -101,7 +99,7 @@ class RedisReservations:
         if not here:
             self.local.note_start()
 
-    def _note(self, answer: ScriptAnswer) -> None:
+    def _noted(self, answer: ScriptAnswer) -> ScriptAnswer:
         """See whether Redis has lost what it knew, and whether others ask with another limit."""
         begun, self._begun = self._begun, answer.begun
         if begun not in (None, answer.begun):
@@ -115,6 +113,7 @@ class RedisReservations:
                 self.limit.limit,
                 answer.limit,
             )
+        return answer
 
     def _tell(self, hold: float = 0.0) -> None:
         """Tell Redis the starts of the last period; those that it knows are no news to it.
@@ -183,24 +182,16 @@ class RedisReservation(Reservation):
         """As `Reservation.delay`; blocks for the journey to Redis."""
         if self._asks_here():
             return self._local_delay()
-        question = self._question()
-        try:
+        with self._asking() as question:
             answer = self._shared.run(question)
-        except HFEndpointError:
-            self._in_line = False  # if the question arrived all the same, its place will lapse
-            raise
         return self._read(answer)
 
     async def adelay(self) -> float:
         """The async twin of `delay`."""
         if self._asks_here():
             return self._local_delay()
-        question = self._question()
-        try:
+        with self._asking() as question:
             answer = await self._shared.arun(question)
-        except HFEndpointError:
-            self._in_line = False
-            raise
         return self._read(answer)
 
     def give_back(self) -> None:
@@ -219,11 +210,16 @@ class RedisReservation(Reservation):
             self._local = None
         return self.started_at is not None or self._local is not None
 
-    def _question(self) -> list[str]:
+    @contextmanager
+    def _asking(self) -> Iterator[list[str]]:
         if not self._ticket:
             raise RuntimeError("This turn was given back: reserve another one.")
         self._in_line = True
-        return self._shared.limit.ask(self._ticket, self.lane, self._max_wait)
+        try:
+            yield self._shared.limit.ask(self._ticket, self.lane, self._max_wait)
+        except HFEndpointError:
+            self._in_line = False  # if the question arrived all the same, its place will lapse
+            raise
 
     def _read(self, answer: ScriptAnswer | None) -> float:
         if answer is None:

@@ -20,9 +20,9 @@ wait at the server::
         |      few, and the limit              few, and the limit
         v      is `_doubles_below`             is the refusal level
     DOUBLING -----------------------> GROWING --------------------> AT THE LEVEL <--.
-     ^  ^  |                            |                                |          |
-     |  |  | many                       | many           held for long,  |          | nothing is
-     |  |  v                            |             level + 1, + 2, + 4|          | refused
+     ^  ^  |                            ^                                |          |
+     |  |  | many                       | many, or few   held for long,  |          | nothing is
+     |  |  v                            | again       level + 1, + 2, + 4|          | refused
      |  | HOLDING <---------------------'                                v          |
      |  |  | every 60 round trips, half                                TRYING ------'
      |  '--'                                                             |

@@ -127,8 +127,10 @@ class SyncTransport:
     @contextmanager
     def _begun(self, request: Request, timeout: float) -> Iterator[_Incoming]:
         if self._client is None and _is_of_httpx(httpx.HTTPTransport.handle_request):
-            arguments = _arguments(request, timeout, self._key)
-            with self._pools.lease() as pool, pool.stream(**arguments) as response:
+            with (
+                self._pools.lease() as pool,
+                pool.stream(**_arguments(request, timeout, self._key)) as response,
+            ):
                 headers = httpx.Headers(response.headers)
                 yield _Incoming(response.status, headers, response.iter_stream())
         else:
@@ -137,9 +139,8 @@ class SyncTransport:
 
     def _sent_by_httpx(self, request: Request, timeout: float) -> Any:
         if self._client is None:
-            arguments = {**_arguments(request, timeout, self._key), "url": request.url}
             with self._stock.lease() as transport:
-                return transport.handle_request(httpx.Request(**arguments))
+                return transport.handle_request(_stock_request(request, timeout, self._key))
         client = _opened(self._client, "http_client")
         return client.send(_client_request(client, request, timeout), **_send_options(self._key))
 
@@ -201,9 +202,8 @@ class AsyncTransport:
     async def _begun(self, request: Request, timeout: float) -> AsyncIterator[_Incoming]:
         method = httpx.AsyncHTTPTransport.handle_async_request
         if self._client is None and _is_of_httpx(method):
-            arguments = _arguments(request, timeout, self._key)
             with self._pools.lease() as pool:
-                async with pool.stream(**arguments) as response:
+                async with pool.stream(**_arguments(request, timeout, self._key)) as response:
                     headers = httpx.Headers(response.headers)
                     yield _Incoming(response.status, headers, response.aiter_stream())
         else:
@@ -212,9 +212,9 @@ class AsyncTransport:
 
     async def _sent_by_httpx(self, request: Request, timeout: float) -> Any:
         if self._client is None:
-            arguments = {**_arguments(request, timeout, self._key), "url": request.url}
+            built = _stock_request(request, timeout, self._key)
             with self._stock.lease() as transport:
-                return await transport.handle_async_request(httpx.Request(**arguments))
+                return await transport.handle_async_request(built)
         client = _opened(self._client, "http_async_client")
         built = _client_request(client, request, timeout)
         return await client.send(built, **_send_options(self._key))
@@ -250,7 +250,7 @@ def _parsed(url: str) -> tuple[httpcore.URL, str]:
 
 
 def _arguments(request: Request, timeout: float, key: SecretStr | None) -> dict[str, Any]:
-    """Of `stream` of httpcore's pools; but for the URL also of `httpx.Request`."""
+    """Of `stream` of httpcore's pools. It holds the key, so no frame of ours holds it."""
     url, host = _parsed(request.url)
     authorization = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
     return {
@@ -260,6 +260,10 @@ def _arguments(request: Request, timeout: float, key: SecretStr | None) -> dict[
         "content": request.body or None,
         "extensions": {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout)},
     }
+
+
+def _stock_request(request: Request, timeout: float, key: SecretStr | None) -> httpx.Request:
+    return httpx.Request(**{**_arguments(request, timeout, key), "url": request.url})
 
 
 def _client_request(client: Any, request: Request, timeout: float) -> Any:

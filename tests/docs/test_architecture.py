@@ -51,17 +51,20 @@ def test_the_tree_is_the_one_that_is_there():
     assert sorted(drawn) == sorted(modules | folders)
 
 
-def test_every_file_of_every_folder_is_named_and_no_other():
+def test_every_file_of_every_folder_is_drawn_and_no_other():
     block = BLOCK.findall(section("The tree"))[1]
-    named = {folder: sorted(INDENTED.findall(files)) for folder, files in FOLDER.findall(block)}
-    there = {
-        f"{folder.relative_to(PACKAGE).as_posix()}/": sorted(
-            {path.name for path in folder.glob("*.py")} - STARTS
-        )
-        for folder in PACKAGE.rglob("*")
-        if has_modules(folder)
+    drawn = {
+        f"{folder}{file}"
+        for folder, files in FOLDER.findall(block)
+        for file in INDENTED.findall(files)
     }
-    assert named == there
+    there = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if path.parent != PACKAGE and path.name not in STARTS
+    }
+    assert sorted(drawn - there) == []
+    assert sorted(there - drawn) == []
 
 
 def test_the_layers_are_those_of_import_linter():

@@ -77,15 +77,6 @@ def _made(
         return None, list(error.problems)
 
 
-def _unknown_keywords(
-    face: type[HFEndpointEmbeddings], unknown: Mapping[str, object]
-) -> list[Problem]:
-    if not unknown:
-        return []
-    allowed = tuple(inspect.signature(face).parameters)
-    return [(name, unknown_field(name, allowed, fields_within(AS_KEYWORD))) for name in unknown]
-
-
 class HFEndpointEmbeddings(Serializable, Embeddings):
     """Embed texts through a Hugging Face inference endpoint.
 
@@ -208,23 +199,13 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
             task_settings=task_settings,
         )
         # A traceback may be shown with the values of local variables.
-        del (
-            api_key,
-            api_key_env,
-            rate_limit,
-            dialect,
-            tls,
-            transport,
-            inference_id,
-            task_type,
-            service,
-            service_settings,
-            chunking_settings,
-            task_settings,
-        )
+        del api_key, api_key_env, rate_limit, dialect, tls, transport
+        del inference_id, task_type, service, service_settings, chunking_settings, task_settings
         unknown, endpoint = hidden("", unknown), hidden("", endpoint)
         made, problems = _made(endpoint, short)
-        problems += _unknown_keywords(type(self), unknown)
+        for name in unknown:
+            allowed = tuple(inspect.signature(type(self)).parameters)
+            problems.append((name, unknown_field(name, allowed, fields_within(AS_KEYWORD))))
         if rate_limiter is not None:
             problems += _wrong_type("rate_limiter", rate_limiter, BaseRateLimiter)
         problems += _wrong_type("show_progress_bar", show_progress_bar, bool)

@@ -64,13 +64,13 @@ def check(  # noqa: PLR0913 - the options
     target = endpoint_of(endpoint, database, key)
     target = use.applied_to(target, chunking.applied_to(target.chunking_settings))
     read = read_as.read(files) if files else None
-    wanted = run.Wanted(
+    found = run.check(
         target,
         (one.text for one in read) if read else None,
         report.Registered(*registered_as(endpoint, database)),
         most_chunks,
+        _Waits(),
     )
-    found = run.check(wanted, _Waits())
     if as_json:
         print_json(dataclasses.asdict(found))
     else:

@@ -75,7 +75,9 @@ os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="hf-endpoint-tests-")
 atexit.register(shutil.rmtree, os.environ["XDG_CONFIG_HOME"], ignore_errors=True)
 
 # An example may take its time: a busy machine is no finding.
-hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.register_profile(
+    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("unhurried")
 
 

@@ -169,20 +169,20 @@ def test_a_turn_that_was_given_back_cannot_be_asked(limiter):
 
 
 async def test_half_of_the_waiters_leave_and_nothing_is_lost(limiter, wait_until_waiting):
-    shared = limiter(40)
+    shared = limiter(20, period=4.0)
     begun = start_once(shared)
-    leaving, staying = ([shared.reserve() for _ in range(20)] for _ in range(2))
+    leaving, staying = ([shared.reserve() for _ in range(10)] for _ in range(2))
     for turn in itertools.chain(*zip(leaving, staying, strict=True)):
         assert turn.wait() > 0
     for turn in leaving:
         turn.give_back()
-    await asyncio.to_thread(wait_until_waiting, shared, 20)
-    coming = [shared.reserve() for _ in range(20)]
+    await asyncio.to_thread(wait_until_waiting, shared, 10)
+    coming = [shared.reserve() for _ in range(10)]
     for turn in coming:
         turn.wait()
     await in_order(*staying, *coming)
     ended = max(turn.started_at for turn in (*staying, *coming))
-    assert ended - begun < 60 * 0.05  # the forty would have had to follow the twenty
+    assert ended - begun < 30 * 0.2  # the twenty would have had to follow the ten
 
 
 def test_places_of_a_process_that_was_killed_lapse(limiter, wait_until_waiting):

@@ -102,7 +102,8 @@ def _become(script: str, folder: str, environment: dict[str, str], out: str, err
         *environment["PYTHONPATH"].split(os.pathsep),
         *sys.path[1:],
     ]
-    runpy.run_path(script, run_name="__main__")
+    # Its names live to the interpreter's end, as those of a script do.
+    vars(sys.modules["__main__"]).update(runpy.run_path(script, run_name="__main__"))
 
 
 if __name__ == "__main__":

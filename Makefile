@@ -44,7 +44,8 @@ test-engines: $(VENV)-engines/stamp  ## run the examples for Ray, Dask, Spark (n
 # requests are answered is the servers' own affair there.
 test-lowest: $(VENV)-lowest/stamp  ## run the tests with the oldest versions that are allowed
 	$(VENV)-lowest/bin/python -m pytest -n 3 --dist worksteal \
-		-W ignore::DeprecationWarning -W ignore::ResourceWarning --ignore=tests/docs --ignore=tests/soak/chaos --ignore=tests/attacks
+		-W ignore::DeprecationWarning -W ignore::ResourceWarning \
+		--ignore=tests/docs --ignore=tests/soak --ignore=tests/attacks
 
 audit: $(VENV)-audit/stamp  ## look the dependencies up among the known vulnerabilities
 	$(VENV)-audit/bin/uv pip freeze --exclude-editable --python $(VENV)-audit > $(VENV)-audit/frozen.txt

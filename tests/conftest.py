@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import ipaddress
+import logging
 import os
 import shutil
 import signal
@@ -90,6 +91,14 @@ def _nothing_left_over() -> Iterator[None]:
             thread.join(10)
             assert not thread.is_alive(), "a request outlives its call"
     close_sessions()
+
+
+@pytest.fixture(autouse=True)
+def _loggers_as_they_were() -> Iterator[None]:
+    """`hf-endpoint check` silences the package's loggers for its process, which here goes on."""
+    yield
+    for name in ("langchain_hf_endpoint", "langchain_hf_endpoint._engine.attempts"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @pytest.fixture(params=list(DRIVES))

@@ -167,11 +167,13 @@ TestAnyHistory = AnyHistory.TestCase
 
 
 class Punctual:
-    """Callers that all sleep exactly as told."""
+    """Callers that all sleep exactly as told; documents have no share while queries wait."""
 
     def __init__(self, limit, burst):
         self.now = 0.0
-        self.limiter = RequestsPerMinuteLimiter(limit, burst=burst, clock=lambda: self.now)
+        self.limiter = RequestsPerMinuteLimiter(
+            limit, burst=burst, document_share=0.0, clock=lambda: self.now
+        )
         self.starts = []  # (moment, lane, number)
         self.asked = {}
         self.told = {}

@@ -50,13 +50,15 @@ class Output(Generic[RowT, ResultT, AllT]):
         of_text: The result of one text that did not fail.
         of_all: What the method returns, made of the results of all texts.
         of_none: What it returns for no texts.
+        hold: Makes what holds the results, by index, for a number of texts.
     """
 
     operation: str
     vector_format: VectorFormat[RowT]
     of_text: Callable[[PlannedText[RowT], EmbeddingCall[RowT]], ResultT]
-    of_all: Callable[[list[ResultT]], AllT]
+    of_all: Callable[[dict[int, ResultT]], AllT]
     of_none: Callable[[MakeCall[RowT]], AllT]
+    hold: Callable[[int], dict[int, ResultT]] = lambda _: {}
 
 
 def _pooled(text: PlannedText[RowT], call: EmbeddingCall[RowT]) -> RowT:
@@ -80,12 +82,38 @@ def _no_rows(make_call: MakeCall[Array]) -> Array:
     return np.empty((0, call.server.dimensions(asked) or asked or 0), dtype=np.float32)
 
 
+class _MatrixRows(dict[int, "Array"]):
+    """The rows of a matrix: each is copied into it as it comes, and its response can be freed."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self._count = count
+        self.matrix: Array = np.empty((0, 0), dtype=np.float32)
+
+    def __setitem__(self, index: int, row: Array) -> None:
+        if not self.matrix.size:
+            self.matrix = np.empty((self._count, len(row)), dtype=np.float32)
+        self.matrix[index] = row
+        super().__setitem__(index, self.matrix[index])
+
+
+def _in_order(results: dict[int, ResultT]) -> list[ResultT]:
+    return list(results.values())  # texts come out in order
+
+
+def _matrix(results: dict[int, Array]) -> Array:
+    assert isinstance(results, _MatrixRows)  # noqa: S101 - what MATRIX holds them in
+    return results.matrix
+
+
 VECTORS: Output[Vector, Vector, list[Vector]] = Output(
-    "embed_documents", LISTS, _pooled, list, lambda _: []
+    "embed_documents", LISTS, _pooled, _in_order, lambda _: []
 )
-MATRIX: Output[Array, Array, Array] = Output("embed_array", ARRAYS, _pooled, np.stack, _no_rows)
+MATRIX: Output[Array, Array, Array] = Output(
+    "embed_array", ARRAYS, _pooled, _matrix, _no_rows, hold=_MatrixRows
+)
 CHUNKS: Output[Array, list[EmbeddedChunk], list[list[EmbeddedChunk]]] = Output(
-    "embed_chunks", ARRAYS, _embedded, list, lambda _: []
+    "embed_chunks", ARRAYS, _embedded, _in_order, lambda _: []
 )
 
 
@@ -279,7 +307,7 @@ class _Collected(_Failures, Generic[RowT, ResultT, AllT]):
         self._count = count
         self._call = call
         self._output = output
-        self._results: dict[int, ResultT] = {}
+        self._results = output.hold(count)
         bar = call.show_progress_bar
         # Last: from here on it is `reported` that ends them.
         progress = followers(output.operation, call.service.url, show_bar=bar, is_current=True)
@@ -299,7 +327,7 @@ class _Collected(_Failures, Generic[RowT, ResultT, AllT]):
                     failed.setdefault(index, named(fatal, index))
         if failed:
             raise EmbeddingError.of(self._results, failed)
-        return self._output.of_all(list(self._results.values()))
+        return self._output.of_all(self._results)
 
 
 @contextmanager

@@ -35,7 +35,7 @@ attacks: $(VENV)/dev.stamp  ## attack client and gateway, N times as hard as the
 	$(BIN)/python -m pytest tests/attacks --times $(or $(N),8)
 
 test-stores: $(VENV)-stores/stamp  ## run the tests with vector stores, LangChain, LangGraph, LlamaIndex
-	$(VENV)-stores/bin/python -m pytest tests/compat/stores tests/compat/llama_index
+	$(VENV)-stores/bin/python -m pytest tests/compat/stores
 
 test-engines: $(VENV)-engines/stamp  ## run the examples for Ray, Dask, Spark (needs Java) and Beam
 	$(VENV)-engines/bin/python -m pytest tests/compat/engines

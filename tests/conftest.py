@@ -75,11 +75,16 @@ for _name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACEHUB_API_TOKEN"):
 os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="hf-endpoint-tests-")
 atexit.register(shutil.rmtree, os.environ["XDG_CONFIG_HOME"], ignore_errors=True)
 
-# An example may take its time: a busy machine is no finding.
-hypothesis.settings.register_profile(
-    "unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("unhurried")
+# The same examples in every run: what fails now and then teaches nobody anything. New ones are
+# found by `pytest --hypothesis-profile exploring`. One may take its time on a busy machine.
+for _profile, _is_steady in (("steady", True), ("exploring", False)):
+    hypothesis.settings.register_profile(
+        _profile,
+        deadline=None,
+        derandomize=_is_steady,
+        suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    )
+hypothesis.settings.load_profile("steady")
 
 
 @pytest.fixture(autouse=True)

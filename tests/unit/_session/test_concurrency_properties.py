@@ -116,7 +116,9 @@ class AnyHistory(RuleBasedStateMachine):
             before, most, limit = slot.in_flight, self.window.most, self.window.limit
             self.window.refused_at(slot.in_flight)
             assert self.window.most <= max(1, min(most, before - 1))
-            assert min(max(1, limit // 2), self.window.most) <= self.window.limit <= limit
+            # Down to what the server takes, and then to half of it.
+            half = max(1, int(min(limit, self.window.most)) // 2)
+            assert half <= self.window.limit <= limit
             self.leave(slot)
 
     @rule(requests=BOUNDS, inputs=BOUNDS)

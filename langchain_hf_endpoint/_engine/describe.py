@@ -94,7 +94,7 @@ def _described(endpoint: Endpoint, call: Call, dimensions: int) -> EndpointDescr
     served = server.served or ServedModels()
     model = info.model_id or service.model or served.choice
     if model is None and not _has_prompts(endpoint) and not needs_e5_prompts(service.url):
-        _logger.warning("%s %s", host_of(service.url), unnamed(info.model_path))
+        _logger.warning("%s %s %s", host_of(service.url), *unnamed(info.model_path))
     if needs_e5_prompts(model) and not call.prompt and not _has_prompts(endpoint):
         _logger.warning(
             "%s serves the E5 model %s, which wants the prompts %r and %r: set "

@@ -25,20 +25,23 @@ def needs_e5_prompts(name_or_url: str | None) -> bool:
     return not _E5.isdisjoint((name_or_url or "").lower().split("/"))
 
 
-def unnamed(path: str | None) -> str:
-    """What it costs that a server does not name its model.
+def unnamed(path: str | None) -> tuple[str, str]:
+    """What it costs that a server does not name its model, and what to do.
 
     Args:
         path: What it says instead, such as ``/repository``.
     """
     instead = f" (it says {path})" if path else ""
-    return (
+    problem = (
         f"does not name its model{instead}: if it is one of the E5 family its inputs lack the "
-        f"prompts {e5_prompt('query')!r} and {e5_prompt('document')!r}, and it finds less. Its "
-        "width, window and tokenizer are no proof, so nothing is guessed. Set "
-        "service_settings.model to the model's name, or task_settings.query_prompt and "
-        "document_prompt ('' for none)"
+        f"prompts {e5_prompt('query')!r} and {e5_prompt('document')!r}, and it finds less."
     )
+    advice = (
+        "Its dimensions, context length and tokenizer are no proof, so nothing is guessed. Set "
+        "service_settings.model to the model's name, or task_settings.query_prompt and "
+        "document_prompt ('' for none)."
+    )
+    return problem, advice
 
 
 def e5_prompt(lane: Lane) -> str:

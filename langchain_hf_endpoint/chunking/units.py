@@ -223,7 +223,10 @@ def _within(code: int, *ranges: tuple[tuple[int, int], ...]) -> bool:
 def _cluster_starts(
     traits: NDArray[np.uint16], inside: NDArray[np.bool_], places: NDArray[np.intp]
 ) -> NDArray[np.bool_]:
-    """Whether each character is the first of a cluster; of one that has no end, every 32nd is."""
+    """Whether each character is the first of a cluster.
+
+    In one that has no end those are that no mark holds, and every 32nd of its marks.
+    """
     before = _before(traits, first=0)
     is_flag = (traits & _FLAG) > 0
     flags_before = places - _last_of(~is_flag | ~_before(is_flag, first=False), places)
@@ -231,10 +234,12 @@ def _cluster_starts(
     # A virama joins the next letter over the marks that stand between them.
     virama = np.maximum.accumulate(np.where(joins & ((traits & _JOINS_NEXT) > 0), places, -1))
     letter = np.maximum.accumulate(np.where(joins, -1, places))
-    joins |= _before(virama > letter, first=False)
-    joins |= (before & _JOINS_NEXT) > 0
+    conjoins = _before(virama > letter, first=False) | ((before & _JOINS_NEXT) > 0)
     joins |= is_flag & (flags_before % 2 == 1)
-    joins &= inside & _before(inside, first=False)
+    within = inside & _before(inside, first=False)
+    number = np.cumsum(~(within & (joins | conjoins)))
+    is_long = np.bincount(number)[number] > _LONGEST_CLUSTER
+    joins = within & (joins | (conjoins & ~is_long))
     length = places - _last_of(~joins, places)
     starts: NDArray[np.bool_] = inside & (length % _LONGEST_CLUSTER == 0)
     return starts

@@ -120,7 +120,7 @@ def _rows(found: Checkup) -> Iterator[tuple[str, str]]:
     yield "Model", about.model_id or "not said"
     yield "Dimensions", f"{about.dimensions:,}"
     most = about.max_input_tokens
-    yield "Window", f"{most:,} tokens" if most else "not said"
+    yield "Context", f"{most:,} tokens" if most else "not said"
     waited = found.starting_seconds
     yield "State", "up" if waited is None else f"up, after {waited:.0f} s of starting"
     times = [found.latency.median, found.latency.shortest, found.latency.longest]
@@ -163,6 +163,6 @@ def _context(use: ContextUse) -> str:
     more = "" if use.is_whole else ", and more that were not measured"
     return (
         f"{use.chunks:,} in {texts}{more}; median {use.median:,.0f} tokens, longest "
-        f"{use.longest:,}; {use.over:,} over the window, {use.lost_share:.1%} of the text in no "
+        f"{use.longest:,}; {use.over:,} too long, {use.lost_share:.1%} of the text in no "
         "vector"
     )

@@ -37,7 +37,7 @@ def over_context(use: ContextUse, strategy: str, *, truncate: bool) -> Finding |
     size = use.fitting_size
     advice = f"Chunks of {size} words fit (max_chunking_size; --size {size} to see)."
     if size is None:
-        advice = "Take smaller chunks (max_chunking_size), or a model with a wider window."
+        advice = "Take smaller chunks (max_chunking_size), or a model with a longer context."
     elif strategy == "none":
         advice = f"Choose a strategy that cuts, with chunks of {size} words."
     elif strategy == "sentence" and size < _SMALLEST_OF_SENTENCES:
@@ -74,8 +74,8 @@ def unnamed_model(model: str | None, path: str | None, prompts: Prompts) -> Find
     """A server that does not say which model it has, where nobody has decided on prompts."""
     if model is not None or prompts.are_decided:
         return None
-    problem, _, advice = unnamed(path).partition(". Its width")
-    return Finding("unnamed_model", f"the server {problem}.", f"Its width{advice}.")
+    problem, advice = unnamed(path)
+    return Finding("unnamed_model", f"the server {problem}", advice)
 
 
 def over_permits(limits: Limits, latency: Latency) -> list[Finding]:

@@ -220,6 +220,7 @@ LONG_RUNS = st.builds(
 @example(
     "\U00011f000" * 11, {"strategy": "sentence", "max_chunking_size": 20, "sentence_overlap": 0}
 )
+@example("\u17d20\u3099" * 11, {"strategy": "word", "max_chunking_size": 10, "overlap": 0})
 @profile(max_examples=400, deadline=None)
 def test_texts_without_blanks_are_cut_between_characters_and_hold_everything(text, settings):
     pieces = assert_chunks_hold_every_word(text, settings)

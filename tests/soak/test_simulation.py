@@ -52,7 +52,7 @@ def test_a_server_whose_capacity_changes_is_kept_busy_all_the_same(name):
     assert run(*CHANGING[name]).whole >= 0.9
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [1, 2])  # 0 is that of all other runs
 def test_what_chance_brings_does_not_matter(seed):
     for name in ("times that vary much", "a wavering network", "429 above 8, times that vary"):
         assert run(*STEADY[name], seed=seed).middle >= 0.95

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -92,7 +93,12 @@ def inputs_of(request: httpx.Request) -> list[str]:
 
 def vector(text: str, width: int = WIDTH) -> list[float]:
     """The vector of a text: no two texts share one."""
-    return expected_vector(text, width).tolist()
+    return list(_vector(text, width))
+
+
+@cache
+def _vector(text: str, width: int) -> tuple[float, ...]:
+    return tuple(expected_vector(text, width).tolist())
 
 
 def rows(request: httpx.Request, width: int = WIDTH) -> list[list[float]]:

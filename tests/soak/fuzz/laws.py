@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -146,6 +146,11 @@ def stock_starts(text, punkt=None):
     return [start for start, _ in (punkt or _english()).span_tokenize(text)][1:]
 
 
+@lru_cache(maxsize=1000)
+def _words(text):
+    return count_words(text)  # pieces of a text that repeats itself are much the same
+
+
 def assert_chunks_hold_every_word(text, settings):
     """Chunks are pieces of the text, in order, none too long; between them lie blanks only.
 
@@ -156,7 +161,7 @@ def assert_chunks_hold_every_word(text, settings):
     pieces = chunk(text, settings)
     for piece in pieces:
         assert piece.text == text[piece.start : piece.end] == piece.text.strip() != ""
-        assert len(piece.text.split()) <= count_words(piece.text) <= size
+        assert len(piece.text.split()) <= _words(piece.text) <= size
         assert len(piece.text) <= LONGEST_CHUNK
         assert not text[reached : piece.start].strip()
         assert piece.end > reached

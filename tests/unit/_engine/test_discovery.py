@@ -158,7 +158,7 @@ def test_what_is_no_embedding_route_is_passed_over(drive, server, auto, page):
     assert server.asked == ["GET /info", "POST /", "POST /v1/embeddings"]
 
 
-def test_wrong_vectors_are_an_error_and_no_reason_to_look_elsewhere(drive, server, auto):
+def test_wrong_vectors_are_an_error_and_no_reason_to_look_elsewhere(drive, server, auto, clock):
     _serve(server, _=spoilt(lambda rows: rows[:-1]), _v1_embeddings=vectors)
     with pytest.raises(Exception, match="2 vectors for 3 inputs"):
         drive.documents(auto(), numbered(3))

@@ -76,7 +76,7 @@ def test_the_error_is_of_the_class_of_its_causes_where_they_are_of_one(drive, se
     assert not isinstance(caught.value, AuthenticationError)
 
 
-def test_the_error_is_of_no_class_but_its_own_where_the_causes_differ(drive, server, make):
+def test_the_error_is_of_no_class_but_its_own_where_the_causes_differ(drive, server, make, clock):
     def serve(request):
         text = inputs_of(request)[0]
         if "bad" in text:

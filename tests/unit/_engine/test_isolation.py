@@ -101,18 +101,27 @@ def _fails_alone(error, texts, bad, error_class):
     assert error.completed == {n: vector(text) for n, text in enumerate(texts) if n not in bad}
 
 
-@kinds
+@_of({"500": PASSING["500"]})
 def test_one_of_3200_texts_fails_alone(drive, server, make, clock, kind):
+    _one_of_many_fails_alone(drive, server, make, clock, kind, batches=100)
+
+
+@kinds
+def test_one_of_640_texts_fails_alone(drive, server, make, clock, kind):
+    _one_of_many_fails_alone(drive, server, make, clock, kind, batches=20)
+
+
+def _one_of_many_fails_alone(drive, server, make, clock, kind, batches):
     answer_, error_class = kind
     server.behave(rejects("bad", answer_))
-    texts = [f"{'' if n != 1234 else 'bad '}{n}" for n in range(3200)]
+    texts = [f"{'' if n != 234 else 'bad '}{n}" for n in range(32 * batches)]
     embeddings = make()
     drive.query(embeddings, "it works")
     with pytest.raises(EmbeddingError) as caught:
         drive.documents(embeddings, texts)
-    _fails_alone(caught.value, texts, [1234], error_class)
-    assert "texts 1234" in str(caught.value)
-    assert len(server.batches) <= 1 + 100 + 2 * 5 + 6
+    _fails_alone(caught.value, texts, [234], error_class)
+    assert "texts 234" in str(caught.value)
+    assert len(server.batches) <= 1 + batches + 2 * 5 + 6
     assert clock.waited < 30
 
 

@@ -293,7 +293,7 @@ def test_describe_says_what_the_list_of_models_does(drive, behave, listed, props
         {"status": "failed", "message": "the engine died"},
     ],
 )
-def test_the_words_of_an_error_with_a_status_of_success_are_kept(drive, server, make, body):
+def test_the_words_of_an_error_with_a_status_of_success_are_kept(drive, server, make, clock, body):
     server.behave(answer(200, body))
     with pytest.raises(ProtocolError, match="the engine died"):
         drive.query(make(OPENAI, dialect="openai"), "one text")
@@ -304,7 +304,7 @@ ZEROS = ([0.0] * 16, [0] * 16, [-0.0] * 16)
 
 @pytest.mark.parametrize("zeros", ZEROS, ids=str)
 @pytest.mark.parametrize("as_base64", [True, False])
-def test_a_vector_of_zeros_has_no_direction(drive, server, make, zeros, as_base64):
+def test_a_vector_of_zeros_has_no_direction(drive, server, make, clock, zeros, as_base64):
     def serve(request):
         import base64  # noqa: PLC0415
 

@@ -245,13 +245,13 @@ def test_a_window_never_grows_over_the_bound_that_was_set():
 def test_a_bound_may_lie_above_what_the_window_would_grow_to_by_itself():
     window = ConcurrencyWindow()
     window.bound(requests=2 * CEILING)
-    Server(window, slots=3 * CEILING, callers=4 * CEILING).answer(20_000)
+    Server(window, slots=3 * CEILING, callers=4 * CEILING).answer(5_000)
     assert window.limit == 2 * CEILING
 
 
 def test_without_a_bound_the_window_has_a_ceiling():
     window = ConcurrencyWindow()
-    Server(window, slots=3 * CEILING, callers=4 * CEILING).answer(20_000)
+    Server(window, slots=3 * CEILING, callers=4 * CEILING).answer(5_000)
     assert window.limit == CEILING
 
 
@@ -343,7 +343,7 @@ def test_the_window_opens_to_what_the_server_does_at_once_within_a_few_round_tri
     assert used > 0.85
 
 
-@pytest.mark.parametrize("slots", [1, 2, 4, 8, 16, 32, 60])
+@pytest.mark.parametrize("slots", [1, 4, 16, 60])
 def test_the_window_does_not_run_away_from_what_the_server_does_at_once(slots):
     limits, used = Server(ConcurrencyWindow(), slots=slots).answer(20_000)
     later = [limit for _, limit in limits[10_000:]]

@@ -37,6 +37,7 @@ def model():
     return E5()
 
 
+@cache
 def tokens(text):
     """By the tokenizer of multilingual E5, its marks and "passage: " included."""
     return model().token_count(text)

@@ -249,14 +249,16 @@ BAD_CODINGS = {
     "half of it": ({"content-encoding": "gzip"}, gzip.compress(b'{"input": "a"}')[:-4], 400),
     "more than it": ({"content-encoding": "gzip"}, gzip.compress(b'{"input": "a"}') + b"!", 400),
     "nothing": ({"content-encoding": "gzip"}, b"", 400),
-    "a bomb": ({"content-encoding": "gzip"}, gzip.compress(b" " * 300_000_000, 1), 413),
-    "just too much": ({"content-encoding": "gzip"}, gzip.compress(b" " * 20_000_001), 413),
+    "a bomb": ({"content-encoding": "gzip"}, 300_000_000, 413),
+    "just too much": ({"content-encoding": "gzip"}, 20_000_001, 413),
 }
 
 
 @pytest.mark.parametrize("case", BAD_CODINGS)
 def test_a_body_in_another_coding_is_refused_and_packed_bytes_count_unpacked(client, put, case):
     headers, body, status = BAD_CODINGS[case]
+    if isinstance(body, int):  # so many blanks: not every process that lists the tests packs them
+        body = gzip.compress(b" " * body, 1)
     check_shape(client.post(put(), content=body, headers={**JSON, **headers}), status)
 
 

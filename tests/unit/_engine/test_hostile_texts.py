@@ -13,7 +13,7 @@ from scripted_server import answer, inputs_of, numbered, vector, vectors
 
 from langchain_hf_endpoint import InputError
 
-BLANKS = [chr(code) for code in range(0x110000) if chr(code).isspace()]
+BLANKS = [letter for letter in map(chr, range(0x110000)) if letter.isspace()]
 SENTENCES = {"strategy": "sentence", "max_chunking_size": 20, "sentence_overlap": 1}
 WORDS = {"strategy": "word", "max_chunking_size": 20, "overlap": 5}
 WHOLE = {"strategy": "none"}

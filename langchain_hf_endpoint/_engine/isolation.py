@@ -92,7 +92,7 @@ class Search(Generic[RowT]):
         self.outcomes: list[Outcome[RowT]] = []
 
     @property
-    def probe(self) -> list[str]:
+    def probe(self) -> list[bytes]:
         """An input that the server has answered, if there was one: sent by a run of size 0."""
         sample = self._call.server.sample
         return [] if sample is None else [sample]
@@ -159,7 +159,7 @@ class Search(Generic[RowT]):
                 self._slow.remove((slow, is_sure))
                 self._call.server.worked_in_parts(slow.size, is_sure=is_sure)
 
-    def failed(self, run: InputRange, sent: Sequence[str], given_up: GivenUp) -> None:
+    def failed(self, run: InputRange, sent: Sequence[bytes], given_up: GivenUp) -> None:
         """Decide what becomes of a run that failed; remembers what the server takes."""
         if run.size == 0:
             self._nothing_works = True
@@ -179,7 +179,7 @@ class Search(Generic[RowT]):
         if why is not Suspicion.REFUSED:
             self._first = self._first or given_up
             self._last = given_up
-        self._note_refusal(run, _size(sent), failure)
+        self._note_refusal(run, sum(map(len, sent)), failure)
         aside = len(self._aside)
         step = what_next(
             run,
@@ -254,7 +254,3 @@ class Search(Generic[RowT]):
         self.outcomes.extend(Outcome(one.start, one.stop, error, fault) for one in failed)
         self._open.clear()
         self._aside.clear()
-
-
-def _size(inputs: Sequence[str]) -> int:
-    return sum(len(one.encode()) for one in inputs)

@@ -1,10 +1,9 @@
-"""From texts to batches, and from the results of batches back to one result per text."""
+"""From texts to batches, and from the rows of batches back to texts."""
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import orjson
@@ -14,9 +13,9 @@ from langchain_hf_endpoint.chunking.chunks import is_one_chunk
 from langchain_hf_endpoint.errors import HFEndpointError, InputError, ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from langchain_hf_endpoint._engine.vectors import VectorFormat
+    from langchain_hf_endpoint._engine.vectors import Rows
     from langchain_hf_endpoint.settings import ChunkingSettings
 
 RowT = TypeVar("RowT")
@@ -26,70 +25,31 @@ LOOK_AHEAD = 16
 
 
 @dataclass(slots=True)
-class _Input(Generic[RowT]):
-    """A unique string that goes to the server, and what came back for it."""
-
-    text: str
-    size: int
-    wanted: int = 0
-    given: int = 0
-    result: RowT | HFEndpointError | None = None
-
-
-@dataclass(slots=True)
-class _Cut(Generic[RowT]):
-    """What became of a text that is not its own only chunk."""
-
-    chunks: Sequence[Chunk]
-    inputs: Sequence[_Input[RowT]]
-    error: HFEndpointError | None = None
-
-
-@dataclass(slots=True)
 class PlannedText(Generic[RowT]):
-    """One text of the call: its chunks, and the inputs that stand for them, in order."""
+    """One text of the call.
+
+    Attributes:
+        index: Which one.
+        chunks: Its pieces.
+        numbers: The inputs that stand for them.
+        error: What befell it, if anything.
+        rows: The vectors of the pieces, once it is finished without an error; no two texts share
+            one.
+    """
 
     index: int
-    inputs: Sequence[_Input[RowT]]
-    prompt: str
-    cut: _Cut[RowT] | None = None
-
-    @property
-    def chunks(self) -> Sequence[Chunk]:
-        """The pieces of the text."""
-        if self.cut is not None:
-            return self.cut.chunks
-        text = self.inputs[0].text[len(self.prompt) :]
-        return (Chunk(text, 0, len(text)),)
-
-    def failure(self) -> HFEndpointError | None:
-        """The error that befell this text, if any."""
-        if self.cut is not None and self.cut.error is not None:
-            return self.cut.error
-        for one in self.inputs:
-            if isinstance(one.result, HFEndpointError):
-                return one.result
-        return None
-
-    def rows(self, vector_format: VectorFormat[RowT]) -> list[RowT]:
-        """The vectors of the chunks, for a text without failure; no two texts share one."""
-        rows: list[RowT] = []
-        for one in self.inputs:
-            row: RowT = one.result  # type: ignore[assignment]  # there is no failure
-            rows.append(vector_format.again(row) if one.given else row)
-            one.given += 1
-        return rows
+    chunks: Sequence[Chunk]
+    numbers: Sequence[int]
+    error: HFEndpointError | None = None
+    rows: list[RowT] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class Batch(Generic[RowT]):
-    """The inputs of one request."""
+class Batch:
+    """The inputs of one request, as JSON, and their numbers."""
 
-    inputs: Sequence[_Input[RowT]]
-
-    def texts(self) -> list[str]:
-        """What is sent."""
-        return list(map(attrgetter("text"), self.inputs))
+    numbers: Sequence[int]
+    inputs: Sequence[bytes]
 
 
 @dataclass(slots=True)
@@ -102,54 +62,80 @@ class BatchBounds:
 
 @dataclass(slots=True)
 class Planner(Generic[RowT]):
-    """The open books of one call: texts come in, batches go out, results come in, texts go out.
+    """The open books of one call: texts come in, batches go out, rows come in, texts go out.
+
+    An input is a unique string that goes to the server. Its number is the index of the first text
+    that it is the whole of, or negative where it is a part of longer texts only.
 
     Args:
-        chunking: How texts are cut; None leaves them whole, outer blanks included (a query).
+        chunking: How texts are cut; None leaves them whole, outer blanks included.
         prompt: Text put before every chunk.
         bounds: How large a batch may be, asked for at every cut.
-        keep: Whether results are kept for later texts that are the same (a list), or dropped as
-            soon as the text that they belong to is out (a stream of any length).
+        rows: Takes the vectors of inputs, and their errors, by their numbers.
+        keep: Whether rows are kept for later texts that are the same (a list, whose texts were
+            checked), or dropped as soon as the text that they belong to is out (a stream of any
+            length, whose texts are checked here).
+        all_come_out: Whether `finished` has every text. Else those are left out that are an input
+            of their own: what they came to is in `rows`, by their index.
+        look_ahead: Batches to gather before they are cut.
+        inputs_planned: How many inputs there are so far.
     """
 
     chunking: ChunkingSettings | None
     prompt: str
     bounds: Callable[[], BatchBounds]
+    rows: Rows[RowT]
     keep: bool = True
+    all_come_out: bool = True
     look_ahead: float = LOOK_AHEAD
     inputs_planned: int = 0
-    _unique: dict[str, _Input[RowT]] = field(default_factory=dict)
-    _unsent: list[_Input[RowT]] = field(default_factory=list)
-    _ready: deque[_Input[RowT]] = field(default_factory=deque)
-    # One object a text and not four: each costs again whenever Python looks for garbage.
-    _texts: deque[_Input[RowT] | _Cut[RowT]] = field(default_factory=deque)
+    _numbers: dict[str, int] = field(default_factory=dict)  # by the input without its prompt
+    _wanted: dict[int, int] = field(default_factory=dict)  # of a stream: by how many chunks
+    _open: set[int] = field(default_factory=set)  # have neither row nor error
+    _unsent: list[tuple[int, bytes]] = field(default_factory=list)
+    _ready: deque[tuple[int, bytes]] = field(default_factory=deque)
+    _texts: deque[PlannedText[RowT]] = field(default_factory=deque)
     _next_index: int = 0
-    _next_out: int = 0
+    _next_part: int = -1
     _seen_done: int = 0
 
-    def add(self, text: str) -> None:
-        """Cut the next text and note which of its chunks are new."""
-        index = self._next_index
-        self._next_index += 1
-        try:
-            check_text(text, index)
-            if self.chunking is None or is_one_chunk(text, self.chunking):
-                self._texts.append(self._input(self.prompt + text))
-                return
-            chunks = chunk(text, self.chunking)
-        except HFEndpointError as error:
-            self._texts.append(_Cut((), (), error))
-            return
-        self._texts.append(_Cut(chunks, [self._input(self.prompt + one.text) for one in chunks]))
+    def add(self, texts: Iterable[str]) -> None:
+        """Cut the next texts and note which of their chunks are new."""
+        for text in texts:
+            index = self._next_index
+            self._next_index += 1
+            try:
+                if not self.keep:
+                    check_text(text, index)
+                if self.chunking is None or is_one_chunk(text, self.chunking):
+                    number = self._number(text, index)
+                    if number != index or self.all_come_out:
+                        chunks: Sequence[Chunk] = (Chunk(text, 0, len(text)),)
+                        self._texts.append(PlannedText(index, chunks, (number,)))
+                    continue
+                chunks = chunk(text, self.chunking)
+            except HFEndpointError as error:
+                self._texts.append(PlannedText(index, (), (), error))
+                continue
+            self._texts.append(PlannedText(index, chunks, [self._part(one.text) for one in chunks]))
 
-    def _input(self, text: str) -> _Input[RowT]:
-        one = self._unique.get(text)
-        if one is None:
-            one = self._unique[text] = _Input(text, len(orjson.dumps(text)) + 1)
-            self._unsent.append(one)
+    def _part(self, text: str) -> int:
+        """The number of an input that is a part of a text."""
+        number = self._number(text, self._next_part)
+        if number == self._next_part:
+            self._next_part -= 1
+        return number
+
+    def _number(self, text: str, new: int) -> int:
+        """The number of an input; this one if it is new."""
+        number = self._numbers.setdefault(text, new)
+        if number == new:
+            self._unsent.append((new, orjson.dumps(self.prompt + text)))
+            self._open.add(new)
             self.inputs_planned += 1
-        one.wanted += 1
-        return one
+        if not self.keep:
+            self._wanted[number] = self._wanted.get(number, 0) + 1
+        return number
 
     @property
     def room(self) -> float:
@@ -160,14 +146,14 @@ class Planner(Generic[RowT]):
     def is_far_behind(self) -> bool:
         """Whether a stream must wait for its oldest texts before it takes in more."""
         most = 4 * self.look_ahead * self.bounds().inputs
-        return not self.keep and max(len(self._unique), len(self._texts)) > most
+        return not self.keep and max(len(self._numbers), len(self._texts)) > most
 
     @property
     def is_all_cut(self) -> bool:
         """Whether every input that was added has gone out in a batch."""
         return not self._ready and not self._unsent
 
-    def next_batch(self, *, more_to_come: bool) -> Batch[RowT] | None:
+    def next_batch(self, *, more_to_come: bool) -> Batch | None:
         """Take the next batch to send; None where no full one is left, or none at all."""
         bounds = self.bounds()
         if not self._ready and self._unsent:
@@ -175,68 +161,73 @@ class Planner(Generic[RowT]):
             if more_to_come:
                 ready -= ready % bounds.inputs  # the newest wait until they fill a batch
             # Alike lengths in one batch: the server pads each to the longest of its batch.
-            by_length = sorted(self._unsent[:ready], key=attrgetter("size"), reverse=True)
+            by_length = sorted(self._unsent[:ready], key=lambda one: len(one[1]), reverse=True)
             self._ready.extend(by_length)
             self._unsent = self._unsent[ready:]
-        return Batch(self._cut(bounds)) if self._ready else None
+        return self._cut(bounds) if self._ready else None
 
-    def _cut(self, bounds: BatchBounds) -> list[_Input[RowT]]:
+    def _cut(self, bounds: BatchBounds) -> Batch:
         """Take a run within both bounds; an input over the byte bound goes alone."""
-        run = [self._ready.popleft()]
-        size = run[0].size
-        while self._ready and len(run) < bounds.inputs:
-            size += self._ready[0].size
+        number, body = self._ready.popleft()
+        numbers, inputs, size = [number], [body], len(body) + 1
+        while self._ready and len(numbers) < bounds.inputs:
+            number, body = self._ready[0]
+            size += len(body) + 1
             if size > bounds.body_bytes:
                 break
-            run.append(self._ready.popleft())
-        return run
+            numbers.append(number)
+            inputs.append(body)
+            self._ready.popleft()
+        return Batch(numbers, inputs)
 
     def drop_unsent(self, error: HFEndpointError) -> None:
         """Nothing more will be sent: what was not is answered by this error."""
-        self.settle([*self._ready, *self._unsent], error)
+        self.settle([number for number, _ in (*self._ready, *self._unsent)], error)
         self._ready.clear()
         self._unsent = []
 
-    def settle(
-        self, inputs: Sequence[_Input[RowT]], result: Sequence[RowT] | HFEndpointError
-    ) -> None:
-        """Enter the results of some inputs, or the error that befell them."""
-        for place, one in enumerate(inputs):
-            one.result = result if isinstance(result, HFEndpointError) else result[place]
+    def settle(self, numbers: Sequence[int], result: Sequence[RowT] | HFEndpointError) -> None:
+        """Enter the rows of some inputs, or the error that befell them."""
+        if isinstance(result, HFEndpointError):
+            self.rows.failures.update(dict.fromkeys(numbers, result))
+        else:
+            self.rows.put(numbers, result)
+        self._open.difference_update(numbers)
 
-    def settle_rest(self, inputs: Sequence[_Input[RowT]], error: HFEndpointError) -> None:
+    def settle_rest(self, numbers: Sequence[int], error: HFEndpointError) -> None:
         """Enter the error for those of the inputs that have no result yet."""
-        self.settle([one for one in inputs if one.result is None], error)
+        self.settle([number for number in numbers if number in self._open], error)
 
     def finished(self) -> list[PlannedText[RowT]]:
         """The texts that are complete, in order, each once."""
         finished: list[PlannedText[RowT]] = []
+        failures = self.rows.failures
         while self._texts and self._first_is_done():
-            first = self._texts.popleft()
-            cut = first if isinstance(first, _Cut) else None
-            inputs = (first,) if isinstance(first, _Input) else first.inputs
-            finished.append(PlannedText(self._next_out, inputs, self.prompt, cut))
-            self._next_out += 1
+            text = self._texts.popleft()
             self._seen_done = 0
-            if not self.keep:
-                self._forget(inputs)
+            for piece, number in zip(text.chunks, text.numbers, strict=True):
+                if number in failures:
+                    text.error = text.error or failures[number]
+                else:
+                    text.rows.append(self.rows.copy_of(number))
+                if not self.keep:
+                    self._forget(piece.text, number)
+            finished.append(text)
         return finished
 
     def _first_is_done(self) -> bool:
         """Whether every chunk of the first text has its result; none is looked at twice."""
-        first = self._texts[0]
-        if isinstance(first, _Input):
-            return first.result is not None
-        inputs = first.inputs
-        while self._seen_done < len(inputs) and inputs[self._seen_done].result is not None:
+        numbers = self._texts[0].numbers
+        while self._seen_done < len(numbers) and numbers[self._seen_done] not in self._open:
             self._seen_done += 1
-        return self._seen_done == len(inputs)
+        return self._seen_done == len(numbers)
 
-    def _forget(self, inputs: Sequence[_Input[RowT]]) -> None:
-        for one in inputs:
-            one.wanted -= 1
-            if one.wanted == 0:
-                self._unique.pop(one.text, None)
+    def _forget(self, text: str, number: int) -> None:
+        self._wanted[number] -= 1
+        if self._wanted[number] == 0:
+            del self._wanted[number], self._numbers[text]
+            self.rows.pop(number, None)
+            self.rows.failures.pop(number, None)
 
 
 def check_texts(texts: Sequence[object]) -> None:
@@ -246,6 +237,8 @@ def check_texts(texts: Sequence[object]) -> None:
         InputError: Names the first that cannot be, and of blank ones all.
     """
     for index, text in enumerate(texts):
+        if isinstance(text, str) and text.isascii() and text and not text.isspace():
+            continue  # nearly all, and without a call
         try:
             check_text(text, index)
         except InputError:

@@ -13,7 +13,7 @@ from langchain_hf_endpoint._engine.failures import named, of_the_machine
 from langchain_hf_endpoint._engine.planner import check_text, check_texts
 from langchain_hf_endpoint._engine.progress import followers
 from langchain_hf_endpoint._engine.run import Run, arun, arun_query, run, run_query
-from langchain_hf_endpoint._engine.vectors import ARRAYS, LISTS
+from langchain_hf_endpoint._engine.vectors import ARRAYS, LISTS, MatrixRows, Rows
 from langchain_hf_endpoint._session.session import session_for
 from langchain_hf_endpoint.chunking.chunks import EmbeddedChunk
 from langchain_hf_endpoint.chunking.counting import counts_of_words
@@ -47,30 +47,30 @@ class Output(Generic[RowT, ResultT, AllT]):
     Attributes:
         operation: The method, as tracing names it.
         vector_format: In which form vectors are kept.
-        of_text: The result of one text that did not fail.
+        of_text: The result of one text that came out, and did not fail.
         of_all: What the method returns, made of the results of all texts.
         of_none: What it returns for no texts.
-        hold: Makes what holds the results, by index, for a number of texts.
+        rows: Makes what takes the vectors of a number of texts, where the vector of a text that is
+            one chunk is its result. None where every text comes out.
     """
 
     operation: str
     vector_format: VectorFormat[RowT]
     of_text: Callable[[PlannedText[RowT], EmbeddingCall[RowT]], ResultT]
-    of_all: Callable[[dict[int, ResultT]], AllT]
+    of_all: Callable[[Rows[ResultT], int], AllT]
     of_none: Callable[[MakeCall[RowT]], AllT]
-    hold: Callable[[int], dict[int, ResultT]] = lambda _: {}
+    rows: Callable[[int], Rows[ResultT]] | None = None
 
 
 def _pooled(text: PlannedText[RowT], call: EmbeddingCall[RowT]) -> RowT:
-    rows = text.rows(call.vector_format)
-    if len(rows) == 1:
-        return rows[0]
+    if len(text.rows) == 1:
+        return text.rows[0]
     words = counts_of_words([chunk.text for chunk in text.chunks])
-    return call.vector_format.mean(rows, words, normalize=call.task.normalize)
+    return call.vector_format.mean(text.rows, words, normalize=call.task.normalize)
 
 
 def _embedded(text: PlannedText[Array], _: object = None) -> list[EmbeddedChunk]:
-    pairs = zip(text.chunks, text.rows(ARRAYS), strict=True)
+    pairs = zip(text.chunks, text.rows, strict=True)
     return [
         EmbeddedChunk(chunk.text, chunk.start, chunk.end, row, text.index) for chunk, row in pairs
     ]
@@ -82,35 +82,20 @@ def _no_rows(make_call: MakeCall[Array]) -> Array:
     return np.empty((0, call.server.dimensions(asked) or asked or 0), dtype=np.float32)
 
 
-class _MatrixRows(dict[int, "Array"]):
-    """The rows of a matrix: each is copied into it as it comes, and its response can be freed."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__()
-        self._count = count
-        self.matrix: Array = np.empty((0, 0), dtype=np.float32)
-
-    def __setitem__(self, index: int, row: Array) -> None:
-        if not self.matrix.size:
-            self.matrix = np.empty((self._count, len(row)), dtype=np.float32)
-        self.matrix[index] = row
-        super().__setitem__(index, self.matrix[index])
+def _in_order(results: Rows[ResultT], count: int) -> list[ResultT]:
+    return list(map(results.__getitem__, range(count)))
 
 
-def _in_order(results: dict[int, ResultT]) -> list[ResultT]:
-    return list(results.values())  # texts come out in order
-
-
-def _matrix(results: dict[int, Array]) -> Array:
-    assert isinstance(results, _MatrixRows)  # noqa: S101 - what MATRIX holds them in
-    return results.matrix
+def _matrix(rows: Rows[Array], _: int) -> Array:
+    assert isinstance(rows, MatrixRows)  # noqa: S101 - what MATRIX has them in
+    return rows.matrix
 
 
 VECTORS: Output[Vector, Vector, list[Vector]] = Output(
-    "embed_documents", LISTS, _pooled, _in_order, lambda _: []
+    "embed_documents", LISTS, _pooled, _in_order, lambda _: [], lambda _: Rows()
 )
 MATRIX: Output[Array, Array, Array] = Output(
-    "embed_array", ARRAYS, _pooled, _matrix, _no_rows, hold=_MatrixRows
+    "embed_array", ARRAYS, _pooled, _matrix, _no_rows, MatrixRows
 )
 CHUNKS: Output[Array, list[EmbeddedChunk], list[list[EmbeddedChunk]]] = Output(
     "embed_chunks", ARRAYS, _embedded, _in_order, lambda _: []
@@ -262,12 +247,11 @@ class _Failures:
 
     def take(self, text: PlannedText[RowT]) -> bool:
         """Note the text's failure; False where it has none."""
-        error = text.failure()
-        if error is not None:
-            self.of_text[text.index] = named(error, text.index)
-        else:
-            self._passed += 1
-        return error is not None
+        if text.error is not None:
+            self.of_text[text.index] = named(text.error, text.index)
+            return True
+        self._passed += 1
+        return False
 
     def stop(self, error: Exception) -> None:
         """Note what ended the call; a defect is raised."""
@@ -307,27 +291,34 @@ class _Collected(_Failures, Generic[RowT, ResultT, AllT]):
         self._count = count
         self._call = call
         self._output = output
-        self._results = output.hold(count)
+        rows = None if output.rows is None else output.rows(count)
+        self._results: Rows[ResultT] = Rows() if rows is None else rows
         bar = call.show_progress_bar
         # Last: from here on it is `reported` that ends them.
         progress = followers(output.operation, call.service.url, show_bar=bar, is_current=True)
         self.state = Run(call, progress, plan_first=bar)
+        if rows is not None:
+            self.state.rows, self.state.all_come_out = rows, False  # type: ignore[assignment]
 
     def keep(self, text: PlannedText[RowT]) -> None:
         """Note the text's result, or its failure."""
         if not self.take(text):
-            self._results[text.index] = self._output.of_text(text, self._call)
+            self._results.put([text.index], [self._output.of_text(text, self._call)])
 
     def all(self) -> AllT:
         """Every result, in order of the texts, or the error that names those that failed."""
-        failed, fatal = self.of_text, self.fatal
-        if fatal is not None:
+        failed, results = self.of_text, self._results
+        for number, error in self.state.rows.failures.items():
+            if number >= 0:
+                failed.setdefault(number, named(error, number))
+        if self.fatal is None and not failed:
+            return self._output.of_all(results, self._count)
+        completed = {index: results[index] for index in range(self._count) if index in results}
+        if self.fatal is not None:
             for index in range(self._count):
-                if index not in self._results:
-                    failed.setdefault(index, named(fatal, index))
-        if failed:
-            raise EmbeddingError.of(self._results, failed)
-        return self._output.of_all(self._results)
+                if index not in completed:
+                    failed.setdefault(index, named(self.fatal, index))
+        raise EmbeddingError.of(completed, dict(sorted(failed.items())))
 
 
 @contextmanager

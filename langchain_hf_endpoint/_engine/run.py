@@ -25,6 +25,8 @@ from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._engine.isolation import Fault, Outcome
 from langchain_hf_endpoint._engine.planner import BatchBounds, Planner
 from langchain_hf_endpoint._engine.sources import AsyncSource, Source
+from langchain_hf_endpoint._engine.vectors import Rows
+from langchain_hf_endpoint._protocols.base import as_json
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
@@ -52,10 +54,12 @@ class Run(Generic[RowT]):
     Attributes:
         call: What it is.
         progress: Is told how far it is.
-        received: Is given the inputs of each good reply and their vectors as soon as they are
-            there, in the order of the replies: for those who keep them safe.
-        keep: Whether results are kept to the end of the call (a list) or dropped when they are
-            out (a stream).
+        received: Is given the numbers of the inputs of each good reply and their vectors as soon
+            as they are there, in the order of the replies: for those who keep them safe.
+        rows: Takes the vectors of inputs.
+        keep: Whether they are kept to the end of the call (a list) or dropped when they are out (a
+            stream).
+        all_come_out: Whether every text comes out, or those alone whose vectors are not in `rows`.
         plan_first: Whether all texts are cut before the first is sent, so that the number of
             chunks is known from the start.
         planner: Its texts and batches. The prompt may depend on what the server says of itself,
@@ -66,8 +70,10 @@ class Run(Generic[RowT]):
 
     call: EmbeddingCall[RowT]
     progress: Progress | None = None
-    received: Callable[[Sequence[str], Sequence[RowT]], None] | None = None
+    received: Callable[[Sequence[int], Sequence[RowT]], None] | None = None
+    rows: Rows[RowT] = field(default_factory=Rows, repr=False)
     keep: bool = True
+    all_come_out: bool = True
     plan_first: bool = False
     planner: Planner[RowT] = field(init=False, repr=False)
     fatal: HFEndpointError | None = None
@@ -75,7 +81,15 @@ class Run(Generic[RowT]):
 
     def begin(self) -> None:
         """Open the planner."""
-        self.planner = Planner(self.call.chunking, self.call.prompt, self._bounds, keep=self.keep)
+        call = self.call
+        self.planner = Planner(
+            call.chunking,
+            call.prompt,
+            self._bounds,
+            self.rows,
+            keep=self.keep,
+            all_come_out=self.all_come_out,
+        )
         if self.plan_first:
             self.planner.look_ahead = float("inf")
 
@@ -85,8 +99,7 @@ class Run(Generic[RowT]):
 
     def add(self, texts: list[str]) -> None:
         """Take texts into the planner."""
-        for text in texts:
-            self.planner.add(text)
+        self.planner.add(texts)
         if self.progress:
             self.progress.planned(self.planner.inputs_planned)
 
@@ -108,7 +121,7 @@ class Run(Generic[RowT]):
         limit = call.window.limit
         return limit + 1 + limit // 4 + min(call.pausing.count, limit)
 
-    def settle(self, batch: Batch[RowT], result: list[Outcome[RowT]] | BaseException) -> None:
+    def settle(self, batch: Batch, result: list[Outcome[RowT]] | BaseException) -> None:
         """Enter what a flow brought.
 
         Raises:
@@ -121,13 +134,13 @@ class Run(Generic[RowT]):
         if isinstance(result, BaseException):
             raise result
         for outcome in result:
-            inputs = batch.inputs[outcome.start : outcome.stop]
-            self.planner.settle(inputs, outcome.result)
+            numbers = batch.numbers[outcome.start : outcome.stop]
+            self.planner.settle(numbers, outcome.result)
             if self.received and not isinstance(outcome.result, HFEndpointError):
-                self.received([one.text for one in inputs], outcome.result)
+                self.received(numbers, outcome.result)
         self.fatal = self.fatal or self._reason_to_stop(result, len(batch.inputs))
         if self.fatal:  # a flow that was stopped has no outcome for what it did not send
-            self.planner.settle_rest(batch.inputs, self.fatal)
+            self.planner.settle_rest(batch.numbers, self.fatal)
         if self.progress:
             self.progress.done(len(batch.inputs))
 
@@ -158,7 +171,7 @@ class Run(Generic[RowT]):
         """Whether nothing is left to be sent."""
         return self.fatal is not None or (source.is_exhausted and self.planner.is_all_cut)
 
-    def next_batch(self, source: Source | AsyncSource, *, is_idle: bool) -> Batch[RowT] | None:
+    def next_batch(self, source: Source | AsyncSource, *, is_idle: bool) -> Batch | None:
         """The next batch, if there is one that is full or must go as it is.
 
         With nothing under way, what a slow source has given so far goes at once.
@@ -192,14 +205,15 @@ class Run(Generic[RowT]):
 
 
 def run(texts: Iterable[str], state: Run[RowT]) -> Iterator[PlannedText[RowT]]:
-    """Embed texts with threads; each comes out, in order, when it has its vectors or its error.
+    """Embed texts with threads; they come out, in order, with their vectors or their error.
 
     Args:
         texts: Any iterable; it is taken a look-ahead at a time.
         state: Of a call that was not run yet.
 
     Yields:
-        Every text that was taken, failed ones included.
+        Every text that was taken, failed ones included; without `all_come_out` those alone that
+        are not an input of their own.
 
     Raises:
         HFEndpointError: The server refuses the call as a whole; raised after all that was under
@@ -212,7 +226,7 @@ def run(texts: Iterable[str], state: Run[RowT]) -> Iterator[PlannedText[RowT]]:
         driver.run(fetch_server_info(call))
     state.begin()
     source = Source(texts)
-    workers: ThreadWorkers[Batch[RowT], list[Outcome[RowT]]] = ThreadWorkers(driver)
+    workers: ThreadWorkers[Batch, list[Outcome[RowT]]] = ThreadWorkers(driver)
     with workers:
         while True:
             while not state.is_over(source) and workers.running < state.capacity:
@@ -221,7 +235,7 @@ def run(texts: Iterable[str], state: Run[RowT]) -> Iterator[PlannedText[RowT]]:
                 if batch is None:
                     break
                 alone = workers.running == 0 and source.is_exhausted and state.planner.is_all_cut
-                workers.start(batch, embed_batch(batch.texts(), call), here=alone)
+                workers.start(batch, embed_batch(batch.inputs, call), here=alone)
             yield from state.planner.finished()
             if not workers.running:
                 if state.is_over(source):
@@ -247,7 +261,7 @@ async def arun(
         await driver.run(fetch_server_info(call))
     state.begin()
     source = AsyncSource(texts) if isinstance(texts, AsyncIterable) else Source(texts)
-    workers: TaskWorkers[Batch[RowT], list[Outcome[RowT]]] = TaskWorkers(driver)
+    workers: TaskWorkers[Batch, list[Outcome[RowT]]] = TaskWorkers(driver)
     async with workers, source if isinstance(source, AsyncSource) else nullcontext():
         while True:
             while not state.is_over(source) and workers.running < state.capacity:
@@ -255,7 +269,7 @@ async def arun(
                 batch = state.next_batch(source, is_idle=not workers.running)
                 if batch is None:
                     break
-                workers.start(batch, embed_batch(batch.texts(), call))
+                workers.start(batch, embed_batch(batch.inputs, call))
             for text in state.planner.finished():
                 yield text
             if not workers.running:
@@ -305,7 +319,7 @@ def run_query(text: str, call: EmbeddingCall[RowT], progress: Progress | None = 
     if progress:
         progress.planned(1)
     try:
-        outcomes = driver.run(embed_batch([call.prompt + text], call))
+        outcomes = driver.run(embed_batch(as_json([call.prompt + text]), call))
     except (MemoryError, RuntimeError) as error:
         if (said := of_the_machine(error)) is not None:
             raise said from None
@@ -325,7 +339,7 @@ async def arun_query(
     if progress:
         progress.planned(1)
     try:
-        outcomes = await driver.run(embed_batch([call.prompt + text], call))
+        outcomes = await driver.run(embed_batch(as_json([call.prompt + text]), call))
     except (MemoryError, RuntimeError) as error:
         if (said := of_the_machine(error)) is not None:
             raise said from None

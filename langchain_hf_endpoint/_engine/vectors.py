@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from langchain_hf_endpoint._messages import Form, Vectors
+    from langchain_hf_endpoint.errors import HFEndpointError
 
 RowT = TypeVar("RowT")
 
@@ -28,9 +30,6 @@ class VectorFormat(Protocol, Generic[RowT]):
     def rows(self, rows: Vectors) -> Sequence[RowT]:
         """Bring the rows of a reply into this form."""
 
-    def again(self, row: RowT) -> RowT:
-        """A row for a second text that is the same, not shared with the first."""
-
     def mean(self, rows: Sequence[RowT], weights: Sequence[int], *, normalize: bool) -> RowT:
         """Pool the rows of one text's chunks."""
 
@@ -42,9 +41,6 @@ class _Lists:
 
     def rows(self, rows: Vectors) -> Sequence[list[float]]:
         return rows if isinstance(rows, list) else rows.tolist()
-
-    def again(self, row: list[float]) -> list[float]:
-        return row.copy()
 
     def mean(
         self, rows: Sequence[list[float]], weights: Sequence[int], *, normalize: bool
@@ -62,9 +58,6 @@ class _Arrays:
         matrix: Sequence[NDArray[np.float32]] = np.asarray(rows, dtype=np.float32)  # type: ignore[assignment]
         return matrix
 
-    def again(self, row: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.array(row)
-
     def mean(
         self, rows: Sequence[NDArray[np.float32]], weights: Sequence[int], *, normalize: bool
     ) -> NDArray[np.float32]:
@@ -73,6 +66,61 @@ class _Arrays:
 
 LISTS: VectorFormat[list[float]] = _Lists()
 ARRAYS: VectorFormat[NDArray[np.float32]] = _Arrays()
+
+
+class Rows(dict[int, RowT]):
+    """The vectors of a call, by number: that of a text is its index, that of a part negative.
+
+    Attributes:
+        failures: The errors of those inputs that have no vector.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures: dict[int, HFEndpointError] = {}
+
+    def put(self, numbers: Sequence[int], rows: Sequence[RowT]) -> None:
+        """Enter as many rows as numbers."""
+        self.update(zip(numbers, rows, strict=True))
+
+    def copy_of(self, number: int) -> RowT:
+        """One of them, not shared with whoever has the original."""
+        return copy(self[number])
+
+
+class MatrixRows(Rows["NDArray[np.float32]"]):
+    """Those of texts in one matrix: a batch is copied into it at once, and its reply can be freed.
+
+    Args:
+        texts: How many there are.
+    """
+
+    def __init__(self, texts: int) -> None:
+        super().__init__()
+        self._has = np.zeros(texts, dtype=bool)
+        self.matrix: NDArray[np.float32] = np.empty((0, 0), dtype=np.float32)
+
+    def put(self, numbers: Sequence[int], rows: Sequence[NDArray[np.float32]]) -> None:
+        places, matrix = np.array(numbers), np.asarray(rows)
+        if not self.matrix.size:
+            self.matrix = np.empty((len(self._has), matrix.shape[1]), dtype=np.float32)
+        of_texts = places >= 0
+        if not of_texts.all():
+            super().put(places[~of_texts].tolist(), matrix[~of_texts])  # type: ignore[arg-type]
+            places, matrix = places[of_texts], matrix[of_texts]
+        self.matrix[places] = matrix
+        self._has[places] = True
+
+    def __contains__(self, number: object) -> bool:
+        if isinstance(number, int) and number >= 0:
+            return bool(self._has[number])
+        return super().__contains__(number)
+
+    def __missing__(self, number: int) -> NDArray[np.float32]:
+        if number not in self:
+            raise KeyError(number)
+        row: NDArray[np.float32] = self.matrix[number]
+        return row
 
 
 def weighted_mean(

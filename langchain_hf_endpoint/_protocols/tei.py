@@ -28,10 +28,9 @@ class TextEmbeddingsInference:
 
     name: str = "tei"
 
-    def encode(self, url: str, inputs: Sequence[str], options: InputOptions) -> Request:
+    def encode(self, url: str, inputs: Sequence[bytes], options: InputOptions) -> Request:
         """Build the request. See ``Dialect.encode``."""
         fields: dict[str, object] = {
-            "inputs": list(inputs),  # a list also of one, so that the answer has one shape
             # Left out, it is false up to TEI 1.8 and true from 1.9. Where the cut is made is left
             # to the server: every version's default is the same (``Right``), while the spelling of
             # the field's values changed in 1.9.
@@ -42,7 +41,8 @@ class TextEmbeddingsInference:
             fields["prompt_name"] = options.prompt_name
         if options.dimensions is not None:
             fields["dimensions"] = options.dimensions
-        return post(url, fields, inputs)
+        # A list also of one, so that the answer has one shape.
+        return post(url, "inputs", inputs, fields)
 
     def decode(self, response: Response, count: int, form: Form = "lists") -> Vectors | Failure:
         """Read the response. See ``Dialect.decode``."""

@@ -121,16 +121,21 @@ def _from_numbers(rows: list[JSON]) -> Vectors | str:
 
 def _from_base64(rows: Sequence[str]) -> NDArray[np.float32] | str:
     """Decode rows of little-endian float32 into one matrix, which may be written to."""
-    parts = []
-    for index, text in enumerate(rows):
-        part = _bytes_of_floats(text)
-        if part is None:
-            return f"row {index} is not base64 of float32 numbers"
-        parts.append(part)
-    if len(set(map(len, parts))) != 1 or not parts[0]:
-        return _wrong_lengths([len(part) // 4 for part in parts])
-    joined = np.frombuffer(bytearray().join(parts), "<f4").reshape(len(parts), -1)
-    matrix = joined.astype(np.float32, copy=False)
+    # Base64 of multiples of three bytes may be decoded as one, at a fifth of the cost.
+    whole = not any(row.endswith("=") for row in rows) and len(set(map(len, rows))) == 1
+    decoded = from_base64("".join(rows)) if whole else None
+    if decoded is None or not decoded or len(decoded) % (4 * len(rows)):
+        parts = []
+        for index, text in enumerate(rows):
+            part = _bytes_of_floats(text)
+            if part is None:
+                return f"row {index} is not base64 of float32 numbers"
+            parts.append(part)
+        if len(set(map(len, parts))) != 1 or not parts[0]:
+            return _wrong_lengths([len(part) // 4 for part in parts])
+        decoded = b"".join(parts)
+    matrix = np.frombuffer(bytearray(decoded), "<f4").reshape(len(rows), -1)
+    matrix = matrix.astype(np.float32, copy=False)
     if not np.isfinite(matrix).all():
         row, position = np.argwhere(~np.isfinite(matrix))[0].tolist()
         return f"row {row} has {_named(float(matrix[row, position]))} at position {position}"

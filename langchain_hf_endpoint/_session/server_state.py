@@ -58,7 +58,8 @@ class ServerState:
         latency_seconds: How long the last good reply took.
         answers: The number of the request that was begun last of those that it has answered.
         begun: How many requests with inputs were begun.
-        sample: A short input that it has answered: whether it still does shows that it works.
+        sample: A short input, as JSON, that it has answered: whether it still does shows that it
+            works.
     """
 
     route: Route | None = None
@@ -74,7 +75,7 @@ class ServerState:
     latency_seconds: float = 0.0
     answers: int = 0
     begun: int = 0
-    sample: str | None = None
+    sample: bytes | None = None
     _too_slow_for: int | None = None
     _doubted_at: int = 0
     _batch_size: int | None = None
@@ -111,7 +112,7 @@ class ServerState:
             self.begun += 1
             return self.begun
 
-    def answered(self, inputs: Sequence[str], number: int) -> None:
+    def answered(self, inputs: Sequence[bytes], number: int) -> None:
         """Note a right answer to these inputs, to the request of this number."""
         with self._lock:
             self.answers = max(self.answers, number)

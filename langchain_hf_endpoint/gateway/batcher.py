@@ -22,6 +22,7 @@ from langchain_hf_endpoint._engine.planner import check_text
 from langchain_hf_endpoint._engine.vectors import LISTS
 from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._messages import Response
+from langchain_hf_endpoint._protocols.base import as_json
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import EndpointNotReadyError, HFEndpointError, TransportError
 from langchain_hf_endpoint.gateway.pending import (
@@ -269,7 +270,7 @@ class DynamicBatcher:
         driver = TaskDriver(await call.async_transport(), self._progress)
         if call.should_fetch_info:
             await driver.run(fetch_server_info(call))
-        inputs = [call.prompt + text for text in batch.texts]
+        inputs = as_json([call.prompt + text for text in batch.texts])
         return await driver.run(self._reporting(embed_batch(inputs, call), batch))
 
     def _reporting(self, flow: Flow[T], batch: MergedBatch) -> Flow[T]:

@@ -250,7 +250,7 @@ class Run:
                 break
             self._running += 1
             self._talk(
-                embed_batch(batch.texts(), self.state.call),
+                embed_batch(batch.inputs, self.state.call),
                 lambda result, batch=batch: self._end(batch, result),
             )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
@@ -143,7 +142,8 @@ class _Embedding:
         self._wanted = wanted
         self._journal = journal
         self._stats = stats
-        self._asked: deque[bytes] = deque()
+        self._asked: dict[int, bytes] = {}
+        self._next = 0
         self._pending: set[bytes] = set()
         self._embedded = 0
         call = EmbeddingCall.for_documents(wanted.endpoint, ARRAYS)
@@ -170,11 +170,10 @@ class _Embedding:
         # Closed here: whatever ends the run, the file that is open is closed with it.
         with closing(self._missing(sources)) as missing:
             for text in run(missing, self._state):
-                key = self._asked.popleft()
+                key = self._asked.pop(text.index)
                 self._pending.discard(key)
-                error = text.failure()
-                if error is not None and not self._is_of_the_call(error):
-                    self._journal.reject(key, error)
+                if text.error is not None and not self._is_of_the_call(text.error):
+                    self._journal.reject(key, text.error)
 
     def _is_of_the_call(self, error: HFEndpointError) -> bool:
         """Whether it says nothing of the text: the call ended before the text was sent, or with it.
@@ -186,10 +185,9 @@ class _Embedding:
             error is fatal or (type(error), error.status) == (type(fatal), fatal.status)
         )
 
-    def _received(self, inputs: Sequence[str], vectors: Sequence[Array]) -> None:
-        prompt = len(self._state.planner.prompt)
-        self._journal.keep([key_of(text[prompt:]) for text in inputs], vectors)
-        self._embedded += len(inputs)
+    def _received(self, numbers: Sequence[int], vectors: Sequence[Array]) -> None:
+        self._journal.keep([self._asked[number] for number in numbers], vectors)
+        self._embedded += len(numbers)
 
     def _missing(self, sources: Sources) -> Generator[str, None, None]:
         """The chunks of all records that have no vector and were not asked for."""
@@ -214,7 +212,8 @@ class _Embedding:
                 self._stats.found()
                 continue
             self._pending.add(key)
-            self._asked.append(key)
+            self._asked[self._next] = key
+            self._next += 1
             yield piece.text
 
     def _about(self) -> dict[str, object]:

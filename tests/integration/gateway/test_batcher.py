@@ -324,7 +324,7 @@ async def test_an_outcome_that_fails_beside_others_fails_its_own_callers_alone(
 
     def embed_batch(inputs, _call):
         return [
-            Outcome(at, at + 1, ServerError("424") if text == "bad" else [[1.0]])
+            Outcome(at, at + 1, ServerError("424") if text == b'"bad"' else [[1.0]])
             for at, text in enumerate(inputs)
         ]
         yield

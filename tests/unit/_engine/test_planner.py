@@ -13,7 +13,7 @@ from langchain_hf_endpoint._engine.planner import (
     check_text,
     check_texts,
 )
-from langchain_hf_endpoint._engine.vectors import LISTS
+from langchain_hf_endpoint._engine.vectors import Rows
 
 WHOLE = ChunkingSettings(strategy="none")
 TENS = ChunkingSettings(strategy="word", max_chunking_size=10, overlap=0)
@@ -25,9 +25,9 @@ def words(count, start=0):
 
 
 def plan_of(*texts, chunking=WHOLE, prompt="", inputs=32, body_bytes=10**6, **more):
-    plan = Planner(chunking, prompt, lambda: BatchBounds(inputs, body_bytes), **more)
-    for text in texts:
-        plan.add(text)
+    bounds = BatchBounds(inputs, body_bytes)
+    plan = Planner(chunking, prompt, lambda: bounds, Rows(), **more)
+    plan.add(texts)
     return plan
 
 
@@ -38,17 +38,21 @@ def batches_of(plan, *, more_to_come=False):
     return batches
 
 
+def texts_of(batch):
+    return [orjson.loads(one) for one in batch.inputs]
+
+
 def sent(batches):
-    return [batch.texts() for batch in batches]
+    return list(map(texts_of, batches))
 
 
 def answer(plan, batch):
     """The server's answer is the input itself, so that it shows whose vector it is."""
-    plan.settle(batch.inputs, [[text] for text in batch.texts()])
+    plan.settle(batch.numbers, [[text] for text in texts_of(batch)])
 
 
 def finished(plan):
-    return [(text.index, text.rows(LISTS)) for text in plan.finished()]
+    return [(text.index, text.rows) for text in plan.finished()]
 
 
 # What is sent
@@ -63,7 +67,7 @@ def test_each_chunk_goes_behind_the_prompt():
     plan = plan_of(words(25), chunking=TENS, prompt="passage: ")
     (batch,) = batches_of(plan)
     expected = {f"passage: {words(10, start)}" for start in (0, 10)} | {f"passage: {words(5, 20)}"}
-    assert set(batch.texts()) == expected
+    assert set(texts_of(batch)) == expected
 
 
 def test_equal_texts_and_equal_chunks_are_sent_once():
@@ -77,7 +81,7 @@ def test_a_text_that_was_answered_already_is_not_sent_again():
     plan = plan_of("a")
     for batch in batches_of(plan):
         answer(plan, batch)
-    plan.add("a")
+    plan.add(["a"])
     assert batches_of(plan) == []
     assert finished(plan) == [(0, [["a"]]), (1, [["a"]])]
 
@@ -137,22 +141,23 @@ def test_without_texts_there_is_no_batch():
 @pytest.mark.parametrize("bounds", [BatchBounds(5, 10**6), BatchBounds(32, 60)])
 def test_bounds_that_are_learned_late_hold_for_what_was_gathered_before(bounds):
     at_present = [BatchBounds(32, 10**6)]
-    plan = Planner(WHOLE, "", lambda: at_present[-1])
-    for text in WORDS[:96]:
-        plan.add(text)
+    plan = Planner(WHOLE, "", lambda: at_present[-1], Rows())
+    plan.add(WORDS[:96])
     first = plan.next_batch(more_to_come=False)
-    assert len(first.texts()) == 32
+    assert len(texts_of(first)) == 32
     at_present.append(bounds)
     rest = sent(batches_of(plan))
     assert all(len(batch) <= bounds.inputs for batch in rest)
     assert all(len(orjson.dumps(batch)) <= bounds.body_bytes + 2 for batch in rest)
-    assert sorted(first.texts() + [text for batch in rest for text in batch]) == sorted(WORDS[:96])
+    assert sorted(texts_of(first) + [text for batch in rest for text in batch]) == sorted(
+        WORDS[:96]
+    )
 
 
 def test_the_look_ahead_is_some_batches_wide():
     plan = plan_of(inputs=4)
     assert plan.room == 4 * LOOK_AHEAD
-    plan.add("a")
+    plan.add(["a"])
     assert plan.room == 4 * LOOK_AHEAD - 1
 
 
@@ -181,7 +186,7 @@ def test_texts_come_out_in_order_each_once_whatever_order_the_answers_have():
 def test_a_text_comes_out_when_its_last_chunk_is_answered():
     chunks = [words(10, start) for start in (0, 10, 20)]
     plan = plan_of(words(30), "next", chunking=TENS, inputs=1)
-    batches = sorted(batches_of(plan), key=lambda batch: batch.texts() == [chunks[1]])
+    batches = sorted(batches_of(plan), key=lambda batch: texts_of(batch) == [chunks[1]])
     for batch in batches[:-1]:
         answer(plan, batch)
         assert finished(plan) == []
@@ -203,7 +208,7 @@ def test_texts_that_are_the_same_do_not_share_one_vector():
     plan = plan_of("a", "a", f"{words(10)} {words(10)}", chunking=TENS)
     for batch in batches_of(plan):
         answer(plan, batch)
-    rows = [row for text in plan.finished() for row in text.rows(LISTS)]
+    rows = [row for text in plan.finished() for row in text.rows]
     assert len(rows) == 4
     for row in rows:
         row.append("mine")
@@ -214,42 +219,42 @@ def test_a_failure_is_that_of_every_text_with_one_of_its_inputs_and_of_no_other(
     plan = plan_of(words(20), words(10, 10), "unharmed", chunking=TENS, inputs=1)
     error = ServerError("it broke")
     for batch in batches_of(plan):
-        if batch.texts() == [words(10, 10)]:
-            plan.settle(batch.inputs, error)
+        if texts_of(batch) == [words(10, 10)]:
+            plan.settle(batch.numbers, error)
         else:
             answer(plan, batch)
-    assert [text.failure() for text in plan.finished()] == [error, error, None]
+    assert [text.error for text in plan.finished()] == [error, error, None]
 
 
 def test_a_part_of_a_batch_may_fail():
     plan = plan_of(*WORDS[:4])
     (batch,) = batches_of(plan)
     error = ServerError("it broke")
-    plan.settle(batch.inputs[:1], error)
-    plan.settle(batch.inputs[1:], [[text] for text in batch.texts()[1:]])
-    failures = {WORDS[text.index]: text.failure() for text in plan.finished()}
-    assert failures == {**dict.fromkeys(WORDS[:4]), batch.texts()[0]: error}
+    plan.settle(batch.numbers[:1], error)
+    plan.settle(batch.numbers[1:], [[text] for text in texts_of(batch)[1:]])
+    failures = {WORDS[text.index]: text.error for text in plan.finished()}
+    assert failures == {**dict.fromkeys(WORDS[:4]), texts_of(batch)[0]: error}
 
 
 def test_what_a_broken_batch_has_brought_already_is_kept():
     plan = plan_of(*WORDS[:4])
     (batch,) = batches_of(plan)
-    plan.settle(batch.inputs[:2], [[text] for text in batch.texts()[:2]])
+    plan.settle(batch.numbers[:2], [[text] for text in texts_of(batch)[:2]])
     error = ServerError("it broke")
-    plan.settle_rest(batch.inputs, error)
-    failures = {WORDS[text.index]: text.failure() for text in plan.finished()}
+    plan.settle_rest(batch.numbers, error)
+    failures = {WORDS[text.index]: text.error for text in plan.finished()}
     assert failures == {
-        **dict.fromkeys(batch.texts()[:2]),
-        **dict.fromkeys(batch.texts()[2:], error),
+        **dict.fromkeys(texts_of(batch)[:2]),
+        **dict.fromkeys(texts_of(batch)[2:], error),
     }
 
 
 def test_a_text_that_cannot_be_embedded_fails_alone_and_sends_nothing():
-    plan = plan_of("good", "  ", 7, "\ud800", "good too")
+    plan = plan_of("good", "  ", 7, "\ud800", "good too", keep=False)
     (batch,) = batches_of(plan)
-    assert set(batch.texts()) == {"good", "good too"}
+    assert set(texts_of(batch)) == {"good", "good too"}
     answer(plan, batch)
-    failures = [text.failure() for text in plan.finished()]
+    failures = [text.error for text in plan.finished()]
     assert [type(failure) for failure in failures] == [
         type(None),
         InputError,
@@ -268,10 +273,25 @@ def test_what_was_not_sent_is_answered_by_the_error_that_ended_the_call():
     assert plan.is_all_cut
     assert plan.next_batch(more_to_come=False) is None
     answer(plan, first)
-    went_out = set(first.texts())
-    assert {WORDS[text.index]: text.failure() for text in plan.finished()} == {
+    went_out = set(texts_of(first))
+    assert {WORDS[text.index]: text.error for text in plan.finished()} == {
         word: None if word in went_out else error for word in WORDS[:10]
     }
+
+
+def test_a_text_that_is_an_input_of_its_own_need_not_come_out():
+    """Its row is there by its index, and so is its error."""
+    texts = ["a", "b", "a", f"{words(10)} b", "c"]
+    plan = plan_of(*texts, chunking=TENS, inputs=1, all_come_out=False)
+    error = ServerError("it broke")
+    for batch in batches_of(plan):
+        if texts_of(batch) == ["c"]:
+            plan.settle(batch.numbers, error)
+        else:
+            answer(plan, batch)
+    assert finished(plan) == [(2, [["a"]]), (3, [[words(10)], ["b"]])]
+    assert {index: row for index, row in plan.rows.items() if index >= 0} == {0: ["a"], 1: ["b"]}
+    assert plan.rows.failures == {4: error}
 
 
 # Streams
@@ -283,16 +303,16 @@ def test_a_stream_forgets_what_is_out_and_a_list_does_not():
         for batch in batches_of(plan):
             answer(plan, batch)
         assert finished(plan) == [(0, [["a"]])]
-        plan.add("a")
+        plan.add(["a"])
         assert sent(batches_of(plan)) == again
 
 
 def test_a_stream_remembers_what_a_later_text_still_waits_for():
     plan = plan_of("a", f"{words(10)} a", chunking=TENS, keep=False, inputs=1)
-    first, second = sorted(batches_of(plan), key=lambda batch: batch.texts() != ["a"])
+    first, second = sorted(batches_of(plan), key=lambda batch: texts_of(batch) != ["a"])
     answer(plan, first)
     assert finished(plan) == [(0, [["a"]])]
-    plan.add("a")
+    plan.add(["a"])
     assert batches_of(plan) == []
     answer(plan, second)
     assert finished(plan) == [(1, [[words(10)], ["a"]]), (2, [["a"]])]
@@ -303,7 +323,7 @@ def test_a_stream_that_waits_for_its_oldest_text_takes_in_no_more():
     plan = plan_of("oldest", keep=False, inputs=2)
     taken = 1
     while not plan.is_far_behind:
-        plan.add(WORDS[taken])
+        plan.add([WORDS[taken]])
         taken += 1
         assert taken <= bound + 1
     assert taken == bound + 1

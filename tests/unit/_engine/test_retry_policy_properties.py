@@ -64,7 +64,7 @@ class World:
     def run(self, history):
         """Drive one input through the history; beyond its end the server is well again."""
         history = iter(history)
-        with closing(embed_batch(["text"], self.call)) as steps:
+        with closing(embed_batch([b'"text"'], self.call)) as steps:
             answer = None
             try:
                 while True:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from langchain_hf_endpoint._engine.vectors import ARRAYS, LISTS, weighted_mean
+from langchain_hf_endpoint._engine.vectors import ARRAYS, LISTS, MatrixRows, Rows, weighted_mean
 
 FORMATS = {"lists": LISTS, "arrays": ARRAYS}
 NUMBERS = st.floats(-1000, 1000, allow_nan=False).filter(lambda x: x == 0 or abs(x) > 1e-3)
@@ -91,9 +91,39 @@ def test_arrays_are_of_single_precision_whatever_the_reply_was():
     assert (mean.dtype, mean.shape) == (np.float32, (2,))
 
 
-def test_the_row_for_a_second_text_is_equal_and_not_shared(vector_format):
-    (row,) = vector_format.rows([[0.5, 1.0]])
-    again = vector_format.again(row)
-    again[0] = 9.0
-    assert list(row) == [0.5, 1.0]
-    assert type(again) is type(row)
+ROWS = np.arange(12, dtype=np.float32).reshape(4, 3)
+
+
+@pytest.mark.parametrize("of_what", [Rows, lambda: MatrixRows(5)], ids=["lists", "matrix"])
+def test_rows_are_had_by_the_index_of_a_text_or_the_negative_number_of_a_part(of_what):
+    rows = of_what()
+    rows.put([3, 0], ROWS[:2])
+    rows.put([-2, 4, -1, 1], ROWS)
+    held = {3: 0, 0: 1, -2: 0, 4: 1, -1: 2, 1: 3}
+    assert {number: rows[number].tolist() for number in held} == {
+        number: ROWS[row].tolist() for number, row in held.items()
+    }
+    assert [number for number in range(-3, 5) if number in rows] == [-2, -1, 0, 1, 3, 4]
+    for missing in (2, -3):
+        with pytest.raises(KeyError):
+            rows[missing]
+
+
+def test_the_rows_of_texts_are_a_matrix_that_holds_no_reply():
+    reply = ROWS.copy()
+    rows = MatrixRows(4)
+    rows.put([2, 3, 0, 1], reply)
+    reply[:] = 9
+    assert rows.matrix.tolist() == ROWS[[2, 3, 0, 1]].tolist()
+    assert not np.shares_memory(rows.matrix, reply)
+    rows.put([-1, 0], reply[:2])
+    assert not np.shares_memory(rows[-1], reply)
+
+
+def test_a_copy_of_a_row_is_equal_and_not_shared():
+    for rows in (MatrixRows(1), Rows()):
+        rows.put([0], [[0.5, 1.0]])
+        copied = rows.copy_of(0)
+        copied[0] = 9.0
+        assert list(rows[0]) == [0.5, 1.0]
+        assert type(copied) is type(rows[0])

@@ -84,12 +84,12 @@ def test_what_is_no_url_does_not_raise():
 
 def test_a_guess_does_not_leave_its_body_in_the_connection():
     first, *_, last = candidates(HOST)
-    assert first.request(["a"], InputOptions()).headers["Connection"] == "close"
-    assert "Connection" not in last.request(["a"], InputOptions()).headers
+    assert first.request([b'"a"'], InputOptions()).headers["Connection"] == "close"
+    assert "Connection" not in last.request([b'"a"'], InputOptions()).headers
     kept = recognise(first, reply(ROWS))
-    assert "Connection" not in kept.request(["a"], InputOptions()).headers
-    plain = first.dialect.encode(first.url, ["a"], InputOptions())
-    assert first.request(["a"], InputOptions()).body == plain.body
+    assert "Connection" not in kept.request([b'"a"'], InputOptions()).headers
+    plain = first.dialect.encode(first.url, [b'"a"'], InputOptions())
+    assert first.request([b'"a"'], InputOptions()).body == plain.body
 
 
 # --- what the answer shows -----------------------------------------------------------------------

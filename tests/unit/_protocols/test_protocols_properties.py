@@ -17,6 +17,7 @@ from seeds import WORDS, seeds
 
 from langchain_hf_endpoint._messages import Cause, Failure, InputOptions, Response
 from langchain_hf_endpoint._protocols import DIALECTS, candidates, info_request, models_request
+from langchain_hf_endpoint._protocols.base import as_json
 
 DIALECT = st.sampled_from(list(DIALECTS.values()))
 FLOAT32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
@@ -241,7 +242,7 @@ def test_one_changed_byte_is_settled(rows, shape, data):
     ),
 )
 def test_what_is_asked_is_what_arrives(name, inputs, options):
-    request = DIALECTS[name].encode("http://h", inputs, options)
+    request = DIALECTS[name].encode("http://h", as_json(inputs), options)
     fields = json.loads(request.body)
     assert fields.pop("input" if name == "openai" else "inputs") == inputs
     assert fields.get("dimensions") == options.dimensions

@@ -98,7 +98,8 @@ def create_app(  # noqa: PLR0913 - the operator's decisions
             await service.close()
 
     app = Starlette(
-        routes=[*elastic_api.routes(service), *openai_api.routes(service), *_own_routes(service)],
+        # The first that fits has the request, and each before it takes its time.
+        routes=[*openai_api.routes(service), *_own_routes(service), *elastic_api.routes(service)],
         exception_handlers={404: _no_such_route, 405: _no_such_method},
         lifespan=lifespan,
     )
@@ -124,7 +125,7 @@ def _own_routes(service: Service) -> list[Route]:
 
 
 async def _no_such_route(request: Request, _error: Exception) -> Response:
-    is_openai = request.url.path.startswith(OPENAI_PREFIX)
+    is_openai = request.scope["path"].startswith(OPENAI_PREFIX)
     # Elastic's status for it is 400; OpenAI's is 404. The path is not repeated: it may be anything.
     reason = f"no handler found for this uri and method [{request.method[:20]}]"
     return refused(

@@ -7,7 +7,7 @@ a URL or a key.
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -39,12 +39,12 @@ class Metrics:
         self._registry = own = CollectorRegistry()
         counter, name = partial(Counter, registry=own), "hf_gateway"
         histogram = partial(Histogram, registry=own)
-        self.requests = counter(
-            f"{name}_requests", "Requests answered", ("route", "method", "status")
-        )
-        self.seconds = histogram(
+        requests = counter(f"{name}_requests", "Requests answered", ("route", "method", "status"))
+        seconds = histogram(
             f"{name}_request_seconds", "From arrival to answer", ("route",), buckets=_SECONDS
         )
+        # There are few, and they stay; those of endpoints come and go.
+        self._requests, self._seconds = cache(requests.labels), cache(seconds.labels)
         self.in_flight = Gauge(f"{name}_in_flight", "Requests not answered yet", registry=own)
         unsent = Gauge(f"{name}_waiting", "Requests with inputs that were not sent", registry=own)
         unsent.set_function(waiting)
@@ -69,6 +69,11 @@ class Metrics:
     def of_endpoint(self, inference_id: str) -> EndpointMetrics:
         """Who counts for one endpoint."""
         return EndpointMetrics(self, inference_id)
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """A request was answered; 499: nobody was there any more."""
+        self._requests(route, method, status).inc()
+        self._seconds(route).observe(seconds)
 
     def asked(self, inference_id: str, lane: Lane, inputs: int) -> None:
         """So many inputs were asked for."""

@@ -73,16 +73,17 @@ class GatewayMiddleware:
             await self._app(scope, receive, send)
 
     def _recording(self, scope: Scope, record: dict[str, Any], send: Send) -> Send:
-        headers = Headers(scope=scope)
+        names = {name for name, _ in scope["headers"]}
         # A proxy in between may have read the other one (RFC 9112, 6.1): what follows is not ours.
-        is_unclear = "transfer-encoding" in headers and "content-length" in headers
+        is_unclear = b"transfer-encoding" in names and b"content-length" in names
+        is_openai = scope["path"].startswith(OPENAI_PREFIX)
 
         async def recorded(message: Message) -> None:
-            if message["type"] == "http.response.start" and is_unclear:
-                MutableHeaders(scope=message)["Connection"] = "close"
             if message["type"] == "http.response.start":
                 record["status"] = message["status"]
-                if not scope["path"].startswith(OPENAI_PREFIX):
+                if is_unclear:
+                    MutableHeaders(scope=message)["Connection"] = "close"
+                if not is_openai:
                     # The official clients talk to nobody who does not say so.
                     MutableHeaders(scope=message)["X-Elastic-Product"] = "Elasticsearch"
             await send(message)
@@ -93,8 +94,7 @@ class GatewayMiddleware:
         route, status = record["route"], record["status"]
         # As a label: a caller may send any word for one.
         method = record["method"] if record["method"] in _METHODS else "other"
-        self._metrics.requests.labels(route, method, str(status or NOBODY_THERE)).inc()
-        self._metrics.seconds.labels(route).observe(took)
+        self._metrics.answered(route, method, status or NOBODY_THERE, took)
         if access_log.isEnabledFor(logging.INFO):
             client = (scope.get("client") or ("",))[0]
             line = {**record, "method": method, "seconds": round(took, 4), "client": client}

@@ -8,14 +8,14 @@ import zlib
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import anyio
 import orjson
 from starlette.requests import ClientDisconnect
 
 from langchain_hf_endpoint.gateway.errors import Refusal, illegal, not_parsed
+from langchain_hf_endpoint.gateway.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable, Iterator
+    from collections.abc import Awaitable, Iterable, Iterator
     from typing import Self
 
     from starlette.requests import Request
@@ -34,11 +34,14 @@ _DRAINED = 8  # times the limit that is read and dropped, so that the sender hea
 _UNITS = {"nanos": 1e-9, "micros": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _TIME = re.compile(rf"(\d{{1,9}})({'|'.join(_UNITS)})")
 _DEFAULT_SECONDS = 30.0
+_WATCHED_AFTER = 0.05
 _MOST_NAMES = 100
 _MOST_VALUES = 1000
 _MOST_LEVELS = 20
 _MOST_CHARACTERS = 100_000
 _FEW_BYTES = 50_000
+_BYTES_IN_A_TURN = 50_000
+_LEAST_BYTES = 2000  # that a request takes as long as
 _MOST_IN_A_BODY = 120_000
 
 
@@ -48,7 +51,7 @@ class WaitingBytes:
     def __init__(self, most: int) -> None:
         self.most = most
         self.held = 0
-        self.parsing = asyncio.Lock()  # held for a turn of the loop by one body at a time
+        self.parsing = Turns(_BYTES_IN_A_TURN)
 
 
 class Lease:
@@ -64,10 +67,9 @@ class Lease:
     def __exit__(self, *_: object) -> None:
         self._waiting.held -= self._bytes
 
-    async def turn(self) -> None:
+    async def turn(self, size: int) -> None:
         """Let the loop turn between bodies that arrive at the same time: each takes a while."""
-        async with self._waiting.parsing:
-            await asyncio.sleep(0)
+        await self._waiting.parsing.take(max(size, _LEAST_BYTES))
 
     def take(self, more: int) -> None:
         """Hold more."""
@@ -86,7 +88,7 @@ class Lease:
 async def json_object(request: Request, options: GatewayOptions) -> dict[str, Any]:
     """The body, a JSON object."""
     try:
-        with anyio.fail_after(options.request_seconds):
+        async with asyncio.timeout(options.request_seconds):
             body = await _body(request, options.max_body_bytes)
     except TimeoutError:
         raise Refusal(
@@ -97,7 +99,7 @@ async def json_object(request: Request, options: GatewayOptions) -> dict[str, An
             code="timeout",
         ) from None
     _check_media_type(request)
-    await request.state.lease.turn()
+    await request.state.lease.turn(len(body))
     if not body.strip():
         raise not_parsed("Request body is empty")
     _check_values(body, max(_MOST_IN_A_BODY, 2 * options.max_inputs))
@@ -127,7 +129,7 @@ async def _body(request: Request, most: int) -> bytes:
                     lease.take(len(piece))
                     parts.append(piece)
                     if len(piece) > _FEW_BYTES:
-                        await lease.turn()
+                        await lease.turn(len(piece))
                 if size > most:
                     raise _too_large(most)
             except Refusal as error:
@@ -301,9 +303,7 @@ def _texts_of(part: object) -> Iterator[str]:
         yield from islice(part, _MOST_VALUES)
 
 
-async def while_there(
-    request: Request, work: Coroutine[Any, Any, T], seconds: float | None = None
-) -> T:
+async def while_there(request: Request, work: Awaitable[T], seconds: float | None = None) -> T:
     """Do the work as long as the client is there and its time is not over; else break it off.
 
     Args:
@@ -311,25 +311,37 @@ async def while_there(
         work: What to do.
         seconds: None: no limit of time.
     """
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_left(request))
+    loop = asyncio.get_running_loop()
+    leaving: asyncio.Task[None] | None = None
+    is_gone = False
+    limit = asyncio.timeout(seconds)
+
+    async def leave() -> None:
+        nonlocal is_gone
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        if not limit.expired():
+            is_gone = True
+            limit.reschedule(loop.time())
+
+    def watch() -> None:
+        nonlocal leaving
+        leaving = loop.create_task(leave())
+
+    # Most work is done sooner, and needs no second task.
+    watching = loop.call_later(_WATCHED_AFTER, watch)
     try:
-        done, _ = await asyncio.wait(
-            {working, leaving}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
-        )
-        if working in done:
-            return working.result()
-        if leaving in done:
-            raise ClientDisconnect
+        async with limit:
+            return await work
+    except TimeoutError:
+        if is_gone:
+            raise ClientDisconnect from None
+        if not limit.expired():
+            raise
         raise Refusal(
             408, "status_exception", f"Request timed out after [{seconds:g}s]", code="timeout"
-        )
+        ) from None
     finally:
-        working.cancel()
-        leaving.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
-
-
-async def _left(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+        watching.cancel()
+        if leaving is not None:
+            leaving.cancel()

@@ -54,7 +54,7 @@ def json_answer(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """JSON in the media type that the client takes."""
-    is_openai = request.url.path.startswith(OPENAI_PREFIX)
+    is_openai = request.scope["path"].startswith(OPENAI_PREFIX)
     if not is_openai and status < _NO_SUCCESS and "filter_path" in request.query_params:
         content = filtered(content, ",".join(request.query_params.getlist("filter_path")))
     option = orjson.OPT_SERIALIZE_NUMPY
@@ -69,7 +69,7 @@ def json_answer(
 def refused(request: Request, refusal: Refusal) -> Response:
     """The answer in the shape of the API that was called. Its kind is noted for the log."""
     request.state.record["error"] = refusal.code or refusal.kind
-    if request.url.path.startswith(OPENAI_PREFIX):
+    if request.scope["path"].startswith(OPENAI_PREFIX):
         headers = dict(refusal.headers)
         if "Retry-After" not in headers:
             # OpenAI's clients repeat a 5xx by themselves; the engine has done so already.

@@ -23,6 +23,7 @@ from langchain_hf_endpoint.errors import (
 from langchain_hf_endpoint.gateway.batcher import DynamicBatcher
 from langchain_hf_endpoint.gateway.errors import invalid, unknown_endpoint
 from langchain_hf_endpoint.gateway.metrics import Metrics
+from langchain_hf_endpoint.gateway.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,6 +43,8 @@ Vector = list[float]
 
 _CHUNKS_PER_INPUT = 8
 _WORTH_A_THREAD = 50_000  # characters whose chunking others would feel
+_NUMBERS_IN_A_TURN = 50_000
+_LEAST_NUMBERS = 2000  # that an answer takes as long as
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ class Service:
         self._allowlist = allowlist
         self._entries: dict[str, _Entry] = {}
         self._leaving: dict[asyncio.Task[None], _Entry] = {}
-        self._answering = asyncio.Lock()
+        self._to_read: dict[str, asyncio.Task[InferenceEndpoint]] = {}
+        self._answering = Turns(_NUMBERS_IN_A_TURN)
         # Of each kind of waiting its own, so that one who waits for a lock on the file, or for a
         # name server, keeps nobody from reading.
         self._reading = ThreadPoolExecutor(4, "gateway-reading")
@@ -94,11 +98,20 @@ class Service:
     async def endpoint(self, inference_id: str) -> InferenceEndpoint:
         """The endpoint of this name, fit to be used now."""
         try:
-            endpoint = await _in(self._reading, lambda: self.endpoints[inference_id])
+            if inference_id not in self._to_read:
+                self._to_read[inference_id] = asyncio.ensure_future(self._read(inference_id))
+            endpoint = await asyncio.shield(self._to_read[inference_id])
         except UnknownEndpointError:
             raise unknown_endpoint(inference_id) from None
         await self._check_url(endpoint.service_settings.url)
         return endpoint
+
+    async def _read(self, inference_id: str) -> InferenceEndpoint:
+        """Once for all who asked in one turn of the loop, and after they did."""
+        del self._to_read[inference_id]
+        endpoint = await _in(self._reading, lambda: self.endpoints[inference_id])
+        held = self._entries.get(inference_id)
+        return held.endpoint if held is not None and held.endpoint == endpoint else endpoint
 
     async def _check_url(self, url: str) -> None:
         if not self._allowlist.is_known(url):
@@ -218,7 +231,7 @@ class Service:
             if asked is not None and asked != endpoint.task_settings.dimensions:
                 _check_dimensions(error, asked)
             raise
-        await self._turn()
+        await self._turn(embedded.vectors)
         return embedded
 
     async def chunks(
@@ -239,17 +252,16 @@ class Service:
         flat = [piece for pieces in cut for piece in pieces]
         self.metrics.asked(endpoint.inference_id, "document", len(flat))
         rows = await self._batcher(endpoint).embed([piece.text for piece in flat])
-        await self._turn()
+        await self._turn(rows)
         pairs = zip(flat, rows, strict=True)
         return [[next(pairs) for _ in pieces] for pieces in cut]
 
-    async def _turn(self) -> None:
+    async def _turn(self, rows: Sequence[Vector]) -> None:
         """Let the loop turn between the answers of those who got their vectors at the same time.
 
         Making one takes milliseconds; those of a thousand in one turn would keep all others out.
         """
-        async with self._answering:
-            await asyncio.sleep(0)
+        await self._answering.take(max(_LEAST_NUMBERS, len(rows) * len(rows[0]) if rows else 0))
 
     def check_count(self, count: int, of: str = "texts", times: int = 1) -> None:
         """Refuse a request of more than `times` as many as the operator allows."""
@@ -263,7 +275,7 @@ class Service:
         service = endpoint.service_settings
         if held is None or not held.session.serves(service):
             session = private_session(service)
-        elif held.endpoint == endpoint:
+        elif held.endpoint is endpoint or held.endpoint == endpoint:
             return held.batcher
         elif _bounds(held.endpoint) == _bounds(endpoint):
             held.session.change_rate(service.rate_limit.requests_per_minute)

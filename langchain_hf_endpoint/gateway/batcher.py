@@ -19,7 +19,7 @@ from langchain_hf_endpoint._engine.drivers import TaskDriver
 from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._engine.isolation import Fault
 from langchain_hf_endpoint._engine.planner import check_text
-from langchain_hf_endpoint._engine.vectors import LISTS
+from langchain_hf_endpoint._engine.vectors import ARRAYS
 from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._messages import Response
 from langchain_hf_endpoint._protocols.base import as_json
@@ -35,7 +35,9 @@ from langchain_hf_endpoint.gateway.pending import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    import numpy as np
     from langchain_core.rate_limiters import BaseRateLimiter
+    from numpy.typing import NDArray
 
     from langchain_hf_endpoint._engine.actions import ActionResult
     from langchain_hf_endpoint._engine.attempts import Flow
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint.settings import TaskSettings
 
 T = TypeVar("T")
-Vector: TypeAlias = "list[float]"
+Vector: TypeAlias = "NDArray[np.float32]"
 
 _LANES: tuple[Lane, Lane] = ("query", "document")
 _LONGEST_ADVICE = 60.0
@@ -176,7 +178,7 @@ class DynamicBatcher:
         make = EmbeddingCall.for_query if lane == "query" else EmbeddingCall.for_documents
         return make(
             self._settings,
-            LISTS,
+            ARRAYS,
             limiter=self._limiter,
             clients=self._clients,
             session=self._session,

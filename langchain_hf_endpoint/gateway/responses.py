@@ -55,11 +55,13 @@ def json_answer(
 ) -> Response:
     """JSON in the media type that the client takes."""
     is_openai = request.scope["path"].startswith(OPENAI_PREFIX)
-    if not is_openai and status < _NO_SUCCESS and "filter_path" in request.query_params:
-        content = filtered(content, ",".join(request.query_params.getlist("filter_path")))
     option = orjson.OPT_SERIALIZE_NUMPY
-    if request.query_params.get("pretty") in ("", "true"):
-        option |= orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    if request.scope["query_string"]:  # most have none
+        asked = request.query_params
+        if not is_openai and status < _NO_SUCCESS and "filter_path" in asked:
+            content = filtered(content, ",".join(asked.getlist("filter_path")))
+        if asked.get("pretty") in ("", "true"):
+            option |= orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     media_type = _JSON if is_openai else answer_type(request)
     return Response(
         orjson.dumps(content, option=option), status, dict(headers or {}), media_type=media_type

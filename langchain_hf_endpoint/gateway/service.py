@@ -20,7 +20,7 @@ from langchain_hf_endpoint.errors import (
     SettingsError,
     UnknownEndpointError,
 )
-from langchain_hf_endpoint.gateway.batcher import DynamicBatcher
+from langchain_hf_endpoint.gateway.batcher import DynamicBatcher, Vector
 from langchain_hf_endpoint.gateway.errors import invalid, unknown_endpoint
 from langchain_hf_endpoint.gateway.metrics import Metrics
 from langchain_hf_endpoint.gateway.turns import Turns
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint.settings import TaskSettings
 
 T = TypeVar("T")
-Vector = list[float]
-
 _CHUNKS_PER_INPUT = 8
 _WORTH_A_THREAD = 50_000  # characters whose chunking others would feel
 _NUMBERS_IN_A_TURN = 50_000

@@ -251,7 +251,7 @@ def test_an_input_that_the_server_rejects_is_named(client, put, tei_double):
 
 
 def test_a_servers_own_status_below_500_is_passed_on_and_others_are_400(client, put, tei_double):
-    path = put(max_wait=0.0)
+    path = put(max_wait=0.0, dialect="hugging_face")  # of one route
     for status, answered in ((402, 402), (429, 429), (500, 400), (503, 400)):
         tei_double.script(faults.answer(status))
         assert client.post(path, json={"input": "text"}).status_code == answered

@@ -100,13 +100,12 @@ def _fields(answer: dict[str, JSON]) -> str:
 
 def _of_data(items: list[JSON], count: int) -> Vectors | str:
     """Take OpenAI's items and bring them into the order that their indexes say."""
-    rows: list[JSON] = []
-    indexes: list[JSON] = []
-    for position, item in enumerate(items):
-        if not isinstance(item, dict) or "embedding" not in item:
-            return f"item {position} of data has no embedding"
-        rows.append(item["embedding"])
-        indexes.append(item.get("index"))
+    try:
+        rows = [item["embedding"] for item in items]
+        indexes = [item.get("index") for item in items]
+    except (TypeError, KeyError):
+        good = [isinstance(item, dict) and "embedding" in item for item in items]
+        return f"item {good.index(False)} of data has no embedding"
     if len(rows) != count:
         return to_vectors(rows, count)
     order = list(range(count))

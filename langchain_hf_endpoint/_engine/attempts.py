@@ -147,8 +147,8 @@ def _slow_down(failure: Failure, delay: float | None, call: Call) -> None:
     elif failure.cause is not Cause.RATE_LIMITED:
         return
     stated = None if failure.is_estimate else failure.retry_after
-    if stated and delay is not None and isinstance(call.limiter, ReservingLimiter):
-        call.limiter.penalize_soon(stated)
+    if stated and delay is not None:
+        _pause(stated, call)
 
 
 def _heed(reply: Response, call: Call) -> None:
@@ -162,7 +162,35 @@ def _heed(reply: Response, call: Call) -> None:
     if isinstance(call.limiter, ReservingLimiter):
         host = host_of(call.service.url)
         _logger.info("%s allows no more requests: the next leaves in %.1f s", host, wait)
-        call.limiter.penalize_soon(wait)
+        _pause(wait, call)
+
+
+def _pause(seconds: float, call: Call) -> None:
+    """Let nobody start for so long, since the server says so."""
+    if isinstance(call.limiter, ReservingLimiter):
+        call.session.limit_waits.paused(call.clock() + seconds)
+        call.limiter.penalize_soon(seconds)
+
+
+def _pause_for_limit(seconds: float, call: Call) -> Sleep:
+    """Wait for a permit; say once that it is the limit that holds the work back."""
+    limiter = call.limiter
+    held = call.session.limit_waits.add(call.clock(), seconds)
+    if held is not None and isinstance(limiter, ReservingLimiter):
+        rate, size = limiter.requests_per_minute, call.batch_size
+        _logger.warning(
+            "%s: the limit of %d requests per minute, not the server, holds the work back: "
+            "requests have waited for it in %.0f of the last %.0f s. With %d texts in each it "
+            "allows %.0f texts per second. If the server may have more, raise "
+            "rate_limit.requests_per_minute.",
+            host_of(call.service.url),
+            rate,
+            held.waited,
+            held.elapsed,
+            size,
+            rate / 60 * size,
+        )
+    return Sleep(seconds, WaitReason.LIMITER)
 
 
 def send_once(
@@ -182,7 +210,7 @@ def send_once(
         while (seconds := (yield from _delay_of(reservation))) > 0:
             # The slot is for others meanwhile: a query may pass a document that waits.
             call.window.release(slot)
-            yield Sleep(seconds, WaitReason.LIMITER)
+            yield _pause_for_limit(seconds, call)
             slot = Slot(inputs, call.lane)
             yield AcquireSlot(call.window, slot)
         started = call.clock()

@@ -13,6 +13,7 @@ from langchain_hf_endpoint._http.tls import edition
 from langchain_hf_endpoint._lifecycle import PerLoop, ProcessCache, running_loop
 from langchain_hf_endpoint._secrets import Redactor
 from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow, one_at_a_time
+from langchain_hf_endpoint._session.limit_waits import LimitWaits
 from langchain_hf_endpoint._session.server_state import ServerState
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import SettingsError
@@ -53,6 +54,7 @@ class EndpointSession:
     Attributes:
         limiter: Requests per minute.
         window: Requests in flight.
+        limit_waits: How long requests have waited for a limit.
         redactor: Takes the key out of what the server says.
         discovery_lock: Lets one at a time ask what the server is.
     """
@@ -63,6 +65,7 @@ class EndpointSession:
         self.redactor.redact_logs()
         self._servers: dict[str | None, ServerState] = {}
         self.limiter = RequestsPerMinuteLimiter(requests_per_minute)
+        self.limit_waits = LimitWaits()
         self.window = ConcurrencyWindow()
         self.discovery_lock = one_at_a_time()
         self._key = key

@@ -135,7 +135,10 @@ def _rows(found: Checkup) -> Iterator[tuple[str, str]]:
 
 
 def _limits(limits: Limits) -> str:
-    said = [f"{limits.requests_per_minute:,} requests a minute of {limits.batch_size:,} inputs"]
+    rate, size = limits.requests_per_minute, limits.batch_size
+    said = [
+        f"{rate:,} requests a minute of {size:,} inputs, at most {rate / 60 * size:,.0f} a second"
+    ]
     if limits.wanted_requests:
         said.append(f"{limits.wanted_requests:,} of them in flight")
     if limits.server_batch_size or limits.server_permits:

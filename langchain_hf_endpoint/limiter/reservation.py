@@ -102,6 +102,11 @@ Turn = Reservation
 class ReservingLimiter(BaseRateLimiter):
     """A limiter that gives a place at once and the permit when its moment has come."""
 
+    @property
+    @abstractmethod
+    def requests_per_minute(self) -> int:
+        """The limit that holds now."""
+
     @abstractmethod
     def reserve(self, lane: Lane = "document", max_wait: float | None = None) -> Reservation:
         """Line up for a permit without waiting for it."""

@@ -45,6 +45,7 @@ _FAILED = 3
 _REJECTED_BY_A_WORKING_SERVER = 20
 _A_MOMENT = 0.05  # seconds: most servers have answered by then
 _WORTH_A_THREAD = 50_000  # characters whose chunking would be felt on an event loop
+_LIKELY_ONE_CHUNK = 2_000  # characters of a text that is hardly ever cut, which takes no time
 
 
 @dataclass(slots=True)
@@ -298,7 +299,7 @@ async def _afill(source: Source | AsyncSource, state: Run[RowT]) -> None:
     """The async twin of `_fill`; chunking goes to a thread where a loop would feel it."""
     while (room := state.room(source)) > 0:
         texts = source.take(room) if isinstance(source, Source) else await source.take(room)
-        if source.characters > _WORTH_A_THREAD:
+        if source.characters > _WORTH_A_THREAD and source.longest > _LIKELY_ONE_CHUNK:
             await asyncio.to_thread(state.add, texts)
         else:
             state.add(texts)

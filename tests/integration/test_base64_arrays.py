@@ -1,4 +1,4 @@
-"""Arrays are asked for in base64 where the server is a TEI and the path is ours to choose."""
+"""Vectors are asked for in base64 where the server is a TEI and the path is ours to choose."""
 
 import numpy as np
 import pytest
@@ -26,22 +26,26 @@ def asked(server):
     return [arrival.path for arrival in server.requests]
 
 
-@pytest.mark.parametrize("method", ["array", "chunks", "stream"])
-def test_once_the_server_is_known_arrays_come_in_base64(drive, server, method):
+@pytest.mark.parametrize("method", ["documents", "array", "chunks", "stream"])
+def test_once_the_server_is_known_vectors_come_in_base64(drive, server, method):
     result = getattr(drive, method)(embeddings_of(server), TEXTS)
     if method == "chunks":
         result = [chunk for chunks in result for chunk in chunks]
-    rows = result if method == "array" else [chunk.embedding for chunk in result]
-    assert np.array_equal(rows, RIGHT)
+    is_whole = method in {"documents", "array"}
+    rows = result if is_whole else [chunk.embedding for chunk in result]
+    assert np.array_equal(np.float32(rows), RIGHT)
     assert asked(server) == ["/", BASE64, BASE64]
 
 
-def test_lists_come_as_they_always_did(drive, server):
+def test_lists_are_of_python_floats_in_base64_too(drive, server):
     embeddings = embeddings_of(server)
-    drive.array(embeddings, TEXTS)
-    server.forget()
-    assert np.array_equal(np.float32(drive.documents(embeddings, TEXTS)), RIGHT)
-    assert asked(server) == ["/"] * 3
+    documents = drive.documents(embeddings, TEXTS)
+    query = drive.query(embeddings, TEXTS[0])
+    assert asked(server) == ["/", BASE64, BASE64, BASE64]
+    assert np.array_equal(np.float32(query), RIGHT[0])
+    for vector in (*documents, query):
+        assert type(vector) is list
+        assert {type(value) for value in vector} == {float}
 
 
 @pytest.mark.parametrize("path", ["/embed", "/?to=a", "/v1/embeddings"])

@@ -50,7 +50,7 @@ def test_a_bare_url_of_tei_costs_one_question_and_no_wasted_batch(drive, server,
     assert drive.documents(embeddings, texts) == [vector(text) for text in texts]
     drive.query(embeddings, "one text")
     drive.query(auto(), "another")
-    assert server.asked == ["GET /info", "POST /", "POST /", "POST /"]
+    assert server.asked == ["GET /info", "POST /", *["POST /v1/embeddings"] * 2]
 
 
 @pytest.mark.parametrize(

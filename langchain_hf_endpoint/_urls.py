@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -127,6 +128,7 @@ def is_loopback(url: str) -> bool:
     return host == "localhost" or host.endswith(".localhost") or is_loopback_address(host)
 
 
+@lru_cache(16)  # callers send the same few
 def is_own_name(host: str) -> bool:
     """Whether a Host header names this machine. An absent one (HTTP/1.0) comes from no browser."""
     found = _HOST_HEADER.fullmatch(host)

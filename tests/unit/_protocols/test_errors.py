@@ -75,7 +75,7 @@ def test_the_limit_is_found_beyond_the_cut_of_the_text():
     assert len(failure.text) == 300
 
 
-@pytest.mark.parametrize("limit", ["0", "00", "1234567890123"])
+@pytest.mark.parametrize("limit", ["0", "00", "1234567890", "1234567890123"])
 def test_a_limit_that_is_no_limit(limit):
     words = {"error": f"batch size 70 > maximum allowed batch size {limit}"}
     failure = explain(reply(words, 422))

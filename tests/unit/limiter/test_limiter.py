@@ -491,6 +491,19 @@ def test_a_penalty_holds_for_those_who_come_later():
     assert world.limiter.reserve().wait() == pytest.approx(10)
 
 
+def test_a_penalty_may_be_shorter_than_a_second():
+    world = World(60, burst=3)
+    world.limiter.penalize(0.25)
+    assert world.limiter.reserve().wait() == pytest.approx(0.25)
+
+
+async def test_the_former_names_of_a_reservation_tell_the_same_wait():
+    world = World(60, burst=1)
+    world.come()
+    turn = world.limiter.reserve()
+    assert await turn.await_() == turn.wait() == turn.delay() == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize("seconds", [float("inf"), float("nan")])
 def test_a_penalty_has_an_end(seconds):
     with pytest.raises(SettingsError, match="seconds"):

@@ -28,7 +28,7 @@ docs: $(VENV)-docs/stamp  ## build the documentation site into site/, every warn
 	$(VENV)-docs/bin/python docs/figures/draw_grants.py
 	$(VENV)-docs/bin/zensical build --clean --strict
 
-bench: $(VENV)-bench/stamp  ## measure against bare clients and peers: benchmarks/RESULTS.md, 14 minutes
+bench: $(VENV)-bench/stamp  ## measure against bare clients and peers: benchmarks/RESULTS.md, under 20 minutes
 	$(VENV)-bench/bin/python -m benchmarks $(ARGS)
 
 chaos: $(VENV)/dev.stamp  ## run N scenarios of faults from seed SEED on: make chaos N=100000 SEED=1
@@ -72,7 +72,7 @@ $(VENV)/dev.stamp: $(BIN)/python pyproject.toml
 # Environments of their own, each with what its name asks for.
 EXTRAS := cli,fast,gateway,local,parquet,redis,testing
 $(VENV)-audit/stamp:   WANTED := --editable '.[$(EXTRAS)]' pip-audit
-$(VENV)-bench/stamp:   WANTED := --editable '.[cli,gateway,local]' --group bench
+$(VENV)-bench/stamp:   WANTED := --editable '.[cli,gateway,local,testing]' --group bench
 $(VENV)-docs/stamp:    WANTED := --editable . --group docs
 $(VENV)-engines/stamp: WANTED := --editable '.[local,ray,redis]' --group test --group engines
 $(VENV)-lowest/stamp:  WANTED := --editable '.[$(EXTRAS)]' --group test --resolution lowest-direct

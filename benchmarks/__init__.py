@@ -8,6 +8,7 @@ these files and from nothing else.
     records     what a topic yields; medians and spread
     tei_server  the measuring server; `serving` starts it
     clients     those that embed: bare ones, peers with their defaults and their best, ours
+    gateways    ours, bare pass-throughs, LiteLLM's proxy, each in a process of its own
     goals       what was to be reached, and whether it was
     report      RESULTS.md, of `tables` and the pictures of `plots`
 """

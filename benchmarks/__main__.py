@@ -12,7 +12,17 @@ from benchmarks.records import Scale, saved, say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-TOPICS = ("imports", "chunking", "limiting", "queries", "memory", "capacity", "throughput")
+TOPICS = (
+    "imports",
+    "chunking",
+    "limiting",
+    "queries",
+    "memory",
+    "capacity",
+    "starting",
+    "gateway",
+    "throughput",
+)
 ON_REQUEST = ("linearity", "callers")
 """Measured where they are named only: they take minutes by themselves."""
 PRINTED = ("structure", "sizes")

@@ -10,21 +10,17 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-import subprocess
-import sys
 import time
-from contextlib import contextmanager
 from statistics import quantiles
 from typing import TYPE_CHECKING
 
-from benchmarks.children import ROOT, Child, child_environment
+from benchmarks.children import Child
+from benchmarks.gateways import OURS, gateway
 from benchmarks.records import Topic, say
 from benchmarks.serving import Server
 from benchmarks.tei_server import Behaviour
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from benchmarks.children import Record
     from benchmarks.records import Scale
 
@@ -36,32 +32,6 @@ LOADS = {
     "100 callers, 31 texts each, their own": (100, 31, False),
     "8 PUTs with 14 MB of unknown fields": (8, 0, True),
 }
-_SERVE = (
-    "import sys, threading\n"
-    "from langchain_hf_endpoint import InferenceEndpoints\n"
-    "from langchain_hf_endpoint.gateway import serve\n"
-    "threading.Thread(target=lambda: (sys.stdin.read(), __import__('os')._exit(0))).start()\n"
-    "serve(InferenceEndpoints(), port=0, ready=lambda url: print(url, flush=True))\n"
-)
-
-
-@contextmanager
-def gateway() -> Iterator[str]:
-    """Its address, ``host:port``."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", _SERVE],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        env=child_environment(),
-        text=True,
-    )
-    try:
-        assert process.stdout
-        yield process.stdout.readline().strip().removeprefix("http://")
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def run(address: str, callers: int, texts: int, *, same: bool) -> Record:
@@ -125,18 +95,15 @@ def watch(address: str, seconds: float) -> Record:
 def measure(scale: Scale) -> Topic:
     """Each load once a round, over a gateway of its own."""
     topic = Topic(NAME)
-    settings = {"rate_limit": {"requests_per_minute": 600_000}}
     with Server() as server, Child("benchmarks.callers:run", NAME) as load:
         server.behave(Behaviour(dimensions=384))
-        config = {"service": "hugging_face", "service_settings": {"url": server.url, **settings}}
         for number in range(scale.of(3, 1)):
             for what, (callers, texts, same) in LOADS.items():
                 say(f"callers, round {number + 1}: {what}")
-                with gateway() as address, Child("benchmarks.callers:watch", "health") as health:
-                    put = http.client.HTTPConnection(address, timeout=60)
-                    path, json_type = "/_inference/text_embedding/measured", "application/json"
-                    put.request("PUT", path, json.dumps(config), {"Content-Type": json_type})
-                    assert put.getresponse().status == http.client.OK
+                with (
+                    gateway(OURS, server.url) as (address, _),
+                    Child("benchmarks.callers:watch", "health") as health,
+                ):
                     record = _both(load, health, address, scale.of(callers, 10), texts, same=same)
                     topic.row(what, "").add(record)
     return topic

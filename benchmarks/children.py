@@ -35,8 +35,9 @@ _QUIET = {
     "HAYSTACK_TELEMETRY_ENABLED": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "LANGSMITH_TRACING": "false",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
 }
-_NOT_OURS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "HF_TOKEN")
+_NOT_OURS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "HF_TOKEN", "SSL_CERT_FILE")
 """The first two slow numpy down where someone has set them for another machine's sake."""
 
 
@@ -134,11 +135,14 @@ def child_environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def children(functions: dict[str, str]) -> Iterator[dict[str, Child]]:
+def children(
+    functions: dict[str, str], environment: dict[str, str] | None = None
+) -> Iterator[dict[str, Child]]:
     """A child for each name, with the function it holds; all are ended at the end."""
     with contextlib.ExitStack() as stack:
         yield {
-            name: stack.enter_context(Child(function, name)) for name, function in functions.items()
+            name: stack.enter_context(Child(function, name, environment))
+            for name, function in functions.items()
         }
 
 

@@ -6,7 +6,7 @@ have the whole width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
 
-from benchmarks import capacity, chunking, imports, limiting, memory, queries, throughput
+from benchmarks import capacity, chunking, gateway, imports, limiting, memory, queries, throughput
 from benchmarks.clients import CLIENTS
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ FOLDER = Path(__file__).parents[1] / "docs" / "figures" / "benchmarks"
 """Where the documentation's site finds them too."""
 PICTURES: dict[str, tuple[str, ...]] = {
     throughput.NAME: ("throughput.png", "cost.png"),
+    gateway.NAME: ("gateway.png",),
     capacity.NAME: ("capacity.png",),
     chunking.NAME: ("chunking.png", "growth.png"),
     limiting.NAME: ("limiting.png",),
@@ -78,6 +79,7 @@ def draw(topics: Mapping[str, Topic]) -> None:
     FOLDER.mkdir(exist_ok=True)
     painters: dict[str, Callable[[Topic], None]] = {
         throughput.NAME: _throughput,
+        gateway.NAME: _gateway,
         capacity.NAME: _capacity,
         chunking.NAME: _chunking,
         limiting.NAME: _limiting,
@@ -99,7 +101,8 @@ def _save(picture: Figure, file: str) -> None:
 def _colour(name: str) -> str:
     if name.startswith(("ours", "import langchain_hf", "from langchain_hf")):
         return _OURS
-    return _BARE if name.startswith(("aiohttp", "httpx", "str.", "re.")) else _PEER
+    bare = ("aiohttp", "httpx", "pass-through", "pyqwest", "pyreqwest", "str.", "re.")
+    return _BARE if name.startswith(bare) else _PEER
 
 
 def _height(labels: int, bars: int) -> float:
@@ -160,21 +163,38 @@ def _medians(rows: Sequence[Row], figure: str) -> list[float]:
 
 
 def _throughput(topic: Topic) -> None:
-    settings = topic.settings()
-    ends = list(dict.fromkeys((settings[0], settings[-1])))
-    names = [one.name for one in CLIENTS]
+    """Those that are measured in all settings; the others stand in the table."""
+    shown = {
+        throughput.PLAIN: 1.0,
+        throughput.ENCRYPTED: 0.65,
+        throughput.WIDEST: 0.35,
+    }
+    names = [
+        one.name
+        for one in CLIENTS
+        if topic.row(one.name, throughput.PLAIN.name).figures and throughput.WIDEST.has(one)
+    ]
     for file, figure, title in (
         ("throughput.png", "texts_per_s", "texts per second (more is better)"),
         ("cost.png", "cpu_ms_per_1000", "CPU ms per 1,000 texts (less is better)"),
     ):
         several = []
-        for setting, alpha in zip(ends, (1.0, 0.45), strict=False):
-            rows = [topic.row(name, setting) for name in names]
-            missing = ["failed" if row.error else "not measured" for row in rows]
-            values = _medians(rows, figure)
-            several.append(_Bars(values, "{:,.0f}", f"{setting} dimensions", alpha, missing))
+        for setting, alpha in shown.items():
+            rows = [topic.row(name, setting.name) for name in names]
+            several.append(_Bars(_medians(rows, figure), "{:,.0f}", setting.name, alpha))
         picture, _ = _bars(title, names, several, log=True)
         _save(picture, file)
+
+
+def _gateway(topic: Topic) -> None:
+    names = list(dict.fromkeys(row.subject for row in topic.rows if row.figures))
+    several = [
+        _Bars(_medians([topic.row(name, load) for name in names], "cpu_us_per_call"), label=load)
+        for load in topic.settings()
+    ]
+    several[-1] = replace(several[-1], alpha=0.45)
+    picture, _ = _bars("CPU µs of the gateway per call (less is better)", names, several, log=True)
+    _save(picture, "gateway.png")
 
 
 def _capacity(topic: Topic) -> None:
@@ -279,8 +299,9 @@ def _memory(topic: Topic) -> None:
         return
     picture, axes = plt.subplots(figsize=(_WIDE, 2.6))
     axes.plot(np.linspace(100 / len(curve), 100, len(curve)), curve, color=_OURS, marker="o", ms=3)
-    axes.axhline(150, color=_LINE, lw=1, ls="--")
-    axes.set(xlabel="% of the stream", ylabel="MB above the start", ylim=(0, 165))
+    axes.axhline(30, color=_LINE, lw=1, ls="--")
+    top = 1.1 * max(30, *curve)
+    axes.set(xlabel="% of the stream", ylabel="MB above the start", ylim=(0, top))
     axes.set_title(f"stream of {stream.setting} (dashed: the goal)")
     _save(picture, "memory.png")
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks.children import ROOT, child_environment
+from benchmarks.children import ROOT, SCRATCH, child_environment
 
 if TYPE_CHECKING:
     from typing import Self
@@ -28,11 +30,19 @@ class Served(NamedTuple):
 
 
 class Server:
-    """A server in a process of its own, which ends with its owner."""
+    """A server in a process of its own, which ends with its owner.
+
+    Attributes:
+        url: Where it is, over plain http.
+        encrypted_url: Where it is, over TLS.
+        authority: The file that says whose certificate it has.
+    """
 
     def __enter__(self) -> Self:
+        SCRATCH.mkdir(exist_ok=True)
+        self.authority = str(SCRATCH / f"authority of {os.getpid()}.pem")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.tei_server"],
+            [sys.executable, "-m", "benchmarks.tei_server", self.authority],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
@@ -40,12 +50,13 @@ class Server:
             text=True,
         )
         assert self._process.stdout
-        self.url = self._process.stdout.readline().strip()
+        self.url, self.encrypted_url = self._process.stdout.readline().split()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
+        Path(self.authority).unlink(missing_ok=True)
 
     def behave(self, behaviour: Behaviour) -> None:
         """Be another server from now on, with an empty log."""

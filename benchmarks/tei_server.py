@@ -1,8 +1,9 @@
 """A double of text-embeddings-inference that is made for measuring: it costs next to nothing.
 
-Run in a process of its own as ``python -m benchmarks.tei_server``; it prints its URL and serves
-until its stdin ends. Replies are prepared bytes, one for each number of inputs; requests are read
-by hand. ``POST /_configure`` makes it another server, ``GET /_log`` says what it served.
+Run in a process of its own as ``python -m benchmarks.tei_server AUTHORITY``; it writes the
+authority of its certificate there, prints its two URLs, http and https, and serves until its stdin
+ends. Replies are prepared bytes, one for each number of inputs; requests are read by hand. ``POST
+/_configure`` makes it another server, ``GET /_log`` says what it served.
 
 The pretended work is exact: a batch is given to the slot that is free first, and begins at the
 moment that slot is free, not at the moment a timer wakes up. So what the server can do follows from
@@ -15,6 +16,7 @@ import asyncio
 import heapq
 import os
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -26,6 +28,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+_HOST = "127.0.0.1"
 OPENAI_PATHS = ("/v1/embeddings", "/embeddings")
 REASONS = {200: "OK", 404: "Not Found", 413: "Payload Too Large", 422: "Unprocessable", 429: "Busy"}
 
@@ -256,19 +259,32 @@ def _end_with_stdin() -> None:
     os._exit(0)
 
 
-async def serve() -> None:
-    """Serve on a free loopback port until the end of stdin."""
+def _certificate(authority_file: str) -> ssl.SSLContext:
+    import trustme
+
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(authority_file)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(_HOST).configure_cert(context)
+    return context
+
+
+async def serve(authority_file: str) -> None:
+    """Serve on two free loopback ports until the end of stdin."""
     houses = [House()]
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
-    server = await asyncio.get_running_loop().create_server(
-        lambda: Connection(houses), sock=listener, backlog=2048
-    )
-    print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
-    await server.serve_forever()
+    urls = []
+    for scheme, context in (("http", None), ("https", _certificate(authority_file))):
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.bind((_HOST, 0))
+        await asyncio.get_running_loop().create_server(
+            lambda: Connection(houses), sock=listener, backlog=2048, ssl=context
+        )
+        urls.append(f"{scheme}://{_HOST}:{listener.getsockname()[1]}")
+    print(*urls, flush=True)
+    await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
     if not sys.stdin.isatty():
         threading.Thread(target=_end_with_stdin, daemon=True).start()
-    asyncio.run(serve())
+    asyncio.run(serve(sys.argv[1]))

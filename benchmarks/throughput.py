@@ -1,35 +1,68 @@
-"""Texts a second and processor time per 1,000 texts, side by side, at three widths."""
+"""Texts a second and processor time per 1,000 texts, side by side, at three widths and over TLS."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.children import Cost, children
-from benchmarks.clients import CLIENTS, client
+from benchmarks.clients import CLIENTS, LIMITED, client
 from benchmarks.records import Topic, say
 from benchmarks.serving import Server
 from benchmarks.tei_server import Behaviour
 from benchmarks.texts import make_texts
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from benchmarks.children import Child, Record
     from benchmarks.clients import Client
     from benchmarks.records import Scale
+    from benchmarks.serving import Served
 
 NAME = "throughput"
-WIDTHS = (384, 1024, 4096)
+WORDS = 192
+AS_AN_ENDPOINT = {"seconds_per_batch": 0.02, "seconds_per_input": 0.0002, "slots": 64}
+"""As one with a good GPU, too wide for nearly all that are measured here to fill."""
+_MOST_RUNS = 3
 _ENOUGH_SECONDS = 60.0
 
 
-def texts_at(width: int, scale: Scale) -> int:
-    """Fewer of the wide ones: a vector of 4,096 floats takes ten times as long as one of 384."""
-    full = {384: 3200, 1024: 1600, 4096: 640}[width]
-    return scale.of(full, full // 4)
+@dataclass(frozen=True)
+class Setting:
+    """What is asked of all clients.
+
+    Attributes:
+        name: As the tables call it.
+        width: Of the vectors.
+        texts: So many that the start counts little; fewer of the wide ones, since a vector of 4,096
+            floats takes ten times as long as one of 384.
+        is_encrypted: Over TLS, with those clients that are measured so.
+        all_peers: With their defaults as well.
+    """
+
+    name: str
+    width: int
+    texts: int
+    is_encrypted: bool = False
+    all_peers: bool = False
+
+    def has(self, one: Client) -> bool:
+        """Whether a client is measured here."""
+        if self.is_encrypted:
+            return one.is_encrypted
+        return self.all_peers or (one.kind != "peer, defaults" and one is not LIMITED)
+
+
+PLAIN = Setting("384 dimensions", 384, 32_000, all_peers=True)
+ENCRYPTED = Setting("384 dimensions over TLS", 384, 32_000, is_encrypted=True)
+WIDEST = Setting("4096 dimensions", 4096, 1_600)
+SETTINGS = (PLAIN, ENCRYPTED, Setting("1024 dimensions", 1024, 6_400), WIDEST)
 
 
 def run(client_name: str, url: str, count: int, width: int) -> Record:
     """In the child: embed so many texts once."""
-    embed, texts = client(client_name).load(), make_texts(count)
+    embed, texts = client(client_name).load(), make_texts(count, WORDS)
     with Cost() as cost:
         vectors = embed(url, texts)
     assert len(vectors) == count, f"{len(vectors)} vectors for {count} texts"
@@ -40,45 +73,54 @@ def run(client_name: str, url: str, count: int, width: int) -> Record:
 
 def measure(scale: Scale) -> Topic:
     """All clients in turn, round by round."""
-    topic = Topic(NAME, {"texts": {width: texts_at(width, scale) for width in WIDTHS}})
-    held = {one.name: "benchmarks.throughput:run" for one in CLIENTS}
-    with Server() as server, children(held) as crew:
-        for width in WIDTHS:
-            # As an endpoint with a good GPU, too wide for anyone here to fill.
-            behaviour = Behaviour(
-                dimensions=width, seconds_per_batch=0.02, seconds_per_input=0.0002, slots=64
-            )
-            topic.conditions["server"] = "20 ms a batch + 0.2 ms an input, 64 batches at once"
-            count = texts_at(width, scale)
-            for number in range(scale.runs + 1):
-                say(f"throughput, {width} dimensions, {f'round {number}' if number else 'warm-up'}")
-                for one in CLIENTS:
-                    if not _is_measured(one, width, topic):
-                        continue
-                    server.behave(behaviour)
-                    record = _turn(one, crew[one.name], server, (width, count if number else 128))
-                    if number or "error" in record:
-                        topic.row(one.name, str(width)).add(record)
+    topic = Topic(NAME, {"texts": {}, "runs": min(scale.runs, _MOST_RUNS)})
+    function = "benchmarks.throughput:run"
+    plain = {one.name: function for one in CLIENTS}
+    encrypted = {one.name: function for one in CLIENTS if one.is_encrypted}
+    with (
+        Server() as server,
+        children(plain) as crew,
+        children(encrypted, {"SSL_CERT_FILE": server.authority}) as trusting,
+    ):
+        for setting in SETTINGS:
+            topic.conditions["texts"][setting.name] = scale.of(setting.texts, setting.texts // 5)
+            _measure_in(setting, topic, trusting if setting.is_encrypted else crew, server)
     return topic
 
 
-def _is_measured(one: Client, width: int, topic: Topic) -> bool:
-    """Whether it has its turn: not after a failure; peers as they come at the first width only."""
-    as_it_comes = one.kind == "peer, defaults" and width != WIDTHS[0]
-    return not as_it_comes and not any(
-        row.error for row in topic.rows if row.subject == one.name and row.setting == str(width)
-    )
+def _measure_in(setting: Setting, topic: Topic, crew: Mapping[str, Child], server: Server) -> None:
+    held = [one for one in CLIENTS if setting.has(one)]
+    for number in range(topic.conditions["runs"] + 1):
+        say(f"throughput, {setting.name}, {f'round {number}' if number else 'warm-up'}")
+        count = topic.conditions["texts"][setting.name] if number else 0
+        for one in held:
+            row = topic.row(one.name, setting.name)
+            if row.error:
+                continue
+            record = _turn(one, crew[one.name], server, setting, count)
+            if number or "error" in record:
+                row.add(record)
 
 
-def _turn(one: Client, child: Child, server: Server, job: tuple[int, int]) -> Record:
-    width, count = job
-    count = max(64, int(count * one.part))
+def _turn(one: Client, child: Child, server: Server, setting: Setting, count: int) -> Record:
+    count = max(128, int(count * one.part))
+    server.behave(Behaviour(dimensions=setting.width, **AS_AN_ENDPOINT))
     before = server.report()["cpu"]
+    url = server.encrypted_url if setting.is_encrypted else server.url
     record = child.call(
-        patience=_ENOUGH_SECONDS, client_name=one.name, url=server.url, count=count, width=width
+        patience=_ENOUGH_SECONDS, client_name=one.name, url=url, count=count, width=setting.width
     )
     if "error" not in record:
         after = server.report()
         record["connections"] = after["connections"] - 2  # those that configured and asked
         record["server_cpu_share"] = (after["cpu"] - before) / record["seconds"]
+        if one is LIMITED and count > 128:
+            record["texts_per_s"] = _rate_when_steady(server.log())
     return record
+
+
+def _rate_when_steady(log: Sequence[Served]) -> float:
+    """Of the second half: a limit lets a second's worth through at once, before its pace."""
+    half = log[len(log) // 2 :]
+    texts = sum(batch.inputs for batch in half[1:])
+    return texts / (half[-1].arrived - half[0].arrived)

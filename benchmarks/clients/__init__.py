@@ -6,9 +6,12 @@ imported only in the child process that measures it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from langchain_hf_endpoint.settings import TransportName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,7 +19,14 @@ if TYPE_CHECKING:
     Embed = Callable[[str, list[str]], Sequence[Sequence[float]]]
 
 Form = Literal["lists", "arrays"]
+Mode = Literal["sync", "async"]
+Wire = Literal["json", "base64"]
 Kind = Literal["bare", "peer, defaults", "peer, best settings", "ours"]
+
+DEFAULT = "httpx"
+"""The library that sends where nothing is said."""
+FAST = next(name for name in get_args(TransportName) if name not in {"auto", DEFAULT})
+"""The library of the extra [fast]: that which `service_settings.transport` names."""
 
 
 @dataclass(frozen=True)
@@ -26,90 +36,156 @@ class Client:
     Attributes:
         name: As the tables call it.
         kind: Whose it is, and how it is set.
+        module: Where its function is, by the name `function`.
+        options: Further arguments of the function.
+        library: What sends its requests, where that is ours to choose.
         form: Python lists of floats, or numpy arrays.
         mode: ``sync`` or ``async``.
         wire: How the vectors travel: ``json`` numbers or ``base64``.
-        module: Where its function is, by the name `function`.
         part: Of the texts it gets only so many, where it is slow: its rate does not depend on their
             number.
+        is_encrypted: Whether it is measured over TLS as well.
+        is_python: Whether all of it is: what a Rust client costs is another matter.
     """
 
     name: str
     kind: Kind
     module: str
     function: str
+    options: dict[str, Any] = field(default_factory=dict)
+    library: str = ""
     form: Form = "lists"
-    mode: Literal["sync", "async"] = "async"
-    wire: Literal["json", "base64"] = "json"
+    mode: Mode = "async"
+    wire: Wire = "json"
     part: float = 1.0
+    is_encrypted: bool = False
+    is_python: bool = True
 
     def load(self) -> Embed:
         """Import its function."""
-        embed: Embed = getattr(import_module(f"benchmarks.clients.{self.module}"), self.function)
-        return embed
+        function = getattr(import_module(f"benchmarks.clients.{self.module}"), self.function)
+        return partial(function, **self.options)
 
 
-_DEFAULTS: Kind = "peer, defaults"
-_BEST: Kind = "peer, best settings"
+def _bare(  # noqa: PLR0913 - what they differ in
+    library: str,
+    at_once: int,
+    form: Form,
+    wire: Wire = "base64",
+    mode: Mode = "async",
+    *,
+    is_encrypted: bool = False,
+) -> Client:
+    words = f"{at_once} {'threads' if mode == 'sync' else 'at once'}"
+    name = f"{library}, {words}, {form}" + (" of JSON" if wire == "json" else "")
+    given = {"library": library, "mode": mode, "form": form, "wire": wire}
+    options = {**given, "at_once": at_once}
+    return Client(
+        name, "bare", "bare", "embed", options, **given, is_encrypted=is_encrypted, part=_part(name)
+    )
+
+
+def _own(
+    mode: Mode, form: Form, library: str = DEFAULT, wire: Wire = "base64", *, limited: bool = False
+) -> Client:
+    given = {"library": library, "mode": mode, "form": form, "wire": wire}
+    marks = {
+        "fast": library == FAST,
+        "arrays": form == "arrays",
+        "JSON": wire == "json",
+        "as it comes": limited,
+    }
+    name = ", ".join(["ours", mode, *(mark for mark, holds in marks.items() if holds)])
+    return Client(
+        name,
+        "ours",
+        "ours",
+        "embed",
+        {**given, "is_limited": limited},
+        **given,
+        is_encrypted=form == "arrays",
+        part=0.3 if limited else 1.0,
+    )
+
+
+def _part(name: str) -> float:
+    return 0.5 if name.startswith(DEFAULT) else 1.0
+
+
+def _best(name: str, function: str, **fields: Any) -> Client:
+    return Client(name, "peer, best settings", "peers", function, **fields)
+
+
+def _defaults(name: str, function: str, **fields: Any) -> Client:
+    return Client(name, "peer, defaults", "peers", function, **fields)
+
+
+_BASETEN: dict[str, Any] = {"mode": "sync", "wire": "base64", "is_python": False}
+LIMITED = _own("async", "lists", limited=True)
+"""With the limit of requests per minute that is the default."""
 
 CLIENTS = (
-    Client("aiohttp, 16 at once", "bare", "bare", "aiohttp_lists"),
-    Client("aiohttp, 16 at once, base64", "bare", "bare", "aiohttp_base64", wire="base64"),
-    Client("aiohttp, 16 at once, arrays", "bare", "bare", "aiohttp_arrays", "arrays"),
-    Client(
-        "aiohttp, 16 at once, base64, arrays",
-        "bare",
-        "bare",
-        "aiohttp_base64_arrays",
-        "arrays",
-        wire="base64",
+    _bare("aiohttp", 64, "lists", "json"),
+    _bare("aiohttp", 64, "lists"),
+    _bare("aiohttp", 64, "arrays", is_encrypted=True),
+    _bare("httpx", 16, "lists"),
+    _bare("httpx", 16, "arrays", is_encrypted=True),
+    _bare("httpx", 32, "arrays", mode="sync"),
+    _bare("pyqwest", 64, "lists"),
+    _bare("pyqwest", 64, "arrays", is_encrypted=True),
+    _bare("pyqwest", 64, "arrays", mode="sync", is_encrypted=True),
+    _bare("pyreqwest", 64, "lists"),
+    _bare("pyreqwest", 64, "arrays", is_encrypted=True),
+    _bare("pyreqwest", 64, "arrays", mode="sync"),
+    _defaults("baseten-performance-client", "baseten_lists", **_BASETEN),
+    _defaults("baseten-performance-client, arrays", "baseten_arrays", form="arrays", **_BASETEN),
+    _best(
+        "baseten-performance-client, batches of 32, 64 at once", "baseten_best_lists", **_BASETEN
     ),
-    Client("httpx, 8 at once", "bare", "bare", "httpx_lists"),
-    Client("httpx, 8 threads", "bare", "bare", "httpx_threads", mode="sync"),
-    Client("langchain-openai", _DEFAULTS, "peers", "openai_defaults", mode="sync", part=0.1),
-    Client(
+    _best(
+        "baseten-performance-client, batches of 32, 64 at once, arrays",
+        "baseten_best_arrays",
+        form="arrays",
+        is_encrypted=True,
+        **_BASETEN,
+    ),
+    _defaults("langchain-openai", "openai_defaults", mode="sync", part=0.1),
+    _best(
         "langchain-openai, batches of 32, no tokens",
-        _BEST,
-        "peers",
         "openai_best",
         mode="sync",
         wire="base64",
-        part=0.1,
+        part=0.05,
     ),
-    Client(
+    _best(
         "langchain-openai async, batches of 32, no tokens",
-        _BEST,
-        "peers",
         "openai_async",
         wire="base64",
-        part=0.1,
+        part=0.05,
     ),
-    Client("llama-index TEI", _DEFAULTS, "peers", "llama_defaults", mode="sync", part=0.1),
-    Client("llama-index TEI async", _DEFAULTS, "peers", "llama_async", part=0.1),
-    Client(
-        "llama-index TEI async, batches of 32, 16 workers", _BEST, "peers", "llama_best", part=0.2
-    ),
-    Client("haystack", _DEFAULTS, "peers", "haystack_defaults", mode="sync", part=0.1),
-    Client("haystack async", _DEFAULTS, "peers", "haystack_async"),
-    Client("haystack async, 64 at once", _BEST, "peers", "haystack_best"),
-    Client("huggingface_hub, gather by hand, 64 at once", _BEST, "peers", "hub_gather", "arrays"),
-    Client("ours, sync", "ours", "ours", "documents", mode="sync"),
-    Client("ours, async", "ours", "ours", "adocuments"),
-    Client("ours, async, base64", "ours", "ours", "adocuments_base64", wire="base64"),
-    Client("ours, async, fast", "ours", "ours", "fast_documents"),
-    Client("ours, async, fast, base64", "ours", "ours", "fast_documents_base64", wire="base64"),
-    Client("ours, sync, arrays", "ours", "ours", "array", "arrays", "sync"),
-    Client("ours, async, arrays", "ours", "ours", "aarray", "arrays"),
-    Client("ours, async, base64, arrays", "ours", "ours", "aarray_base64", "arrays", wire="base64"),
-    Client("ours, async, fast, arrays", "ours", "ours", "fast_array", "arrays"),
-    Client(
-        "ours, async, fast, base64, arrays",
-        "ours",
-        "ours",
-        "fast_array_base64",
-        "arrays",
-        wire="base64",
-    ),
+    _defaults("llama-index TEI", "llama_defaults", mode="sync", part=0.02),
+    _defaults("llama-index TEI async", "llama_async", part=0.02),
+    _best("llama-index TEI async, batches of 32, 16 workers", "llama_best", part=0.05),
+    _defaults("haystack", "haystack_defaults", mode="sync", part=0.05),
+    _defaults("haystack async", "haystack_async", part=0.2),
+    _best("haystack async, 64 at once", "haystack_best", part=0.3),
+    _best("huggingface_hub, gather by hand, 64 at once", "hub_gather", form="arrays", part=0.5),
+    _defaults("openai", "openai_package", mode="sync", wire="base64"),
+    _best("openai, gather by hand, 64 at once", "openai_package_gather", wire="base64", part=0.3),
+    _defaults("LiteLLM", "litellm", mode="sync"),
+    _best("LiteLLM, gather by hand, 64 at once", "litellm_gather", part=0.05),
+    _defaults("pydantic-ai Embedder", "pydantic_ai", mode="sync"),
+    _best("pydantic-ai Embedder, gather by hand, 64 at once", "pydantic_ai_gather", part=0.3),
+    _own("sync", "lists"),
+    _own("async", "lists"),
+    _own("async", "lists", wire="json"),
+    _own("sync", "arrays"),
+    _own("async", "arrays"),
+    _own("sync", "lists", FAST),
+    _own("async", "lists", FAST),
+    _own("sync", "arrays", FAST),
+    _own("async", "arrays", FAST),
+    LIMITED,
 )
 """In the order of the tables."""
 

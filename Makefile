@@ -72,7 +72,7 @@ $(VENV)/dev.stamp: $(BIN)/python pyproject.toml
 # Environments of their own, each with what its name asks for.
 EXTRAS := cli,fast,gateway,local,parquet,redis,testing
 $(VENV)-audit/stamp:   WANTED := --editable '.[$(EXTRAS)]' pip-audit
-$(VENV)-bench/stamp:   WANTED := --editable '.[cli,gateway,local,testing]' --group bench
+$(VENV)-bench/stamp:   WANTED := --editable '.[cli,fast,gateway,local,testing]' --group bench
 $(VENV)-docs/stamp:    WANTED := --editable . --group docs
 $(VENV)-engines/stamp: WANTED := --editable '.[local,ray,redis]' --group test --group engines
 $(VENV)-lowest/stamp:  WANTED := --editable '.[$(EXTRAS)]' --group test --resolution lowest-direct

@@ -78,7 +78,7 @@ def measure(scale: Scale) -> Topic:
                     given = {"address": address, "callers": callers, "texts": texts}
                     load.call(**given, seconds=1 if number == 1 else 0.5)  # warm-up
                     before, sent = _cpu_seconds(pid), len(server.log())
-                    record = load.call(**given, seconds=scale.of(3, 1))
+                    record = load.call(**given, seconds=scale.of(2, 1))
                     if calls := record.pop("calls", 0):
                         used = _cpu_seconds(pid) - before
                         record["cpu_us_per_call"] = 1e6 * used / calls

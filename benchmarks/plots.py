@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parents[1] / "docs" / "figures" / "benchmarks"
 """Where the documentation's site finds them too."""
 PICTURES: dict[str, tuple[str, ...]] = {
-    throughput.NAME: ("throughput.png", "cost.png"),
+    throughput.NAME: ("throughput.png", "cost.png", "encrypted.png"),
     gateway.NAME: ("gateway.png",),
     capacity.NAME: ("capacity.png",),
     chunking.NAME: ("chunking.png", "growth.png"),
@@ -163,26 +163,22 @@ def _medians(rows: Sequence[Row], figure: str) -> list[float]:
 
 
 def _throughput(topic: Topic) -> None:
-    """Those that are measured in all settings; the others stand in the table."""
-    shown = {
-        throughput.PLAIN: 1.0,
-        throughput.ENCRYPTED: 0.65,
-        throughput.WIDEST: 0.35,
-    }
-    names = [
-        one.name
-        for one in CLIENTS
-        if topic.row(one.name, throughput.PLAIN.name).figures and throughput.WIDEST.has(one)
-    ]
-    for file, figure, title in (
-        ("throughput.png", "texts_per_s", "texts per second (more is better)"),
-        ("cost.png", "cpu_ms_per_1000", "CPU ms per 1,000 texts (less is better)"),
+    """Those that are measured at all widths; the others stand in the table."""
+    plain, encrypted, widest = throughput.PLAIN, throughput.ENCRYPTED, throughput.WIDEST
+    has_run = [one for one in CLIENTS if topic.row(one.name, plain.name).figures]
+    for file, figure, title, other in (
+        ("throughput.png", "texts_per_s", "texts per second (more is better)", widest),
+        ("cost.png", "cpu_ms_per_1000", "CPU ms per 1,000 texts (less is better)", widest),
+        ("encrypted.png", "cpu_ms_per_1000", "CPU ms per 1,000 texts, TLS or not", encrypted),
     ):
+        names = [one.name for one in has_run if other.has(one)]
         several = []
-        for setting, alpha in shown.items():
+        for setting, alpha in ((plain, 1.0), (other, 0.45)):
             rows = [topic.row(name, setting.name) for name in names]
-            several.append(_Bars(_medians(rows, figure), "{:,.0f}", setting.name, alpha))
-        picture, _ = _bars(title, names, several, log=True)
+            missing = ["failed" if row.error else "not measured" for row in rows]
+            values = _medians(rows, figure)
+            several.append(_Bars(values, "{:,.0f}", setting.name, alpha, missing))
+        picture, _ = _bars(title, names, several, log=other is widest)
         _save(picture, file)
 
 

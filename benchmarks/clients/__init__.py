@@ -29,6 +29,9 @@ FAST = next(name for name in get_args(TransportName) if name not in {"auto", DEF
 """The library of the extra [fast]: that which `service_settings.transport` names."""
 
 
+_SERIAL, _SLOW = 1_600, 16_000  # texts in a second or two
+
+
 @dataclass(frozen=True)
 class Client:
     """One way to embed.
@@ -42,8 +45,8 @@ class Client:
         form: Python lists of floats, or numpy arrays.
         mode: ``sync`` or ``async``.
         wire: How the vectors travel: ``json`` numbers or ``base64``.
-        part: Of the texts it gets only so many, where it is slow: its rate does not depend on their
-            number.
+        most: It gets no more texts than so many, where it is slow: its rate does not depend on
+            their number.
         is_encrypted: Whether it is measured over TLS as well.
         is_python: Whether all of it is: what a Rust client costs is another matter.
     """
@@ -57,9 +60,14 @@ class Client:
     form: Form = "lists"
     mode: Mode = "async"
     wire: Wire = "json"
-    part: float = 1.0
+    most: int = 32_000
     is_encrypted: bool = False
     is_python: bool = True
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether it takes a second or more for a few batches."""
+        return self.most <= _SERIAL
 
     def load(self) -> Embed:
         """Import its function."""
@@ -81,7 +89,14 @@ def _bare(  # noqa: PLR0913 - what they differ in
     given = {"library": library, "mode": mode, "form": form, "wire": wire}
     options = {**given, "at_once": at_once}
     return Client(
-        name, "bare", "bare", "embed", options, **given, is_encrypted=is_encrypted, part=_part(name)
+        name,
+        "bare",
+        "bare",
+        "embed",
+        options,
+        **given,
+        is_encrypted=is_encrypted,
+        most=_SLOW if library == DEFAULT else Client.most,
     )
 
 
@@ -104,12 +119,8 @@ def _own(
         {**given, "is_limited": limited},
         **given,
         is_encrypted=form == "arrays",
-        part=0.3 if limited else 1.0,
+        most=6_400 if limited else Client.most,
     )
-
-
-def _part(name: str) -> float:
-    return 0.5 if name.startswith(DEFAULT) else 1.0
 
 
 def _best(name: str, function: str, **fields: Any) -> Client:
@@ -149,33 +160,33 @@ CLIENTS = (
         is_encrypted=True,
         **_BASETEN,
     ),
-    _defaults("langchain-openai", "openai_defaults", mode="sync", part=0.1),
+    _defaults("langchain-openai", "openai_defaults", mode="sync", most=_SERIAL),
     _best(
         "langchain-openai, batches of 32, no tokens",
         "openai_best",
         mode="sync",
         wire="base64",
-        part=0.05,
+        most=_SERIAL,
     ),
     _best(
         "langchain-openai async, batches of 32, no tokens",
         "openai_async",
         wire="base64",
-        part=0.05,
+        most=_SERIAL,
     ),
-    _defaults("llama-index TEI", "llama_defaults", mode="sync", part=0.02),
-    _defaults("llama-index TEI async", "llama_async", part=0.02),
-    _best("llama-index TEI async, batches of 32, 16 workers", "llama_best", part=0.05),
-    _defaults("haystack", "haystack_defaults", mode="sync", part=0.05),
-    _defaults("haystack async", "haystack_async", part=0.2),
-    _best("haystack async, 64 at once", "haystack_best", part=0.3),
-    _best("huggingface_hub, gather by hand, 64 at once", "hub_gather", form="arrays", part=0.5),
+    _defaults("llama-index TEI", "llama_defaults", mode="sync", most=320),
+    _defaults("llama-index TEI async", "llama_async", most=320),
+    _best("llama-index TEI async, batches of 32, 16 workers", "llama_best", most=_SERIAL),
+    _defaults("haystack", "haystack_defaults", mode="sync", most=_SERIAL),
+    _defaults("haystack async", "haystack_async", most=6_400),
+    _best("haystack async, 64 at once", "haystack_best", most=9_600),
+    _best("huggingface_hub, gather by hand, 64 at once", "hub_gather", form="arrays", most=9_600),
     _defaults("openai", "openai_package", mode="sync", wire="base64"),
-    _best("openai, gather by hand, 64 at once", "openai_package_gather", wire="base64", part=0.3),
+    _best("openai, gather by hand, 64 at once", "openai_package_gather", wire="base64", most=9_600),
     _defaults("LiteLLM", "litellm", mode="sync"),
-    _best("LiteLLM, gather by hand, 64 at once", "litellm_gather", part=0.05),
+    _best("LiteLLM, gather by hand, 64 at once", "litellm_gather", most=_SERIAL),
     _defaults("pydantic-ai Embedder", "pydantic_ai", mode="sync"),
-    _best("pydantic-ai Embedder, gather by hand, 64 at once", "pydantic_ai_gather", part=0.3),
+    _best("pydantic-ai Embedder, gather by hand, 64 at once", "pydantic_ai_gather", most=9_600),
     _own("sync", "lists"),
     _own("async", "lists"),
     _own("async", "lists", wire="json"),

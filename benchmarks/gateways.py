@@ -133,7 +133,7 @@ def _serve_pass_through(library: str) -> None:
             held["opened"] = bare.ASYNC[library](64)
             held["post"] = await held["opened"].__aenter__()
         reply = await held["post"](url, await request.body())
-        return Answer(bytes(reply), media_type="application/json")
+        return Answer(reply, media_type="application/json")
 
     app = Starlette(routes=[Route("/v1/embeddings", pass_on, methods=["POST"])])
     config = uvicorn.Config(app, http="h11", ws="none", access_log=False, log_level="error")

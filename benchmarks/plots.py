@@ -101,7 +101,7 @@ def _save(picture: Figure, file: str) -> None:
 def _colour(name: str) -> str:
     if name.startswith(("ours", "import langchain_hf", "from langchain_hf")):
         return _OURS
-    bare = ("aiohttp", "httpx", "pass-through", "pyqwest", "pyreqwest", "str.", "re.")
+    bare = ("aiohttp", "httpx", "pass-through", "pyqwest", "str.", "re.")
     return _BARE if name.startswith(bare) else _PEER
 
 
@@ -260,7 +260,7 @@ def _limiting(topic: Topic) -> None:
 
 
 def _queries(topic: Topic) -> None:
-    rows = [row for row in topic.rows if row.figures]
+    rows = [row for row in topic.rows if "interval_ms" in row.figures]
     figures = {
         "idle_p50_ms": ("alone, median", 0.3),
         "idle_p99_ms": ("alone, 99th percentile", 0.5),

@@ -25,7 +25,6 @@ _PACKAGES = (
     "httpx",
     "aiohttp",
     "pyqwest",
-    "pyreqwest",
     "orjson",
     "numpy",
     "nltk",

@@ -267,7 +267,7 @@ def of_limiting(topic: Topic) -> str:
 
 
 def of_queries(topic: Topic) -> str:
-    """One row for each way to ask and each limit."""
+    """One row for each way to ask and each limit; then one for each server that is busy."""
     names = ("idle_p50_ms", "idle_p99_ms", "busy_p50_ms", "busy_p99_ms")
     rows = [
         [
@@ -277,11 +277,22 @@ def of_queries(topic: Topic) -> str:
             f"{row.median('permits_used'):.2f}",
         ]
         for row in topic.rows
-        if row.figures
+        if "interval_ms" in row.figures
     ]
     heads = ("queries", "interval ms", "idle p50", "idle p99", "busy p50", "busy p99")
-    about = queries.__doc__.split("\n\n", 1)[1]
-    return f"{about}\n" + table((*heads, "permits used"), rows) + _errors(topic.rows)
+    text = queries.__doc__.split("\n\n", 1)[1] + "\n" + table((*heads, "permits used"), rows)
+    rows = [
+        [
+            f"{row.subject}, {row.setting}",
+            *(figure(row, name, ".2f") for name in ("batches_p50", "batches_max")),
+        ]
+        for row in topic.rows
+        if "batches_p50" in row.figures
+    ]
+    if rows:
+        heads = ("queries at a busy server", "median, in batch times", "worst, in batch times")
+        text += "\n" + table(heads, rows)
+    return text + _errors(topic.rows)
 
 
 def of_memory(topic: Topic) -> str:

@@ -145,9 +145,6 @@ CLIENTS = (
     _bare("pyqwest", 64, "lists"),
     _bare("pyqwest", 64, "arrays", is_encrypted=True),
     _bare("pyqwest", 64, "arrays", mode="sync", is_encrypted=True),
-    _bare("pyreqwest", 64, "lists"),
-    _bare("pyreqwest", 64, "arrays", is_encrypted=True),
-    _bare("pyreqwest", 64, "arrays", mode="sync"),
     _defaults("baseten-performance-client", "baseten_lists", **_BASETEN),
     _defaults("baseten-performance-client, arrays", "baseten_arrays", form="arrays", **_BASETEN),
     _best(

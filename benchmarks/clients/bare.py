@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    Reply = bytes | memoryview
-    Post = Callable[[str, bytes], Awaitable[Reply]]
-    SyncPost = Callable[[str, bytes], Reply]
-    Decode = Callable[[Reply], Sequence[Any]]
+    Post = Callable[[str, bytes], Awaitable[bytes]]
+    SyncPost = Callable[[str, bytes], bytes]
+    Decode = Callable[[bytes], Sequence[Any]]
 
 BATCH = 32
 _JSON = {"Content-Type": "application/json"}
@@ -129,54 +128,22 @@ def _pyqwest_sync(at_once: int) -> Iterator[SyncPost]:
         yield post
 
 
-def _of_pyreqwest(builder: Any, at_once: int) -> Any:
-    builder = builder.error_for_status(enable=True).pool_max_idle_per_host(at_once)
-    authority = _authority()
-    return builder.add_root_certificate_pem(authority) if authority else builder
+ASYNC = {"aiohttp": _aiohttp, "httpx": _httpx, "pyqwest": _pyqwest}
+SYNC = {"httpx": _httpx_sync, "pyqwest": _pyqwest_sync}
 
 
-@asynccontextmanager
-async def _pyreqwest(at_once: int) -> AsyncIterator[Post]:
-    from pyreqwest.client import ClientBuilder
-
-    async with _of_pyreqwest(ClientBuilder(), at_once).build() as client:
-
-        async def post(url: str, body: bytes) -> Reply:
-            request = client.post(url).headers(_JSON).body_bytes(body).build()
-            return memoryview(await (await request.send()).bytes())
-
-        yield post
-
-
-@contextmanager
-def _pyreqwest_sync(at_once: int) -> Iterator[SyncPost]:
-    from pyreqwest.client import SyncClientBuilder
-
-    with _of_pyreqwest(SyncClientBuilder(), at_once).build() as client:
-
-        def post(url: str, body: bytes) -> Reply:
-            request = client.post(url).headers(_JSON).body_bytes(body).build()
-            return memoryview(request.send().bytes())
-
-        yield post
-
-
-ASYNC = {"aiohttp": _aiohttp, "httpx": _httpx, "pyqwest": _pyqwest, "pyreqwest": _pyreqwest}
-SYNC = {"httpx": _httpx_sync, "pyqwest": _pyqwest_sync, "pyreqwest": _pyreqwest_sync}
-
-
-def list_rows(body: Reply) -> list[list[float]]:
+def list_rows(body: bytes) -> list[list[float]]:
     """TEI's own reply."""
     rows: list[list[float]] = orjson.loads(body)
     return rows
 
 
-def _base64_arrays(body: Reply) -> list[NDArray[np.float32]]:
+def _base64_arrays(body: bytes) -> list[NDArray[np.float32]]:
     data = orjson.loads(body)["data"]
     return [np.frombuffer(b64decode(item["embedding"]), "<f4") for item in data]
 
 
-def _base64_lists(body: Reply) -> list[list[float]]:
+def _base64_lists(body: bytes) -> list[list[float]]:
     return [row.tolist() for row in _base64_arrays(body)]
 
 

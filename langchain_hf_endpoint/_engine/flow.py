@@ -12,6 +12,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+
 from langchain_hf_endpoint._engine.actions import CallStopped, Sleep, WaitReason
 from langchain_hf_endpoint._engine.attempts import RetryState, send_once
 from langchain_hf_endpoint._engine.blame import (
@@ -44,7 +46,6 @@ from langchain_hf_endpoint.errors import HFEndpointError, RateLimitedError, Sett
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from langchain_hf_endpoint._engine.attempts import Flow
@@ -113,11 +114,13 @@ class _Part:
     searching: bool
 
 
+_UNAUTHORIZED = 401
 _OF_THE_SERVER = WORTH_ANOTHER_TRY - {Cause.SERVER} | {
     Cause.BATCH_TOO_LARGE,
     Cause.BODY_TOO_LARGE,
     Cause.UNREACHABLE,
     Cause.PAUSED,
+    Cause.PAYMENT_REQUIRED,
 }
 """What the server would say on any of its routes."""
 
@@ -249,7 +252,8 @@ def _send_with_retries(part: _Part, route: Route, retry: RetryState) -> Flow[Vec
             retry.succeeded()
             return result
         failure = result
-        if route.shortcut and failure.cause not in _OF_THE_SERVER:
+        is_key = failure.status == _UNAUTHORIZED  # a 403 may be a firewall's, for one path
+        if route.shortcut and not is_key and failure.cause not in _OF_THE_SERVER:
             server.style = replace(server.style, base64_route=False)
             return GivenUp(failure, retry.count + 1, is_wrong_route=True)
         then = _after(failure, part, retry)
@@ -306,8 +310,10 @@ def _read(reply: Response | Failure, count: int, route: Route, call: Call) -> Ve
         return Failure(Cause.DIMENSIONS, problem, reply.status)
     if call.task.normalize and not call.server.norm_checked:
         _check_norm(result[0], call)
-    if call.server.route is None:
-        call.server.route = recognise(route, reply)
+    kept = call.server.route = call.server.route or recognise(route, reply)
+    if isinstance(result, list) and not route.shortcut and kept and _shortcut(kept, call):
+        # The next ones come in base64: a text has the same numbers, whichever request it was in.
+        return np.asarray(result, dtype=np.float32)
     return result
 
 

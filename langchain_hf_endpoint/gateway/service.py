@@ -23,7 +23,7 @@ from langchain_hf_endpoint.errors import (
 from langchain_hf_endpoint.gateway.batcher import DynamicBatcher, Vector
 from langchain_hf_endpoint.gateway.errors import invalid, unknown_endpoint
 from langchain_hf_endpoint.gateway.metrics import Metrics
-from langchain_hf_endpoint.gateway.turns import Turns
+from langchain_hf_endpoint.gateway.requests import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from langchain_hf_endpoint.gateway.turns import Turns
+from langchain_hf_endpoint.gateway.requests import Turns
 
 
 async def turns_of(turns: Turns, works: list[int]) -> list[tuple[int, int]]:

@@ -212,7 +212,8 @@ def _routes(call: Call) -> Sequence[Route]:
         routes = [*_shortcut(server.route, call), server.route]
     else:
         routes = candidates(service.url)
-    able = [route for route in routes if not route.dialect.unsupported(call.options)]
+    options = call.options
+    able = [route for route in routes if not route.dialect.unsupported(options)]
     if not able:
         raise SettingsError(*unsupported_settings(routes[0].dialect, call.task, call.lane))
     return able

@@ -130,7 +130,8 @@ class Planner(Generic[RowT]):
         """The number of an input; this one if it is new."""
         number = self._numbers.setdefault(text, new)
         if number == new:
-            self._unsent.append((new, orjson.dumps(self.prompt + text)))
+            # Copied, since orjson keeps kilobytes of spare room behind what it returns.
+            self._unsent.append((new, bytes(memoryview(orjson.dumps(self.prompt + text)))))
             self._open.add(new)
             self.inputs_planned += 1
         if not self.keep:
@@ -209,7 +210,9 @@ class Planner(Generic[RowT]):
                 if number in failures:
                     text.error = text.error or failures[number]
                 else:
-                    text.rows.append(self.rows.copy_of(number))
+                    is_wanted = self.keep or self._wanted[number] > 1
+                    row = self.rows.copy_of(number) if is_wanted else self.rows[number]
+                    text.rows.append(row)
                 if not self.keep:
                     self._forget(piece.text, number)
             finished.append(text)

@@ -15,6 +15,7 @@ is the first batch, and it succeeds.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -97,6 +98,7 @@ def candidates(url: str) -> tuple[Route, ...]:
     )
 
 
+@lru_cache(maxsize=64)
 def base64_route(
     url: str, kept: Route, info: ServerInfo | None, options: InputOptions
 ) -> Route | None:

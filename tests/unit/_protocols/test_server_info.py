@@ -2,7 +2,13 @@ import pytest
 from wire_samples import reply
 
 from langchain_hf_endpoint._messages import ServerInfo
-from langchain_hf_endpoint._protocols import info_request, models_request, read_info, read_models
+from langchain_hf_endpoint._protocols import (
+    info_request,
+    models_request,
+    read_info,
+    read_models,
+    read_tokens,
+)
 
 TEI_183 = {
     "model_id": "/repository",
@@ -187,3 +193,9 @@ def test_the_models_of_an_openai_server():
 def test_which_model_to_ask_for(body, model):
     assert read_models(reply(body)).choice == model
     assert read_models(reply(body, 404)).names == ()
+
+
+@pytest.mark.parametrize(("told", "end"), [(0, 0), (7, 7), (-1, None), (7.0, None), (None, None)])
+def test_where_a_token_ends(told, end):
+    tokens = read_tokens(reply([[{"special": True}, {"special": False, "stop": told}]]), 1)
+    assert [(each.marks, each.ends) for each in tokens] == [(1, [end])]

@@ -464,6 +464,8 @@ def test_a_wait_beyond_max_wait_is_refused_when_reserved():
         "max_wait, send fewer requests at once, or raise requests_per_minute if the server allows "
         "more."
     )
+    with pytest.raises(RateLimitedError, match="more than the 0 s"):
+        world.limiter.reserve(max_wait=0.0)
     assert world.limiter.reserve(max_wait=4.0).wait() == pytest.approx(4.0)
     assert world.limiter.reserve("query", max_wait=1.0).wait() == pytest.approx(1.0)
 

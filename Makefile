@@ -16,7 +16,7 @@ demo: $(VENV)/demo.stamp  ## embed a book on the embedded default and ask it fiv
 	$(BIN)/python examples/quickstart.py
 
 test: $(VENV)/dev.stamp  ## run the whole test suite
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 lint: $(VENV)/dev.stamp  ## check style, types and layers
 	$(BIN)/ruff format --check .
@@ -46,7 +46,7 @@ test-engines: $(VENV)-engines/stamp  ## run the examples for Ray, Dask, Spark (n
 # Old versions warn of what is to come, and old test tools leave event loops open. How malformed
 # requests are answered is the servers' own affair there.
 test-lowest: $(VENV)-lowest/stamp  ## run the tests with the oldest versions that are allowed
-	$(VENV)-lowest/bin/python -m pytest -n 3 --dist worksteal \
+	$(VENV)-lowest/bin/python -m pytest -n 4 --dist worksteal \
 		-W ignore::DeprecationWarning -W ignore::ResourceWarning \
 		--ignore=tests/docs --ignore=tests/soak --ignore=tests/attacks
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._messages import Form, Vectors
     from langchain_hf_endpoint.errors import HFEndpointError
+
+    Vector: TypeAlias = list[float] | NDArray[np.float32]
 
 RowT = TypeVar("RowT")
 
@@ -64,8 +66,21 @@ class _Arrays:
         return weighted_mean(np.asarray(rows), weights, normalize=normalize).astype(np.float32)
 
 
+class _AsReceived:
+    """Lists of what came as digits, with all of them; float32 arrays of what came in base64."""
+
+    form: Form = "lists"
+
+    def rows(self, rows: Vectors) -> Sequence[Vector]:
+        return rows  # type: ignore[return-value]
+
+    def mean(self, rows: Sequence[Vector], weights: Sequence[int], *, normalize: bool) -> Vector:
+        return ARRAYS.mean(np.asarray(rows, dtype=np.float32), weights, normalize=normalize)  # type: ignore[arg-type]
+
+
 LISTS: VectorFormat[list[float]] = _Lists()
 ARRAYS: VectorFormat[NDArray[np.float32]] = _Arrays()
+AS_RECEIVED: VectorFormat[Vector] = _AsReceived()
 
 
 class Rows(dict[int, RowT]):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from langchain_hf_endpoint._engine.actions import SendRequest
 from langchain_hf_endpoint._engine.call import EmbeddingCall
@@ -19,7 +19,7 @@ from langchain_hf_endpoint._engine.drivers import TaskDriver
 from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._engine.isolation import Fault
 from langchain_hf_endpoint._engine.planner import check_text
-from langchain_hf_endpoint._engine.vectors import ARRAYS
+from langchain_hf_endpoint._engine.vectors import AS_RECEIVED
 from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._messages import Response
 from langchain_hf_endpoint._protocols.base import as_json
@@ -35,21 +35,19 @@ from langchain_hf_endpoint.gateway.pending import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    import numpy as np
     from langchain_core.rate_limiters import BaseRateLimiter
-    from numpy.typing import NDArray
 
     from langchain_hf_endpoint._engine.actions import ActionResult
     from langchain_hf_endpoint._engine.attempts import Flow
     from langchain_hf_endpoint._engine.call import Endpoint
     from langchain_hf_endpoint._engine.isolation import Outcome
+    from langchain_hf_endpoint._engine.vectors import Vector
     from langchain_hf_endpoint._http.clients import Clients
     from langchain_hf_endpoint._session.session import EndpointSession
     from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.settings import TaskSettings
 
 T = TypeVar("T")
-Vector: TypeAlias = "NDArray[np.float32]"
 
 _LANES: tuple[Lane, Lane] = ("query", "document")
 _LONGEST_ADVICE = 60.0
@@ -178,7 +176,7 @@ class DynamicBatcher:
         make = EmbeddingCall.for_query if lane == "query" else EmbeddingCall.for_documents
         return make(
             self._settings,
-            ARRAYS,
+            AS_RECEIVED,
             limiter=self._limiter,
             clients=self._clients,
             session=self._session,

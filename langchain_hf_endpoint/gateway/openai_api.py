@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from starlette.routing import Route
 
 from langchain_hf_endpoint.gateway.errors import Refusal, unknown_endpoint
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from langchain_hf_endpoint.gateway.batcher import Vector
+    from langchain_hf_endpoint._engine.vectors import Vector
     from langchain_hf_endpoint.gateway.service import Service
     from langchain_hf_endpoint.limiter import Lane
 
@@ -147,4 +148,4 @@ def _wrong(reason: str) -> Refusal:
 def _encoded(row: Vector, encoding: str) -> object:
     if encoding == "float":
         return row
-    return base64.b64encode(row.astype("<f4", copy=False).tobytes()).decode()
+    return base64.b64encode(np.asarray(row, dtype="<f4").tobytes()).decode()

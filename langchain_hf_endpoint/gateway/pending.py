@@ -15,13 +15,9 @@ from langchain_hf_endpoint.errors import EmbeddingError, HFEndpointError, RateLi
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from langchain_hf_endpoint._engine.vectors import Vector
     from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.settings import TaskSettings
-
-    Vector = NDArray[np.float32]
 
 
 class QueueFullError(RateLimitedError):

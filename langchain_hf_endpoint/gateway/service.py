@@ -20,7 +20,7 @@ from langchain_hf_endpoint.errors import (
     SettingsError,
     UnknownEndpointError,
 )
-from langchain_hf_endpoint.gateway.batcher import DynamicBatcher, Vector
+from langchain_hf_endpoint.gateway.batcher import DynamicBatcher
 from langchain_hf_endpoint.gateway.errors import invalid, unknown_endpoint
 from langchain_hf_endpoint.gateway.metrics import Metrics
 from langchain_hf_endpoint.gateway.requests import Turns
@@ -28,6 +28,7 @@ from langchain_hf_endpoint.gateway.requests import Turns
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from langchain_hf_endpoint._engine.vectors import Vector
     from langchain_hf_endpoint._session.session import EndpointSession
     from langchain_hf_endpoint.chunking import Chunk
     from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint

@@ -250,6 +250,14 @@ def test_an_input_that_the_server_rejects_is_named(client, put, tei_double):
     assert "☠" not in answer.text
 
 
+def test_numbers_keep_the_digits_that_the_server_gave_them(client, put, tei_double):
+    path = put(dialect="hugging_face")
+    row = [0.12345678901234567, *[0.1] * 383]
+    tei_double.script(faults.answer(200, [row]))
+    answer = client.post(path, json={"input": "text"})
+    assert answer.json()["text_embedding"][0]["embedding"] == row
+
+
 def test_a_servers_own_status_below_500_is_passed_on_and_others_are_400(client, put, tei_double):
     path = put(max_wait=0.0, dialect="hugging_face")  # of one route
     for status, answered in ((402, 402), (429, 429), (500, 400), (503, 400)):

@@ -325,7 +325,7 @@ def test_a_server_that_fails_everything_stops_the_call_early(
         drive.documents(embeddings, numbered(3200))
     assert caught.value.completed == {}
     assert caught.value.failures.keys() == set(range(3200))
-    assert len(server.batches) <= 3 * 2 * 15
+    assert len(server.batches) < 100  # of 100 batches; pauses are drawn by lot: 34 to 93
     assert clock.waited < 2 * 60 + 10
 
 

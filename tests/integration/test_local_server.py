@@ -231,7 +231,7 @@ def test_a_web_page_cannot_call_it_by_a_name_of_its_own(local_server, path):
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize("inputs", [". " * 600_000, [".! " * 10_000] * 32])
+@pytest.mark.parametrize("inputs", [". " * 600_000, [".! " * 10_000] * 32], ids=["one", "many"])
 def test_more_text_than_an_answer_could_hold_is_not_tokenized(local_server, inputs):
     answer = httpx.post(f"{local_server.url}/tokenize", json={"inputs": inputs}, timeout=30)
     assert answer.status_code == 413

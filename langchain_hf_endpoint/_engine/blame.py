@@ -109,6 +109,8 @@ class Next(Enum):
     SET_ASIDE = "set aside"
     """Others first: whether the server answers them tells whose fault it is."""
     BLAME = "blame"
+    FAIL_ALONE = "fail alone"
+    """Its time is over, without proof that it is at fault. Others are answered and go on."""
     GIVE_UP = "give up"
 
 
@@ -214,5 +216,5 @@ def what_next(  # noqa: PLR0913 - all that is known
     if why is Suspicion.REFUSED or run.is_to_blame(why, answers):
         return Next.BLAME
     if is_last and not probes:  # the time is over
-        return Next.BLAME if run.after_others else Next.GIVE_UP
+        return Next.FAIL_ALONE if run.after_others else Next.GIVE_UP
     return Next.SET_ASIDE

@@ -126,7 +126,7 @@ class Search(Generic[RowT]):
             self._aside = [one for one in self._aside if one not in ready]
             for run, given_up, why in reversed(ready):
                 if run.is_to_blame(why, answers):
-                    self._settle(run, given_up, Fault.INPUTS)
+                    self._settle(run, given_up, Fault.INPUTS, is_blamed=True)
                 else:
                     self._open.appendleft(run)
             self._retry.succeeded()  # of others: the server works, so there is time again
@@ -189,13 +189,17 @@ class Search(Generic[RowT]):
             is_last=self.is_last(run),
             can_probe=bool(self.probe),
         )
-        self._nothing_works = self._nothing_works and step not in {Next.HALVE, Next.BLAME}
+        self._nothing_works = self._nothing_works and step not in {
+            Next.HALVE,
+            Next.BLAME,
+            Next.FAIL_ALONE,
+        }
         if step is Next.HALVE:
             self._halve(run, failure)
         elif step is Next.SET_ASIDE:
             self._aside.append((run, given_up, why))
-        elif step is Next.BLAME:
-            self._settle(run, given_up, Fault.INPUTS)
+        elif step in {Next.BLAME, Next.FAIL_ALONE}:
+            self._settle(run, given_up, Fault.INPUTS, is_blamed=step is Next.BLAME)
         else:
             self._give_up_for(given_up, why, run)
 
@@ -232,9 +236,11 @@ class Search(Generic[RowT]):
             why = self._error(self._last)  # a retry: what it failed with before says more
         self.give_up(why, Fault.SERVER, run)
 
-    def _settle(self, run: InputRange, given_up: GivenUp, fault: Fault) -> None:
+    def _settle(
+        self, run: InputRange, given_up: GivenUp, fault: Fault, *, is_blamed: bool = False
+    ) -> None:
         attempts = max(given_up.attempts, run.failures)
-        error = self._call.error(given_up.failure, attempts, of_input=fault is Fault.INPUTS)
+        error = self._call.error(given_up.failure, attempts, of_input=is_blamed)
         self.outcomes.append(Outcome(run.start, run.stop, error, fault))
 
     def _error(self, given_up: GivenUp) -> HFEndpointError:

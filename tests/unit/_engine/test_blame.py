@@ -124,6 +124,14 @@ def test_an_answer_to_what_was_under_way_when_it_failed_shows_nothing(why):
     assert run.after_others == 0
 
 
+def test_one_input_whose_time_is_over_before_there_is_proof_fails_without_blame():
+    run = InputRange(0, 1)
+    run.failed(5, begun=5)
+    run.failed(6, begun=6)
+    assert what_next(run, Suspicion.BUSY, 7, **SHARED | {"is_last": True}) is Next.FAIL_ALONE
+    assert what_next(run, Suspicion.BUSY, 7, **SHARED) is Next.SET_ASIDE
+
+
 def test_one_input_alone_from_the_start_is_tried_eight_times_where_it_may_pass():
     run = InputRange(0, 1)
     for answers in range(8):

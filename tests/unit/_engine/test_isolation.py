@@ -20,6 +20,7 @@ from wire_samples import tei
 from langchain_hf_endpoint import (
     AuthenticationError,
     EmbeddingError,
+    EndpointNotReadyError,
     HFEndpointError,
     InputError,
     ProtocolError,
@@ -155,6 +156,17 @@ def test_a_server_of_which_503_says_that_it_starts_anew_is_waited_for(drive, ser
     texts = numbered(64)
     assert drive.documents(embeddings, texts) == [vector(text) for text in texts]
     assert {len(batch) for batch in server.batches} <= {1, 32}  # one: to see if it is up
+
+
+def test_a_text_whose_time_is_over_before_there_is_proof_is_not_blamed(drive, server, make, clock):
+    server.behave(rejects("bad", answer(503)))
+    texts = ["bad, and longer than the others", *numbered(4)]
+    embeddings = make(max_batch_size=1, max_concurrent_requests=1, max_wait=2.0)
+    drive.query(embeddings, "it works")
+    with pytest.raises(EmbeddingError) as caught:
+        drive.documents(embeddings, texts)
+    _fails_alone(caught.value, texts, [0], EndpointNotReadyError)
+    assert "other" not in str(caught.value.failures[0])
 
 
 def test_batches_that_a_proxy_answers_503_to_for_their_size_are_halved(drive, server, make, clock):

@@ -31,6 +31,7 @@ from langchain_hf_endpoint.gateway.pending import (
     PendingRequest,
     QueueFullError,
 )
+from langchain_hf_endpoint.limiter.schedule import LANES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LANES: tuple[Lane, Lane] = ("query", "document")
 _LONGEST_ADVICE = 60.0
 _LOOK_AGAIN = 1.0
 
@@ -91,12 +91,12 @@ class DynamicBatcher:
         self._session = session
         self._clients = clients
         self._queues: dict[Lane, OrderedDict[PendingRequest, None]] = {
-            lane: OrderedDict() for lane in _LANES
+            lane: OrderedDict() for lane in LANES
         }
         self._arrivals = 0
         self._answers = 0
-        self._running: dict[Lane, set[MergedBatch]] = {lane: set() for lane in _LANES}
-        self._unsent: dict[Lane, MergedBatch | None] = dict.fromkeys(_LANES)
+        self._running: dict[Lane, set[MergedBatch]] = {lane: set() for lane in LANES}
+        self._unsent: dict[Lane, MergedBatch | None] = dict.fromkeys(LANES)
         self._tasks: dict[MergedBatch, asyncio.Task[None]] = {}
         self._pump_is_due = False
 
@@ -191,7 +191,7 @@ class DynamicBatcher:
 
     def _pump(self) -> None:
         self._pump_is_due = False
-        for lane in _LANES:
+        for lane in LANES:
             queue = self._queues[lane]
             while queue and self._unsent[lane] is None:
                 first = next(iter(queue))

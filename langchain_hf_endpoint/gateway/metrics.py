@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import cache, partial
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 
 from langchain_hf_endpoint._engine.actions import NullProgress, WaitReason
-from langchain_hf_endpoint.limiter import Lane
+from langchain_hf_endpoint.limiter.schedule import LANES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from langchain_hf_endpoint.limiter import Lane
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -91,7 +93,7 @@ class Metrics:
     def forget(self, inference_id: str) -> None:
         """An endpoint is gone: so are its series."""
         series: list[tuple[Counter | Histogram, str]] = [
-            *((self.inputs, lane) for lane in get_args(Lane)),
+            *((self.inputs, lane) for lane in LANES),
             *((self.retries, cause) for cause in _CAUSES.values()),
             (self.batches, ""),
             (self.limiter_wait, ""),

@@ -108,9 +108,7 @@ class Service:
     async def _read(self, inference_id: str) -> InferenceEndpoint:
         """Once for all who asked in one turn of the loop, and after they did."""
         del self._to_read[inference_id]
-        endpoint = await _in(self._reading, lambda: self.endpoints[inference_id])
-        held = self._entries.get(inference_id)
-        return held.endpoint if held is not None and held.endpoint == endpoint else endpoint
+        return await _in(self._reading, lambda: self.endpoints[inference_id])
 
     async def _check_url(self, url: str) -> None:
         if not self._allowlist.is_known(url):
@@ -274,7 +272,7 @@ class Service:
         service = endpoint.service_settings
         if held is None or not held.session.serves(service):
             session = private_session(service)
-        elif held.endpoint is endpoint or held.endpoint == endpoint:
+        elif held.endpoint == endpoint:
             return held.batcher
         elif _bounds(held.endpoint) == _bounds(endpoint):
             held.session.change_rate(service.rate_limit.requests_per_minute)

@@ -3,29 +3,129 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 import uuid
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
 
 from langchain_hf_endpoint._lifecycle import PerProcess, asyncio_sleep
-from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.limiter.reservation import (
-    LocalReservation,
+    Reservation,
     ReservingLimiter,
-    SharedSchedule,
     Turn,
     burst_of,
+    check_lane,
     check_limits,
     wait_too_long,
 )
-from langchain_hf_endpoint.limiter.schedule import DOCUMENT_SHARE, Lane, Schedule
+from langchain_hf_endpoint.limiter.schedule import DOCUMENT_SHARE, LANES, Lane, Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 __all__ = ["Lane", "RequestsPerMinuteLimiter", "Turn"]
 
-_LANES = get_args(Lane)
+
+class SharedSchedule:
+    """A schedule that threads share. Hold `lock` for arithmetic only.
+
+    Args:
+        schedule: Who may start when.
+        clock: Seconds; may step back, which counts as time standing still.
+    """
+
+    __slots__ = ("_clock", "_latest", "_stepped_back", "dropped", "lock", "schedule")
+
+    def __init__(self, schedule: Schedule, clock: Callable[[], float]) -> None:
+        self.schedule = schedule
+        self._clock = clock
+        self._latest = -math.inf
+        self._stepped_back = 0.0
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew, whatever another thread was doing here: for the child of a fork."""
+        self.lock = threading.Lock()
+        # Places of reservations that were collected unused. A finalizer may run at any moment, in
+        # the middle of what holds the lock too: it must not wait for it.
+        self.dropped: deque[tuple[Lane, int]] = deque()
+        self.schedule.clear()
+
+    def now(self) -> float:
+        """The time, never earlier than before. Under the lock."""
+        now = self._clock() + self._stepped_back
+        if now < self._latest:
+            self._stepped_back += self._latest - now
+            return self._latest
+        self._latest = now
+        return now
+
+    def start_unless_waiting(self) -> bool:
+        """Take a permit if nobody waits and it can be had now."""
+        with self.lock:
+            return self.schedule.start_unless_waiting(self.now())
+
+    def reserve(self, lane: Lane, max_wait: float) -> LocalReservation | float:
+        """Line up, or return the wait in seconds if it is longer than `max_wait`."""
+        with self.lock:
+            now = self.now()
+            while self.dropped:
+                self.schedule.leave(*self.dropped.popleft())
+            slot = self.schedule.slot_for_new(lane, now)
+            if slot - now > max_wait + self.schedule.grain:
+                return slot - now
+            return LocalReservation(self, lane, self.schedule.join(lane, slot))
+
+
+class LocalReservation(Reservation):
+    """A place in a schedule of this process."""
+
+    __slots__ = ("_shared", "_ticket")
+
+    def __init__(self, shared: SharedSchedule, lane: Lane, ticket: int) -> None:
+        super().__init__(lane)
+        self._shared = shared
+        self._ticket = ticket  # 0 once started or given back
+
+    def delay(self) -> float:
+        """As `Reservation.delay`."""
+        with self._shared.lock:
+            if self.started_at is not None:
+                return 0.0
+            if not self._ticket:
+                raise RuntimeError("This turn was given back: reserve another one.")
+            now = self._shared.now()
+            slot = self._start_if_due(now)
+            if slot is not None:
+                return slot - now
+            self.started_at = now
+            self._ticket = 0
+            return 0.0
+
+    def give_back(self) -> None:
+        """As `Reservation.give_back`."""
+        with self._shared.lock:
+            if self._ticket:
+                self._shared.schedule.leave(self.lane, self._ticket)
+                self._ticket = 0
+
+    def _start_if_due(self, now: float) -> float | None:
+        schedule = self._shared.schedule
+        try:
+            return schedule.start_if_due(self.lane, self._ticket, now)
+        except KeyError:  # it lined up before a fork, in the parent's line
+            slot = schedule.slot_for_new(self.lane, now)
+            self._ticket = schedule.join(self.lane, slot)
+            return schedule.start_if_due(self.lane, self._ticket, now)
+
+    @property
+    def _is_waiting(self) -> bool:
+        return self._ticket != 0
+
+    def __del__(self) -> None:
+        if self._ticket:
+            self._shared.dropped.append((self.lane, self._ticket))
 
 
 class _Settings(NamedTuple):
@@ -141,25 +241,11 @@ class RequestsPerMinuteLimiter(ReservingLimiter):
             f"{self._waiting()}",
         )
 
-    def penalize(self, seconds: float) -> None:
-        """Let nobody start for so long, because the server said so.
+    def _hold(self, seconds: float) -> None:
+        with self._shared.lock:
+            self._shared.schedule.hold_until(self._shared.now() + seconds)
 
-        Those who wait keep their order and go on at the even pace afterwards, without a burst. Of
-        several penalties at once, the one that ends last holds.
-
-        Args:
-            seconds: Zero or less does nothing.
-
-        Raises:
-            SettingsError: `seconds` is infinite or not a number.
-        """
-        if not math.isfinite(seconds):
-            raise SettingsError(("seconds", f"must be finite, not {seconds}"))
-        if seconds > 0:
-            with self._shared.lock:
-                self._shared.schedule.hold_until(self._shared.now() + seconds)
-
-    penalize_soon = penalize
+    penalize_soon = ReservingLimiter.penalize
 
     def note_start(self) -> None:
         """Count a start that another limiter has granted, as one of the last minute."""
@@ -199,7 +285,7 @@ class RequestsPerMinuteLimiter(ReservingLimiter):
 
     def _start_at_once(self, lane: Lane) -> bool:
         """Take a permit if nobody waits and it is due: what nearly every request of a user is."""
-        if self._forked or lane not in _LANES:
+        if self._forked or lane not in LANES:
             self._check_use(lane)
         return self._shared.start_unless_waiting()
 
@@ -210,8 +296,7 @@ class RequestsPerMinuteLimiter(ReservingLimiter):
         await self._settings.async_sleep(seconds)
 
     def _check_use(self, lane: Lane) -> None:
-        if lane not in _LANES:
-            raise SettingsError(("lane", f"must be 'query' or 'document', not {lane!r}"))
+        check_lane(lane)
         if self._forked:
             self._forked = False
             _this_process.warn_of_fork()
@@ -227,7 +312,7 @@ class RequestsPerMinuteLimiter(ReservingLimiter):
         )
 
     def _waiting(self) -> str:
-        return ", ".join(f"{lane} {self._shared.schedule.waiting(lane)}" for lane in _LANES)
+        return ", ".join(f"{lane} {self._shared.schedule.waiting(lane)}" for lane in LANES)
 
     def __copy__(self) -> RequestsPerMinuteLimiter:
         return self

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from abc import ABC, abstractmethod
-from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
 from langchain_core.rate_limiters import BaseRateLimiter
 
 from langchain_hf_endpoint._lifecycle import asyncio_sleep
 from langchain_hf_endpoint.errors import RateLimitedError, SettingsError
+from langchain_hf_endpoint.limiter.schedule import LANES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from langchain_hf_endpoint.limiter.schedule import Lane, Schedule
+    from langchain_hf_endpoint.limiter.schedule import Lane
 
 
 class Reservation(ABC):
@@ -111,9 +108,30 @@ class ReservingLimiter(BaseRateLimiter):
     def reserve(self, lane: Lane = "document", max_wait: float | None = None) -> Reservation:
         """Line up for a permit without waiting for it."""
 
+    def penalize(self, seconds: float) -> None:
+        """Let nobody start for so long, because the server said so.
+
+        Those who wait keep their order and go on at the even pace afterwards, without a burst. Of
+        several penalties at once, the one that ends last holds.
+
+        Args:
+            seconds: Zero or less does nothing.
+
+        Raises:
+            SettingsError: `seconds` is infinite or not a number.
+            HFEndpointError: A limiter that is kept elsewhere does not answer, or refuses.
+        """
+        if not math.isfinite(seconds):
+            raise SettingsError(("seconds", f"must be finite, not {seconds}"))
+        if seconds > 0:
+            self._hold(seconds)
+
+    @abstractmethod
+    def _hold(self, seconds: float) -> None: ...
+
     @abstractmethod
     def penalize_soon(self, seconds: float) -> None:
-        """Let nobody start for so long; does not wait until all know it."""
+        """`penalize`, without waiting until all know of it, nor for an error."""
 
     def acquire(
         self,
@@ -246,107 +264,6 @@ class _BlockingReservation(Reservation):
         return True
 
 
-class SharedSchedule:
-    """A schedule that threads share. Hold `lock` for arithmetic only.
-
-    Args:
-        schedule: Who may start when.
-        clock: Seconds; may step back, which counts as time standing still.
-    """
-
-    __slots__ = ("_clock", "_latest", "_stepped_back", "dropped", "lock", "schedule")
-
-    def __init__(self, schedule: Schedule, clock: Callable[[], float]) -> None:
-        self.schedule = schedule
-        self._clock = clock
-        self._latest = -math.inf
-        self._stepped_back = 0.0
-        self.reset()
-
-    def reset(self) -> None:
-        """Begin anew, whatever another thread was doing here: for the child of a fork."""
-        self.lock = threading.Lock()
-        # Places of reservations that were collected unused. A finalizer may run at any moment, in
-        # the middle of what holds the lock too: it must not wait for it.
-        self.dropped: deque[tuple[Lane, int]] = deque()
-        self.schedule.clear()
-
-    def now(self) -> float:
-        """The time, never earlier than before. Under the lock."""
-        now = self._clock() + self._stepped_back
-        if now < self._latest:
-            self._stepped_back += self._latest - now
-            return self._latest
-        self._latest = now
-        return now
-
-    def start_unless_waiting(self) -> bool:
-        """Take a permit if nobody waits and it can be had now."""
-        with self.lock:
-            return self.schedule.start_unless_waiting(self.now())
-
-    def reserve(self, lane: Lane, max_wait: float) -> LocalReservation | float:
-        """Line up, or return the wait in seconds if it is longer than `max_wait`."""
-        with self.lock:
-            now = self.now()
-            while self.dropped:
-                self.schedule.leave(*self.dropped.popleft())
-            slot = self.schedule.slot_for_new(lane, now)
-            if slot - now > max_wait + self.schedule.grain:
-                return slot - now
-            return LocalReservation(self, lane, self.schedule.join(lane, slot))
-
-
-class LocalReservation(Reservation):
-    """A place in a schedule of this process."""
-
-    __slots__ = ("_shared", "_ticket")
-
-    def __init__(self, shared: SharedSchedule, lane: Lane, ticket: int) -> None:
-        super().__init__(lane)
-        self._shared = shared
-        self._ticket = ticket  # 0 once started or given back
-
-    def delay(self) -> float:
-        """As `Reservation.delay`."""
-        with self._shared.lock:
-            if self.started_at is not None:
-                return 0.0
-            if not self._ticket:
-                raise RuntimeError("This turn was given back: reserve another one.")
-            now = self._shared.now()
-            slot = self._start_if_due(now)
-            if slot is not None:
-                return slot - now
-            self.started_at = now
-            self._ticket = 0
-            return 0.0
-
-    def give_back(self) -> None:
-        """As `Reservation.give_back`."""
-        with self._shared.lock:
-            if self._ticket:
-                self._shared.schedule.leave(self.lane, self._ticket)
-                self._ticket = 0
-
-    def _start_if_due(self, now: float) -> float | None:
-        schedule = self._shared.schedule
-        try:
-            return schedule.start_if_due(self.lane, self._ticket, now)
-        except KeyError:  # it lined up before a fork, in the parent's line
-            slot = schedule.slot_for_new(self.lane, now)
-            self._ticket = schedule.join(self.lane, slot)
-            return schedule.start_if_due(self.lane, self._ticket, now)
-
-    @property
-    def _is_waiting(self) -> bool:
-        return self._ticket != 0
-
-    def __del__(self) -> None:
-        if self._ticket:
-            self._shared.dropped.append((self.lane, self._ticket))
-
-
 def wait_too_long(seconds: float, max_wait: float, why: str) -> RateLimitedError:
     """The error of one who may not wait as long as the next free start takes."""
     return RateLimitedError(
@@ -390,6 +307,16 @@ def check_limits(
         problems.append(("document_share", f"{allowed}, not {document_share!r}"))
     if problems:
         raise SettingsError(*problems)
+
+
+def check_lane(lane: Lane) -> None:
+    """Refuse a lane that there is not.
+
+    Raises:
+        SettingsError: It is none.
+    """
+    if lane not in LANES:
+        raise SettingsError(("lane", f"must be 'query' or 'document', not {lane!r}"))
 
 
 def _is_integer(value: object) -> bool:

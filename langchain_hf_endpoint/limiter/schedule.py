@@ -33,7 +33,7 @@ _GRAIN = 1e-7
 intervals are rounded, and nobody shall sleep twice for that. Far below the margin."""
 
 DOCUMENT_SHARE = 0.05
-_LANES: tuple[Lane, Lane] = ("query", "document")
+LANES: tuple[Lane, Lane] = ("query", "document")
 
 
 def queries_per_document(share: float) -> int:
@@ -263,7 +263,7 @@ class Schedule:
 
         The pace moves on by as many intervals, so the places behind keep their moment.
         """
-        for lane in _LANES:
+        for lane in LANES:
             line = self._line(lane)
             while line.free:
                 index = line.next_place()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import SecretStr
 
@@ -15,7 +15,12 @@ from langchain_hf_endpoint._lifecycle import ProcessCache
 from langchain_hf_endpoint._package import missing_extra
 from langchain_hf_endpoint.errors import MissingExtraError, SettingsError
 from langchain_hf_endpoint.limiter import Lane, RequestsPerMinuteLimiter
-from langchain_hf_endpoint.limiter.reservation import ReservingLimiter, burst_of, check_limits
+from langchain_hf_endpoint.limiter.reservation import (
+    ReservingLimiter,
+    burst_of,
+    check_lane,
+    check_limits,
+)
 from langchain_hf_endpoint.limiter.schedule import DOCUMENT_SHARE, queries_per_document
 from langchain_hf_endpoint.redis.background import background
 
@@ -28,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MissingExtraError", "RedisRequestsPerMinuteLimiter"]
 
-_LANES = get_args(Lane)
 _POLICIES = ("raise", "local")
 
 
@@ -159,29 +163,13 @@ class RedisRequestsPerMinuteLimiter(ReservingLimiter):
         """
         from langchain_hf_endpoint.redis.reservation import RedisReservation  # noqa: PLC0415
 
-        if lane not in _LANES:
-            raise SettingsError(("lane", f"must be 'query' or 'document', not {lane!r}"))
+        check_lane(lane)
         return RedisReservation(self._shared(), lane, max_wait)
 
-    def penalize(self, seconds: float) -> None:
-        """Let nobody, in any process, start for so long, because the server said so.
-
-        Those who wait keep their order and go on at the even pace afterwards, without a burst. Of
-        several penalties at once, the one that ends last holds.
-
-        Args:
-            seconds: Zero or less does nothing.
-
-        Raises:
-            SettingsError: `seconds` is infinite or not a number.
-            HFEndpointError: Redis is away (with ``on_failure="raise"``) or refuses.
-        """
-        if not math.isfinite(seconds):
-            raise SettingsError(("seconds", f"must be finite, not {seconds}"))
-        if seconds > 0:
-            shared = self._shared()
-            if shared.run(shared.limit.hold(seconds)) is None:
-                shared.local.penalize(seconds)
+    def _hold(self, seconds: float) -> None:
+        shared = self._shared()
+        if shared.run(shared.limit.hold(seconds)) is None:
+            shared.local.penalize(seconds)
 
     def penalize_soon(self, seconds: float) -> None:
         """Like `penalize`, without waiting for Redis, nor for an error of it."""

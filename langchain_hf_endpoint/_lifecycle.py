@@ -28,6 +28,8 @@ def in_child_of_fork(begin_anew: Callable[[], None]) -> None:
 
     A child has one thread, locks as they stood, and connections that are its parent's.
     """
+    # A hook cannot be taken back and keeps what it calls alive: only for objects that live as long
+    # as the process.
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=begin_anew)
 
@@ -64,6 +66,7 @@ def _close_at_exit() -> None:
 
 
 atexit.register(_close_at_exit)
+# A child must close nothing here: the farewell of TLS would go out over its parent's connections.
 in_child_of_fork(_closers.clear)
 
 
@@ -104,6 +107,7 @@ class PerLoop(Generic[T]):
             held = self._of_loop.get(loop)
             if held is not None:
                 return held.value
+            # Dropped and not closed: on a loop that is closed nothing can be awaited any more.
             for old in [old for old in self._of_loop if old.is_closed()]:
                 del self._of_loop[old]
             held = self._of_loop[loop] = _Held(self._make())
@@ -148,6 +152,7 @@ class ProcessCache(Generic[KeyT, ValueT]):
 
     def find_or_make(self, key: KeyT, make: Callable[[], ValueT]) -> ValueT:
         """The one of this key, made now if there is none."""
+        # Without the lock first, since nearly every call finds it: a look-up in a dict needs none.
         found = self._known.get(key)
         if found is None:
             with self._lock:

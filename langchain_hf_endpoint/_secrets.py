@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._messages import Response
 
+# A key has a capital or a digit in it; names that begin alike (hf_embeddings_of_mine) have none.
+# Look-aheads are bounded, since texts of strangers are searched: each pattern must take time in
+# proportion to their length.
 _KEY = re.compile(
     r"(?<![A-Za-z0-9])(?:"
     r"(?:hf|api_org)_(?:[A-Za-z0-9]{30,}|(?=[a-z]{0,99}[A-Z0-9])[A-Za-z0-9]{16,})"
@@ -33,6 +36,7 @@ _PERHAPS_A_KEY = re.compile(
     r"|(?i:bearer)\s+[^\s'\"]+|(?<!\w)(?=[A-Za-z]*\d)[A-Za-z0-9]{32,}(?!\w)",
     re.ASCII,
 )
+# In doubt a key here: a name that is refused is repeated in the error.
 _KEY_FOR_A_NAME = re.compile(
     rf"\A(?:{_KEY.pattern}|(?:hf|api_org)_(?=[a-z_]*[A-Z0-9])\w{{8,}}|(?=[A-Za-z]*\d)[A-Za-z0-9]{{20,}})",
     re.ASCII,
@@ -168,6 +172,8 @@ def _key_of_file(path: Path) -> SecretStr | None:
     try:
         if not path.is_file():  # to open a named pipe would wait
             return None
+        # The environment names the path: what is there may have any size. Editors on Windows put a
+        # byte order mark before the token.
         with path.open("rb") as file:
             key = _hidden(without_wrapping(file.read(_LONGEST_FILE).decode("utf-8-sig")))
     except (OSError, ValueError):
@@ -214,6 +220,8 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """The text without the key."""
+        # Made for each text: an object that kept it would show the key to any debugger that prints
+        # attributes.
         pattern = self._pattern()
         return pattern.sub("***", text) if pattern else text
 
@@ -249,6 +257,7 @@ def _spellings(letter: str) -> str:
     """A pattern of one letter as it is, or as URLs, JSON, Python and HTML may have it."""
     code = ord(letter)
     forms = [
+        # Up to three times encoded, as in a URL within the query of a URL, or in JSON within JSON.
         rf"%(?:25){{0,2}}(?i:{code:02x})",
         rf"\\{{1,4}}(?i:(?:u00|x){code:02x})",
         rf"&#0{{0,4}}(?:{code}|(?i:x0{{0,4}}{code:x}));",
@@ -268,6 +277,8 @@ def _in_base64(key: str) -> list[str]:
     """
     patterns = []
     for moved in range(3):
+        # Three bytes make four letters of six bits: letters that are only partly of the key are
+        # left out.
         letters = b64encode(b"\0" * moved + key.encode()).decode()
         own = letters[-(-moved * 8 // 6) : (moved + len(key)) * 8 // 6]
         patterns.append("".join(map(_of_base64, own)))
@@ -289,11 +300,13 @@ class _LogFilter(logging.Filter):
         said = record.getMessage()
         for redactor in list(self.redactors):
             said = redactor.text(said)
+        # Changed in place, so that every handler of the program gets it without the key.
         record.msg, record.args = said, None
         return True
 
 
 _logs = _LogFilter()
+# A filter sees what is logged by its very logger, nothing from those below: each is named.
 for _number in ("", "2"):
     logging.getLogger(f"httpx{_number}").addFilter(_logs)  # of clients of the user's own
     for _part in ("connection", "http11", "http2", "proxy", "socks"):

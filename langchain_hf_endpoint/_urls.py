@@ -13,6 +13,7 @@ from langchain_hf_endpoint._secrets import without_keys
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
+# With the dot in front: the user's own token is sent there, but not to evil-huggingface.co.
 _HUGGING_FACE_HOSTS = (".endpoints.huggingface.cloud", ".huggingface.co", ".hf.space")
 # RFC 3986's characters without those that parsers disagree about (a backslash, blanks).
 _URL_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+")
@@ -113,6 +114,7 @@ def _is_host(netloc: str, host: str) -> bool:
         address = ipaddress.ip_address(host)
     except ValueError:
         return False
+    # Written back and compared, since urlsplit drops what else stands around an address.
     written = f"[{host}]" if address.version == 6 else host  # noqa: PLR2004 - IPv6
     return re.fullmatch(re.escape(written) + r"(?::\d*)?", netloc, re.IGNORECASE) is not None
 
@@ -125,6 +127,7 @@ def host_of(url: str) -> str:
 def is_loopback(url: str) -> bool:
     """Whether the URL's host is this machine."""
     host = (urlsplit(url).hostname or "").lower().removesuffix(".")
+    # All names under localhost are loopback (RFC 6761, 6.3).
     return host == "localhost" or host.endswith(".localhost") or is_loopback_address(host)
 
 

@@ -100,6 +100,7 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
+        # Else the words of pydantic would repeat a key that stands in a wrong field.
         hide_input_in_errors=True,
         validate_default=True,
         protected_namespaces=(),  # `model_id` is a field: pydantic before 2.10 warns of the name
@@ -139,6 +140,8 @@ class Section(BaseModel):
         if not update:
             return super().model_copy(deep=deep)
         update = hidden("", update)
+        # Of what was set alone: defaults that hang on other fields, such as the overlap on the
+        # size, are found anew.
         return type(self)(
             **{**{name: getattr(self, name) for name in self.model_fields_set}, **update}
         )
@@ -166,6 +169,8 @@ class Section(BaseModel):
     @classmethod
     def _worded(cls, detail: ErrorDetails) -> Iterator[Problem]:
         field = ".".join(str(part) for part in detail["loc"])
+        # pydantic keeps the exception of a section within this one, since a SettingsError is a
+        # ValueError.
         raised = detail.get("ctx", {}).get("error")
         if isinstance(raised, SettingsError):  # a section within this one
             yield from (
@@ -197,6 +202,7 @@ class Section(BaseModel):
     @classmethod
     def _allowed(cls, detail: ErrorDetails) -> str:
         field = cls.model_fields.get(str(detail["loc"][0])) if detail["loc"] else None
+        # A validator of ours has found the words already.
         if field and detail["type"] != "value_error":
             for note in (*field.metadata, *_notes_within(field.annotation)):
                 if isinstance(note, Allowed):

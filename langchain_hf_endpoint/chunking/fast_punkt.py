@@ -105,6 +105,7 @@ class FastPunkt:
         Of marks that are parted by no blank, only the last one counts, with the word before the
         first one; except that a first one which has no word before it counts too.
         """
+        # Of the same length, so that places stay. NLTK looks for these blanks alone here.
         spaced = text
         for blank in "\t\n\r\v\f":
             spaced = spaced.replace(blank, " ")
@@ -120,6 +121,7 @@ class FastPunkt:
             yield word, held
 
     def _is_ordinary(self, word: str) -> bool:
+        # A single letter may be an initial; what is no word has rules of its own.
         return len(word) > 1 and word.isalpha() and word.lower() not in self._doubtful
 
     def _holds_break(self, context: str) -> bool:
@@ -130,6 +132,7 @@ class FastPunkt:
 
     def _ends_sentence(self, token: str, following: str) -> bool:
         """Whether a sentence ends after a token, in view of the next one."""
+        # The rules of the second pass of NLTK, numbered as in the paper of Kiss and Strunk.
         alone = self._ends_alone(token)
         if not token.endswith("."):
             return alone
@@ -137,17 +140,22 @@ class FastPunkt:
         next_kind = self._kind(following)
         if self._ends_alone(following):
             next_kind = _without_stop(next_kind)
+        # 4.1.2: words that go together.
         if (kind, next_kind) in self._tables.collocations:
             return False
         starts = self._starts_sentence(following, next_kind)
         capital = following[0].isupper()
+        # 4.3: an initial, as in "J. Bach": a word that is only known with a capital is taken for a
+        # name.
         if self._patterns.initial.match(token):
-            # "J. Bach": a word that is only known with a capital is taken for a name.
             known_small = self._tables.contexts.get(next_kind, 0) & _SMALL
             name = starts is None and capital and not known_small
             return alone and starts is not False and not name
-        if not alone:  # an abbreviation or an ellipsis
+        # 4.2: an abbreviation or an ellipsis, which may end a sentence as well: by how the next
+        # word was seen (4.1.1), or because it often starts sentences (4.1.3).
+        if not alone:
             return bool(starts) or (capital and next_kind in self._tables.sentence_starters)
+        # 4.3: a number ends none if the next word is seen not to start one.
         return not (kind == _NUMBER and starts is False)
 
     def _ends_alone(self, token: str) -> bool:

@@ -26,7 +26,9 @@ from langchain_hf_endpoint.chunking.scripts import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_WORD = 60  # so much do the characters of a word weigh together
+# The weight of the characters of a word together. Of 60, that of a single one is a whole number in
+# every script: 32, 30, 24, 15 or 12.
+_WORD = 60
 _LONGEST_CLUSTER = 32  # Unicode's stream-safe format has no longer ones (UAX 15)
 
 _ScalarT = TypeVar("_ScalarT", bound=np.generic)
@@ -48,20 +50,27 @@ _ScalarT = TypeVar("_ScalarT", bound=np.generic)
     _DIGIT,
 ) = (1 << bit for bit in range(12))
 
+# Python knows no grapheme clusters (UAX 29): what its categories do not tell is listed here. GB9:
+# joiners, skin tones, tags of flags, halfwidth sound marks.
 _JOINING = ((0x200C, 0x200D), (0x1F3FB, 0x1F3FF), (0xE0020, 0xE007F), (0xFF9E, 0xFF9F))
+# GB9a: vowels that stand beside their consonant and are no marks.
 _SPACING_VOWELS = ((0x0E33, 0x0E33), (0x0EB3, 0x0EB3))
+# GB6 to GB8: letters within a syllable of Hangul, and those that begin one.
 _LATER_JAMO = ((0x1160, 0x11FF), (0xD7B0, 0xD7FB))
 _FIRST_JAMO = ((0x1100, 0x115F), (0xA960, 0xA97C))
+# GB9b: signs that belong to what follows them.
 _PREPENDED = (
     *((0x0600, 0x0605), (0x06DD, 0x06DD), (0x070F, 0x070F), (0x0890, 0x0891), (0x08E2, 0x08E2)),
     *((0x0D4E, 0x0D4E), (0x110BD, 0x110BD), (0x110CD, 0x110CD), (0x111C2, 0x111C3)),
     *((0x113D1, 0x113D1), (0x1193F, 0x1193F), (0x11941, 0x11941), (0x11A3A, 0x11A3A)),
     *((0x11A84, 0x11A89), (0x11D46, 0x11D46), (0x11F02, 0x11F02)),
 )
-_VIRAMA = 9  # combining class; these two have it and join nothing
+# GB9c: the combining class of the mark that joins two consonants. Two of the class join nothing.
+_VIRAMA = 9
 _NO_JOINERS = (0x0E3A, 0x103A)
 
-_TRAITS = np.zeros(0x110000, np.uint16)  # filled with what texts hold, as they come
+# Filled with what texts hold, as they come. Threads that meet a character at once write the same.
+_TRAITS = np.zeros(0x110000, np.uint16)
 _WEIGHTS = np.full(0x110000, round(_WORD / FEWEST_PER_WORD), np.uint8)
 _IS_UNSPACED = np.zeros(0x110000, np.bool_)
 for _first, _last, _per_word in UNSPACED:
@@ -142,6 +151,7 @@ def units(
     traits = _traits(codes)
     inside = _flags_of_runs(count, starts, ends)
     is_long = over_long(ends - starts, before)
+    # Widened before anything is added up: the sums would overflow a byte.
     weights = _WEIGHTS.take(codes).astype(np.intp)
     of_script = _flags_of_runs(
         count, *_heavier_than_a_word(starts, ends, np.where(traits & _UNSPACED, weights, 0))
@@ -166,6 +176,7 @@ def units(
     weights *= _flags_of_runs(count, firsts[by_length], stops[by_length])
     passed = np.cumsum(weights) - weights  # before each character
     since = passed - passed[_last_of(begins, places)]
+    # A word begins wherever the weight since the beginning of its part passes another whole word.
     edges = begins | (since // _WORD > _before(since // _WORD, first=0))
     edges &= inside
 
@@ -235,6 +246,7 @@ def _cluster_starts(
     virama = np.maximum.accumulate(np.where(joins & ((traits & _JOINS_NEXT) > 0), places, -1))
     letter = np.maximum.accumulate(np.where(joins, -1, places))
     conjoins = _before(virama > letter, first=False) | ((before & _JOINS_NEXT) > 0)
+    # The second of each pair of regional indicators joins the first (GB12, GB13).
     joins |= is_flag & (flags_before % 2 == 1)
     within = inside & _before(inside, first=False)
     number = np.cumsum(~(within & (joins | conjoins)))
@@ -255,9 +267,11 @@ def _sentence_starts(
     """Where a sentence has ended before a character: after its stops and what closes with them."""
     places = np.arange(len(traits))
     is_stop = of_script & ((traits & _STOP) > 0)
+    # Only behind these scripts: the ? of a URL and the ! of code end no sentence.
     is_stop |= of_script & ((traits & _ASCII_STOP) > 0) & _before(joint & of_script, first=False)
     next_is_blank = np.append(~inside[1:], False)
     is_stop |= ((traits & _BLANK_ENDS) > 0) & next_is_blank
+    # A fullwidth full stop between digits is a decimal point.
     between_digits = (traits[:-1] & _POINT > 0) & (traits[1:] & _DIGIT > 0)
     is_stop[:-1] &= ~between_digits
     goes_on = is_stop | ~inside | ((traits & _CLOSING) > 0)
@@ -288,6 +302,7 @@ def _flags_of_runs(
     count: int, starts: NDArray[np.intp], ends: NDArray[np.intp]
 ) -> NDArray[np.bool_]:
     """Whether each character is in one of these runs, which do not overlap."""
+    # Runs do not overlap, so that the sum is never more than 1: a byte a character is enough.
     changes = np.zeros(count + 1, np.int8)
     changes[starts] += 1
     changes[ends] -= 1

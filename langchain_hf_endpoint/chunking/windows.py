@@ -32,6 +32,7 @@ def word_windows(count: int, size: int, overlap: int) -> list[WordWindow]:
         the last is full, and each holds a word that the one before has not. None for no words.
     """
     step = size - overlap
+    # Where only words of the overlap are left, a window more would hold nothing new.
     starts = range(0, max(count - overlap, min(count, 1)), step)
     return [(start, min(start + size, count)) for start in starts]
 
@@ -60,6 +61,8 @@ def sentence_windows(ends: Sequence[int], size: int, *, overlapping: bool) -> li
                 windows.append((first, sentence))
                 first = _reopened(previous, sentence, end, size) if overlapping else sentence
             if end - first > size:
+                # Elastic's numbers: such a sentence overlaps by 20 words, or less than half, with
+                # an overlap of 0 too.
                 *full, (start, _) = word_windows(
                     end - first, size, min(_LARGEST_CUT_OVERLAP, (size - 1) // 2)
                 )

@@ -53,6 +53,7 @@ class Words:
     @classmethod
     def of(cls, text: str) -> Words:
         """Find all words of a text, which may have none."""
+        # One empty part, so that there is something to concatenate for a text without words.
         none = np.empty(0, np.intp)
         starts, ends, sentences = zip((none, none, none), *_parts(text), strict=True)
         return cls(np.concatenate(starts), np.concatenate(ends), np.concatenate(sentences))
@@ -147,5 +148,6 @@ def _decoded(block: str) -> tuple[NDArray[np.uint8] | NDArray[np.uint32], NDArra
         encoded = block.encode("ascii")
         blank = np.frombuffer(encoded.translate(_BLANK_BYTES), np.bool_)
         return np.frombuffer(encoded, np.uint8), blank
+    # Lone surrogates pass: texts that are cut out of others, or read by force, may hold them.
     codes = np.frombuffer(block.encode("utf-32-le", "surrogatepass"), "<u4")
     return codes, _IS_BLANK.take(codes, mode="clip")

@@ -161,6 +161,7 @@ class DynamicBatcher:
         left = [asked for queue in self._queues.values() for asked in queue]
         left += [asked for batch in self._tasks for asked in batch.askers]
         tasks = list(self._tasks.values())
+        # Before the tasks are cancelled: whoever waits gets this error.
         self._fail(left, HFEndpointError("closed before the text was embedded"))
         for task in tasks:
             task.cancel()
@@ -194,6 +195,7 @@ class DynamicBatcher:
         for lane in LANES:
             queue = self._queues[lane]
             while queue and self._unsent[lane] is None:
+                # Whoever waits longest decides which settings the batch has.
                 first = next(iter(queue))
                 task = first.task
                 try:
@@ -211,6 +213,7 @@ class DynamicBatcher:
         is_unknown = call.service.dialect == "auto" and call.server.route is None
         if is_unknown or call.should_fetch_info:
             return not self._tasks
+        # Counted by lane, as the window counts: queries do not wait for the slots of documents.
         return len(self._running[lane]) < call.window.limit
 
     def _cut(self, call: EmbeddingCall[Vector]) -> MergedBatch:

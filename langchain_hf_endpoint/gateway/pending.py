@@ -47,6 +47,7 @@ class PendingRequest:
     ) -> None:
         self.lane: Lane = lane
         self.task = task
+        # Once for each request: `suits` compares it with every waiting one whenever a batch is cut.
         self.kind = hash(task)
         self.arrival = arrival  # its number among all that came
         self.unsent = deque(dict.fromkeys(texts))  # unique texts that are in no batch

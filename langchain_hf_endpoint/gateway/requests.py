@@ -58,6 +58,7 @@ class Turns:
 
     async def take(self, work: int) -> None:
         """Go on in this turn or, where enough is done in it, in one that follows; in order."""
+        # Nothing was done in this turn so far: the first one has the end of the turn noticed.
         if self._left == self._most:
             asyncio.get_running_loop().call_soon(self._next)
         if self._left > 0 and not self._waiting:
@@ -205,6 +206,8 @@ def _unpacked(part: bytes, unpacking: zlib._Decompress | None, most: int) -> Ite
         if unpacking.eof:
             raise not_parsed("The request body goes on behind the end of its gzip coding")
         try:
+            # A thousand times as much may be packed as arrives: it is unpacked piece by piece,
+            # never past the limit.
             piece = unpacking.decompress(part, min(_PIECE, most + 1))
         except zlib.error:
             raise not_parsed("The request body is not in the gzip coding") from None
@@ -295,6 +298,7 @@ def _check_values(body: bytes, most: int) -> None:
         return
     # What stands between quotes are texts, whose commas and brackets are none of the JSON's.
     plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    # A value has two texts at most, its name and itself, and thus four quotes.
     is_too_much = plain.count(b'"') > 4 * most
     if not is_too_much:
         between = b"".join(plain.split(b'"')[::2])
@@ -356,6 +360,8 @@ async def while_there(request: Request, work: Awaitable[T], seconds: float | Non
             pass
         if not limit.expired():
             is_gone = True
+            # The work is ended through its time limit, which can tell its own cancellation from
+            # that of a server that stops.
             limit.reschedule(loop.time())
 
     def watch() -> None:
@@ -371,7 +377,7 @@ async def while_there(request: Request, work: Awaitable[T], seconds: float | Non
         if is_gone:
             raise ClientDisconnect from None
         if not limit.expired():
-            raise
+            raise  # a time limit of the work itself
         raise Refusal(
             408, "status_exception", f"Request timed out after [{seconds:g}s]", code="timeout"
         ) from None

@@ -190,6 +190,8 @@ class CallerConnection(H11Protocol):
         self.flow = _Flow(transport)
         self.open.add(self)
         if len(self.open) > self.most:
+            # Where all others have requests under way, the new one goes. Aborted and not closed: a
+            # close would wait for a peer that does not read.
             next(iter(self.waiting), self).transport.abort()
         self._wait(self.seconds)
 
@@ -241,6 +243,7 @@ class CallerConnection(H11Protocol):
             self._under_way -= 1
             self._has_begun = False
             if not self._under_way and not self.transport.is_closing():
+                # One second after the time-out of uvicorn, for a connection that does not end then.
                 self._wait(_KEEP_ALIVE_SECONDS + 1)
 
     def _wait(self, seconds: float) -> None:
@@ -264,6 +267,8 @@ class CallerConnection(H11Protocol):
 
 def _connections(seconds: float, most: int) -> type[asyncio.Protocol]:
     """A protocol for uvicorn: heads are whole within `seconds`, connections at most `most`."""
+    # uvicorn makes the connections itself: what those of a server share is kept by a class of their
+    # own.
     members = {"seconds": seconds, "most": most, "waiting": {}, "open": set(), "unread": deque()}
     return type("CallerConnection", (CallerConnection,), members)
 

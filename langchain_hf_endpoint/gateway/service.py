@@ -99,6 +99,7 @@ class Service:
         try:
             if inference_id not in self._to_read:
                 self._to_read[inference_id] = asyncio.ensure_future(self._read(inference_id))
+            # Shielded: the first to ask may hang up, and the others wait for the same answer.
             endpoint = await asyncio.shield(self._to_read[inference_id])
         except UnknownEndpointError:
             raise unknown_endpoint(inference_id) from None
@@ -107,6 +108,7 @@ class Service:
 
     async def _read(self, inference_id: str) -> InferenceEndpoint:
         """Once for all who asked in one turn of the loop, and after they did."""
+        # Before the file is read: who asks from now on sees what was written by then.
         del self._to_read[inference_id]
         return await _in(self._reading, lambda: self.endpoints[inference_id])
 
@@ -151,6 +153,7 @@ class Service:
                 await session.aclose()
             raise
         self._let_go(inference_id)
+        # The session that tried it out knows the server by now.
         for endpoint, session in tried:
             self._enter(endpoint, session)
         return stored
@@ -275,6 +278,7 @@ class Service:
         elif held.endpoint == endpoint:
             return held.batcher
         elif _bounds(held.endpoint) == _bounds(endpoint):
+            # The session goes on: what its limit has granted counts, and its connections stay open.
             held.session.change_rate(service.rate_limit.requests_per_minute)
             session = held.session
         else:

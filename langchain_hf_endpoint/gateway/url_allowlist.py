@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
     Resolve: TypeAlias = Callable[[str], Sequence[str]]
 
+# Spares most requests a look-up. It protects from nothing by itself: `AddressCheck` looks at each
+# address that is connected to.
 _CHECKED_FOR = 30.0  # seconds
 # Clouds answer there with the machine's credentials. The link-local ones are refused as a range.
 _METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200")))
@@ -139,12 +141,15 @@ class UrlAllowlist:
                     f"Invalid host [{host}]: it resolves to an address of a kind that this gateway "
                     "does not send to"
                 )
+        # Callers choose the hosts: what is remembered has a bound.
         if len(self._passed) >= _MOST_REMEMBERED:
             self._passed.clear()
         self._passed[parts] = time.monotonic()
 
     def _addresses(self, host: str) -> list[Address]:
         try:
+            # Only in the usual spelling. Others, such as 0x7f000001, are left to the resolver,
+            # which knows them: what it answers is checked.
             return [ipaddress.ip_address(host)]
         except ValueError:
             # A zone ("%eth0") stands behind link-local addresses only.
@@ -153,6 +158,7 @@ class UrlAllowlist:
 
 def _parts(url: str) -> tuple[str, str, int]:
     parts = urlsplit(url)
+    # With a full stop at its end it is the same name.
     scheme, host = parts.scheme.lower(), (parts.hostname or "").rstrip(".").lower()
     return scheme, host, parts.port or _PORTS.get(scheme, 0)
 

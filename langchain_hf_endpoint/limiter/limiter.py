@@ -46,6 +46,8 @@ class SharedSchedule:
 
     def reset(self) -> None:
         """Begin anew, whatever another thread was doing here: for the child of a fork."""
+        # A lock of threads also where tasks wait, so that all threads and loops can share one
+        # limit. It is held for a microsecond; whoever waits sleeps without it.
         self.lock = threading.Lock()
         # Places of reservations that were collected unused. A finalizer may run at any moment, in
         # the middle of what holds the lock too: it must not wait for it.
@@ -54,6 +56,7 @@ class SharedSchedule:
 
     def now(self) -> float:
         """The time, never earlier than before. Under the lock."""
+        # Were starts in the log later than now, nobody could start until the clock is there again.
         now = self._clock() + self._stepped_back
         if now < self._latest:
             self._stepped_back += self._latest - now
@@ -124,6 +127,7 @@ class LocalReservation(Reservation):
         return self._ticket != 0
 
     def __del__(self) -> None:
+        # Only noted: see `dropped`.
         if self._ticket:
             self._shared.dropped.append((self.lane, self._ticket))
 
@@ -323,6 +327,7 @@ class RequestsPerMinuteLimiter(ReservingLimiter):
     def __reduce__(
         self,
     ) -> tuple[Callable[..., RequestsPerMinuteLimiter], tuple[object, ...]]:
+        # A limit that `slow_to` has brought below the burst is one that the constructor refuses.
         limit, burst = self.requests_per_minute, self._settings.burst
         settings = self._settings._replace(
             requests_per_minute=limit, burst=None if burst is None else min(burst, limit)
@@ -341,6 +346,8 @@ def _unpickled(
 ) -> RequestsPerMinuteLimiter:
     """The one limiter of this process that all copies with this token are."""
 
+    # Dask and Spark unpickle a copy for each partition. Each with a limit of its own would start
+    # with a burst, and together they would send at many times the rate.
     def make() -> RequestsPerMinuteLimiter:
         limiter = limiter_type(**settings._asdict())
         limiter._token = token  # noqa: SLF001 - it is a copy of that one

@@ -164,6 +164,7 @@ class ReservingLimiter(BaseRateLimiter):
                         return False
                     self._sleep(seconds)
             finally:
+                # On Ctrl-C above all: the start of a place that nobody comes for passes unused.
                 reservation.give_back()
         except RateLimitedError:
             return False
@@ -234,6 +235,7 @@ class _TakenPermit(Reservation):
         return False
 
 
+# One object for all who get one: a permit that is taken can neither wait nor be given back.
 _TAKEN = _TakenPermit("document")
 
 
@@ -249,6 +251,8 @@ class _BlockingReservation(Reservation):
         self._limiter = limiter
 
     def delay(self) -> float:
+        # LangChain's interface neither tells a wait beforehand nor knows lanes: `max_wait` and the
+        # order of queries cannot be kept here.
         self._limiter.acquire(blocking=True)
         return 0.0
 

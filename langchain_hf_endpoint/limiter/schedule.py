@@ -72,6 +72,8 @@ class Schedule:
         self._oldest = 0
         self._log_ready = -math.inf
         self._ready = -math.inf
+        # Apart from `_ready`: a raised limit forgives what the pace owes, but no pause that the
+        # server asked for.
         self._held_until = -math.inf
         self._forgotten = -math.inf  # the newest start that the log had no room for
         self._queries = WaitQueue()
@@ -91,12 +93,15 @@ class Schedule:
         server asked for. A lower limit has a shorter log: where starts fall out of it, and the
         limit is raised again, nobody starts before those are out of the period.
         """
+        # Unrolled, since a ring of another size has its oldest start at another place.
         in_order = self._starts[self._oldest :] + self._starts[: self._oldest]
         if len(in_order) > limit:
             self._forgotten = in_order[-limit - 1]
         raised = limit > self.limit
         self._starts, self._oldest = in_order[-limit:], 0
         self._set_limit(limit, burst)
+        # `_look_back` sets it where the log is full. A raised limit has room for more starts at
+        # once.
         self._log_ready = -math.inf
         self._look_back()
         if raised:
@@ -115,6 +120,8 @@ class Schedule:
 
     def start_unless_waiting(self, now: float) -> bool:
         """Start at once if nobody waits and the pace and the log allow it."""
+        # Nearly every request takes this way, without a place or a ticket. Keep it in step with
+        # `slot_for_new` and `start_if_due`.
         if self._queries.places or self._documents.places:
             return False
         unused_since = now - self._tolerance
@@ -154,6 +161,10 @@ class Schedule:
             KeyError: the ticket holds no place (any more).
         """
         line = self._line(lane)
+        # Asking early is answered from what was told, in constant time. When that moment has come,
+        # the slot is computed anew: queries may have gone first, the limit may have fallen, and the
+        # log must hold for the starts that have happened. In a trial without this second look,
+        # CPU-bound threads delayed wake-ups until 1.14 times the limit started.
         told = line.told[ticket]
         if told - now > self.grain:
             return told
@@ -170,6 +181,8 @@ class Schedule:
         self._ready += overtaken * self._interval
         line.start(ticket)
         is_passing = line is self._queries and self._documents.told
+        # Bounded, so that documents that wake late are owed one start and not one for each round
+        # that they missed. Queries alone count nothing: they may use the whole rate.
         self._passed = min(self._passed + 1, self._per_document) if is_passing else 0
         self._tidy()
         return None
@@ -187,12 +200,16 @@ class Schedule:
 
     def _others_before(self, lane: Lane, index: int) -> int:
         """How many places of the other lane are before this place of `lane`."""
+        # A round is so many queries and then a document. Of the present one, `_passed` queries are
+        # gone.
         if lane == "query":
             return min(len(self._documents.places), (index + self._passed) // self._per_document)
         owed = (index + 1) * self._per_document - self._passed
         return min(len(self._queries.places), max(0, owed))
 
     def _joining_lengthens(self, lane: Lane) -> bool:
+        # A query may take what a document gave back, since it goes before all documents; a document
+        # may not take a place among the queries.
         usable = self._documents.free + (self._queries.free if lane == "query" else 0)
         return not usable
 
@@ -214,18 +231,22 @@ class Schedule:
     def note(self, now: float) -> None:
         """Write down a start that was granted elsewhere, however many there were."""
         self._log(now)
+        # However many starts Redis grants this process, the pace here owes one interval for them.
+        # Else a process that had more than its share would owe for minutes when Redis is away.
         ready = max(self._ready, now - self._tolerance)
         self._ready = max(self._ready, min(ready, now) + self._interval)
 
     def _record(self, now: float) -> None:
         """Write down a start. The pace goes on from the slot, so lateness costs no rate."""
         ready = self._ready
+        # Where the log held the start back, no more than a burst is kept of what the pace allowed.
         if self._log_ready - self._tolerance > ready:  # noqa: PLR1730 - as above
             ready = self._log_ready - self._tolerance
         self._log(now)
         self._ready = ready + self._interval
 
     def _log(self, now: float) -> None:
+        # A ring in an array: `_slot` looks up any start in it, which takes a deque time.
         starts = self._starts
         if len(starts) < self.limit:
             starts.append(now)
@@ -253,6 +274,8 @@ class Schedule:
         if freed and documents.places:
             last = len(documents.places) - 1
             last += self._others_before("document", last)
+            # Half an interval of doubt, since slots are rounded sums and places whole intervals
+            # apart.
             told = documents.told[documents.places[-1]] + self._interval / 2
             while freed and self._slot(last + freed) > told:
                 freed -= 1

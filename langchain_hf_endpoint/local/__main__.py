@@ -66,6 +66,7 @@ def serve(
         LocalServerError: It cannot start.
     """
     if owned:
+        # First of all, since the owner may end while the model is loaded.
         Thread(target=_end_with_stdin, daemon=True).start()
     listener = _bound(port)
     with ThreadPoolExecutor(1) as pool:
@@ -82,6 +83,7 @@ def serve(
     config = uvicorn.Config(
         app, lifespan="off", ws="none", access_log=False, log_level="error", server_header=False
     )
+    # Not before the model is there: until then a client is refused, not left waiting.
     listener.listen(_BACKLOG)
     _announce(f"http://{_HOST}:{listener.getsockname()[1]}", model.info, owned=owned)
     uvicorn.Server(config).run(sockets=[listener])
@@ -143,6 +145,7 @@ def _end_with_stdin() -> None:
     # Not sys.stdin: its lock, held by this thread, would break the exit of the interpreter.
     while os.read(0, 1):
         pass
+    # At once: a thread cannot end the process otherwise, and there is nothing to save.
     os._exit(0)
 
 

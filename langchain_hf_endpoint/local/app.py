@@ -98,6 +98,7 @@ class Service:
         Raises:
             RefusedError: There are not enough of them; nothing is waited for.
         """
+        # By inputs, and refused at once, as TEI does: what a client learns here holds there.
         if self.inputs_in_flight + count > self.options.max_concurrent_requests:
             raise tei_server.overloaded()
         self.inputs_in_flight += count
@@ -113,6 +114,7 @@ class Service:
             RefusedError: An input is over the limit and not to be cut, or there are no permits.
         """
         with self._admitted(len(request.inputs)):
+            # In a thread too: while a long text is tokenized, the loop has others to answer.
             ids = await self.in_thread(
                 lambda: [self._ids(each, request) for each in request.inputs]
             )

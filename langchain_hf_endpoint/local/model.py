@@ -118,6 +118,8 @@ def _session(onnx: bytes) -> Any:
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False  # it keeps the largest input's memory for every thread
     options.log_severity_level = 3
+    # Threads that spin while they wait take the processors from those that work: in a trial on two
+    # busy cores 48 texts a second against 124.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])

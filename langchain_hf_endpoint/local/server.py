@@ -168,6 +168,8 @@ class _Child:
 
     def __init__(self, command: list[str]) -> None:
         self._owner = os.getpid()
+        # A file and no pipe: nobody reads it while the server runs, and a full pipe would stop the
+        # child.
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 command,
@@ -199,6 +201,8 @@ class _Child:
 
     def end(self) -> None:
         """Close its pipes, and take it off the process table."""
+        # A process forked from the owner has copies of the pipes, but the child is not its own to
+        # end.
         if os.getpid() != self._owner:
             return
         process = self._process
@@ -214,6 +218,7 @@ class _Child:
 
     def _first_line(self, said: IO[str]) -> str:
         """What the child says first; it ends without a word where even its error went wrong."""
+        # `readline` has no time limit of its own: a child that is ended ends the line.
         timer = Timer(_START_SECONDS, self._process.kill)
         timer.start()
         try:

@@ -24,6 +24,8 @@ class BackgroundTasks:
 
     def _begin(self) -> None:
         self._lock = threading.Lock()
+        # Its `put` may be called from a finalizer; that of `queue.Queue` could wait there for a
+        # lock that the interrupted code holds.
         self._tasks: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -38,6 +40,7 @@ class BackgroundTasks:
                     self._thread = threading.Thread(
                         target=_work, args=(self._tasks,), name="hf-endpoint-background"
                     )
+                    # What is undone when the interpreter exits is not lost: places in Redis lapse.
                     self._thread.daemon = True
                     self._thread.start()
             finally:

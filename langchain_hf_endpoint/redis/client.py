@@ -129,6 +129,8 @@ class RedisClients:
             client = redis.Redis.from_url(
                 self._url.get_secret_value(), retry=retry, **self._options
             )
+            # A registered script is sent once more where a Redis that was restarted does not know
+            # it; a bare EVALSHA would fail for ever.
             self._sync = client.register_script(_script())
         return _answer(self._sync(limit.keys(), args))
 

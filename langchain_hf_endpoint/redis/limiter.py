@@ -173,6 +173,8 @@ class RedisRequestsPerMinuteLimiter(ReservingLimiter):
 
     def penalize_soon(self, seconds: float) -> None:
         """Like `penalize`, without waiting for Redis, nor for an error of it."""
+        # Called for replies that arrive on event loops too, where a journey would hold up every
+        # task.
         background.run_soon(lambda: self.penalize(seconds))
 
     def _shared(self) -> RedisReservations:
@@ -246,6 +248,7 @@ def _share_limit(settings: _Settings) -> RedisReservations:
 
     limit, period = settings.requests_per_minute, settings.period
     url = settings.url or _from_environment(settings.url_env or "")
+    # Without workers `on_failure` is "raise", and nobody ever asks the local limiter.
     share = limit // (settings.expected_workers or limit)
     per_document = queries_per_document(settings.document_share)
     return RedisReservations(

@@ -66,6 +66,8 @@ class RedisReservations:
         Raises:
             HFEndpointError: Redis is away, and nobody is to go on.
         """
+        # Only `_watch` asks a Redis that is away. Else each caller would wait for `timeout` first,
+        # and `give_back` would queue up behind it.
         if self.is_away:
             return None
         try:
@@ -96,12 +98,15 @@ class RedisReservations:
             self._starts.append((now, ticket))
             while now - self._starts[0][0] > 2 * self.limit.period:
                 self._starts.popleft()
+        # The local limiter counts it too: in an outage, what this process started in the last
+        # minute is part of its share.
         if not here:
             self.local.note_start()
 
     def _noted(self, answer: ScriptAnswer) -> ScriptAnswer:
         """See whether Redis has lost what it knew, and whether others ask with another limit."""
         begun, self._begun = self._begun, answer.begun
+        # Redis was restarted or flushed, and its log is empty: it would allow a whole new minute.
         if begun not in (None, answer.begun):
             background.run_soon(self._tell)
         if answer.limit and answer.limit not in (self.limit.limit, self._lower_logged):
@@ -124,6 +129,7 @@ class RedisReservations:
         now = time.monotonic()
         with self._lock:
             starts = [(ticket, now - moment) for moment, ticket in self._starts]
+        # Once at least: the pause is to hold also where there are no starts to tell.
         for first in range(0, len(starts) or 1, _TOLD_AT_ONCE):
             told = self.limit.tell(starts[first : first + _TOLD_AT_ONCE], hold)
             self._begun = self._clients.run(self.limit, told).begun
@@ -174,6 +180,8 @@ class RedisReservation(Reservation):
         super().__init__(lane)
         self._shared = shared
         self._max_wait = max_wait
+        # Redis knows the start by this name: a question that is sent again after a lost answer
+        # takes one permit, not two.
         self._ticket = uuid.uuid4().hex  # empty once given back
         self._in_line = False  # whether Redis may know the ticket
         self._local: Reservation | None = None
@@ -199,6 +207,8 @@ class RedisReservation(Reservation):
         self._ticket, ticket = "", self._ticket
         if self._local is not None:
             self._local.give_back()
+        # A start that Redis granted is spent. One that was granted here leaves a place in the line
+        # of Redis, if the question had arrived there before the outage.
         if ticket and self._in_line and (self.started_at is None or self._local is not None):
             shared, args = self._shared, self._shared.limit.leave(ticket)
             background.run_soon(lambda: shared.run(args))
@@ -214,6 +224,7 @@ class RedisReservation(Reservation):
     def _asking(self) -> Iterator[list[str]]:
         if not self._ticket:
             raise RuntimeError("This turn was given back: reserve another one.")
+        # Before the question leaves: whoever is cancelled meanwhile cannot know whether it arrived.
         self._in_line = True
         try:
             yield self._shared.limit.ask(self._ticket, self.lane, self._max_wait)
@@ -229,6 +240,7 @@ class RedisReservation(Reservation):
             self._shared.started(self._ticket)
             return 0.0
         if answer.is_waiting:
+            # Never 0.0, which would say that the permit is taken.
             return max(answer.seconds, 1e-6)
         self._in_line = False
         raise wait_too_long(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _SECONDS_FOR_A_LOCK = 30.0
 _PRAGMAS = (
-    "PRAGMA foreign_keys = ON",
+    "PRAGMA foreign_keys = ON",  # off by default: a key would outlast its endpoint
     "PRAGMA secure_delete = ON",  # a deleted key is overwritten
     "PRAGMA synchronous = FULL",  # what is acknowledged outlasts a power cut
 )
@@ -168,6 +168,8 @@ class Connections:
         """A transaction of its own, waited for if need be: all of it or, on an error, nothing."""
         with self.reading() as connection:
             try:
+                # Locked for writing from the beginning: of two that have both read, SQLite refuses
+                # one at once, without waiting, when it begins to write.
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 self._check_still_there(self._slot())
@@ -218,6 +220,7 @@ class Connections:
             target,
             uri=self._path is not None,
             timeout=_SECONDS_FOR_A_LOCK,
+            # Else Python would begin transactions by itself, and not with BEGIN IMMEDIATE.
             isolation_level=None,
             check_same_thread=False,  # a slot's lock sees to it
         )
@@ -232,6 +235,7 @@ class Connections:
 
     def _stop_for_fork(self) -> Iterator[threading.RLock]:
         """Take all locks, close what must not be inherited; yield the locks to be given back."""
+        # Always in this order: no thread that holds the lock of a slot asks for one of the others.
         self._lock.acquire()
         yield self._lock
         for slot in list(self._slots):

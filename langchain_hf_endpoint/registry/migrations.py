@@ -52,6 +52,7 @@ def bring_up_to_date(connection: sqlite3.Connection, name: str) -> None:
         connection.execute("ROLLBACK")
     if version == len(STEPS):
         return
+    # Before the transaction: SQLite changes the journal mode in none.
     _use_wal(connection)
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -59,6 +60,7 @@ def bring_up_to_date(connection: sqlite3.Connection, name: str) -> None:
         for step in STEPS[_version(connection, name) :]:
             for statement in step:
                 connection.execute(statement)
+        # The marks are written with the tables: a process that is killed in between leaves neither.
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(STEPS)}")
         connection.execute("COMMIT")

@@ -90,6 +90,8 @@ class Store:
         key = endpoint.service_settings.api_key  # that of a variable is not looked up
         name = endpoint.inference_id
         with self._connections.writing() as connection:
+            # Asked again, now that nobody else can write: another may have put it while this one
+            # was tried out.
             if _exists(connection, name):
                 raise _taken(name)
             remembered = _remembered(connection, name, facts, allow_model_change)
@@ -115,6 +117,7 @@ class Store:
     def change(self, inference_id: str, changed: Callable[[Entry], Entry]) -> Entry:
         """Replace an endpoint's settings by what `changed` makes of them; its key stays."""
         with self._connections.writing() as connection:
+            # Read under the lock for writing, so that of two updates at once none is lost.
             after = changed(_find(connection, inference_id))
             connection.execute(
                 "UPDATE endpoints SET config = ? WHERE inference_id = ?",
@@ -137,6 +140,7 @@ class Store:
 
 def _may_be_id(inference_id: object) -> bool:
     """Whether SQLite can be asked for it at all."""
+    # No id has other characters, and half a surrogate pair SQLite could not be asked for.
     return isinstance(inference_id, str) and inference_id.isascii()
 
 

@@ -81,6 +81,8 @@ class Connection:
         Raises:
             ClientGone: It left.
         """
+        # Only a read tells that the client has left; the byte that may come is kept for the next
+        # request.
         reading = asyncio.ensure_future(self._reader.read(1))
         try:
             await asyncio.wait({reading}, timeout=seconds)
@@ -222,6 +224,7 @@ def _filler(size: int) -> Iterator[bytes]:
     while left > 0:
         piece = _NUMBERS[: min(left, _PIECE)]
         left -= len(piece)
+        # Blanks in the place of what would be half a number.
         if left == 0 and len(piece) % 4:
             piece = piece[: -(len(piece) % 4)] + b" " * (len(piece) % 4)
         yield piece

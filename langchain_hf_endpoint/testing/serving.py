@@ -105,6 +105,7 @@ class Serving:
         if timeout <= 0:
             return False
         with self._arrived:
+            # Not for long: the caller has looked without the lock, and may have missed an arrival.
             self._arrived.wait(min(timeout, 0.05))
         return True
 

@@ -117,8 +117,11 @@ class _Rows:
                 taken.append(line)
                 yield line
 
+        # A setting of the whole process, which others may have changed meanwhile.
         csv.field_size_limit(LONGEST_FIELD)
         try:
+            # Strict: else what stands behind a closing quote becomes part of the field without a
+            # word.
             return next(csv.reader(take(), delimiter=self._delimiter, strict=True), []), ""
         except csv.Error as error:
             return None, f"{_in_words(error)}, see byte {self._start}"

@@ -120,7 +120,8 @@ class Journal:
 
     def _open(self) -> None:
         sql = self._sql
-        # Alone, SQLite needs no shared memory: it works on network drives, and nobody else gets in.
+        # Set before WAL is used: alone, SQLite needs no shared memory, so it works on network
+        # drives, and nobody else gets in.
         sql.execute("PRAGMA locking_mode = EXCLUSIVE")
         sql.execute("PRAGMA page_size = 16384")
         is_new = not sql.execute("PRAGMA schema_version").fetchone()[0]
@@ -294,6 +295,8 @@ class Journal:
         """Close it and take it away: all of it is in the output."""
         with self._errors():
             self._sql.close()
+        # The file itself last: a log that outlasts it would be taken for that of the next file of
+        # its name.
         for ending in ("-wal", "-shm", "-journal", ""):
             self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
 

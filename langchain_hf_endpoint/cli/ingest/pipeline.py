@@ -130,6 +130,8 @@ def ingest(wanted: Ingest, sources: Sources, stats: Stats) -> Summary:
             finally:
                 is_needed = is_needed and journal.holds_vectors
     finally:
+        # By now the output, if there is any, is whole on the disk. A kill before this leaves both
+        # files, and --resume finds nothing to send.
         if not is_needed:
             Journal(path).delete()
     return summary
@@ -208,6 +210,7 @@ class _Embedding:
         for place, (piece, key) in enumerate(zip(pieces, keys, strict=True)):
             self._journal.add_chunk(number, place, piece, key)
         for piece, key in zip(pieces, keys, strict=True):
+            # Equal chunks are embedded once, whatever files and rows they stand in.
             if key in self._pending or self._journal.has(key):
                 self._stats.found()
                 continue
@@ -234,6 +237,7 @@ class _Embedding:
     def _written(self, error: HFEndpointError | None) -> Summary:
         """Write the output and the list of failures out of the journal."""
         wanted, journal = self._wanted, self._journal
+        # First of all: where the output cannot be written, what was paid for is kept.
         journal.commit(force=True)
         count = count_rows(journal, wanted.per)
         dimensions = journal.about("dimensions")

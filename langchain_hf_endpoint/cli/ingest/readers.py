@@ -258,6 +258,8 @@ def read_csv(
     file: BinaryIO, source: str, columns: Columns, *, delimiter: str | None = None
 ) -> Generator[Found, None, None]:
     """A table whose first row names the columns; commas, semicolons or tabs part them."""
+    # A byte that is not UTF-8 becomes a lone surrogate: it harms its own row only, and its place is
+    # known.
     lines = io.TextIOWrapper(file, "utf-8", errors="surrogateescape", newline="")
     try:
         wanted = {columns.text or DEFAULT_TEXT_COLUMN, *filter(None, [columns.id])}
@@ -284,6 +286,7 @@ def read_csv(
             else:
                 yield found(text, given_id, source, number)
     finally:
+        # Else the wrapper would close the file when it is collected, though it is not ours.
         lines.detach()
 
 
@@ -327,6 +330,7 @@ def _values(pyarrow: Any, column: Any) -> list[Any]:
     try:
         values: list[Any] = column.to_pylist()
     except UnicodeDecodeError:
+        # So that one bad string costs its own row, not all of its batch.
         values = column.cast(pyarrow.large_binary()).to_pylist()
     return values
 

@@ -146,6 +146,7 @@ class Sources:
 
     def _try(self, file: _File) -> None:
         """Read a table's first row, so that a wrong column is known before anything is sent."""
+        # A file that cannot be read is told when its turn comes: others are read all the same.
         with suppress(OSError), self._opened(file) as content:
             reader = READERS[file.format](content, file.name, self._columns)
             with closing(reader):
@@ -178,6 +179,8 @@ class Sources:
         for here, folders, names in os.walk(folder, onerror=failed.append):
             yield from map(_cannot_be_listed, failed)
             failed.clear()
+            # In place, which `os.walk` heeds: in the same order in each run, and not into hidden
+            # folders.
             folders[:] = sorted(name for name in folders if self._is_wanted(here, name))
             for name in sorted(name for name in names if self._is_wanted(here, name)):
                 if file := self._file_within(os.path.join(here, name)):  # noqa: PTH118 - text

@@ -71,6 +71,8 @@ def put_in_place(path: Path) -> Iterator[BinaryIO]:
     try:
         with new.open("wb") as file:
             yield file
+            # Before it takes its place: after a power cut the name could else stand for an empty
+            # file.
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)
@@ -82,6 +84,7 @@ def put_in_place(path: Path) -> Iterator[BinaryIO]:
                 advice="What was received is kept: go on with --resume.",
             ) from None
         raise
+    # The new name is an entry of the folder, which reaches the disk by itself.
     _force_folder(path.parent)
 
 
@@ -111,6 +114,7 @@ def _write_npy(path: Path, rows: Iterable[Row], shape: tuple[int, int]) -> None:
                 file.write(row.embedding.astype("<f4", copy=False).tobytes())
                 yield _names(row)
 
+        # Row by row behind a header of our own: `np.save` would need the whole array in memory.
         np.lib.format.write_array_header_1_0(file, header)
         # The names are in place before the array is: where there is an array, there are names.
         write_jsonl(ids_path(path), names())

@@ -112,6 +112,7 @@ class PerLoop(Generic[T]):
                 del self._of_loop[old]
             held = self._of_loop[loop] = _Held(self._make())
         # `asyncio.run` finishes open async generators before it closes the loop: this one closes.
+        # It is begun without the lock, which no task may hold while it awaits.
         held.closer = self._closing(loop, held.value)
         await anext(held.closer)
         _closers[held.closer] = loop

@@ -21,6 +21,7 @@ _HOST_NAME = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 _HOST_HEADER = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:@]*))(?::[0-9]*)?")
 _DIGITS_AND_DOTS = re.compile(r"[0-9.]+")
 
+# No scheme, or http with a letter or a slash too few or too many.
 _WITHOUT_SCHEME = re.compile(
     r"(?:(h?t{1,3}ps?)(?::/{0,3}|//)|//)?"
     r"([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])((?::\d{1,5})?)((?:/[\w./-]*)?)",

@@ -140,8 +140,6 @@ class Section(BaseModel):
         if not update:
             return super().model_copy(deep=deep)
         update = hidden("", update)
-        # Of what was set alone: defaults that hang on other fields, such as the overlap on the
-        # size, are found anew.
         return type(self)(
             **{**{name: getattr(self, name) for name in self.model_fields_set}, **update}
         )
@@ -172,7 +170,7 @@ class Section(BaseModel):
         # pydantic keeps the exception of a section within this one, since a SettingsError is a
         # ValueError.
         raised = detail.get("ctx", {}).get("error")
-        if isinstance(raised, SettingsError):  # a section within this one
+        if isinstance(raised, SettingsError):
             yield from (
                 (f"{field}.{name}" if field else name, text) for name, text in raised.problems
             )

@@ -132,6 +132,7 @@ def _parts(text: str) -> Iterator[tuple[_Offsets, _Offsets, _Offsets]]:
             sentences, after_sentence = starts[:0], after_sentence and not len(starts)
         if goes_on:
             done = done or int(starts[-1])
+            # The next block begins there, and is to know that a sentence has ended before it.
             after_sentence = done in sentences
             words = int(np.searchsorted(starts, done))
             starts, ends = starts[:words], ends[:words]

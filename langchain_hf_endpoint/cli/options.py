@@ -184,5 +184,6 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
         }
         command(**given, **grouped)
 
+    # Typer reads the options of a command from its signature.
     spread.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     return spread

@@ -74,6 +74,8 @@ class GatewayOptions:
         service = endpoint.service_settings
         key = service.find_key()
         rate = service.rate_limit.requests_per_minute
+        # Hashed, since the names of keys in Redis are no secret. No URL and no key holds a NUL: two
+        # different endpoints cannot look alike.
         identity = f"{service.url}\0{key.get_secret_value() if key else ''}\0{rate}"
         return self._redis_limiter(
             f"gateway:{hashlib.sha256(identity.encode()).hexdigest()[:32]}", rate

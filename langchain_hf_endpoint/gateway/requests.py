@@ -312,6 +312,7 @@ def check_size(settings: object) -> None:
 
     Likewise where a name or a text is longer than any is.
     """
+    # Level by level and not by recursion: callers decide how deep it is.
     level, seen = [settings], 0
     for _ in range(_MOST_LEVELS):
         inner: list[object] = []

@@ -116,6 +116,7 @@ def _listener(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, socket.IPPROTO_TCP)
     except (OSError, OverflowError) as error:
         raise SettingsError(("host", f"{host} port {port} cannot be used: {error}")) from error
+    # On Windows the option would let another program listen at the same port.
     if os.name == "posix":
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -182,6 +183,7 @@ class CallerConnection(H11Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._has_begun = False
         self._unsent = 0
+        # A view, so that cutting a piece off a large body copies nothing.
         self._received = memoryview(b"")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

@@ -78,9 +78,7 @@ class AddressCheck:
 
     def __call__(self, address: str) -> None:
         """Let an address pass."""
-        # A zone ("%eth0") stands behind link-local addresses only.
-        found = ipaddress.ip_address(address.partition("%")[0])
-        if not _is_fit(found, self.host, is_named=self.is_named):
+        if not _is_fit(_address(address), self.host, is_named=self.is_named):
             raise RefusedAddressError(
                 "the host leads to an address of a kind that this gateway does not send to"
             )
@@ -152,8 +150,7 @@ class UrlAllowlist:
             # which knows them: what it answers is checked.
             return [ipaddress.ip_address(host)]
         except ValueError:
-            # A zone ("%eth0") stands behind link-local addresses only.
-            return [ipaddress.ip_address(one.partition("%")[0]) for one in self._resolve(host)]
+            return list(map(_address, self._resolve(host)))
 
 
 def _parts(url: str) -> tuple[str, str, int]:
@@ -161,6 +158,11 @@ def _parts(url: str) -> tuple[str, str, int]:
     # With a full stop at its end it is the same name.
     scheme, host = parts.scheme.lower(), (parts.hostname or "").rstrip(".").lower()
     return scheme, host, parts.port or _PORTS.get(scheme, 0)
+
+
+def _address(text: str) -> Address:
+    """An address without its zone ("%eth0"), which stands behind link-local ones only."""
+    return ipaddress.ip_address(text.partition("%")[0])
 
 
 def _unresolved(host: str, error: Exception) -> Refusal:

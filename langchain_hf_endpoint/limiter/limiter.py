@@ -206,6 +206,7 @@ class RequestsPerMinuteLimiter(ReservingLimiter):
         schedule = Schedule(requests_per_minute, burst, period, document_share)
         self._shared = SharedSchedule(schedule, clock)
         self._forked = False
+        # Stands for this limiter in every process to which a pickle of it comes.
         self._token = uuid.uuid4().hex
         _this_process.add(self._token, self)
 

@@ -172,6 +172,7 @@ def shown_url(url: str) -> str:
 def problem_with_url(url: str) -> str | None:
     """What is wrong with a URL; the words do not repeat it."""
     try:
+        # It reads the whole URL and connects nowhere.
         redis.ConnectionPool.from_url(url)
     except (ValueError, TypeError, redis.RedisError):
         return (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydantic import SecretStr
 
 from langchain_hf_endpoint._lifecycle import ProcessCache
-from langchain_hf_endpoint._package import missing_extra
+from langchain_hf_endpoint._package import LazyModule, missing_extra
 from langchain_hf_endpoint.errors import MissingExtraError, SettingsError
 from langchain_hf_endpoint.limiter import Lane, RequestsPerMinuteLimiter
 from langchain_hf_endpoint.limiter.reservation import (
@@ -25,11 +25,15 @@ from langchain_hf_endpoint.limiter.schedule import DOCUMENT_SHARE, queries_per_d
 from langchain_hf_endpoint.redis.background import background
 
 if TYPE_CHECKING:
+    from langchain_hf_endpoint.redis import client, reservation
     from langchain_hf_endpoint.redis.reservation import (
         OnFailure,
         RedisReservation,
         RedisReservations,
     )
+else:  # they need redis-py, which may not be there
+    client = LazyModule("langchain_hf_endpoint.redis.client")
+    reservation = LazyModule("langchain_hf_endpoint.redis.reservation")
 
 __all__ = ["MissingExtraError", "RedisRequestsPerMinuteLimiter"]
 
@@ -161,10 +165,8 @@ class RedisRequestsPerMinuteLimiter(ReservingLimiter):
         Raises:
             SettingsError: There is no such lane, or `url_env` names no variable that holds a URL.
         """
-        from langchain_hf_endpoint.redis.reservation import RedisReservation  # noqa: PLC0415
-
         check_lane(lane)
-        return RedisReservation(self._shared(), lane, max_wait)
+        return reservation.RedisReservation(self._shared(), lane, max_wait)
 
     def _hold(self, seconds: float) -> None:
         shared = self._shared()
@@ -185,9 +187,7 @@ class RedisRequestsPerMinuteLimiter(ReservingLimiter):
         settings = self._settings
         where = f"${settings.url_env}"
         if settings.url is not None:
-            from langchain_hf_endpoint.redis.client import shown_url  # noqa: PLC0415
-
-            where = shown_url(settings.url.get_secret_value())
+            where = client.shown_url(settings.url.get_secret_value())
         return (
             f"<{type(self).__name__}: {settings.requests_per_minute} per minute, burst "
             f"{self.burst}, key {settings.key!r} at {where}>"
@@ -204,7 +204,7 @@ class RedisRequestsPerMinuteLimiter(ReservingLimiter):
 
 def _check(settings: _Settings) -> None:
     try:
-        from langchain_hf_endpoint.redis.client import problem_with_url  # noqa: PLC0415
+        problem_with_url = client.problem_with_url
     except ModuleNotFoundError as error:
         raise missing_extra("The shared rate limit", "redis", error) from error
     problems = []
@@ -239,22 +239,16 @@ def _problems_with_workers(settings: _Settings) -> list[tuple[str, str]]:
 
 
 def _share_limit(settings: _Settings) -> RedisReservations:
-    from langchain_hf_endpoint.redis.client import (  # noqa: PLC0415
-        RedisClients,
-        SharedLimit,
-        shown_url,
-    )
-    from langchain_hf_endpoint.redis.reservation import RedisReservations  # noqa: PLC0415
-
     limit, period = settings.requests_per_minute, settings.period
     url = settings.url or _from_environment(settings.url_env or "")
     # Without workers `on_failure` is "raise", and nobody ever asks the local limiter.
     share = limit // (settings.expected_workers or limit)
     per_document = queries_per_document(settings.document_share)
-    return RedisReservations(
-        SharedLimit(settings.key, limit, burst_of(limit, settings.burst), period, per_document),
-        RedisClients(url, settings.timeout),
-        shown_url(url.get_secret_value()),
+    burst = burst_of(limit, settings.burst)
+    return reservation.RedisReservations(
+        client.SharedLimit(settings.key, limit, burst, period, per_document),
+        client.RedisClients(url, settings.timeout),
+        client.shown_url(url.get_secret_value()),
         settings.on_failure,
         RequestsPerMinuteLimiter(
             share,
@@ -266,12 +260,10 @@ def _share_limit(settings: _Settings) -> RedisReservations:
 
 
 def _from_environment(name: str) -> SecretStr:
-    from langchain_hf_endpoint.redis.client import problem_with_url  # noqa: PLC0415
-
     url = os.environ.get(name, "").strip()
     if not url:
         raise SettingsError(("url_env", f"{name} is not set in the environment of this process"))
-    if problem := problem_with_url(url):
+    if problem := client.problem_with_url(url):
         raise SettingsError(("url_env", f"{name} {problem}"))
     return SecretStr(url)
 

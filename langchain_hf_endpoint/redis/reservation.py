@@ -139,6 +139,7 @@ class RedisReservations:
             _drop_frames(error)
             raise error_of(error, self._server) from error
         with self._lock:
+            # One watcher, however many callers fail at the same time.
             was_away, self.is_away = self.is_away, True
         if was_away:
             return

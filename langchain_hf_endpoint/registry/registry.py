@@ -100,6 +100,7 @@ class InferenceEndpoints:
             ModelChangedError: See `allow_model_change`.
             RegistryError: The file cannot be written.
         """
+        # Rebound, so that this frame has no key in clear, whatever fails below.
         inference_config = hidden("inference_config", inference_config)
         entry = Entry.of_put(task_type, inference_id, inference_config)
         self._store.refuse_known(inference_id)

@@ -45,8 +45,6 @@ class Store:
             return int(count)
 
     def __contains__(self, inference_id: object) -> bool:
-        if not _may_be_id(inference_id):
-            return False
         with self._connections.reading() as connection:
             return _exists(connection, inference_id)
 
@@ -64,15 +62,13 @@ class Store:
 
     def with_key(self, inference_id: str) -> InferenceEndpoint:
         """One endpoint, ready to be used."""
-        if not _may_be_id(inference_id):
-            raise _unknown(inference_id)
         with self._connections.reading() as connection:
             # One statement, so that the key is that of this endpoint and not of its successor.
             parts = _with_secret(
                 connection.execute(
                     "SELECT task_type, config, api_key FROM endpoints "
                     "LEFT JOIN secrets USING (inference_id) WHERE inference_id = ?",
-                    (inference_id,),
+                    (_askable(inference_id),),
                 ).fetchone()
             )
         if parts is None:
@@ -127,21 +123,19 @@ class Store:
 
     def remove(self, inference_id: str) -> None:
         """Delete an endpoint and its key; what model it had is remembered."""
-        if not _may_be_id(inference_id):
-            raise _unknown(inference_id)
         with self._connections.writing() as connection:
             # Its row in `secrets` goes with it.
             gone = connection.execute(
-                "DELETE FROM endpoints WHERE inference_id = ?", (inference_id,)
+                "DELETE FROM endpoints WHERE inference_id = ?", (_askable(inference_id),)
             )
             if not gone.rowcount:
                 raise _unknown(inference_id)
 
 
-def _may_be_id(inference_id: object) -> bool:
-    """Whether SQLite can be asked for it at all."""
-    # No id has other characters, and half a surrogate pair SQLite could not be asked for.
-    return isinstance(inference_id, str) and inference_id.isascii()
+def _askable(inference_id: object) -> str:
+    """The id, if it may be one; else what no endpoint is called."""
+    # SQLite could not be asked for half a surrogate pair, nor for what is no text.
+    return inference_id if isinstance(inference_id, str) and inference_id.isascii() else ""
 
 
 def _unknown(inference_id: object) -> UnknownEndpointError:
@@ -159,16 +153,14 @@ def _taken(inference_id: str) -> EndpointExistsError:
 
 
 def _exists(connection: sqlite3.Connection, inference_id: object) -> bool:
-    asked = connection.execute("SELECT 1 FROM endpoints WHERE inference_id = ?", (inference_id,))
-    return asked.fetchone() is not None
+    asked = "SELECT 1 FROM endpoints WHERE inference_id = ?"
+    return connection.execute(asked, (_askable(inference_id),)).fetchone() is not None
 
 
 def _find(connection: sqlite3.Connection, inference_id: str) -> Entry:
-    if not _may_be_id(inference_id):
-        raise _unknown(inference_id)
     row = connection.execute(
         f"SELECT {_COLUMNS} FROM endpoints WHERE inference_id = ?",  # noqa: S608 - our own names
-        (inference_id,),
+        (_askable(inference_id),),
     ).fetchone()
     if row is None:
         raise _unknown(inference_id)

@@ -61,7 +61,7 @@ def header_and_rows(
     """
     first, start = next(lines, ""), 0
     if first.startswith("\ufeff"):
-        first, start = first[1:], 3
+        first, start = first[1:], 3  # bytes of the mark in UTF-8
     if said := _SAID_BY_EXCEL.fullmatch(first):
         start += _bytes(first)
         delimiter, first = delimiter or said.group(1), next(lines, "")

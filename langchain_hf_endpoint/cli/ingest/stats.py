@@ -59,6 +59,7 @@ class Stats(NullProgress):
             if seconds >= _WORTH_SAYING and until > self._waits_until:
                 self._waits_until, self._why = until, why.value
             if why is WaitReason.LIMITER:
+                # Requests wait at the same time: each second counts once.
                 counts.limited += max(0.0, until - max(now, self._limited_until))
                 self._limited_until = max(until, self._limited_until)
             else:

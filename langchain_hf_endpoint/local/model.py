@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from langchain_hf_endpoint.local.errors import LocalServerError, missing_extra
+from langchain_hf_endpoint.local.errors import LocalServerError, importing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,10 +109,8 @@ class Model:
 def _session(onnx: bytes) -> Any:
     # Else newer versions keep a device id in the home folder and report to Microsoft.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    try:
+    with importing():
         import onnxruntime  # noqa: PLC0415 - of the extra
-    except ImportError as error:
-        raise missing_extra(error) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -128,10 +126,8 @@ def _session(onnx: bytes) -> Any:
 
 
 def _tokenizer(content: bytes) -> Any:
-    try:
+    with importing():
         from tokenizers import Tokenizer  # noqa: PLC0415 - of the extra
-    except ImportError as error:
-        raise missing_extra(error) from error
     tokenizer = Tokenizer.from_buffer(content)
     # The file pads every text to 128 tokens, and cuts it there.
     tokenizer.no_padding()

@@ -184,7 +184,7 @@ class _Api:
                 if content.get(name) is not None:
                     raise invalid(f"Field [{name}] cannot be specified for task type [{TASK_TYPE}]")
         check_fields(content, ("input", "input_type", "task_settings", *_NEVER_HERE))
-        texts, lane = self._texts(content), lane_of(content.get("input_type"))
+        texts, lane = texts_of(content), lane_of(content.get("input_type"))
         check_size(content.get("task_settings"))
         task = task_settings_with(endpoint, content.get("task_settings"))
         _note(request, endpoint, texts, lane)
@@ -201,7 +201,7 @@ class _Api:
         check_fields(content, ("input", "input_type"))
         if lane_of(content.get("input_type")) == "query":
             raise invalid("[input_type] cannot be [search] here: queries are never chunked")
-        texts = self._texts(content)
+        texts = texts_of(content)
         _note(request, endpoint, texts, "document")
         cut = await while_there(request, self._service.chunks(endpoint, texts), limit)
         answer = [
@@ -222,12 +222,6 @@ class _Api:
 
     async def _body(self, request: Request) -> dict[str, Any]:
         return await json_object(request, self._service.options)
-
-    def _texts(self, content: dict[str, Any]) -> list[str]:
-        given = content.get("input")
-        if isinstance(given, list):
-            self._service.check_count(len(given))
-        return texts_of(content)
 
     async def _known(self, inference_id: str) -> None:
         try:

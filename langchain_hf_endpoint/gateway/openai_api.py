@@ -71,8 +71,6 @@ class _Api:
     async def embeddings(self, request: Request) -> Response:
         """One vector per input, none chunked."""
         content = await json_object(request, self._service.options)
-        if isinstance(given := content.get("input"), list):
-            self._service.check_count(len(given))
         asked = _asked(content)
         endpoint = await self._service.endpoint(asked.model)
         task = endpoint.task_settings

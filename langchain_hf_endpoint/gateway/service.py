@@ -221,7 +221,7 @@ class Service:
         task: TaskSettings | None = None,
     ) -> Embedded:
         """One vector per text, none chunked, and the tokens counted."""
-        self.check_count(len(texts))
+        self._check_count(len(texts))
         self.metrics.asked(endpoint.inference_id, lane, len(texts))
         batcher = self._batcher(endpoint)
         try:
@@ -238,7 +238,7 @@ class Service:
         self, endpoint: InferenceEndpoint, texts: Sequence[str]
     ) -> list[list[tuple[Chunk, Vector]]]:
         """The chunks of each text, cut by the endpoint's settings, with their vectors."""
-        self.check_count(len(texts))
+        self._check_count(len(texts))
 
         def cut_all() -> list[list[Chunk]]:
             return [list(chunk(text, endpoint.chunking_settings)) for text in texts]
@@ -248,7 +248,7 @@ class Service:
         for index, pieces in enumerate(cut):
             if not pieces:
                 raise InputError("is empty or blank", index=index, advice="Leave it out.")
-        self.check_count(sum(map(len, cut)), "chunks", _CHUNKS_PER_INPUT)
+        self._check_count(sum(map(len, cut)), "chunks", _CHUNKS_PER_INPUT)
         flat = [piece for pieces in cut for piece in pieces]
         self.metrics.asked(endpoint.inference_id, "document", len(flat))
         rows = await self._batcher(endpoint).embed([piece.text for piece in flat])
@@ -263,7 +263,7 @@ class Service:
         """
         await self._answering.take(max(_LEAST_NUMBERS, len(rows) * len(rows[0]) if rows else 0))
 
-    def check_count(self, count: int, of: str = "texts", times: int = 1) -> None:
+    def _check_count(self, count: int, of: str = "texts", times: int = 1) -> None:
         """Refuse a request of more than `times` as many as the operator allows."""
         most = self.options.max_inputs * times
         if count > most:

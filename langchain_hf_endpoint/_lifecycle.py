@@ -66,7 +66,7 @@ def _close_at_exit() -> None:
 
 
 atexit.register(_close_at_exit)
-# A child must close nothing here: the farewell of TLS would go out over its parent's connections.
+# A child must not close at its exit what is its parent's.
 in_child_of_fork(_closers.clear)
 
 

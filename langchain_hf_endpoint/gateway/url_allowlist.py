@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
     Resolve: TypeAlias = Callable[[str], Sequence[str]]
 
-# Spares most requests a look-up. It protects from nothing by itself: `AddressCheck` looks at each
-# address that is connected to.
+# Spares most requests a look-up. `AddressCheck` sees each address that is connected to all the
+# same.
 _CHECKED_FOR = 30.0  # seconds
 # Clouds answer there with the machine's credentials. The link-local ones are refused as a range.
 _METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200")))

@@ -75,6 +75,18 @@ def test_the_limit_is_found_beyond_the_cut_of_the_text():
     assert len(failure.text) == 300
 
 
+@pytest.mark.parametrize(
+    ("words", "share"),
+    [
+        ("Requested 400 tokens, max 300 tokens per request", 0.75),
+        ("At most 300 tokens per request", None),
+        ("Request 7: 400 tokens, max 300 tokens per request", None),
+    ],
+)
+def test_a_share_of_the_tokens_is_told_by_two_numbers(words, share):
+    assert explain(reply({"error": words}, 400)).share == share
+
+
 @pytest.mark.parametrize("limit", ["0", "00", "1234567890", "1234567890123"])
 def test_a_limit_that_is_no_limit(limit):
     words = {"error": f"batch size 70 > maximum allowed batch size {limit}"}
@@ -170,5 +182,7 @@ def test_an_unknown_model_is_a_wrong_setting_of_the_openai_dialect(status, words
     assert failure.cause is Cause.SETTING_REJECTED
     assert unknown_model(failure)
     assert not unknown_model(explain(reply({"detail": "Not Found"}, 404)))
+    for other in (200, 429, 500, 503):  # about a server that has it, later or elsewhere
+        assert DIALECTS["openai"].decode(reply(answer.body, other), 1).cause is not failure.cause
     if status == 404:
         assert DIALECTS["hugging_face"].decode(answer, 1).cause is Cause.NOT_FOUND

@@ -127,6 +127,17 @@ def test_a_text_that_is_refused_is_no_reason_to_go_without_base64(server, make):
     assert all("encoding_format" in each for each in posts(server)[2:])
 
 
+def test_a_server_that_says_that_it_has_no_base64_is_asked_no_third_time(server, make):
+    """And then refuses the text without a word."""
+    refusals = {True: {"error": "base64 is not supported"}, False: {"error": "bad text"}}
+    server.behave(lambda one: answer(400, refusals["encoding_format" in told(one)])(one))
+    embeddings = make(OPENAI, dialect="openai")
+    for _ in range(2):
+        with pytest.raises(InputError, match="bad text"):
+            embeddings.embed_query("bad")
+    assert ["encoding_format" in each for each in posts(server)] == [True, False, False]
+
+
 # Names of models
 
 
@@ -297,6 +308,11 @@ def test_the_words_of_an_error_with_a_status_of_success_are_kept(drive, server, 
     server.behave(answer(200, body))
     with pytest.raises(ProtocolError, match="the engine died"):
         drive.query(make(OPENAI, dialect="openai"), "one text")
+
+
+def test_a_vector_may_have_one_number(drive, server, make):
+    server.behave(answer(200, [[1.0]]))
+    assert drive.query(make(), "one text") == [1.0]
 
 
 ZEROS = ([0.0] * 16, [0] * 16, [-0.0] * 16)

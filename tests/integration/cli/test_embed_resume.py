@@ -111,10 +111,11 @@ def test_an_endpoint_that_refuses_leaves_what_it_gave(tei_double, texts, tmp_pat
     refused = run("embed", texts, "-e", tei_double.url, "-o", output)
     assert refused.exit_code == 4
     assert "credit" in refused.stderr
-    assert journalled(output) == 32
+    given = journalled(output)
+    assert 0 < given <= 32  # of a file that is read slowly, what there is goes at once
     tei_double.forget()
     embed(texts, tei_double, output, "--resume")
-    assert len(sent(tei_double)) == COUNT - 32
+    assert len(sent(tei_double)) == COUNT - given
     assert_complete(output)
 
 
@@ -122,11 +123,13 @@ def test_without_resume_an_unfinished_run_is_not_touched(tei_double, texts, tmp_
     output = tmp_path / "out.jsonl"
     tei_double.script(None, *[faults.answer(401, {"error": "no"})] * 99)
     embed(texts, tei_double, output, status=4)
+    given = journalled(output)
+    assert given > 0
     tei_double.forget()
     again = run("embed", texts, "-e", tei_double.url, "-o", output)
     assert again.exit_code == 1
     assert "--resume" in again.stderr
-    assert journalled(output) == 32
+    assert journalled(output) == given
     assert tei_double.requests == []
 
 

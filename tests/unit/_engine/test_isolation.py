@@ -146,14 +146,19 @@ def test_one_that_a_proxy_answers_503_to_fails_alone_after_more_tries(
     assert clock.waited < 180
 
 
-def test_a_server_of_which_503_says_that_it_starts_anew_is_waited_for(drive, server, make, clock):
+# Of two batches the one may be answered between the other's last 503 and the look at it, which is
+# then halved: only tasks take turns in a fixed order.
+@pytest.mark.parametrize(("drive", "batches"), [("sync", 1), ("async", 2)], indirect=["drive"])
+def test_a_server_of_which_503_says_that_it_starts_anew_is_waited_for(
+    drive, server, make, clock, batches
+):
     embeddings = make(max_concurrent_requests=1)
     server.script(vectors)
     drive.query(embeddings, "it works")
     asleep = [answer(503)] * 30
     server.script(*asleep)
     server.behave(vectors)
-    texts = numbered(64)
+    texts = numbered(32 * batches)
     assert drive.documents(embeddings, texts) == [vector(text) for text in texts]
     assert {len(batch) for batch in server.batches} <= {1, 32}  # one: to see if it is up
 
@@ -260,6 +265,26 @@ def test_a_tenth_of_all_texts_fail_alone(drive, server, make, clock, kind):
     assert len(server.batches) <= 10 + len(bad) * (2 * 5 + 5)
 
 
+def test_after_an_outage_what_is_refused_costs_no_text_beside_it(drive, server, make, clock):
+    """Refusals are answers: what fails among them waits for others, which are good."""
+
+    def serve(request):
+        texts = inputs_of(request)
+        down = len(server.batches) <= 8
+        refused = not down and any("bad" in text for text in texts)
+        fails = down or "fails" in texts
+        return answer(422 if refused else 500 if fails else 200, [*map(vector, texts)])(request)
+
+    server.behave(serve)
+    texts = ["bad 1", "bad 2", "fails", "bad 4", "good1", "good2", "good3", "good4"]
+    with pytest.raises(EmbeddingError) as caught:
+        drive.documents(make(), texts)
+    assert server.batches[0] == texts
+    assert caught.value.completed == {n: vector(texts[n]) for n in range(4, 8)}
+    causes = {n: type(cause) for n, cause in caught.value.failures.items()}
+    assert causes == {0: InputError, 1: InputError, 2: ServerError, 3: InputError}
+
+
 @kinds
 def test_the_window_is_not_narrowed(drive, server, make, clock, kind):
     answer_, _ = kind
@@ -339,6 +364,13 @@ def test_a_server_that_fails_everything_stops_the_call_early(
     assert caught.value.failures.keys() == set(range(3200))
     assert len(server.batches) < 100  # of 100 batches; pauses are drawn by lot: 34 to 93
     assert clock.waited < 2 * 60 + 10
+
+
+def test_a_server_that_fails_every_text_by_itself_stops_the_call_early(drive, server, make, clock):
+    server.behave(BACKEND)
+    with pytest.raises(EmbeddingError):
+        drive.documents(make(max_batch_size=1, max_concurrent_requests=1), numbered(100))
+    assert len(server.batches) < 50
 
 
 def _of_all(answer_):
@@ -523,6 +555,24 @@ def test_a_batch_that_a_proxy_does_not_wait_for_is_made_smaller_and_that_is_reme
     if status == 502:  # it may mean anything: it must have happened again
         sizes = sizes[-64 // most // 2 :]
     assert set(sizes) == {most}
+
+
+def test_of_what_is_too_slow_in_parts_the_smallest_is_remembered(drive, server, make, clock):
+    """Some texts take longer than others."""
+
+    def serve(request):
+        texts = inputs_of(request)
+        most = 8 if any("long" in text for text in texts) else 16
+        return _in_time_for(most, 504)(request)
+
+    server.behave(serve)
+    embeddings = make(max_concurrent_requests=1)
+    texts = [f"{word} {n}" for word in ("fast", "long") for n in range(10, 26)]
+    drive.documents(embeddings, texts)
+    assert server.batches[0] == texts
+    first = len(server.batches)
+    drive.documents(embeddings, numbered(64, "more"))
+    assert {len(batch) for batch in server.batches[first:]} == {8}
 
 
 @pytest.mark.parametrize("status", [502, 504, 524])

@@ -173,6 +173,7 @@ def units(
     stops = np.minimum(np.append(firsts[1:], count), ends[np.searchsorted(ends, firsts, "right")])
     by_length = is_cut[firsts] & (joint[firsts] | (stops - firsts > LONGEST_WORD))
 
+    # What stays a whole word weighs nothing, and so is not cut.
     weights *= _flags_of_runs(count, firsts[by_length], stops[by_length])
     passed = np.cumsum(weights) - weights  # before each character
     since = passed - passed[_last_of(begins, places)]

@@ -126,6 +126,7 @@ def delete(name: _Name, *, yes: _Yes = False, database: Database = None) -> None
     hf-endpoint delete my-endpoint --yes
     """
     with open_registry(database) as endpoints:
+        # Nobody is to confirm what cannot be done.
         endpoints.get(inference_id=name)
         if not yes and not sys.stdin.isatty():
             say_error("nobody can be asked here: pass --yes")

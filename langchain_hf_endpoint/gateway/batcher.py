@@ -261,6 +261,7 @@ class DynamicBatcher:
         except Exception as error:  # noqa: BLE001 - a defect: its callers get it, the rest goes on
             self._fail(batch.askers, error)
         finally:
+            # One that failed before it was sent must let the next one go, too.
             self._has_left(batch)
         # A server that answered others meanwhile failed on these inputs, and on nothing else.
         if self._answers == answers_before:

@@ -133,6 +133,7 @@ async def json_object(request: Request, options: GatewayOptions) -> dict[str, An
             headers={"Connection": "close"},
             code="timeout",
         ) from None
+    # After the body: most clients hear no answer before they have sent all of it.
     _check_media_type(request)
     await request.state.lease.turn(len(body))
     if not body.strip():

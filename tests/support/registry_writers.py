@@ -18,6 +18,7 @@ from langchain_hf_endpoint import EndpointExistsError, InferenceEndpoints, Unkno
 
 WRITERS = 4
 CHANGES = 50  # by each: 200 in all
+LEAST_ROUNDS = 3  # however slow the machine is
 SHARED = ("shared-1", "shared-2")
 
 
@@ -167,7 +168,7 @@ def main(folder, seconds, seed):
     assert sum(line[0] != "about" for lines in said for line in lines) == WRITERS * CHANGES
     check(f"{folder}/whole.db", said)
     rounds = done = killed = 0
-    while time.monotonic() < until:
+    while rounds < LEAST_ROUNDS or not (done and killed) or time.monotonic() < until:
         path = f"{folder}/{rounds}.db"
         said, codes, _ = round_of(path, dice, duration)
         check(path, said)

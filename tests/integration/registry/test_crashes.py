@@ -51,7 +51,7 @@ def test_a_file_whose_writers_are_killed_opens_and_holds_every_change_that_was_d
         capture_output=True,
         check=False,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     assert run.returncode == 0, run.stderr
     counted = json.loads(run.stdout)

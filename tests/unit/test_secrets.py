@@ -8,12 +8,12 @@ import pickle
 import pprint
 import subprocess
 import sys
-import traceback
 import warnings
 
 import pytest
 from langchain_core.load import dumps
 from pydantic import SecretStr
+from rendered_errors import rendered
 from rich.pretty import pretty_repr
 
 from langchain_hf_endpoint import (
@@ -325,16 +325,17 @@ def test_a_key_may_go_to_this_machine_over_plain_http(url):
     assert found(url, api_key=CANARY) == CANARY
 
 
-def test_plain_http_may_be_allowed():
-    assert found("http://example.org", api_key=CANARY, allow_insecure_http=True) == CANARY
-
-
-def test_plain_http_needs_no_leave_without_a_key():
-    assert found("http://example.org") is None
-
-
-def test_leave_for_plain_http_does_not_send_the_token_of_the_environment():
-    assert found(HOSTED_PLAIN, allow_insecure_http=True) is None
+@pytest.mark.parametrize(
+    ("url", "settings", "key"),
+    [
+        ("http://example.org", {"api_key": CANARY, "allow_insecure_http": True}, CANARY),
+        ("http://example.org", {}, None),
+        (HOSTED_PLAIN, {"allow_insecure_http": True}, None),
+    ],
+    ids=["allowed", "without a key", "no leave for the token of the environment"],
+)
+def test_plain_http_may_be_allowed_and_needs_no_leave_without_a_key(url, settings, key):
+    assert found(url, **settings) == key
 
 
 # Where the key must not show
@@ -435,22 +436,6 @@ def test_a_worker_reads_the_named_variable_of_its_own_environment(environment):
         env={"MY_KEY": "hf_theirs"},
     )
     assert run.stdout.strip() == b"hf_theirs"
-
-
-def rendered(error):
-    """All that an error shows to those who print it, with the locals of our frames.
-
-    The frames of the test itself hold what it passes, as a caller's frames must.
-    """
-    shown = [str(error), repr(error), repr(vars(error))]
-    for each in (error, error.__cause__, error.__context__):
-        if each is None:
-            continue
-        shown += [str(each), repr(each)]
-        stack = traceback.TracebackException.from_exception(each, capture_locals=True).stack
-        ours = [frame for frame in stack if frame.filename != __file__]
-        shown += [f"{frame.line} {frame.locals}" for frame in ours]
-    return "\n".join(shown)
 
 
 MISPLACED = [

@@ -4,6 +4,7 @@ import asyncio
 import pickle
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -159,11 +160,8 @@ def test_of_two_puts_of_one_name_at_the_same_time_exactly_one_wins(put, endpoint
         except EndpointExistsError:
             pass
 
-    threads = [threading.Thread(target=compete, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(compete, range(4)))
     (winner,) = outcomes
     assert endpoints["a"].service_settings.max_batch_size == winner + 1
 

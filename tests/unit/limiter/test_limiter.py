@@ -161,19 +161,13 @@ def test_the_burst_is_a_seconds_worth_by_default():
     assert RequestsPerMinuteLimiter(59).burst == 1
 
 
-def test_idling_saves_up_a_burst_and_no_more():
+@pytest.mark.parametrize("is_held", [False, True])
+def test_idling_saves_up_a_burst_and_no_more_whether_or_not_a_turn_is_held_unused(is_held):
     world = World(60, burst=3)
-    world.come()
+    turn = world.limiter.reserve() if is_held else world.come()
     world.now = 1000.0
     assert [world.limiter.acquire(blocking=False) for _ in range(5)] == [True] * 3 + [False] * 2
-
-
-def test_idling_saves_up_no_more_while_a_turn_is_held_unused():
-    world = World(60, burst=3)
-    held = world.limiter.reserve()
-    world.now = 1000.0
-    assert [world.limiter.acquire(blocking=False) for _ in range(5)] == [True] * 3 + [False] * 2
-    assert held.wait() == 0.0
+    assert turn.wait() == 0.0
 
 
 def test_everybody_sleeps_once():
@@ -434,12 +428,6 @@ def test_queries_that_leave_give_their_places_to_whoever_is_next_with_a_share():
     assert world.used(60, 300) > 0.97
 
 
-@pytest.mark.parametrize("share", [-0.1, 0.51, 1, True, float("nan")])
-def test_the_share_of_documents_lies_within_half(share):
-    with pytest.raises(SettingsError, match=r"\[document_share\] must be a number from 0 to 0.5"):
-        RequestsPerMinuteLimiter(60, document_share=share)
-
-
 @pytest.mark.parametrize("method", ["acquire", "reserve"])
 def test_there_are_two_lanes(method):
     with pytest.raises(SettingsError, match="'query' or 'document', not 'fast'"):
@@ -499,17 +487,12 @@ def test_a_penalty_stops_everybody_and_keeps_the_order():
     assert world.moments == pytest.approx([0, 0, 0, 10, 11, 12, 13])
 
 
-def test_a_penalty_holds_for_those_who_come_later():
+@pytest.mark.parametrize("seconds", [10, 0.25])
+def test_a_penalty_holds_for_those_who_come_later(seconds):
     world = World(60, burst=3)
-    world.limiter.penalize(10)
+    world.limiter.penalize(seconds)
     assert not world.limiter.acquire(blocking=False)
-    assert world.limiter.reserve().wait() == pytest.approx(10)
-
-
-def test_a_penalty_may_be_shorter_than_a_second():
-    world = World(60, burst=3)
-    world.limiter.penalize(0.25)
-    assert world.limiter.reserve().wait() == pytest.approx(0.25)
+    assert world.limiter.reserve().wait() == pytest.approx(seconds)
 
 
 async def test_the_former_names_of_a_reservation_tell_the_same_wait():
@@ -716,16 +699,18 @@ def test_the_limit_is_a_positive_integer(value):
     )
 
 
-@pytest.mark.parametrize("value", [0, -1, True, 1.5, 61])
-def test_the_burst_lies_within_the_limit(value):
-    with pytest.raises(SettingsError, match=r"\[burst\] must be an integer from 1 to .*\(60\)"):
-        RequestsPerMinuteLimiter(60, burst=value)
-
-
-@pytest.mark.parametrize("value", [0, -1.0, float("inf"), float("nan")])
-def test_the_period_is_positive(value):
-    with pytest.raises(SettingsError, match="period"):
-        RequestsPerMinuteLimiter(60, period=value)
+@pytest.mark.parametrize(
+    ("name", "allowed", "values"),
+    [
+        ("burst", r"an integer from 1 to .*\(60\)", [0, -1, True, 1.5, 61]),
+        ("period", "a positive number of seconds", [0, -1.0, float("inf"), float("nan")]),
+        ("document_share", r"a number from 0 to 0\.5", [-0.1, 0.51, 1, True, float("nan")]),
+    ],
+)
+def test_what_is_out_of_its_range_is_refused(name, allowed, values):
+    for value in values:
+        with pytest.raises(SettingsError, match=rf"\[{name}\] must be {allowed}"):
+            RequestsPerMinuteLimiter(60, **{name: value})
 
 
 def test_it_reads_well():

@@ -9,9 +9,10 @@ import stat
 import subprocess
 import sys
 import threading
-import traceback
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from rendered_errors import rendered
 
 from langchain_hf_endpoint import (
     EndpointExistsError,
@@ -268,11 +269,8 @@ def test_of_many_threads_that_put_one_name_exactly_one_wins(endpoints):
         except EndpointExistsError:
             pass
 
-    threads = [threading.Thread(target=compete, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(compete, range(8)))
     (winner,) = outcomes
     service = endpoints["a"].service_settings
     assert service.find_key().get_secret_value() == f"hf_{winner}"
@@ -405,18 +403,6 @@ def test_updates_of_different_fields_by_many_threads_are_all_there(endpoints):
 
 
 # Where the key is
-
-
-def rendered(error):
-    """All that an error shows, with the locals of our frames; those of the test hold the key."""
-    shown = []
-    for each in (error, error.__cause__, error.__context__):
-        if each is not None:
-            shown += [str(each), repr(each), repr(vars(each))]
-            stack = traceback.TracebackException.from_exception(each, capture_locals=True).stack
-            ours = [frame for frame in stack if frame.filename != __file__]
-            shown += [f"{frame.line} {frame.locals}" for frame in ours]
-    return "\n".join(shown)
 
 
 def test_a_key_stands_in_the_secrets_table_and_nowhere_else(path, caplog):
@@ -739,17 +725,12 @@ def test_a_file_of_another_user_is_refused(path, monkeypatch):
         InferenceEndpoints(path)
 
 
-def put_one(endpoints: InferenceEndpoints, name: str) -> None:
-    config = {"service": "hugging_face", "service_settings": {"url": "http://127.0.0.1:1"}}
-    endpoints.put(inference_id=name, inference_config=config, skip_validation=True)
-
-
 def test_a_file_that_was_moved_away_takes_no_more_changes(path, tmp_path):
     with InferenceEndpoints(path) as endpoints:
-        put_one(endpoints, "before")
+        put(endpoints, "before")
         path.rename(tmp_path / "elsewhere.db")
         with pytest.raises(RegistryError, match="is gone"):
-            put_one(endpoints, "after")
+            put(endpoints, "after")
         with pytest.raises(RegistryError, match="is gone"):
             endpoints.get()
 
@@ -757,20 +738,20 @@ def test_a_file_that_was_moved_away_takes_no_more_changes(path, tmp_path):
 def test_a_file_that_was_put_in_its_place_is_the_one_that_is_used(path, tmp_path):
     other = tmp_path / "other.db"
     with InferenceEndpoints(other) as endpoints:
-        put_one(endpoints, "theirs")
+        put(endpoints, "theirs")
     with InferenceEndpoints(path) as endpoints:
-        put_one(endpoints, "ours")
-        for ending in ("-wal", "-shm"):
+        put(endpoints, "ours")
+        for ending in SIDE:
             path.with_name(path.name + ending).unlink(missing_ok=True)
         other.replace(path)
         assert list(endpoints) == ["theirs"]
-        put_one(endpoints, "ours")
+        put(endpoints, "ours")
         assert list(endpoints) == ["ours", "theirs"]
 
 
 def test_a_file_that_is_moved_in_the_middle_of_a_change_is_not_changed(path, tmp_path, monkeypatch):
     with InferenceEndpoints(path) as endpoints:
-        put_one(endpoints, "before")
+        put(endpoints, "before")
         moved = tmp_path / "elsewhere.db"
         real = json.dumps
 
@@ -781,7 +762,7 @@ def test_a_file_that_is_moved_in_the_middle_of_a_change_is_not_changed(path, tmp
         with monkeypatch.context() as patched:
             patched.setattr("langchain_hf_endpoint.registry.store.json.dumps", move)
             with pytest.raises(RegistryError, match="moved or replaced"):
-                put_one(endpoints, "after")
+                put(endpoints, "after")
         moved.rename(path)
         assert list(endpoints) == ["before"]
 

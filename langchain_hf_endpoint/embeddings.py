@@ -165,7 +165,7 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
             max_wait: Seconds that one batch may spend on retries. Default 600.
             allow_insecure_http: Send a key over plain http to another machine. Default False.
             tls: Certificates other than the usual ones.
-            transport: What sends async calls. Default ``httpx``.
+            transport: What sends. Default ``httpx``.
             inference_id: Default: derived from the URL's host.
             task_type: Only ``text_embedding``.
             service: Only ``hugging_face``.

@@ -120,7 +120,8 @@ class ServiceSettings(_EndpointSection):
         max_wait: Seconds that one batch may spend on retries, a cold start included. Default 600.
         allow_insecure_http: Send a key over plain http to a host that is not this machine.
         tls: Certificates other than the usual ones.
-        transport: What sends async calls: ``httpx``, or the faster ``aiohttp`` (extra ``[fast]``).
+        transport: What sends: ``httpx``, or the faster ``aiohttp`` (extra ``[fast]``). Queries of
+            sync methods, and their calls of a single batch, go over httpx in either case.
     """
 
     url: Annotated[str, Field(strict=True), Allowed("an http:// or https:// URL")]

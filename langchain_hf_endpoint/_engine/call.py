@@ -21,9 +21,11 @@ from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._messages import Cause
 from langchain_hf_endpoint._session.session import session_for
 from langchain_hf_endpoint._urls import host_of
+from langchain_hf_endpoint.limiter.reservation import ReservingLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
     from typing import Unpack
 
     from langchain_core.rate_limiters import BaseRateLimiter
@@ -264,6 +266,15 @@ class EmbeddingCall(Generic[RowT]):
             )
         return e5_prompt(self.lane)
 
+    @property
+    def has_own_loop(self) -> bool:
+        """Whether many batches of a sync call are sent from the tasks of a loop of its own.
+
+        Not past a client of the user's, nor a limiter of the user's that may know one loop only.
+        """
+        is_of_user = self.clients.sync is not None or not isinstance(self.limiter, ReservingLimiter)
+        return self.service.transport != "httpx" and not is_of_user
+
     def sync_transport(self) -> SyncTransport:
         """What sends from threads."""
         return self.session.sync_transport(self.service, self.clients)
@@ -271,6 +282,10 @@ class EmbeddingCall(Generic[RowT]):
     def async_transport(self) -> Awaitable[AnyAsyncTransport]:
         """What sends from tasks of the running loop."""
         return self.session.async_transport(self.service, self.clients)
+
+    def own_loop_transport(self) -> AbstractAsyncContextManager[AnyAsyncTransport]:
+        """What sends from tasks of a loop that has no other use."""
+        return self.session.own_loop_transport(self.service, self.clients)
 
     def error(self, failure: Failure, attempts: int, *, of_input: bool = False) -> HFEndpointError:
         """Word a failure, without the key even where the server repeats it."""

@@ -9,6 +9,7 @@ import os
 import queue
 import threading
 import time
+from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
@@ -23,6 +24,8 @@ from langchain_hf_endpoint._http.network import LONGEST_WAIT
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
     from typing import Self
 
     from langchain_hf_endpoint._engine.actions import Action, ActionResult, Progress
@@ -34,6 +37,7 @@ T = TypeVar("T")
 TagT = TypeVar("TagT")
 
 _PATIENCE = 0.2  # seconds after which a waiting thread looks whether the call is over
+_LONGEST_CLOSING = 1.0  # seconds for which a call waits until its connections are closed
 
 
 class ThreadDriver:
@@ -54,8 +58,8 @@ class ThreadDriver:
         caller_loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self._transport = transport
-        self._progress = progress
-        self._caller_loop = caller_loop
+        self.progress = progress
+        self.caller_loop = caller_loop
         self.stop = threading.Event()
 
     def run(self, flow: Flow[T]) -> T:
@@ -76,8 +80,8 @@ class ThreadDriver:
         if isinstance(action, AcquireSlot):
             self._acquire(action.window, action.slot)
         elif isinstance(action, Sleep):
-            if self._progress:
-                self._progress.waits(action.why, action.seconds)
+            if self.progress:
+                self.progress.waits(action.why, action.seconds)
             self._sleep(action.seconds)
         elif self.stop.is_set():
             raise CallStopped
@@ -94,7 +98,7 @@ class ThreadDriver:
                 raise CallStopped
 
     def _acquire(self, window: ConcurrencyWindow, slot: Slot) -> None:
-        slot.blocked_loop = self._caller_loop
+        slot.blocked_loop = self.caller_loop
         granted = threading.Event()
         if window.acquire(slot, granted.set):
             return
@@ -123,9 +127,13 @@ class ThreadWorkers(Generic[TagT, T]):
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._driver.stop.set()
+        self.stop()
         for _ in range(self._threads):
             self._jobs.put(None)
+
+    def stop(self) -> None:
+        """Let nothing more be sent; what is under way comes to its end."""
+        self._driver.stop.set()
 
     def start(self, tag: TagT, flow: Flow[T], *, here: bool = False) -> None:
         """Begin a flow; `tag` comes back with its result.
@@ -193,11 +201,18 @@ class ThreadWorkers(Generic[TagT, T]):
 
 
 class TaskDriver:
-    """Performs the actions of flows by awaiting, on the loop it runs on."""
+    """Performs the actions of flows by awaiting, on the loop it runs on. Arguments: as above."""
 
-    def __init__(self, transport: AnyAsyncTransport, progress: Progress | None) -> None:
+    def __init__(
+        self,
+        transport: AnyAsyncTransport,
+        progress: Progress | None,
+        *,
+        caller_loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         self._transport = transport
         self._progress = progress
+        self._caller_loop = caller_loop
         self.stop = asyncio.Event()
 
     async def run(self, flow: Flow[T]) -> T:
@@ -236,6 +251,7 @@ class TaskDriver:
 
     async def _acquire(self, window: ConcurrencyWindow, slot: Slot) -> None:
         slot.loop = loop = asyncio.get_running_loop()
+        slot.blocked_loop = self._caller_loop
         granted = asyncio.Event()
 
         def wake() -> None:
@@ -286,3 +302,100 @@ class TaskWorkers(Generic[TagT, T]):
         if task.cancelled():
             return tag, asyncio.CancelledError()
         return tag, task.exception() or task.result()
+
+
+class LoopWorkers(ThreadWorkers[TagT, T]):
+    """Drives several flows at once, as tasks of an event loop that one thread of its own runs.
+
+    Thread, loop and connections are there from the first flow that is not driven on the caller's
+    thread until the ``with`` block is left, which cancels what is under way.
+
+    Args:
+        driver: Of flows that are driven on the caller's thread.
+        transport: Makes what sends from the running loop, and closes its connections.
+    """
+
+    def __init__(
+        self,
+        driver: ThreadDriver,
+        transport: Callable[[], AbstractAsyncContextManager[AnyAsyncTransport]],
+    ) -> None:
+        super().__init__(driver)
+        self._transport = transport
+        self._is_open: Future[None] = Future()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._over = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __exit__(self, *_error: object) -> None:
+        self._driver.stop.set()
+        self._tell(self._over.set)
+        # Any thread may be the one that collects a forgotten stream, the loop's too.
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(_LONGEST_CLOSING)
+
+    def start(self, tag: TagT, flow: Flow[T], *, here: bool = False) -> None:
+        if here or not (self._threads or self._open()):
+            super().start(tag, flow, here=True)
+        else:
+            self.running += 1
+            self._tell(self._begin, tag, flow)
+
+    def stop(self) -> None:
+        super().stop()
+        if self._loop is not None:
+            self._tell(self._task_driver.stop.set)
+
+    def _open(self) -> bool:
+        """Begin the loop; False where the machine has no thread or no descriptors left.
+
+        Raises:
+            HFEndpointError: As `transport`.
+        """
+        if not self._add_thread():
+            return False
+        try:
+            self._is_open.result()
+        except OSError:
+            self._threads, self._is_open = 0, Future()
+        return self._threads > 0
+
+    def _work(self) -> None:
+        try:
+            with asyncio.Runner() as runner:
+                runner.run(self._serve())
+        except BaseException as error:
+            if self._is_open.done():
+                raise
+            self._is_open.set_exception(error)
+
+    async def _serve(self) -> None:
+        async with self._transport() as transport:
+            progress, caller_loop = self._driver.progress, self._driver.caller_loop
+            self._task_driver = TaskDriver(transport, progress, caller_loop=caller_loop)
+            self._thread, self._loop = threading.current_thread(), asyncio.get_running_loop()
+            self._is_open.set_result(None)
+            if not self._driver.stop.is_set():  # else an interrupt came before it could be told
+                await self._over.wait()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _tell(self, callback: Callable[..., object], *args: object) -> None:
+        """Call something on the loop, where it runs in this process."""
+        if self._loop is not None and os.getpid() == self._process:
+            with contextlib.suppress(RuntimeError):  # it is closed
+                self._loop.call_soon_threadsafe(callback, *args)
+
+    def _begin(self, tag: TagT, flow: Flow[T]) -> None:
+        task = asyncio.ensure_future(self._adrive(tag, flow))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _adrive(self, tag: TagT, flow: Flow[T]) -> None:
+        try:
+            result: T | BaseException = await self._task_driver.run(flow)
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+            result = error
+        self._results.put((tag, result))

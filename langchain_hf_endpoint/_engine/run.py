@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from langchain_hf_endpoint._engine.discovery import fetch_server_info
 from langchain_hf_endpoint._engine.drivers import (
+    LoopWorkers,
     TaskDriver,
     TaskWorkers,
     ThreadDriver,
@@ -227,7 +228,9 @@ def run(texts: Iterable[str], state: Run[RowT]) -> Iterator[PlannedText[RowT]]:
         driver.run(fetch_server_info(call))
     state.begin()
     source = Source(texts)
-    workers: ThreadWorkers[Batch, list[Outcome[RowT]]] = ThreadWorkers(driver)
+    workers: ThreadWorkers[Batch, list[Outcome[RowT]]] = (
+        LoopWorkers(driver, call.own_loop_transport) if call.has_own_loop else ThreadWorkers(driver)
+    )
     with workers:
         while True:
             while not state.is_over(source) and workers.running < state.capacity:
@@ -246,8 +249,8 @@ def run(texts: Iterable[str], state: Run[RowT]) -> Iterator[PlannedText[RowT]]:
             if ended is None:
                 continue
             state.settle(*ended)
-            if state.fatal and not driver.stop.is_set():
-                driver.stop.set()
+            if state.fatal:
+                workers.stop()
                 state.give_up()
     state.close(source)
 

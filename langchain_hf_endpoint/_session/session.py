@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from langchain_hf_endpoint._http.clients import OURS
@@ -20,6 +21,8 @@ from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from pydantic import SecretStr
 
     from langchain_hf_endpoint._http.addresses import CheckAddress
@@ -154,6 +157,16 @@ class EndpointSession:
         if options not in transports:
             transports[options] = self._made(options)
         return transports[options]
+
+    @asynccontextmanager
+    async def own_loop_transport(
+        self, service: ServiceSettings, clients: Clients
+    ) -> AsyncIterator[AnyAsyncTransport]:
+        """As `async_transport`, for a loop whose connections are closed as soon as it is left."""
+        try:
+            yield await self.async_transport(service, clients)
+        finally:
+            await self._of_loop.aclose()
 
     def _made(self, options: _TransportOptions) -> AnyAsyncTransport:
         if options.name == "httpx":

@@ -129,12 +129,15 @@ CALLS = {
 
 @pytest.mark.parametrize("stuck", STUCK.values(), ids=STUCK.keys())
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
-def test_an_interrupt_that_wakes_nobody_ends_the_call_all_the_same(call, stuck):
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+def test_an_interrupt_that_wakes_nobody_ends_the_call_all_the_same(transport, call, stuck):
     """Python raises one that comes just before a wait begins only when that wait is over."""
     with ScriptedEndpoint(dimensions=16) as server:
         server.script(*[stuck] * 40)
         embeddings = HFEndpointEmbeddings(
-            url=server.url, **{**SETTINGS, "dialect": "tei", "timeout": 600.0, "max_wait": 7200.0}
+            url=server.url,
+            transport=transport,
+            **{**SETTINGS, "dialect": "tei", "timeout": 600.0, "max_wait": 7200.0},
         )
 
         def interrupt():

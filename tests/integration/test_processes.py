@@ -312,6 +312,7 @@ WAYS = {
     "one batch": "embeddings.embed_documents(texts[:4])",
     "query": "embeddings.embed_query(texts[0])",
     "stream": "list(embeddings.stream_chunks(texts))",
+    "over aiohttp": "fast.embed_documents(texts)",
     "async documents": "asyncio.run(embeddings.aembed_documents(texts))",
     # Not with asyncio.run, which takes the first interrupt for itself from Python 3.11 on.
     "sync inside a loop": "asyncio.new_event_loop().run_until_complete(cell())",
@@ -331,6 +332,9 @@ def start(tei_double):
             from langchain_hf_endpoint._session.session import close_sessions, session_for
             embeddings = HFEndpointEmbeddings(
                 url={tei_double.url!r}, max_batch_size=4, **{settings!r}
+            )
+            fast = HFEndpointEmbeddings(
+                url={tei_double.url!r}, max_batch_size=4, transport="aiohttp", **{settings!r}
             )
             texts = [f"text {{number}}" for number in range(4000)]
         """
@@ -358,8 +362,14 @@ def _next_line(child, within=ENOUGH):
 
 @pytest.mark.parametrize(
     ("way", "answered", "under_way"),
-    [("documents", False, 1), ("async documents", False, 1), ("documents", True, 4)],
-    ids=["hanging", "async, hanging", "busy"],
+    [
+        ("documents", False, 1),
+        ("over aiohttp", False, 1),
+        ("async documents", False, 1),
+        ("documents", True, 4),
+        ("over aiohttp", True, 4),
+    ],
+    ids=["hanging", "aiohttp, hanging", "async, hanging", "busy", "aiohttp, busy"],
 )
 def test_an_interrupt_ends_a_script_whose_server_takes_its_time(
     tei_double, start, way, answered, under_way

@@ -44,9 +44,9 @@ async def _astreamed(embeddings):
         pass
 
 
-async def _fast(embeddings):
+def _fast(embeddings):
     url = str(embeddings.endpoint.service_settings.url)
-    return await HFEndpointEmbeddings(url=url, transport="aiohttp", **SETTINGS).aembed_array(TEXTS)
+    return HFEndpointEmbeddings(url=url, transport="aiohttp", **SETTINGS)
 
 
 async def _inside(embeddings):
@@ -69,7 +69,9 @@ WAYS = {
     "async documents": lambda embeddings: asyncio.run(embeddings.aembed_documents(TEXTS)),
     "async calls": lambda embeddings: asyncio.run(_gathered(embeddings)),
     "async stream": lambda embeddings: asyncio.run(_astreamed(embeddings)),
-    "async over aiohttp": lambda embeddings: asyncio.run(_fast(embeddings)),
+    "over aiohttp": lambda embeddings: _fast(embeddings).embed_array(TEXTS),
+    "stream over aiohttp": lambda embeddings: list(_fast(embeddings).stream_chunks(TEXTS)),
+    "async over aiohttp": lambda embeddings: asyncio.run(_fast(embeddings).aembed_array(TEXTS)),
     # As in a notebook's cell.
     "sync inside a loop": lambda embeddings: _in_loop_of_ours(_inside(embeddings)),
 }

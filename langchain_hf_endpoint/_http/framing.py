@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LONGEST_HEAD = 100 * 1024  # what httpcore takes
-_STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9])(?: [^\r]*)?")
-_FIELD = re.compile(rb"\A([^\s:]+):[ \t]*([^\r]*)")
+_STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9])(?: [^\r\n]*)?")
+_FIELD = re.compile(rb"\A([^\s:]+):[ \t]*([^\r\n]*)")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
-_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r]*)?")
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r\n]*)?")
 _SWITCHING, _OK = 101, 200
 _WITHOUT_BODY = (204, 304)
 
@@ -35,18 +35,17 @@ class ResponseFraming:
     def begin(self) -> None:
         """A request is sent: the next byte is the first of its response."""
         self.is_over = False
-        self._line = bytearray()  # one that is not complete yet
-        self._head: list[bytes] = []
-        self._head_size = 0
+        self._kept = bytearray()  # of a head or a line that is not complete yet
+        self._end = b"\r\n\r\n"  # of it
         self._left = 0  # bytes of a body, or of a chunk and the line break behind it
         self._is_chunked = False
-        self._next_line: Callable[[bytes], None] = self._line_of_head
+        self._next_part: Callable[[bytes], None] = self._head
 
     def take(self, data: bytes) -> int:
         """How many of these bytes belong to the response."""
         at = 0
         while at < len(data) and not self.is_over:
-            if self._next_line == self._doubtful:
+            if self._next_part == self._doubtful:
                 return len(data)
             if self._left:
                 step = min(self._left, len(data) - at)
@@ -54,32 +53,23 @@ class ResponseFraming:
                 at += step
                 self.is_over = not (self._left or self._is_chunked)
                 continue
-            end = data.find(b"\n", at) + 1 or len(data)
-            self._line += data[at:end]
-            at = end
-            if self._line.endswith(b"\n"):
-                line, self._line = bytes(self._line), bytearray()
-                if line.endswith(b"\r\n"):
-                    self._next_line(line[:-2])
-                else:  # one parser takes it for a line, another does not
-                    self._next_line = self._doubtful
-            elif len(self._line) > _LONGEST_HEAD:
-                self._next_line = self._doubtful
+            begun = len(self._kept)
+            self._kept += data[at : at + _LONGEST_HEAD]
+            end = self._kept.find(self._end, max(0, begun - len(self._end)), _LONGEST_HEAD)
+            if end >= 0:
+                at += end + len(self._end) - begun
+                part, self._kept = bytes(self._kept[:end]), bytearray()
+                self._next_part(part)
+            else:
+                at += len(self._kept) - begun
+                if len(self._kept) >= _LONGEST_HEAD:
+                    self._next_part = self._doubtful
         return at
 
-    def _line_of_head(self, line: bytes) -> None:
-        self._head_size += len(line)
-        if self._head_size > _LONGEST_HEAD:
-            self._next_line = self._doubtful
-        elif line:
-            self._head.append(line)
-        else:
-            head, self._head = self._head, []
-            self._begin_body(head)
-
-    def _begin_body(self, head: list[bytes]) -> None:
-        status_line = _STATUS_LINE.fullmatch(head[0]) if head else None
-        fields = [_FIELD.fullmatch(line) for line in head[1:]]
+    def _head(self, head: bytes) -> None:
+        first, *lines = head.split(b"\r\n")
+        status_line = _STATUS_LINE.fullmatch(first)
+        fields = [_FIELD.fullmatch(line) for line in lines]
         named: dict[bytes, list[bytes]] = {}
         for one in fields:
             if one is not None:
@@ -87,31 +77,33 @@ class ResponseFraming:
         lengths = named.get(b"content-length", [])
         codings = named.get(b"transfer-encoding", [])
         status = int(status_line[1]) if status_line else _SWITCHING
-        self._next_line = self._doubtful
+        self._next_part = self._doubtful
         if status == _SWITCHING or None in fields:
             return
         if status < _OK:  # the response is still to come
             if not lengths and not codings:
-                self._next_line = self._line_of_head
+                self._next_part = self._head
         elif status in _WITHOUT_BODY:
             self.is_over = not codings and lengths in ([], [b"0"])
         elif codings == [b"chunked"] and not lengths:
-            self._is_chunked = True
-            self._next_line = self._line_of_chunk
+            self._is_chunked, self._end = True, b"\r\n"
+            self._next_part = self._line_of_chunk
         elif not codings and len(lengths) == 1 and _LENGTH.fullmatch(lengths[0]):
             self._left = int(lengths[0])
             self.is_over = not self._left
-            self._next_line = self._line_of_head  # of no use, but beyond doubt
+            self._next_part = self._head  # of no use, but beyond doubt
 
     def _line_of_chunk(self, line: bytes) -> None:
         chunk = _CHUNK.fullmatch(line)
         size = int(chunk[1], 16) if chunk else 0
         self._left = size + len(b"\r\n") if size else 0
         if not size:
-            self._next_line = self._trailer if chunk else self._doubtful
+            self._next_part = self._trailer if chunk else self._doubtful
 
     def _trailer(self, line: bytes) -> None:
         self.is_over = not line
+        if b"\n" in line:  # one parser takes that for the end of a line, another does not
+            self._next_part = self._doubtful
 
-    def _doubtful(self, _line: bytes) -> None:
+    def _doubtful(self, _part: bytes) -> None:
         """All that comes is taken for the response, and its end is never found."""

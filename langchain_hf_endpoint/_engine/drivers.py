@@ -127,7 +127,7 @@ class ThreadWorkers(Generic[TagT, T]):
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self.stop()
+        self._driver.stop.set()
         for _ in range(self._threads):
             self._jobs.put(None)
 
@@ -307,7 +307,7 @@ class TaskWorkers(Generic[TagT, T]):
 class LoopWorkers(ThreadWorkers[TagT, T]):
     """Drives several flows at once, as tasks of an event loop that one thread of its own runs.
 
-    Thread, loop and connections are there from the first flow that is not driven on the caller's
+    Loop, thread and connections are there from the first flow that is not driven on the caller's
     thread until the ``with`` block is left, which cancels what is under way.
 
     Args:
@@ -348,11 +348,7 @@ class LoopWorkers(ThreadWorkers[TagT, T]):
             self._tell(self._task_driver.stop.set)
 
     def _open(self) -> bool:
-        """Begin the loop; False where the machine has no thread or no descriptors left.
-
-        Raises:
-            HFEndpointError: As `transport`.
-        """
+        """Begin the loop; False where the machine has no thread or no descriptors left."""
         if not self._add_thread():
             return False
         try:

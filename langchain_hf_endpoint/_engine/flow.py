@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._engine.attempts import Flow
     from langchain_hf_endpoint._engine.call import Call, EmbeddingCall
-    from langchain_hf_endpoint._messages import Vectors
+    from langchain_hf_endpoint._messages import InputOptions, Vectors
     from langchain_hf_endpoint._session.server_state import ServerState
 
 RowT = TypeVar("RowT")
@@ -130,14 +130,14 @@ def _vectors(part: _Part, retry: RetryState) -> Flow[Vectors | GivenUp]:
     call, server = retry.call, retry.call.server
     tried: list[tuple[Route, Failure]] = []
     made = 0
-    for route in _routes(call):
+    options = call.options
+    for route in _routes(call, options):
         if part.searching and server.route is not None and server.route.url != route.url:
             continue  # another call has found the route meanwhile
         may_ask_otherwise = route.dialect.name == "openai" and not route.shortcut
-        asked = call.options if may_ask_otherwise else None
-        result = yield from _send_with_retries(part, route, retry)
+        result = yield from _send_with_retries(part, route, options, retry)
         if isinstance(result, GivenUp) and may_ask_otherwise:
-            found_out = call.options != asked  # by another batch, while this one was under way
+            found_out = call.options != options  # by another batch, while this one was under way
             result = yield from _ask_otherwise(result, part, route, retry, found_out=found_out)
         if not isinstance(result, GivenUp):
             return result
@@ -177,7 +177,9 @@ def _ask_otherwise(
         server.style = replace(before, base64=False)
     else:
         return refused
-    result = yield from _send_with_retries(replace(part, searching=False), route, retry)
+    result = yield from _send_with_retries(
+        replace(part, searching=False), route, call.options, retry
+    )
     if isinstance(result, GivenUp) and not refuses_base64(failure):
         server.style = before  # it was something else
         return refused if result.failure.text == failure.text else result
@@ -199,7 +201,7 @@ def _may_be_of_base64(failure: Failure, server: ServerState) -> bool:
     return refused and not server.has_worked and not server.style.has_tried_digits
 
 
-def _routes(call: Call) -> Sequence[Route]:
+def _routes(call: Call, options: InputOptions) -> Sequence[Route]:
     """The routes worth trying, in order.
 
     Raises:
@@ -209,28 +211,29 @@ def _routes(call: Call) -> Sequence[Route]:
     if service.dialect != "auto":
         routes: Sequence[Route] = [Route(DIALECTS[service.dialect], service.url)]
     elif server.route is not None:
-        routes = [*_shortcut(server.route, call), server.route]
+        routes = [*_shortcut(server.route, call, options), server.route]
     else:
         routes = candidates(service.url)
-    options = call.options
     able = [route for route in routes if not route.dialect.unsupported(options)]
     if not able:
         raise SettingsError(*unsupported_settings(routes[0].dialect, call.task, call.lane))
     return able
 
 
-def _shortcut(kept: Route, call: Call) -> list[Route]:
+def _shortcut(kept: Route, call: Call, options: InputOptions) -> list[Route]:
     """Base64 where a server has it: half the bytes, and a tenth of the time to read them."""
     if call.service.dialect != "auto" or not call.server.style.base64_route:
         return []
-    route = base64_route(call.service.url, kept, call.server.info, call.options)
+    route = base64_route(call.service.url, kept, call.server.info, options)
     return [] if route is None else [route]
 
 
-def _send_with_retries(part: _Part, route: Route, retry: RetryState) -> Flow[Vectors | GivenUp]:
+def _send_with_retries(
+    part: _Part, route: Route, options: InputOptions, retry: RetryState
+) -> Flow[Vectors | GivenUp]:
     """Send the inputs until there are vectors, or trying again as they are is of no use."""
     inputs, call, server = part.inputs, retry.call, retry.call.server
-    request = route.request(inputs, call.options)
+    request = route.request(inputs, options)
     failure: Failure | None = None
     while True:
         # Sent for the first time, they are no retry, whatever was tried before.
@@ -246,7 +249,7 @@ def _send_with_retries(part: _Part, route: Route, retry: RetryState) -> Flow[Vec
             result = route.dialect.decode(call.redactor.response(reply), len(inputs))
             if isinstance(result, Failure):
                 return GivenUp(result, retry.count + 1, is_wrong_route=True)
-        result = _read(reply, len(inputs), route, call)
+        result = _read(reply, len(inputs), route, options, call)
         if not isinstance(result, Failure):
             server.is_waking = False
             server.answered(inputs, number)
@@ -294,7 +297,9 @@ def _after(failure: Failure, part: _Part, retry: RetryState) -> _Then:
     return _Then(pause, again and pause is not None)
 
 
-def _read(reply: Response | Failure, count: int, route: Route, call: Call) -> Vectors | Failure:
+def _read(
+    reply: Response | Failure, count: int, route: Route, options: InputOptions, call: Call
+) -> Vectors | Failure:
     """Turn a reply into vectors that fit those before, or into a failure."""
     if isinstance(reply, Failure):
         return reply
@@ -312,7 +317,7 @@ def _read(reply: Response | Failure, count: int, route: Route, call: Call) -> Ve
     if call.task.normalize and not call.server.norm_checked:
         _check_norm(result[0], call)
     kept = call.server.route = call.server.route or recognise(route, reply)
-    if isinstance(result, list) and not route.shortcut and kept and _shortcut(kept, call):
+    if isinstance(result, list) and not route.shortcut and kept and _shortcut(kept, call, options):
         # The next ones come in base64: a text has the same numbers, whichever request it was in.
         return np.asarray(result, dtype=np.float32)
     return result

@@ -101,19 +101,20 @@ class Planner(Generic[RowT]):
 
     def add(self, texts: Iterable[str]) -> None:
         """Cut the next texts and note which of their chunks are new."""
+        chunking = self.chunking
         for text in texts:
             index = self._next_index
             self._next_index += 1
             try:
                 if not self.keep:
                     check_text(text, index)
-                if self.chunking is None or is_one_chunk(text, self.chunking):
+                if chunking is None or is_one_chunk(text, chunking):
                     number = self._number(text, index)
                     if number != index or self.all_come_out:
                         chunks: Sequence[Chunk] = (Chunk(text, 0, len(text)),)
                         self._texts.append(PlannedText(index, chunks, (number,)))
                     continue
-                chunks = chunk(text, self.chunking)
+                chunks = chunk(text, chunking)
             except HFEndpointError as error:
                 self._texts.append(PlannedText(index, (), (), error))
                 continue
@@ -169,16 +170,14 @@ class Planner(Generic[RowT]):
 
     def _cut(self, bounds: BatchBounds) -> Batch:
         """Take a run within both bounds; an input over the byte bound goes alone."""
-        number, body = self._ready.popleft()
-        numbers, inputs, size = [number], [body], len(body) + 1
-        while self._ready and len(numbers) < bounds.inputs:
-            number, body = self._ready[0]
-            size += len(body) + 1
+        taken = [self._ready.popleft()]
+        size = len(taken[0][1]) + 1
+        while self._ready and len(taken) < bounds.inputs:
+            size += len(self._ready[0][1]) + 1
             if size > bounds.body_bytes:
                 break
-            numbers.append(number)
-            inputs.append(body)
-            self._ready.popleft()
+            taken.append(self._ready.popleft())
+        numbers, inputs = zip(*taken, strict=True)
         return Batch(numbers, inputs)
 
     def drop_unsent(self, error: HFEndpointError) -> None:
@@ -242,18 +241,15 @@ def check_texts(texts: Sequence[object]) -> None:
     for index, text in enumerate(texts):
         if isinstance(text, str) and text.isascii() and text and not text.isspace():
             continue  # nearly all, and without a call
-        try:
-            check_text(text, index)
-        except InputError:
-            if not isinstance(text, str) or text.strip():
-                raise
+        if isinstance(text, str) and not text.strip():
             others = [
                 later
                 for later, other in enumerate(texts[index + 1 :], index + 1)
                 if isinstance(other, str) and not other.strip()
             ]
             also = f", and so are {ranges(others)}" if others else ""
-            raise InputError(f"is empty or blank{also}", index=index, advice=_BLANK) from None
+            raise InputError(f"is empty or blank{also}", index=index, advice=_BLANK)
+        check_text(text, index)
 
 
 _BLANK = (

@@ -296,9 +296,9 @@ class _Collected(_Failures, Generic[RowT, ResultT, AllT]):
         bar = call.show_progress_bar
         # Last: from here on it is `reported` that ends them.
         progress = followers(output.operation, call.service.url, show_bar=bar, is_current=True)
-        self.state = Run(call, progress, plan_first=bar)
-        if rows is not None:
-            self.state.rows, self.state.all_come_out = rows, False  # type: ignore[assignment]
+        of_call: Rows[RowT] = Rows() if rows is None else rows  # type: ignore[assignment]
+        come_out = rows is None
+        self.state = Run(call, progress, None, of_call, all_come_out=come_out, plan_first=bar)
 
     def keep(self, text: PlannedText[RowT]) -> None:
         """Note the text's result, or its failure."""

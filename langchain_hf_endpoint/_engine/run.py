@@ -233,7 +233,7 @@ def run(texts: Iterable[str], state: Run[RowT]) -> Iterator[PlannedText[RowT]]:
     )
     with workers:
         while True:
-            while not state.is_over(source) and workers.running < state.capacity:
+            while not (over := state.is_over(source)) and workers.running < state.capacity:
                 _fill(source, state)
                 batch = state.next_batch(source, is_idle=not workers.running)
                 if batch is None:
@@ -242,7 +242,7 @@ def run(texts: Iterable[str], state: Run[RowT]) -> Iterator[PlannedText[RowT]]:
                 workers.start(batch, embed_batch(batch.inputs, call), here=alone)
             yield from state.planner.finished()
             if not workers.running:
-                if state.is_over(source):
+                if over:
                     break
                 continue  # a stream that had to wait for its oldest texts goes on
             ended = workers.next_result(state.patience(source, workers.running))
@@ -268,7 +268,7 @@ async def arun(
     workers: TaskWorkers[Batch, list[Outcome[RowT]]] = TaskWorkers(driver)
     async with workers, source if isinstance(source, AsyncSource) else nullcontext():
         while True:
-            while not state.is_over(source) and workers.running < state.capacity:
+            while not (over := state.is_over(source)) and workers.running < state.capacity:
                 await _afill(source, state)
                 batch = state.next_batch(source, is_idle=not workers.running)
                 if batch is None:
@@ -277,7 +277,7 @@ async def arun(
             for text in state.planner.finished():
                 yield text
             if not workers.running:
-                if state.is_over(source):
+                if over:
                     break
                 continue  # a stream that had to wait for its oldest texts goes on
             ended = await workers.next_result(state.patience(source, workers.running))
@@ -302,12 +302,16 @@ async def _afill(source: Source | AsyncSource, state: Run[RowT]) -> None:
     """The async twin of `_fill`; chunking goes to a thread where a loop would feel it."""
     while (room := state.room(source)) > 0:
         texts = source.take(room) if isinstance(source, Source) else await source.take(room)
-        if source.characters > _WORTH_A_THREAD and source.longest > _LIKELY_ONE_CHUNK:
+        if source.characters > _WORTH_A_THREAD and any(map(_may_be_cut, texts)):
             await asyncio.to_thread(state.add, texts)
         else:
             state.add(texts)
         if source.is_slow:
             break
+
+
+def _may_be_cut(text: object) -> bool:
+    return isinstance(text, str) and len(text) > _LIKELY_ONE_CHUNK
 
 
 def run_query(text: str, call: EmbeddingCall[RowT], progress: Progress | None = None) -> RowT:

@@ -21,20 +21,14 @@ class _Ending:
         is_exhausted: Whether it has no more texts.
         is_slow: Whether the last handful was ended for taking long.
         characters: Of the last handful; what is no string, and will be refused, counts nothing.
-        longest: Characters of the longest of them.
         error: What it raised; kept, since what came before it is to be embedded first.
     """
 
     def __init__(self) -> None:
         self.is_exhausted = False
         self.is_slow = False
-        self.characters = self.longest = 0
+        self.characters = 0
         self.error: Exception | None = None
-
-    def _count(self, text: object) -> None:
-        size = len(text) if isinstance(text, str) else 0
-        self.characters += size
-        self.longest = max(self.longest, size)
 
     def _end(self, error: Exception) -> None:
         self.is_exhausted = True
@@ -54,13 +48,13 @@ class Source(_Ending):
     def take(self, most: float) -> list[str]:
         """Up to so many texts; fewer where they are long, or where there are no more."""
         taken: list[str] = []
-        self.characters = self.longest = 0
+        self.characters = 0
         begun, self.is_slow = time.monotonic(), False
         try:
             while len(taken) < most and self.characters < _MOST_CHARACTERS and not self.is_slow:
                 text = next(self._texts)
                 taken.append(text)
-                self._count(text)
+                self.characters += len(text) if isinstance(text, str) else 0
                 self.is_slow = self._may_be_slow and time.monotonic() - begun > _MOST_SECONDS
         except Exception as error:  # noqa: BLE001 - raised when what came before it is done
             self._end(error)
@@ -89,7 +83,7 @@ class AsyncSource(_Ending):
     async def take(self, most: float) -> list[str]:
         """Up to so many texts; fewer where they are long, keep us waiting, or are at an end."""
         taken: list[str] = []
-        self.characters = self.longest = 0
+        self.characters = 0
         begun, self.is_slow = time.monotonic(), False
         try:
             while len(taken) < most and self.characters < _MOST_CHARACTERS:
@@ -103,7 +97,7 @@ class AsyncSource(_Ending):
                 answered, self._asked = self._asked, None
                 text = answered.result()
                 taken.append(text)
-                self._count(text)
+                self.characters += len(text) if isinstance(text, str) else 0
         except Exception as error:  # noqa: BLE001 - raised when what came before it is done
             self._end(error)
         return taken

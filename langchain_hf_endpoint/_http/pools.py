@@ -44,9 +44,11 @@ class Pools(Generic[PoolT]):
     def lease(self) -> Iterator[PoolT]:
         """The first with a connection to spare, so that the others' may go idle."""
         with self._lock:
-            spare = (n for n, count in enumerate(self._in_flight) if count < _CONNECTIONS_PER_POOL)
-            number = next(spare, len(self._pools))
-            if number == len(self._pools):
+            for number, count in enumerate(self._in_flight):  # noqa: B007 - it is used behind
+                if count < _CONNECTIONS_PER_POOL:
+                    break
+            else:
+                number = len(self._pools)
                 self._pools.append(self._made())
                 self._in_flight.append(0)
             self._in_flight[number] += 1

@@ -172,6 +172,7 @@ class EndpointDescription:
         max_input_tokens: The model's context length; what is over it is cut or refused.
         max_batch_size: Inputs per request.
         max_concurrent_inputs: Inputs in flight.
+        transport: The library that sends requests.
     """
 
     inference_id: str
@@ -185,3 +186,4 @@ class EndpointDescription:
     max_input_tokens: int | None = None
     max_batch_size: int | None = None
     max_concurrent_inputs: int | None = None
+    transport: str | None = None

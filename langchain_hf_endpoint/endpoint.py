@@ -293,6 +293,18 @@ def _id_of(service_settings: object) -> str:
     return plain or "endpoint"
 
 
+def preferring_fast(endpoint: InferenceEndpoint) -> InferenceEndpoint:
+    """The endpoint over the fastest transport, if none was chosen: for our own programs."""
+    from langchain_hf_endpoint._http.clients import fastest_transport  # noqa: PLC0415 - httpx loads late
+
+    service = endpoint.service_settings
+    fastest = "httpx" if "transport" in service.model_fields_set else fastest_transport(service.url)
+    if fastest == "httpx":
+        return endpoint
+    service = service.model_copy(update={"transport": fastest})
+    return endpoint.model_copy(update={"service_settings": service})
+
+
 # What LangChain's `dumps` writes down of an endpoint, so that `loads` makes the same one again
 
 OTHER_HOSTS_KEY = "HF_ENDPOINT_API_KEY"

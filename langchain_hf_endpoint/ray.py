@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from langchain_hf_endpoint.endpoint import preferring_fast
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class EmbedTexts:
         text_column: str = "text",
         vector_column: str = "embedding",
     ) -> None:
-        self._embeddings = embeddings
+        self._embeddings = _preferring_fast(embeddings)
         self._text_column = text_column
         self._vector_column = vector_column
 
@@ -90,7 +91,7 @@ class EmbedChunks:
         start_column: str = "start",
         end_column: str = "end",
     ) -> None:
-        self._embeddings = embeddings
+        self._embeddings = _preferring_fast(embeddings)
         self._text_column = text_column
         self._vector_column = vector_column
         self._start_column = start_column
@@ -112,6 +113,13 @@ class EmbedChunks:
             else self._embeddings.embed_array([])
         )
         return columns
+
+
+def _preferring_fast(embeddings: HFEndpointEmbeddings) -> HFEndpointEmbeddings:
+    """The same, or a copy of it over the fastest transport, if it has no client of the user's."""
+    endpoint = preferring_fast(embeddings.endpoint)
+    is_the_same = endpoint is embeddings.endpoint or embeddings.http_async_client is not None
+    return embeddings if is_the_same else embeddings.model_copy(update={"endpoint": endpoint})
 
 
 def _texts(batch: Mapping[str, NDArray[Any]], column: str) -> list[str]:

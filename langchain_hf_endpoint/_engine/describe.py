@@ -11,7 +11,7 @@ from langchain_hf_endpoint._engine.drivers import TaskDriver, ThreadDriver
 from langchain_hf_endpoint._engine.prompts import e5_prompt, needs_e5_prompts, unnamed
 from langchain_hf_endpoint._engine.run import arun_query, run_query
 from langchain_hf_endpoint._engine.vectors import ARRAYS
-from langchain_hf_endpoint._http.clients import Clients, check_clients
+from langchain_hf_endpoint._http.clients import Clients, check_clients, library_of
 from langchain_hf_endpoint._messages import EndpointDescription, ServerInfo
 from langchain_hf_endpoint._protocols import ServedModels
 from langchain_hf_endpoint._urls import host_of
@@ -47,7 +47,7 @@ def describe(
     vector = run_query(_PROBE, call, progress)
     if (route := _route_to_ask(call)) is not None:
         ThreadDriver(call.sync_transport(), progress).run(fetch_models(route, call))
-    return _described(endpoint, call, len(vector))
+    return _described(endpoint, call, len(vector), client)
 
 
 async def adescribe(
@@ -64,7 +64,7 @@ async def adescribe(
     vector = await arun_query(_PROBE, call)
     if (route := _route_to_ask(call)) is not None:
         await TaskDriver(await call.async_transport(), None).run(fetch_models(route, call))
-    return _described(endpoint, call, len(vector))
+    return _described(endpoint, call, len(vector), clients.asynchronous)
 
 
 def _probe_call(
@@ -88,7 +88,9 @@ def _has_prompts(endpoint: Endpoint) -> bool:
     return not {task.query_prompt, task.document_prompt, task.query_prompt_name} <= {None}
 
 
-def _described(endpoint: Endpoint, call: Call, dimensions: int) -> EndpointDescription:
+def _described(
+    endpoint: Endpoint, call: Call, dimensions: int, client: object
+) -> EndpointDescription:
     service, server = endpoint.service_settings, call.server
     info = server.info or ServerInfo(kind="")
     served = server.served or ServedModels()
@@ -118,4 +120,5 @@ def _described(endpoint: Endpoint, call: Call, dimensions: int) -> EndpointDescr
         max_input_tokens=info.max_input_tokens or served.context_length,
         max_batch_size=info.max_batch_size,
         max_concurrent_inputs=info.max_concurrent_inputs,
+        transport=library_of(client, service.transport),
     )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 
+from langchain_hf_endpoint._http.errors import NoClientError
+from langchain_hf_endpoint._http.proxies import proxy_to
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint._http.addresses import CheckAddress
     from langchain_hf_endpoint._validation import Problem
-    from langchain_hf_endpoint.settings import ServiceSettings
+    from langchain_hf_endpoint.settings import ServiceSettings, TransportName
 
 
 class Clients(NamedTuple):
@@ -31,6 +34,21 @@ class Clients(NamedTuple):
 
 
 OURS = Clients()
+
+
+def fastest_transport(url: str) -> TransportName:
+    """The fastest of those that are installed and can send there."""
+    try:
+        proxy = proxy_to(url)
+    except NoClientError:  # said where a request is about to be sent
+        return "httpx"
+    needs_httpx = proxy is not None and proxy.scheme.startswith("socks")
+    return "httpx" if needs_httpx or find_spec("aiohttp") is None else "aiohttp"
+
+
+def library_of(client: object, transport: TransportName) -> str:
+    """The library that sends, be it over the user's client."""
+    return transport if client is None else type(client).__module__.partition(".")[0]
 
 
 def check_clients(clients: Clients, service: ServiceSettings) -> None:

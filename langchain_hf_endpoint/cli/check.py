@@ -117,6 +117,7 @@ def _rows(found: Checkup) -> Iterator[tuple[str, str]]:
     about = found.description
     server = " ".join(filter(None, [about.server or "does not say what it is", about.version]))
     yield "Server", f"{server}, at {about.host}, spoken to as {about.dialect}"
+    yield "Sent over", about.transport or "not known"
     yield "Model", about.model_id or "not said"
     yield "Dimensions", f"{about.dimensions:,}"
     most = about.max_input_tokens

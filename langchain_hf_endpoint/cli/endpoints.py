@@ -57,11 +57,11 @@ def names_beginning(incomplete: str) -> list[str]:
 
 
 def endpoint_of(target: str, database: Path | None, key: str | None) -> InferenceEndpoint:
-    """The endpoint of a URL, or of a name in the registry."""
-    if "://" in target:
-        from langchain_hf_endpoint import InferenceEndpoint  # noqa: PLC0415
+    """The endpoint of a URL, or of a name in the registry, over the fastest transport."""
+    from langchain_hf_endpoint.endpoint import InferenceEndpoint, preferring_fast  # noqa: PLC0415
 
-        return InferenceEndpoint(target, **key_settings(key))
+    if "://" in target:
+        return preferring_fast(InferenceEndpoint(target, **key_settings(key)))
     url = url_meant(target)
     if url and (":" in target or "/" in target):
         problem = url_problem(url) or f"is no name: did you mean {url}?"
@@ -70,7 +70,7 @@ def endpoint_of(target: str, database: Path | None, key: str | None) -> Inferenc
         raise SettingsError(("--key", "goes with a URL; the registry holds the key of its own"))
     try:
         with open_registry(database) as endpoints:
-            return endpoints[target]
+            return preferring_fast(endpoints[target])
     except (UnknownEndpointError, SettingsError):
         if url is None:
             raise

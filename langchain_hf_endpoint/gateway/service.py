@@ -13,6 +13,7 @@ from langchain_hf_endpoint._http.clients import Clients
 from langchain_hf_endpoint._session.session import private_session
 from langchain_hf_endpoint._urls import is_hugging_face
 from langchain_hf_endpoint.chunking import chunk
+from langchain_hf_endpoint.endpoint import preferring_fast
 from langchain_hf_endpoint.errors import (
     EmbeddingError,
     InputError,
@@ -138,7 +139,7 @@ class Service:
         async def describe(endpoint: InferenceEndpoint) -> EndpointDescription:
             session = private_session(endpoint.service_settings)
             tried.append((endpoint, session))
-            return await adescribe(endpoint, self._clients(endpoint), session)
+            return await adescribe(preferring_fast(endpoint), self._clients(endpoint), session)
 
         try:
             stored = await self.endpoints.aput(
@@ -288,7 +289,7 @@ class Service:
 
     def _enter(self, endpoint: InferenceEndpoint, session: EndpointSession) -> DynamicBatcher:
         batcher = DynamicBatcher(
-            endpoint,
+            preferring_fast(endpoint),
             max_queue=self.options.max_queue,
             progress=self.metrics.of_endpoint(endpoint.inference_id),
             limiter=self.options.shared_limiter(endpoint),

@@ -221,7 +221,7 @@ def send_once(
         if reply.status < 300:  # noqa: PLR2004 - a success
             seconds = call.clock() - started
             call.server.latency_seconds = seconds
-            call.window.replied(inputs, seconds)
+            call.window.replied(slot, seconds)
             _heed(reply, call)
             return reply
         if reply.status == _TOO_MANY_REQUESTS:

@@ -1,54 +1,57 @@
 """Find how many requests in flight fill a server, from latencies and refusals alone.
 
-Two rules, from those who share networks and have the same question:
-
-- *Latency* (TCP Vegas, Brakmo and Peterson, 1995; Netflix's concurrency-limits). From the lowest
-  latency seen and the present one follows how many of our requests the server keeps waiting: the
-  limit grows while they are few and shrinks while they are many. A server that always keeps some
-  waiting hides how fast it is, so from time to time the limit is halved for a round trip to see it
-  anew. Both latencies are those of the quicker replies: a reply that was late since the network
-  wavered, or since the client itself was busy, did not wait at the server.
+- *Latency.* Where N requests are in flight and each takes L seconds, of which it would take U if
+  nobody waited, the server is filled by N * U / L of them (Little's law; TCP Vegas, Brakmo and
+  Peterson, 1995, and BBR, Cardwell and others, 2016, rest on it). The limit is this and a short
+  queue, so that the server has work while a reply is under way, and whatever comes next, as a
+  query, waits for little. L is the mean of a round trip: single replies say nothing where batches
+  end together. U is measured with fewer requests than fill the server, from time to time.
 - *Refusals* (TCP CUBIC, Ha, Rhee and Xu, 2008). A refusal halves the limit, and what was in flight
   when the request was sent is the refusal level. The way back to just below it is quick, since it
   is known; what lies beyond is tried seldom, one request at first, then two more, then four, as
   long as none is refused.
 
-Each good reply moves the limit by the state that it is in, "many" and "few" being requests that
-wait at the server::
+After each round trip the state follows from how many requests wait at the server::
 
       start
-        |      few, and the limit              few, and the limit
-        v      is `_doubles_below`             is the refusal level
-    DOUBLING -----------------------> GROWING --------------------> AT THE LEVEL <--.
-     ^  ^  |                            ^                                |          |
-     |  |  | many                       | many, or few   held for long,  |          | nothing is
-     |  |  v                            | again       level + 1, + 2, + 4|          | refused
-     |  | HOLDING <---------------------'                                v          |
-     |  |  | every 60 round trips, half                                TRYING ------'
-     |  '--'                                                             |
-     '-------------------------------------------------------------------'
+        |      L >= 1.5 U           U is known         few, and the limit is the refusal level
+        v                                              (or while it doubles)
+    DOUBLING --------> DRAINING ------------> STEADY --------------------> AT THE LEVEL <--.
+     ^  ^                ^  |                 |  |                          held for long,  |
+     |  '----------------+--'                 |  |                      level + 1, + 2, + 4 |
+     |   nobody waited   '--------------------'  |                               v  nothing is
+     |                     every 60 round trips, |                            TRYING refused
+     |                     or N * U / L has sunk |                               '----------'
+     '-------------------------------------------'
        refused, half, and the level is below where it was refused (from any state)
 
-DOUBLING adds its size in a round trip, GROWING a little and then ever more, HOLDING takes off what
-is too many. A time-out or a cold start halves the limit too, and says nothing about a level.
+DOUBLING adds its size in a round trip. DRAINING lets in fewer than fill the server and waits until
+their replies have shown U; it is left out where the first replies have. STEADY adds 1, 2, 4 ...
+while few wait, and takes off what is too many. A time-out or a cold start halves the limit too,
+and says nothing about a level.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 _START = 4.0
 CEILING = 128
 """More than this are in flight only where the user says so: enough for a server of a hundred
 batches at once, and still a number of connections that a proxy takes from one client."""
 
-_FEW_WAITING = 3.0
-_FEW_OF_ALL = 1 / 6
-_FEW_OF_SPREAD = 2.0  # where latencies vary, more must wait so that the server never runs dry
-_REPLIES_OF_MEAN = 16  # or those of a round trip, where they are more
-_NEWEST_LOW = 1 / 4  # the weight of a reply below it, in the mean of the quicker ones
-_FIRST = 4  # replies after which a mean is one
-_ROUNDS_TO_SEE_ANEW = 60.0
+_LEAST_REPLIES = 8  # of a round trip: latencies vary
+_DOUBLED_ENOUGH = 1.5  # times the unloaded latency
+_ALIKE = 1.2  # times as long is about the same
+_DRAINED = 0.85  # of what fills the server; half of it where it was another than before
+_ENOUGH_ALIKE = 4  # replies of a drained server, or those of a round trip where they are more
+_ENOUGH_THAT_VARY = 12  # or those of two round trips
+_ROUNDS_TO_DRAIN = 60
+_ROUNDS_IN_DOUBT = 8  # where the unloaded latency was another than before
+_FEW = 0.4  # of the longest queue; below it the limit grows
+_AIM = 3 / 4  # of the longest queue
+_SUNK = 0.6  # of what filled the server: it, or the batches, must have changed
 
 # Round trips at the level, at first; twice as many after each attempt that failed.
 _PATIENCE = 4.0
@@ -58,62 +61,111 @@ _SECONDS_AT_LEVEL = 2.0
 
 
 @dataclass(slots=True)
-class _Latency:
-    """Of the requests of about one size.
+class _Round:
+    """The replies of about a round trip.
 
     Attributes:
-        mean: Of some replies.
-        low: The same of the quicker ones: it follows lower latencies soon and higher ones late.
-        lowest: The lowest that was.
+        replies: How many there were.
+        seconds: They took, together.
+        unloaded: They would have taken, had none waited.
+        quickest: The shortest time of one.
+        slowest: The longest.
+        in_lane: The most that were in flight of one lane when one of them was sent. Replies come
+            in crowds: the first of those sent after a crowd find few in flight.
+        in_all: The same of both lanes.
+        by_size: Of each size how many there were, and their seconds.
     """
 
-    mean: float = 0.0
-    low: float = 0.0
-    lowest: float = 0.0
-    _seen: int = 0
+    replies: int = 0
+    seconds: float = 0.0
+    unloaded: float = 0.0
+    quickest: float = float("inf")
+    slowest: float = 0.0
+    in_lane: int = 0
+    in_all: int = 0
+    by_size: dict[int, tuple[int, float]] = field(default_factory=dict)
 
-    def take(self, seconds: float, replies: float) -> None:
-        """Take in one reply, in means of so many."""
-        self._seen += 1
-        newest = 1 / min(self._seen, replies)
-        self.mean += (seconds - self.mean) * newest
-        is_low = seconds < self.low
-        self.low += (seconds - self.low) * (max(newest, _NEWEST_LOW) if is_low else newest)
-        if self._seen <= _FIRST or self.low < self.lowest:
-            self.lowest = self.low
+    def take(self, size: int, seconds: float, unloaded: float, in_lane: int, in_all: int) -> None:
+        """Take in one reply."""
+        self.replies += 1
+        self.seconds += seconds
+        self.unloaded += unloaded
+        self.quickest, self.slowest = min(self.quickest, seconds), max(self.slowest, seconds)
+        self.in_lane, self.in_all = max(self.in_lane, in_lane), max(self.in_all, in_all)
+        replies, so_far = self.by_size.get(size, (0, 0.0))
+        self.by_size[size] = replies + 1, so_far + seconds
 
     @property
-    def waiting(self) -> float:
-        """Which part of its time, 0 to 1, a request waits at the server."""
-        return (self.low - self.lowest) / self.mean if self.mean > 0 else 0.0
+    def share(self) -> float:
+        """Which part of its time a request did not wait."""
+        return self.unloaded / self.seconds if self.seconds > 0 else 1.0
 
     @property
-    def spread(self) -> float:
-        """How far latencies vary by themselves, as a part of their mean."""
-        return max(0.0, 1 - self.low / self.mean) if self.mean > 0 else 0.0
+    def is_alike(self) -> bool:
+        """Whether all took about the same time: neither waited, nor varies by itself."""
+        return self.slowest <= self.quickest * _ALIKE
+
+    def correct(self, unloaded: dict[int, float], *, is_drained: bool) -> None:
+        """Correct the unloaded latencies: downwards, or also upwards where the server is drained.
+
+        Upwards by more: to take the server for quicker than it is leaves it idle.
+        """
+        for size, (replies, seconds) in self.by_size.items():
+            more = seconds / replies - unloaded[size]
+            if is_drained and abs(more) > unloaded[size] / 4:
+                unloaded[size] += more
+            elif is_drained and more > 0:
+                unloaded[size] += more * 3 / 4
+            elif more < 0:
+                unloaded[size] += more / 2
 
 
-class _Peaks:
-    """The most requests in flight within a round trip: of one lane, and of both.
+@dataclass(slots=True)
+class _Filling:
+    """How many requests fill the server, as round trips show it.
 
-    Replies come in crowds. What is in flight while the first of a crowd are looked at, whose
-    successors are still to be sent, says little.
+    Attributes:
+        now: The last one.
+        before: The one before it.
+        highest: Two in a row, since the unloaded latency was measured.
     """
 
-    def __init__(self) -> None:
-        self._before = self._now = (0, 0)
-        self._replies = 0
+    now: float = 0.0
+    before: float = 0.0
+    highest: float = 0.0
+    _change: float = 0.0
 
-    def note(self, in_lane: int, in_all: int) -> None:
-        self._now = max(self._now[0], in_lane), max(self._now[1], in_all)
+    def restart(self, full: float) -> None:
+        """Go on from what was measured."""
+        self.now = self.before = self.highest = full
 
-    def after_reply(self, limit: int, in_lane: int, in_all: int) -> tuple[int, int]:
-        """The peaks of this round trip and the one before, which has as many replies as slots."""
-        self._replies += 1
-        if self._replies >= limit:
-            self._replies = 0
-            self._before, self._now = self._now, (in_lane, in_all)
-        return max(self._before[0], self._now[0]), max(self._before[1], self._now[1])
+    def take(self, full: float) -> None:
+        """Take in what a round trip shows."""
+        self.before, self.now = self.now, full
+        self._change += (abs(self.now - self.before) - self._change) / 8
+        self.highest = max(self.highest, min(self.now, self.before))
+
+    @property
+    def has_sunk(self) -> bool:
+        """Whether it is far lower than it was.
+
+        Then the server may have become narrower, or all of its work slower, in which case fewer in
+        flight would make it idle: the unloaded latency must be known anew.
+        """
+        return max(self.now, self.before) < _SUNK * self.highest
+
+    @property
+    def longest_queue(self) -> float:
+        """How many may wait: one or two, or more where it changes by itself from time to time."""
+        return max(min(0.9 + 0.6 * self.now, 1.8), self.now / 6, 4 * self._change)
+
+
+class _Drain(NamedTuple):
+    """What was known when draining began."""
+
+    in_flight: int
+    share: float
+    doubled_below: float
 
 
 class AdaptiveLimit:
@@ -129,10 +181,14 @@ class AdaptiveLimit:
         self._cap = float(CEILING)
         self._doubles_below = float("inf")  # below it the limit doubles in a round trip
         self._growth = 1.0  # above it, what the next round trip adds
-        self._latency: dict[int, _Latency] = {}
-        self._peaks = _Peaks()
-        self._replies_to_skip = 0
-        self._rounds_since_anew = 0.0
+        self._unloaded: dict[int, float] = {}  # the latency for each size of batches
+        self._filling = _Filling()
+        self._round = self._round_before = _Round()
+        self._were_first_alike: bool | None = None
+        self._few_wait = True
+        self._replies_to_skip = self._rounds_to_drain = 0
+        self._drain: _Drain | None = None
+        self._drained = _DRAINED
         self.refusal_level = float("inf")
         self._step = 1.0  # by which the refusal level is moved next
         self._patience = _PATIENCE
@@ -153,56 +209,128 @@ class AdaptiveLimit:
 
     # What replies tell
 
-    def sent(self, in_lane: int, in_all: int) -> None:
-        """Note that so many requests of a lane, and of both, are in flight now."""
-        self._peaks.note(in_lane, in_all)
-
     def replied(self, inputs: int, seconds: float, in_lane: int, in_all: int) -> None:
         """Learn from a good reply.
 
         Args:
             inputs: Of the request.
             seconds: From sending it to having the whole reply.
-            in_lane: Requests in flight of the lane that has the most, this one included.
-            in_all: Requests in flight of both lanes, this one included.
+            in_lane: Requests in flight of its lane when it was sent, itself included.
+            in_all: Requests in flight of both lanes then.
         """
-        peak, peak_of_all = self._peaks.after_reply(self.limit, in_lane, in_all)
+        if not inputs:  # a question about the server is none of its batches
+            return
         if self._replies_to_skip:
             self._replies_to_skip -= 1
             return
         # Latency is compared among batches of about one size.
-        latency = self._latency.setdefault(inputs.bit_length(), _Latency())
-        latency.take(seconds, max(_REPLIES_OF_MEAN, self._limit))
-        is_rising = self._limit < self._doubles_below
-        # While it doubles, requests cannot have kept up with the limit: half of it is used up.
-        used = 2 * peak - 1 if is_rising else peak + 1
-        if used < self._limit and peak_of_all + 1 < self.refusal_level:
-            return  # a limit that is not used up says nothing about itself
-        waiting, spread = peak * latency.waiting, peak * latency.spread
-        few = max(_FEW_WAITING, self._limit * _FEW_OF_ALL, spread * _FEW_OF_SPREAD)
-        if waiting >= few:
-            self._hold(waiting - 2 * few, in_lane)
-        elif self._limit >= min(self.refusal_level, self._cap):
-            self._wait_at_level(seconds)
-        elif is_rising:
-            self._set(self._limit + 1.0)  # a round trip has as many replies as the limit
-        else:
-            self._set(self._limit + self._growth / self._limit)
-            self._growth = min(self._growth * (1 + 1 / self._limit), self._limit)
+        size = inputs.bit_length()
+        now, before = self._round, self._round_before
+        now.take(size, seconds, self._unloaded.setdefault(size, seconds), in_lane, in_all)
+        if self._drain:
+            alike, vary = max(_ENOUGH_ALIKE, self._limit), max(_ENOUGH_THAT_VARY, 2 * self._limit)
+            if now.replies >= (alike if now.is_alike else vary):
+                self._end_drain(self._drain)
+            return
+        peak, peak_of_all = max(now.in_lane, before.in_lane), max(now.in_all, before.in_all)
+        # While it doubles, requests cannot have kept up with the limit.
+        used = 4 * peak - 5 if self._is_doubling else peak + 1
+        # A limit that is not used up says nothing about itself.
+        is_used = used >= self._limit or peak_of_all + 1 >= self.refusal_level
+        if now.replies >= max(_LEAST_REPLIES, self._limit * self._part_of_round):
+            self._round, self._round_before = _Round(), now
+            if is_used:
+                self._judge(now)
+        if is_used and self._few_wait:
+            if self._limit >= min(self.refusal_level, self._cap):
+                self._wait_at_level(seconds)
+            elif self._is_doubling:
+                self._set(self._limit + 1.0)  # a round trip has as many replies as the limit
 
-    def _hold(self, too_many: float, in_lane: int) -> None:
-        """Let in as many as are enough; now and then see what the server does with fewer."""
-        self._doubles_below, self._growth = min(self._doubles_below, self._limit), 1.0
-        if too_many > 0:
-            self._set(self._limit - max(1.0, too_many / 2) / self._limit)
-        self._rounds_since_anew += 1.0 / self._limit
-        if self._rounds_since_anew >= _ROUNDS_TO_SEE_ANEW:
-            self._rounds_since_anew = 0.0
-            self._latency.clear()
-            # Those in flight were sent at the full limit, and would hide what half of it is like.
-            self._replies_to_skip = in_lane - 1
-            self._doubles_below = self._limit
-            self._set(self._limit / 2)
+    @property
+    def _is_doubling(self) -> bool:
+        return self._limit < self._doubles_below
+
+    @property
+    def _part_of_round(self) -> float:
+        """After which part of a round trip it is judged: soon where the limit grows fast."""
+        if self._is_doubling:
+            return 1 / 4
+        return 1 / 2 if self._growth > 1 else 1.0
+
+    def _judge(self, ended: _Round) -> None:
+        """Set the limit by how many waited in a round trip."""
+        if self._is_doubling:
+            self._judge_doubling(ended)
+            return
+        filling, in_flight = self._filling, self._in_flight(ended)
+        filling.take(in_flight * ended.share)
+        longest = filling.longest_queue
+        # Many wait where two round trips show it: one alone may have been a moment's trouble.
+        waiting = in_flight - max(filling.now, filling.before)
+        self._few_wait = in_flight - filling.now < longest * _FEW
+        if not self._few_wait or self._limit < self.refusal_level:
+            self._rounds_to_drain -= 1
+        if filling.has_sunk or self._rounds_to_drain <= 0:
+            self._begin_drain(ended)
+        elif waiting > longest:
+            self._hold(self._limit - waiting + longest * _AIM)
+        elif self._few_wait:
+            self._set(self._limit + self._growth)
+            self._growth = min(self._growth * 2, self._limit)
+        else:
+            self._growth = 1.0
+
+    def _judge_doubling(self, ended: _Round) -> None:
+        """Stop where the server is full."""
+        if self._were_first_alike is None:
+            self._were_first_alike = ended.is_alike
+        was_measured = self._rounds_to_drain > 0
+        if not was_measured:
+            ended.correct(self._unloaded, is_drained=False)
+        if ended.share * _DOUBLED_ENOUGH > 1:
+            return
+        if was_measured or not self._were_first_alike:
+            self._begin_drain(ended)
+            return
+        # No need to drain. Too few would fill the server where many batches end together, as in
+        # that case half of those that wait begin at once: twice as many are surely enough.
+        full = self._in_flight(ended) * ended.share
+        self._few_wait, self._rounds_to_drain = False, _ROUNDS_TO_DRAIN
+        self._filling.restart(full)
+        self._hold(min(self._limit, 2 * full))
+
+    def _in_flight(self, ended: _Round) -> int:
+        return min(ended.in_lane, self.limit)  # more are those from before it was halved
+
+    def _hold(self, limit: float) -> None:
+        """Let in fewer; those in flight were sent at the former limit and say nothing about it."""
+        self._doubles_below, self._growth, self._replies_to_skip = 0.0, 1.0, self.limit - 1
+        self._set(limit)
+
+    def _begin_drain(self, ended: _Round) -> None:
+        in_flight = self._in_flight(ended)
+        self._drain = _Drain(in_flight, ended.share, self._doubles_below)
+        self._rounds_to_drain, self._round = _ROUNDS_TO_DRAIN, _Round()
+        self._hold(int(in_flight * ended.share * self._drained))
+        self._replies_to_skip += self.limit  # the first after them are the quickest ones
+
+    def _end_drain(self, drain: _Drain) -> None:
+        """Go on at what fills the server, as is known now, and a short queue."""
+        ended, self._round, self._drain = self._round, _Round(), None
+        ended.correct(self._unloaded, is_drained=True)
+        known = sum(n * self._unloaded[size] for size, (n, _) in ended.by_size.items())
+        change = known / ended.unloaded if ended.unloaded > 0 else 1.0
+        full = drain.in_flight * min(1.0, drain.share * change)
+        self._few_wait = full > 0.8 * drain.in_flight  # a quick first reply had deceived
+        if self._few_wait:
+            self._doubles_below = drain.doubled_below
+        if not 0.9 < change < 1.1:  # noqa: PLR2004 - less is chance
+            self._rounds_to_drain = _ROUNDS_IN_DOUBT
+        # A server that has become narrow under way was not drained, but looks slow.
+        self._drained = _DRAINED if 0.7 < change < 1.5 else 1 / 2  # noqa: PLR2004
+        self._filling.restart(full)
+        self._set(full + self._filling.longest_queue * _AIM)
 
     # What refusals tell
 
@@ -219,6 +347,9 @@ class AdaptiveLimit:
         """Go down by half, and quickly up again to a limit that is known to be right."""
         self._set(self._limit / 2)
         self._doubles_below, self._growth = then_double_to, 1.0
+        self._round, self._drain, self._few_wait = _Round(), None, True
+        self._replies_to_skip = 0
+        self._rounds_to_drain = max(self._rounds_to_drain, _ROUNDS_IN_DOUBT)
 
     @property
     def _is_trying(self) -> bool:

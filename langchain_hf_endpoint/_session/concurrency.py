@@ -28,6 +28,7 @@ class Slot:
         blocked_loop: The event loop on whose thread a synchronous call wants it.
         wake: What the window calls, outside of its lock, when it lets the request in.
         in_flight: Requests in flight when it was let in, itself included; 0 before that.
+        in_lane: Those of its lane.
     """
 
     inputs: int
@@ -36,6 +37,7 @@ class Slot:
     blocked_loop: AbstractEventLoop | None = None
     wake: Callable[[], None] | None = None
     in_flight: int = 0
+    in_lane: int = 0
 
     @property
     def granted(self) -> bool:
@@ -117,12 +119,11 @@ class ConcurrencyWindow:
         for slot in orphaned:
             self.release(slot)
 
-    def replied(self, inputs: int, seconds: float) -> None:
-        """Learn from a request that was answered after `seconds`, while it still has its place."""
+    def replied(self, slot: Slot, seconds: float) -> None:
+        """Learn from a request that was answered after `seconds`."""
         with self._lock:
             self._latency += (seconds - self._latency) * (0.2 if self._latency else 1.0)
-            in_lane, in_all = max(self._requests.values()), sum(self._requests.values())
-            self._adaptive.replied(inputs, seconds, in_lane, in_all)
+            self._adaptive.replied(slot.inputs, seconds, slot.in_lane, slot.in_flight)
             admitted = self._admit()
         self._wake(admitted)
 
@@ -178,7 +179,7 @@ class ConcurrencyWindow:
                 self._requests[lane] += 1
                 self._inputs += slot.inputs
                 slot.in_flight = sum(self._requests.values())
-                self._adaptive.sent(self._requests[lane], slot.in_flight)
+                slot.in_lane = self._requests[lane]
                 admitted.append(slot)
         return admitted
 

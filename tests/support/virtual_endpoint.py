@@ -136,6 +136,7 @@ class Endpoint:
         self.refused: list[float] = []
         self.waited: list[float] = []
         self.most = 0
+        self.house: list[tuple[float, int]] = []
         self._clock = clock
         self._chance = chance
         self._queue: deque = deque()
@@ -154,6 +155,7 @@ class Endpoint:
         self._requests += 1
         self._inputs += inputs
         self.most = max(self.most, self._requests)
+        self.house.append((now, self._requests))
         self._queue.append((now, inputs, answer))
         self._work()
 
@@ -172,6 +174,7 @@ class Endpoint:
         self._busy -= 1
         self._requests -= 1
         self._inputs -= inputs
+        self.house.append((self._clock.now, self._requests))
         self._work()
         answer(_REPLIES[inputs])
 
@@ -353,3 +356,11 @@ class Run:
         """The share from a third of the job to a batch's time before its end."""
         begin = self.ended / 3
         return self.share(begin, max(begin, self.ended - self.kind.seconds * 1.5))
+
+    @property
+    def in_house(self) -> float:
+        """How many batches are at the server, working or waiting, in the mean of the last third."""
+        begin, end = self.ended * 2 / 3, self.ended - self.kind.seconds * 1.5
+        steps = [step for step in self.endpoint.house if begin <= step[0] <= end]
+        spans = [(late - early) * count for (early, count), (late, _) in pairwise(steps)]
+        return sum(spans) / (steps[-1][0] - steps[0][0])

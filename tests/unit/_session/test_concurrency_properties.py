@@ -98,7 +98,7 @@ class AnyHistory(RuleBasedStateMachine):
     @rule(slot=places, seconds=SECONDS)
     def get_a_reply(self, slot, seconds):
         if slot in self.inside[slot.lane]:
-            self.window.replied(slot.inputs, seconds)
+            self.window.replied(slot, seconds)
             self.settle()
             self.leave(slot)
 

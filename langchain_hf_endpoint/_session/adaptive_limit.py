@@ -226,12 +226,15 @@ class AdaptiveLimit:
         # Latency is compared among batches of about one size.
         size = inputs.bit_length()
         now, before = self._round, self._round_before
-        now.take(size, seconds, self._unloaded.setdefault(size, seconds), in_lane, in_all)
+        unloaded = self._unloaded.setdefault(size, seconds)
+        now.take(size, seconds, unloaded, in_lane, in_all)
         if self._drain:
             alike, vary = max(_ENOUGH_ALIKE, self._limit), max(_ENOUGH_THAT_VARY, 2 * self._limit)
             if now.replies >= (alike if now.is_alike else vary):
                 self._end_drain(self._drain)
             return
+        # The first replies of a server of one slot come one after the other: more would but wait.
+        is_known = self._were_first_alike is not None
         peak, peak_of_all = max(now.in_lane, before.in_lane), max(now.in_all, before.in_all)
         # While it doubles, requests cannot have kept up with the limit.
         used = 4 * peak - 5 if self._is_doubling else peak + 1
@@ -244,7 +247,7 @@ class AdaptiveLimit:
         if is_used and self._few_wait:
             if self._limit >= min(self.refusal_level, self._cap):
                 self._wait_at_level(seconds)
-            elif self._is_doubling:
+            elif self._is_doubling and (is_known or seconds < unloaded * _DOUBLED_ENOUGH):
                 self._set(self._limit + 1.0)  # a round trip has as many replies as the limit
 
     @property

@@ -302,6 +302,7 @@ def _of_queries(topic: Topic) -> list[Goal]:
             (row.median("busy_p99_ms") - row.median("idle_p50_ms")) / row.median("interval_ms"),
         )
         for row in topic.rows
+        if "interval_ms" in row.figures
     ]
     what = "query p99 during ingestion, above the idle p50"
     return [

@@ -283,15 +283,16 @@ def of_queries(topic: Topic) -> str:
     text = queries.__doc__.split("\n\n", 1)[1] + "\n" + table((*heads, "permits used"), rows)
     rows = [
         [
-            f"{row.subject}, {row.setting}",
+            row.setting,
             *(figure(row, name, ".2f") for name in ("batches_p50", "batches_max")),
+            *(figure(row, name) for name in ("house_p50", "house_max")),
         ]
         for row in topic.rows
         if "batches_p50" in row.figures
     ]
     if rows:
-        heads = ("queries at a busy server", "median, in batch times", "worst, in batch times")
-        text += "\n" + table(heads, rows)
+        heads = ("a query at a busy server waits", "median, in batch times", "worst")
+        text += "\n" + table((*heads, "batches in house, median", "most"), rows)
     return text + _errors(topic.rows)
 
 

@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LONGEST_HEAD = 100 * 1024  # what httpcore takes
-_STATUS_LINE = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9])(?: [^\r\n]*)?")
-_FIELD = re.compile(rb"\A([^\s:]+):[ \t]*([^\r\n]*)")
+_HEAD = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9])(?: [^\r\n]*)?(?:\r\n[^\s:]+:[^\r\n]*)*")
+_LENGTHS = re.compile(rb"(?i)\r\ncontent-length:([^\r\n]*)")
+_CODINGS = re.compile(rb"(?i)\r\ntransfer-encoding:([^\r\n]*)")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[^\r\n]*)?")
 _SWITCHING, _OK = 101, 200
@@ -67,18 +68,12 @@ class ResponseFraming:
         return at
 
     def _head(self, head: bytes) -> None:
-        first, *lines = head.split(b"\r\n")
-        status_line = _STATUS_LINE.fullmatch(first)
-        fields = [_FIELD.fullmatch(line) for line in lines]
-        named: dict[bytes, list[bytes]] = {}
-        for one in fields:
-            if one is not None:
-                named.setdefault(one[1].lower(), []).append(one[2].rstrip(b" \t").lower())
-        lengths = named.get(b"content-length", [])
-        codings = named.get(b"transfer-encoding", [])
-        status = int(status_line[1]) if status_line else _SWITCHING
+        found = _HEAD.fullmatch(head)
+        status = int(found[1]) if found else _SWITCHING
+        lengths = [value.strip(b" \t") for value in _LENGTHS.findall(head)]
+        codings = [value.strip(b" \t").lower() for value in _CODINGS.findall(head)]
         self._next_part = self._doubtful
-        if status == _SWITCHING or None in fields:
+        if status == _SWITCHING:
             return
         if status < _OK:  # the response is still to come
             if not lengths and not codings:

@@ -76,9 +76,9 @@ STOPS = frozenset(
 BLANK_ENDS = ((0x0E00, 0x0EFF), (0x1950, 0x19DF), (0xAA80, 0xAADF), (0x11700, 0x1174F))
 """Scripts that have no such mark: Thai, Lao and the like end a sentence with a blank."""
 
-# As far to the right as a blank within reach allows, again and again; what the look-ahead has
+# As far to the right as a blank within reach allows, again and again; what the atomic group has
 # found stays found, so that no text takes longer than in proportion to its length.
-_SHORT_RUNS = re.compile(rf"(?s)(?=((?:.{{0,{LONGEST_WORD}}}\s)*))\1.{{0,{LONGEST_WORD}}}\Z")
+_SHORT_RUNS = re.compile(rf"(?s)(?>(?:.{{0,{LONGEST_WORD}}}\s)*).{{0,{LONGEST_WORD}}}\Z")
 _AN_UNSPACED = re.compile(
     "[" + "".join(f"{chr(first)}-{chr(last)}" for first, last, _ in UNSPACED) + "]"
 )

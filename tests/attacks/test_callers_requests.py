@@ -222,15 +222,22 @@ def test_a_web_page_cannot_call_by_a_name_that_looks_like_this_machines(say, hos
     assert answered.startswith((b"HTTP/1.1 403 ", b"HTTP/1.1 400 "))
 
 
-def test_a_key_that_a_server_repeats_in_a_header_is_in_no_log(client, gateway, mine, tei_double):
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+def test_a_key_that_a_server_repeats_in_a_header_is_in_no_log(
+    client, gateway, tei_double, transport
+):
+    path = f"/_inference/text_embedding/over-{transport}"
+    settings = {"url": tei_double.url, "api_key": KEY, "transport": transport}
+    client.put(path, json={"service": "hugging_face", "service_settings": settings})
     said = {"X-Error-Message": f"Invalid token {KEY}", "Retry-After": "0"}
     tei_double.script(
         *[faults.answer(401, {"error": "no"}, said)] * 2
     )  # base64's route and its own
-    assert client.post(mine, json={"input": "a"}).status_code == 401
+    assert client.post(path, json={"input": "a"}).status_code == 401
     log = gateway.log.read_text()
-    assert "Invalid token ***" in log
     assert KEY not in log
+    if transport == "httpx":  # which writes the head of each response into the log
+        assert "Invalid token ***" in log
 
 
 def test_the_gateway_is_as_it_was(client, gateway, mine):

@@ -34,7 +34,7 @@ NAME = "queries"
 LIMITS = (3000, 600)
 """Requests per minute; the first is the default."""
 MODES = ("sync", "async")
-SERVERS = ((1, 0.3, 20), (1, 1.0, 8), (4, 0.3, 24), (8, 0.1, 24))
+SERVERS = ((1, 0.3, 20), (1, 1.0, 6), (4, 0.3, 24), (8, 0.1, 24))
 """Slots of a server, seconds that each of its batches takes, queries that it is asked."""
 _SETTLED = 20, 6.0
 """Batch times, and seconds, after which the number of requests in flight has found its width."""
@@ -72,7 +72,7 @@ def run_at_a_server(url: str, seconds: float, queries: int) -> Record:
     with _ingestion(embeddings, max(_SETTLED[0] * seconds, _SETTLED[1])):
         begin = time.monotonic()
         # At moments that are spread evenly over the time of a batch, so that few are enough.
-        taken = _ask(embeddings, [seconds * (0.5 + n * _GOLDEN % 1) for n in range(queries)])
+        taken = _ask(embeddings, [seconds * (0.2 + n * _GOLDEN % 1) for n in range(queries)])
         end = time.monotonic()
     return {"taken": taken, "begin": begin, "end": end}
 

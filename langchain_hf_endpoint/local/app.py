@@ -68,7 +68,7 @@ class Service:
 
     Attributes:
         model: The model.
-        threads: Inputs run at the same time.
+        threads: Inputs of batches run at the same time; as many that come alone, beside them.
         inputs_in_flight: Inputs admitted and not yet answered.
     """
 
@@ -89,6 +89,11 @@ class Service:
     @cached_property
     def _limiter(self) -> anyio.CapacityLimiter:
         """Made late: it belongs to the event loop that runs."""
+        return anyio.CapacityLimiter(self.threads)
+
+    @cached_property
+    def _limiter_of_single_inputs(self) -> anyio.CapacityLimiter:
+        """Theirs alone, since a query is one: it does not wait for the documents before it."""
         return anyio.CapacityLimiter(self.threads)
 
     @contextmanager
@@ -114,14 +119,16 @@ class Service:
             RefusedError: An input is over the limit and not to be cut, or there are no permits.
         """
         with self._admitted(len(request.inputs)):
+            alone = len(request.inputs) == 1
             # In a thread too: while a long text is tokenized, the loop has others to answer.
             ids = await self.in_thread(
-                lambda: [self._ids(each, request) for each in request.inputs]
+                lambda: [self._ids(each, request) for each in request.inputs], alone=alone
             )
             rows: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(ids)
 
             async def run(place: int) -> None:
-                rows[place] = await self.in_thread(partial(self.model.embed, ids[place]))
+                work = partial(self.model.embed, ids[place])
+                rows[place] = await self.in_thread(work, alone=alone)
 
             async with anyio.create_task_group() as tasks:
                 for place in range(len(ids)):
@@ -132,9 +139,10 @@ class Service:
             characters=sum(len(each) for each in request.inputs if isinstance(each, str)),
         )
 
-    async def in_thread(self, work: Callable[[], _Result]) -> _Result:
-        """Do the work where the model's is done, no more at a time than `threads`."""
-        return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+    async def in_thread(self, work: Callable[[], _Result], *, alone: bool = False) -> _Result:
+        """Do the work where the model's is done; of each of both kinds no more than `threads`."""
+        limiter = self._limiter_of_single_inputs if alone else self._limiter
+        return await anyio.to_thread.run_sync(work, limiter=limiter)
 
     def text_of(self, given: Input) -> str:
         """An input as text."""

@@ -16,20 +16,21 @@ from langchain_hf_endpoint.local.files import ModelInfo
 
 
 class HeldModel:
-    """Embeds a text as (its length, 1) once `gate` is open."""
+    """Embeds a text as (its length, 1) once `gate` is open, or at once where it is not held."""
 
     info = ModelInfo("held/model", "MIT", dimensions=2, max_input_tokens=8, weights="none")
 
     def __init__(self) -> None:
         self.gate = threading.Event()
         self.begun = 0
+        self.holds = lambda _ids: True
 
     def ids(self, text: str, *, cut: bool, keep_end: bool = False) -> list[int]:
         return [ord(letter) for letter in text]
 
     def embed(self, ids: list[int]) -> np.ndarray:
         self.begun += 1
-        assert self.gate.wait(20)
+        assert not self.holds(ids) or self.gate.wait(20)
         return np.array([len(ids), 1], np.float32)
 
 
@@ -66,6 +67,24 @@ async def test_health_answers_while_the_model_works(app, model):
         assert not replies
         model.gate.set()
     assert replies[0].json() == [[1.0, 1.0], [3.0, 1.0]]
+
+
+async def test_a_query_does_not_wait_for_the_documents_before_it(app, model):
+    model.holds = lambda ids: len(ids) > 1
+    async with client_of(app) as client, anyio.create_task_group() as tasks:
+        replies = []
+
+        async def embed() -> None:
+            replies.append(await client.post("/embed", json={"inputs": ["bbb"] * 32}))
+
+        tasks.start_soon(embed)
+        while not model.begun:
+            await anyio.lowlevel.checkpoint()
+        query = await client.post("/embed", json={"inputs": ["a"], "normalize": False})
+        assert query.json() == [[1.0, 1.0]]
+        assert not replies
+        model.gate.set()
+    assert len(replies[0].json()) == 32
 
 
 async def test_more_than_512_inputs_at_once_are_refused(app, model):

@@ -121,7 +121,7 @@ class ServiceSettings(_EndpointSection):
         allow_insecure_http: Send a key over plain http to a host that is not this machine.
         tls: Certificates other than the usual ones.
         transport: What sends: ``httpx``, or the faster ``aiohttp`` (extra ``[fast]``). Queries of
-            sync methods, and their calls of a single batch, go over httpx in either case.
+            sync methods, and their calls of fewer than 16 batches, go over httpx in either case.
     """
 
     url: Annotated[str, Field(strict=True), Allowed("an http:// or https:// URL")]

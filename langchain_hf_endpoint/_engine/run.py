@@ -24,7 +24,7 @@ from langchain_hf_endpoint._engine.failures import (
 )
 from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._engine.isolation import Fault, Outcome
-from langchain_hf_endpoint._engine.planner import BatchBounds, Planner
+from langchain_hf_endpoint._engine.planner import LOOK_AHEAD, BatchBounds, Planner
 from langchain_hf_endpoint._engine.sources import AsyncSource, Source
 from langchain_hf_endpoint._engine.vectors import Rows
 from langchain_hf_endpoint._protocols.base import as_json
@@ -229,7 +229,9 @@ def run(texts: Iterable[str], state: Run[RowT]) -> Iterator[PlannedText[RowT]]:
     state.begin()
     source = Source(texts)
     workers: ThreadWorkers[Batch, list[Outcome[RowT]]] = (
-        LoopWorkers(driver, call.own_loop_transport) if call.has_own_loop else ThreadWorkers(driver)
+        LoopWorkers(driver, call.own_loop_transport)
+        if call.has_own_loop and _repays_a_loop(source, state)
+        else ThreadWorkers(driver)
     )
     with workers:
         while True:
@@ -288,6 +290,13 @@ async def arun(
                 driver.stop.set()
                 state.give_up()
     state.close(source)
+
+
+def _repays_a_loop(source: Source, state: Run[RowT]) -> bool:
+    """Whether there is so much to send that it repays connections of the call's own."""
+    _fill(source, state)
+    few = LOOK_AHEAD * state.call.batch_size
+    return not source.is_exhausted or state.planner.inputs_planned >= few
 
 
 def _fill(source: Source, state: Run[RowT]) -> None:

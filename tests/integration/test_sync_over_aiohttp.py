@@ -26,7 +26,7 @@ from langchain_hf_endpoint import (
 )
 from langchain_hf_endpoint.testing import faults
 
-TEXTS = numbered(160)[100:]  # all of one length, so that batches have them in their order
+TEXTS = numbered(200)[100:]  # all of one length, so that batches have them in their order
 KEY = "hf_CaNaRyCaNaRyCaNaRyCaNaRy"
 
 
@@ -84,10 +84,12 @@ def test_chunks_and_streams_go_over_aiohttp(tei_double, connect):
     assert libraries(tei_double) == {"aiohttp"}
 
 
-def test_one_batch_and_a_query_are_sent_from_the_callers_thread(tei_double, connect):
+def test_a_query_and_a_few_batches_are_sent_over_httpx(tei_double, connect):
     embeddings = connect()
     assert are_right([embeddings.embed_query("a question")], ["a question"])
-    assert are_right(embeddings.embed_documents(TEXTS[:4]), TEXTS[:4])
+    for few in (TEXTS[:4], TEXTS[:60]):
+        assert are_right(embeddings.embed_documents(few), few)
+        assert are_right([one.embedding for one in embeddings.stream_chunks(few)], few)
     assert libraries(tei_double) == {"httpx"}
 
 
@@ -113,7 +115,7 @@ def test_the_users_own_client_and_limiter_are_used_from_threads_as_before(tei_do
         assert are_right(embeddings.embed_documents(TEXTS), TEXTS)
     embeddings = HFEndpointEmbeddings(endpoint=endpoint, rate_limiter=limiter)
     assert are_right(embeddings.embed_documents(TEXTS), TEXTS)
-    assert (limiter.threads, limiter.tasks) == (15, 0)
+    assert (limiter.threads, limiter.tasks) == (25, 0)
     agents = [request.headers["user-agent"] for request in tei_double.requests]
     assert not any("aiohttp" in agent for agent in agents)
 
@@ -170,12 +172,12 @@ def test_texts_are_taken_on_the_callers_thread_and_sent_in_its_context(connect):
 def test_a_call_inside_a_loop_goes_before_the_tasks_that_it_holds_up(tei_double, connect):
     tei_double.configure(seconds_per_request=0.05)
     embeddings = connect(max_concurrent_requests=2)
-    of_task = numbered(40, "of the task")
+    of_task = numbered(100, "of the task")
 
     async def main():
         under_way = asyncio.create_task(embeddings.aembed_documents(of_task))
         await asyncio.to_thread(wait_for_posts, tei_double, 3)
-        assert are_right(embeddings.embed_documents(TEXTS[:20]), TEXTS[:20])
+        assert are_right(embeddings.embed_documents(TEXTS), TEXTS)
         assert not under_way.done()
         return await under_way
 
@@ -195,11 +197,11 @@ def test_a_key_that_is_refused_ends_the_call(tei_double, connect, is_all_closed)
 
 
 def test_what_was_answered_is_kept_when_the_rest_takes_too_long(tei_double, connect, is_all_closed):
-    tei_double.script(*[faults.hang()] * 8, containing="text 159")
+    tei_double.script(*[faults.hang()] * 8, containing="text 199")
     with pytest.raises(EmbeddingError, match=r"no complete reply within 0.5 s") as caught:
         connect(timeout=0.5, max_wait=0.0).embed_documents(TEXTS)
     completed = caught.value.completed
-    assert 40 <= len(completed) < 60
+    assert 80 <= len(completed) < 100
     assert are_right(list(completed.values()), [TEXTS[index] for index in completed])
     assert is_all_closed()
 

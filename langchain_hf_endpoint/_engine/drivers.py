@@ -46,20 +46,20 @@ class ThreadDriver:
     Args:
         transport: Sends the requests.
         progress: Is told of waits.
-        caller_loop: The running event loop on whose thread the call was made, if there is one:
-            its tasks cannot release their slots before the call returns.
+
+    Attributes:
+        caller_loop: The event loop that runs on the thread on which the driver is made, the
+            caller's, if there is one: its tasks cannot release their slots before the call returns.
+        stop: Set when nothing more may be sent.
     """
 
-    def __init__(
-        self,
-        transport: SyncTransport,
-        progress: Progress | None,
-        *,
-        caller_loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
+    def __init__(self, transport: SyncTransport, progress: Progress | None) -> None:
         self._transport = transport
         self.progress = progress
-        self.caller_loop = caller_loop
+        try:
+            self.caller_loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            self.caller_loop = None
         self.stop = threading.Event()
 
     def run(self, flow: Flow[T]) -> T:
@@ -201,7 +201,13 @@ class ThreadWorkers(Generic[TagT, T]):
 
 
 class TaskDriver:
-    """Performs the actions of flows by awaiting, on the loop it runs on. Arguments: as above."""
+    """Performs the actions of flows by awaiting, on the loop it runs on.
+
+    Args:
+        transport: Sends the requests.
+        progress: Is told of waits.
+        caller_loop: Another loop, whose thread waits for the flows: see `ThreadDriver.caller_loop`.
+    """
 
     def __init__(
         self,

@@ -223,7 +223,7 @@ def run(texts: Iterable[str], state: Run[RowT]) -> Iterator[PlannedText[RowT]]:
         BaseException: What the iterable raised, at the same late moment.
     """
     call = state.call
-    driver = ThreadDriver(call.sync_transport(), state.progress, caller_loop=_running_loop())
+    driver = ThreadDriver(call.sync_transport(), state.progress)
     if call.should_fetch_info:
         driver.run(fetch_server_info(call))
     state.begin()
@@ -330,7 +330,7 @@ def run_query(text: str, call: EmbeddingCall[RowT], progress: Progress | None = 
         HFEndpointError: What befell the text.
     """
     process = os.getpid()
-    driver = ThreadDriver(call.sync_transport(), progress, caller_loop=_running_loop())
+    driver = ThreadDriver(call.sync_transport(), progress)
     if call.should_fetch_info:
         driver.run(fetch_server_info(call))
     if progress:
@@ -371,10 +371,3 @@ def _vector(outcomes: Sequence[Outcome[RowT]], progress: Progress | None) -> Row
     if isinstance(result, HFEndpointError):
         raise result
     return result[0]
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -1,12 +1,14 @@
 """One object, used from several threads, loops and processes."""
 
 import asyncio
+import threading
 import time
 
 import numpy as np
 from arrivals import most_at_once
 
-from langchain_hf_endpoint.testing import expected_vector
+from langchain_hf_endpoint import HFEndpointEmbeddings
+from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector
 
 
 def _wait_for_a_post(double):
@@ -61,3 +63,21 @@ def test_a_sync_call_inside_a_loop_does_not_wait_for_that_loops_own_requests(tei
         return [here, *await asyncio.gather(*under_way)]
 
     assert all(_right(vectors, texts) for vectors in asyncio.run(cell()))
+
+
+def test_describe_inside_a_loop_does_not_wait_for_that_loops_own_requests():
+    """Nor where it asks for the models, besides its probe."""
+    described = []
+
+    async def cell(double):
+        embeddings = HFEndpointEmbeddings(url=f"{double.url}/v1", max_concurrent_requests=1)
+        under_way = [asyncio.create_task(embeddings.aembed_query("text")) for _ in range(3)]
+        await asyncio.to_thread(_wait_for_a_post, double)
+        described.append(embeddings.endpoint.describe())
+        await asyncio.gather(*under_way)
+
+    with ScriptedEndpoint(shape="openai", seconds_per_request=0.2) as double:
+        thread = threading.Thread(target=lambda: asyncio.run(cell(double)), daemon=True)
+        thread.start()
+        thread.join(60)
+    assert [one.dialect for one in described] == ["openai"]

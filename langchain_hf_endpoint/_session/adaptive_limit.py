@@ -27,8 +27,9 @@ After each round trip the state follows from how many requests wait at the serve
 
 DOUBLING adds its size in a round trip. DRAINING lets in fewer than fill the server and waits until
 their replies have shown U; it is left out where the first replies have. STEADY adds 1, 2, 4 ...
-while few wait, and takes off what is too many. A time-out or a cold start halves the limit too,
-and says nothing about a level.
+while few wait, and takes off what is too many; where L is far below U, the server has become
+quicker, and is drained at once. A time-out or a cold start halves the limit too, and says nothing
+about a level.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ _ROUNDS_TO_DRAIN = 60
 _ROUNDS_IN_DOUBT = 8  # where the unloaded latency was another than before
 _FEW = 0.4  # of the longest queue; below it the limit grows
 _AIM = 3 / 4  # of the longest queue
+_QUICKER = 1.2  # the unloaded latency against that of a round trip: it is out of date
 _SUNK = 0.6  # of what filled the server: it, or the batches, must have changed
 
 # Round trips at the level, at first; twice as many after each attempt that failed.
@@ -108,11 +110,12 @@ class _Round:
     def correct(self, unloaded: dict[int, float], *, is_drained: bool) -> None:
         """Correct the unloaded latencies: downwards, or also upwards where the server is drained.
 
-        Upwards by more: to take the server for quicker than it is leaves it idle.
+        In full where that is no chance, and upwards by more: to take the server for quicker than it
+        is leaves it idle.
         """
         for size, (replies, seconds) in self.by_size.items():
             more = seconds / replies - unloaded[size]
-            if is_drained and abs(more) > unloaded[size] / 4:
+            if is_drained and (self.is_alike or abs(more) > unloaded[size] / 4):
                 unloaded[size] += more
             elif is_drained and more > 0:
                 unloaded[size] += more * 3 / 4
@@ -274,7 +277,7 @@ class AdaptiveLimit:
         self._few_wait = in_flight - filling.now < longest * _FEW
         if not self._few_wait or self._limit < self.refusal_level:
             self._rounds_to_drain -= 1
-        if filling.has_sunk or self._rounds_to_drain <= 0:
+        if filling.has_sunk or ended.share > _QUICKER or self._rounds_to_drain <= 0:
             self._begin_drain(ended)
         elif waiting > longest:
             self._hold(self._limit - waiting + longest * _AIM)
@@ -315,7 +318,7 @@ class AdaptiveLimit:
         in_flight = self._in_flight(ended)
         self._drain = _Drain(in_flight, ended.share, self._doubles_below)
         self._rounds_to_drain, self._round = _ROUNDS_TO_DRAIN, _Round()
-        self._hold(int(in_flight * ended.share * self._drained))
+        self._hold(int(in_flight * min(1.0, ended.share) * self._drained))
         self._replies_to_skip += self.limit  # the first after them are the quickest ones
 
     def _end_drain(self, drain: _Drain) -> None:
@@ -330,8 +333,9 @@ class AdaptiveLimit:
             self._doubles_below = drain.doubled_below
         if not 0.9 < change < 1.1:  # noqa: PLR2004 - less is chance
             self._rounds_to_drain = _ROUNDS_IN_DOUBT
-        # A server that has become narrow under way was not drained, but looks slow.
-        self._drained = _DRAINED if 0.7 < change < 1.5 else 1 / 2  # noqa: PLR2004
+        # A server that has become narrow under way was not drained, but looks slow; nor was one
+        # that has become quicker, if it still looks slower than it is.
+        self._drained = _DRAINED if 0.9 < change < 1.5 else 1 / 2  # noqa: PLR2004
         self._filling.restart(full)
         self._set(full + self._filling.longest_queue * _AIM)
 

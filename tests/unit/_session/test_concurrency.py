@@ -384,6 +384,26 @@ def test_batches_that_take_another_time_do_not_close_the_window(slots, seconds):
     assert used > 0.93
 
 
+@pytest.mark.parametrize("slots", [1, 8, 16])
+def test_at_a_server_that_becomes_quicker_the_queue_is_short_again(slots):
+    server = Server(ConcurrencyWindow(), slots=slots)
+    server.answer(2000)
+    for seconds in (1.0, 0.1, 0.02):
+        server.seconds = lambda seconds=seconds: seconds
+        limits, used = server.answer(4000)
+        later = [limit for _, limit in limits[3000:]]
+        assert sum(later) / len(later) <= slots + max(2, slots / 4)
+        assert used > 0.95
+
+
+def test_texts_that_become_ever_shorter_do_not_lengthen_the_queue():
+    server = Server(ConcurrencyWindow(), slots=8)
+    server.seconds = lambda: max(0.02, 0.5 - server.clock.now / 400)
+    limits, used = server.answer(15_000)
+    assert sum(limit for _, limit in limits) / len(limits) <= 2 * 8
+    assert used > 0.95
+
+
 def test_a_server_that_loses_most_of_its_replicas_is_not_swamped_for_long():
     server = Server(ConcurrencyWindow(), slots=32)
     server.answer(5000)

@@ -246,6 +246,8 @@ class InferenceEndpoint(Section):
         """
         service = self.service_settings.model_dump(mode="json", exclude_defaults=True)
         service["rate_limit"] = self.service_settings.rate_limit.model_dump(mode="json")
+        if "transport" in self.service_settings.model_fields_set:  # to `preferring_fast` it says so
+            service["transport"] = self.service_settings.transport
         config: dict[str, Any] = {
             "inference_id": self.inference_id,
             "task_type": self.task_type,

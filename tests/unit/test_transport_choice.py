@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from langchain_hf_endpoint import HFEndpointEmbeddings, InferenceEndpoint
+from langchain_hf_endpoint import HFEndpointEmbeddings, InferenceEndpoint, InferenceEndpoints
 from langchain_hf_endpoint._http import clients
 from langchain_hf_endpoint.cli.endpoints import endpoint_of
 from langchain_hf_endpoint.endpoint import preferring_fast
@@ -42,6 +42,11 @@ def test_our_own_programs_take_the_fast_one_where_nothing_is_set():
 @pytest.mark.parametrize("name", ["httpx", "aiohttp"])
 def test_what_is_set_stays(name):
     assert chosen(InferenceEndpoint(URL, transport=name)) == name
+    service = {"url": URL, "transport": name}
+    with InferenceEndpoints() as endpoints:
+        config = {"service": "hugging_face", "service_settings": service}
+        endpoints.put(inference_id="kept", inference_config=config, skip_validation=True)
+        assert chosen(endpoints["kept"]) == name
 
 
 def test_without_the_extra_it_is_httpx(monkeypatch):

@@ -189,11 +189,7 @@ class Search(Generic[RowT]):
             is_last=self.is_last(run),
             can_probe=bool(self.probe),
         )
-        self._nothing_works = self._nothing_works and step not in {
-            Next.HALVE,
-            Next.BLAME,
-            Next.FAIL_ALONE,
-        }
+        self._nothing_works = self._nothing_works and step in {Next.SET_ASIDE, Next.GIVE_UP}
         if step is Next.HALVE:
             self._halve(run, failure)
         elif step is Next.SET_ASIDE:

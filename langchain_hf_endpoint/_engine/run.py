@@ -251,7 +251,7 @@ def run(texts: Iterable[str], state: Run[RowT]) -> Iterator[PlannedText[RowT]]:
             if ended is None:
                 continue
             state.settle(*ended)
-            if state.fatal:
+            if state.fatal and not driver.stop.is_set():
                 workers.stop()
                 state.give_up()
     state.close(source)

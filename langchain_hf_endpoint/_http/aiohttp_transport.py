@@ -124,7 +124,7 @@ class AiohttpTransport:
         """The session; made on the loop, with the first request."""
         if self._session is None:
             self._proxy = proxy_to(self._url)
-            if self._proxy is not None and self._proxy.scheme.startswith("socks"):
+            if self._proxy is not None and self._proxy.is_socks:
                 problem = "names a SOCKS proxy, which needs the transport httpx"
                 raise NoClientError(f"{self._proxy.variable} {problem}")
             connector = _Connector(

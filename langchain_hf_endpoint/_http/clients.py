@@ -42,7 +42,7 @@ def fastest_transport(url: str) -> TransportName:
         proxy = proxy_to(url)
     except NoClientError:  # said where a request is about to be sent
         return "httpx"
-    needs_httpx = proxy is not None and proxy.scheme.startswith("socks")
+    needs_httpx = proxy is not None and proxy.is_socks
     return "httpx" if needs_httpx or find_spec("aiohttp") is None else "aiohttp"
 
 

@@ -45,6 +45,11 @@ class Proxy:
     password: str = field(repr=False)
 
     @property
+    def is_socks(self) -> bool:
+        """Whether it speaks SOCKS, which of our transports httpx alone does."""
+        return self.scheme.startswith("socks")
+
+    @property
     def origin(self) -> str:
         """The URL without user and password."""
         host = f"[{self.host}]" if ":" in self.host else self.host

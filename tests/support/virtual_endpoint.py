@@ -134,7 +134,6 @@ class Endpoint:
         self.kind = kind
         self.worked: list[Worked] = []
         self.refused: list[float] = []
-        self.waited: list[float] = []
         self.most = 0
         self.house: list[tuple[float, int]] = []
         self._clock = clock
@@ -156,15 +155,14 @@ class Endpoint:
         self._inputs += inputs
         self.most = max(self.most, self._requests)
         self.house.append((now, self._requests))
-        self._queue.append((now, inputs, answer))
+        self._queue.append((inputs, answer))
         self._work()
 
     def _work(self):
         now = self._clock.now
         while self._queue and self._busy < _at(now, self.kind.slots, self.kind.slots_at):
-            came, inputs, answer = self._queue.popleft()
+            inputs, answer = self._queue.popleft()
             self._busy += 1
-            self.waited.append(now - came)
             varied = 1 + self.kind.jitter * self._chance.uniform(-1, 1)
             end = now + self.kind.seconds * max(0.2, inputs / self.kind.batch) * varied
             self.worked.append(Worked(now, end, inputs))

@@ -217,6 +217,11 @@ class EmbeddingCall(Generic[RowT]):
         return self.server.batch_size(self.service.max_batch_size)
 
     @property
+    def is_prepared(self) -> bool:
+        """Whether all is known that its inputs depend on."""
+        return not self.should_fetch_info
+
+    @property
     def should_fetch_info(self) -> bool:
         """Whether the server is one that may have an ``/info`` and was not asked yet.
 

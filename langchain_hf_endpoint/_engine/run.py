@@ -9,7 +9,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from langchain_hf_endpoint._engine.discovery import fetch_server_info
 from langchain_hf_endpoint._engine.drivers import (
     LoopWorkers,
     TaskDriver,
@@ -25,6 +24,7 @@ from langchain_hf_endpoint._engine.failures import (
 from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._engine.isolation import Fault, Outcome
 from langchain_hf_endpoint._engine.planner import LOOK_AHEAD, BatchBounds, Planner
+from langchain_hf_endpoint._engine.preparation import prepare
 from langchain_hf_endpoint._engine.sources import AsyncSource, Source
 from langchain_hf_endpoint._engine.vectors import Rows
 from langchain_hf_endpoint._protocols.base import as_json
@@ -224,8 +224,8 @@ def run(texts: Iterable[str], state: Run[RowT]) -> Iterator[PlannedText[RowT]]:
     """
     call = state.call
     driver = ThreadDriver(call.sync_transport(), state.progress)
-    if call.should_fetch_info:
-        driver.run(fetch_server_info(call))
+    if not call.is_prepared:
+        driver.run(prepare(call))
     state.begin()
     source = Source(texts)
     workers: ThreadWorkers[Batch, list[Outcome[RowT]]] = (
@@ -263,8 +263,8 @@ async def arun(
     """Embed texts with tasks of the running loop; otherwise as `run`."""
     call = state.call
     driver = TaskDriver(await call.async_transport(), state.progress)
-    if call.should_fetch_info:
-        await driver.run(fetch_server_info(call))
+    if not call.is_prepared:
+        await driver.run(prepare(call))
     state.begin()
     source = AsyncSource(texts) if isinstance(texts, AsyncIterable) else Source(texts)
     workers: TaskWorkers[Batch, list[Outcome[RowT]]] = TaskWorkers(driver)
@@ -331,8 +331,8 @@ def run_query(text: str, call: EmbeddingCall[RowT], progress: Progress | None = 
     """
     process = os.getpid()
     driver = ThreadDriver(call.sync_transport(), progress)
-    if call.should_fetch_info:
-        driver.run(fetch_server_info(call))
+    if not call.is_prepared:
+        driver.run(prepare(call))
     if progress:
         progress.planned(1)
     try:
@@ -351,8 +351,8 @@ async def arun_query(
 ) -> RowT:
     """Embed one text in the caller's task; otherwise as `run_query`."""
     driver = TaskDriver(await call.async_transport(), progress)
-    if call.should_fetch_info:
-        await driver.run(fetch_server_info(call))
+    if not call.is_prepared:
+        await driver.run(prepare(call))
     if progress:
         progress.planned(1)
     try:

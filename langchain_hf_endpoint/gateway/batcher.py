@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from langchain_hf_endpoint._engine.actions import SendRequest
 from langchain_hf_endpoint._engine.call import EmbeddingCall
-from langchain_hf_endpoint._engine.discovery import fetch_server_info
 from langchain_hf_endpoint._engine.drivers import TaskDriver
 from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._engine.isolation import Fault
 from langchain_hf_endpoint._engine.planner import check_text
+from langchain_hf_endpoint._engine.preparation import prepare
 from langchain_hf_endpoint._engine.vectors import AS_RECEIVED
 from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._messages import Response
@@ -211,7 +211,7 @@ class DynamicBatcher:
     def _has_room(self, lane: Lane, call: EmbeddingCall[Vector]) -> bool:
         """Whether the window has room; one alone while nothing is known of the server."""
         is_unknown = call.service.dialect == "auto" and call.server.route is None
-        if is_unknown or call.should_fetch_info:
+        if is_unknown or not call.is_prepared:
             return not self._tasks
         # Counted by lane, as the window counts: queries do not wait for the slots of documents.
         return len(self._running[lane]) < call.window.limit
@@ -272,8 +272,8 @@ class DynamicBatcher:
         self, batch: MergedBatch, call: EmbeddingCall[Vector]
     ) -> list[Outcome[Vector]]:
         driver = TaskDriver(await call.async_transport(), self._progress)
-        if call.should_fetch_info:
-            await driver.run(fetch_server_info(call))
+        if not call.is_prepared:
+            await driver.run(prepare(call))
         inputs = as_json([call.prompt + text for text in batch.texts])
         return await driver.run(self._reporting(embed_batch(inputs, call), batch))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint.errors import MissingExtraError
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from langchain_hf_endpoint.errors import MissingExtraError
 
 __version__ = "0.1.0"
 
@@ -51,6 +51,9 @@ def lazy_names(
 
 def missing_extra(what: str, extra: str, error: ImportError) -> MissingExtraError:
     """The error for a failed import of what an extra brings."""
+    # Not with the package: its import takes a millisecond without what the errors need.
+    from langchain_hf_endpoint.errors import MissingExtraError  # noqa: PLC0415
+
     return MissingExtraError(
         f"{what} needs a package that is not here: {error.name}",
         advice=f'Install it with pip install "langchain-hf-endpoint[{extra}]".',

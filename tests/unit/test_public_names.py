@@ -184,8 +184,13 @@ HEAVY = ("httpx", "nltk", "numpy", "anyio", "tqdm", "orjson", "nltk_punkt_tokeni
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    modules = (*HEAVY, "langchain_core", "pydantic", "asyncio")
+    modules = (*HEAVY, "langchain_core", "pydantic", "asyncio", "logging", "threading")
     assert loaded_after("import langchain_hf_endpoint", *modules) == "[]"
+    of_ours = "print([m for m in sys.modules if m.startswith('langchain_hf_endpoint.')])"
+    assert (
+        loaded_after(f"import langchain_hf_endpoint\n{of_ours}", "httpx").splitlines()[0]
+        == "['langchain_hf_endpoint._package']"
+    )
 
 
 @pytest.mark.parametrize("dialect", ["auto", "tei"])

@@ -275,7 +275,8 @@ class AdaptiveLimit:
         # Many wait where two round trips show it: one alone may have been a moment's trouble.
         waiting = in_flight - max(filling.now, filling.before)
         self._few_wait = in_flight - filling.now < longest * _FEW
-        if not self._few_wait or self._limit < self.refusal_level:
+        # At a level or a cap, with few that wait, nothing would come of a measurement.
+        if not self._few_wait or self._limit < min(self.refusal_level, self._cap):
             self._rounds_to_drain -= 1
         if filling.has_sunk or ended.share > _QUICKER or self._rounds_to_drain <= 0:
             self._begin_drain(ended)

@@ -1,4 +1,4 @@
-"""The ASGI application: the routes of both APIs, health and metrics."""
+"""The ASGI application: the routes of all APIs, health and metrics."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from langchain_hf_endpoint.errors import RegistryError
-from langchain_hf_endpoint.gateway import elastic_api, openai_api
+from langchain_hf_endpoint.gateway import elastic_api, openai_api, tei_api
 from langchain_hf_endpoint.gateway.config import GatewayOptions, default_allowed_urls
 from langchain_hf_endpoint.gateway.errors import Refusal
 from langchain_hf_endpoint.gateway.middleware import CallerKeys, GatewayMiddleware
-from langchain_hf_endpoint.gateway.responses import OPENAI_PREFIX, guarded, refused
+from langchain_hf_endpoint.gateway.responses import NOT_ELASTIC, guarded, refused
 from langchain_hf_endpoint.gateway.service import Service
 from langchain_hf_endpoint.gateway.url_allowlist import UrlAllowlist
 
@@ -99,7 +99,12 @@ def create_app(  # noqa: PLR0913 - the operator's decisions
 
     app = Starlette(
         # The first that fits has the request, and each before it takes its time.
-        routes=[*openai_api.routes(service), *_own_routes(service), *elastic_api.routes(service)],
+        routes=[
+            *openai_api.routes(service),
+            *tei_api.routes(service),
+            *_own_routes(service),
+            *elastic_api.routes(service),
+        ],
         exception_handlers={404: _no_such_route, 405: _no_such_method},
         lifespan=lifespan,
     )
@@ -125,11 +130,11 @@ def _own_routes(service: Service) -> list[Route]:
 
 
 async def _no_such_route(request: Request, _error: Exception) -> Response:
-    is_openai = request.scope["path"].startswith(OPENAI_PREFIX)
-    # Elastic's status for it is 400; OpenAI's is 404. The path is not repeated: it may be anything.
+    is_elastic = not request.scope["path"].startswith(NOT_ELASTIC)
+    # Elastic's status for it is 400; others have 404. The path is not repeated: it may be anything.
     reason = f"no handler found for this uri and method [{request.method[:20]}]"
     return refused(
-        request, Refusal(404 if is_openai else 400, "illegal_argument_exception", reason)
+        request, Refusal(400 if is_elastic else 404, "illegal_argument_exception", reason)
     )
 
 

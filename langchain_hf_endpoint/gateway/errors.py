@@ -1,10 +1,11 @@
-"""Turn errors into refusals: a status, a type and a reason, in Elastic's or OpenAI's JSON."""
+"""Turn errors into refusals: a status, a type and a reason, in the JSON of each API."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
 
+from langchain_hf_endpoint._protocols.tei_server import RefusedError
 from langchain_hf_endpoint.errors import (
     EmbeddingError,
     EndpointExistsError,
@@ -39,6 +40,11 @@ _ANSWERS: tuple[tuple[type[HFEndpointError], int, str, str | None], ...] = (
     (UnknownEndpointError, 404, "resource_not_found_exception", "model_not_found"),
     (ModelChangedError, 400, "status_exception", None),
 )
+
+TEI_KINDS = ("Validation", "Empty")
+"""Kinds of refusals that are in TEI's words already."""
+_TEI_STATUSES = {400: 422, 502: 424}
+_TEI_KINDS_OF = {424: "Backend", 429: "Overloaded", 500: "Backend", 503: "Unhealthy"}
 
 
 class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of ours
@@ -193,3 +199,11 @@ def openai_body(refusal: Refusal) -> dict[str, Any]:
         "code": refusal.code or refusal.kind,
     }
     return {"error": error}
+
+
+def tei_error(refusal: Refusal) -> RefusedError:
+    """What TEI would answer: 424 where the backend failed, 422 to a request that is wrong."""
+    if refusal.kind in TEI_KINDS:
+        return RefusedError(refusal.status, refusal.kind, refusal.reason)
+    status = _TEI_STATUSES.get(refusal.openai_status, refusal.openai_status)
+    return RefusedError(status, _TEI_KINDS_OF.get(status, "Validation"), refusal.reason)

@@ -19,7 +19,7 @@ from langchain_hf_endpoint._urls import is_own_name
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.gateway.errors import Refusal
 from langchain_hf_endpoint.gateway.requests import Lease, WaitingBytes
-from langchain_hf_endpoint.gateway.responses import NOBODY_THERE, OPENAI_PREFIX, refused
+from langchain_hf_endpoint.gateway.responses import NOBODY_THERE, NOT_ELASTIC, refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,14 +77,14 @@ class GatewayMiddleware:
         names = {name for name, _ in scope["headers"]}
         # A proxy in between may have read the other one (RFC 9112, 6.1): what follows is not ours.
         is_unclear = b"transfer-encoding" in names and b"content-length" in names
-        is_openai = scope["path"].startswith(OPENAI_PREFIX)
+        is_elastic = not scope["path"].startswith(NOT_ELASTIC)
 
         async def recorded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 record["status"] = message["status"]
                 if is_unclear:
                     MutableHeaders(scope=message)["Connection"] = "close"
-                if not is_openai:
+                if is_elastic:
                     # The official clients talk to nobody who does not say so.
                     MutableHeaders(scope=message)["X-Elastic-Product"] = "Elasticsearch"
             await send(message)

@@ -43,7 +43,7 @@ _TOKENS = (
 
 def routes(service: Service) -> list[Route]:
     """The routes."""
-    api = _Api(service)
+    api = Api(service)
     return [
         Route("/v1/embeddings", guarded(api.embeddings, "v1.embeddings"), methods=["POST"]),
         Route("/v1/models", guarded(api.models, "v1.models"), methods=["GET"]),
@@ -62,7 +62,7 @@ class _Asked:
     dimensions: int | None
 
 
-class _Api:
+class Api:
     """One method a route."""
 
     def __init__(self, service: Service) -> None:
@@ -71,6 +71,8 @@ class _Api:
     async def embeddings(self, request: Request) -> Response:
         """One vector per input, none chunked."""
         content = await json_object(request, self._service.options)
+        if "id" in request.path_params:  # an endpoint's own URL, where a model's name means nothing
+            content["model"] = request.path_params["id"]
         asked = _asked(content)
         endpoint = await self._service.endpoint(asked.model)
         task = endpoint.task_settings

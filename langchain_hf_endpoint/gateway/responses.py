@@ -18,6 +18,7 @@ from langchain_hf_endpoint.gateway.errors import (
     illegal,
     openai_body,
     refusal_of,
+    tei_error,
 )
 from langchain_hf_endpoint.gateway.requests import answer_type
 
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("langchain_hf_endpoint.gateway")
 
-OPENAI_PREFIX = "/v1/"
+OPENAI_PREFIX, TEI_PREFIX = "/v1/", "/tei/"
+NOT_ELASTIC = (OPENAI_PREFIX, TEI_PREFIX)
 NOBODY_THERE = 499
 _NO_SUCCESS = 400
 _JSON = "application/json"
@@ -54,15 +56,15 @@ def json_answer(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """JSON in the media type that the client takes."""
-    is_openai = request.scope["path"].startswith(OPENAI_PREFIX)
+    is_elastic = not request.scope["path"].startswith(NOT_ELASTIC)
     option = orjson.OPT_SERIALIZE_NUMPY
     if request.scope["query_string"]:  # most have none
         asked = request.query_params
-        if not is_openai and status < _NO_SUCCESS and "filter_path" in asked:
+        if is_elastic and status < _NO_SUCCESS and "filter_path" in asked:
             content = filtered(content, ",".join(asked.getlist("filter_path")))
         if asked.get("pretty") in ("", "true"):
             option |= orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    media_type = _JSON if is_openai else answer_type(request)
+    media_type = answer_type(request) if is_elastic else _JSON
     return Response(
         orjson.dumps(content, option=option), status, dict(headers or {}), media_type=media_type
     )
@@ -71,7 +73,14 @@ def json_answer(
 def refused(request: Request, refusal: Refusal) -> Response:
     """The answer in the shape of the API that was called. Its kind is noted for the log."""
     request.state.record["error"] = refusal.code or refusal.kind
-    if request.scope["path"].startswith(OPENAI_PREFIX):
+    path: str = request.scope["path"]
+    if path.startswith(TEI_PREFIX):
+        error = tei_error(refusal)
+        _, _, route = path.removeprefix(TEI_PREFIX).partition("/")
+        return Response(
+            error.body("/" + route), error.status, refusal.headers, media_type=error.content_type
+        )
+    if path.startswith(OPENAI_PREFIX):
         headers = dict(refusal.headers)
         if "Retry-After" not in headers:
             # OpenAI's clients repeat a 5xx by themselves; the engine has done so already.

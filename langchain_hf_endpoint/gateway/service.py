@@ -16,6 +16,7 @@ from langchain_hf_endpoint.chunking import chunk
 from langchain_hf_endpoint.endpoint import preferring_fast
 from langchain_hf_endpoint.errors import (
     EmbeddingError,
+    HFEndpointError,
     InputError,
     ProtocolError,
     SettingsError,
@@ -47,13 +48,14 @@ _NUMBERS_IN_A_TURN = 50_000
 _LEAST_NUMBERS = 2000  # that an answer takes as long as
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Entry:
     """An endpoint in use: limits and connections are its own, whatever URL and key it has."""
 
     endpoint: InferenceEndpoint
     session: EndpointSession
     batcher: DynamicBatcher
+    description: asyncio.Future[EndpointDescription] | None = None
 
 
 class Service:
@@ -213,6 +215,20 @@ class Service:
         for inference_id in self.metrics.endpoints() - living:
             self._let_go(inference_id)
             self.metrics.forget(inference_id)
+
+    async def description(self, endpoint: InferenceEndpoint) -> EndpointDescription:
+        """What the endpoint's server says of itself, asked once."""
+        self._batcher(endpoint)
+        entry = self._entries[endpoint.inference_id]
+        if entry.description is None:
+            asking = adescribe(preferring_fast(endpoint), self._clients(endpoint), entry.session)
+            entry.description = asyncio.ensure_future(asking)
+        try:
+            # Shielded: the first to ask may hang up, and the others wait for the same answer.
+            return await asyncio.shield(entry.description)
+        except HFEndpointError:
+            entry.description = None
+            raise
 
     async def vectors(
         self,

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from elasticsearch import AsyncElasticsearch, BadRequestError, Elasticsearch, NotFoundError
 from gateway_child import GatewayChild
+from javascript import run_node
 from langchain_openai import OpenAIEmbeddings
 
 from langchain_hf_endpoint import HFEndpointEmbeddings
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint.local import LocalServer
 
 HERE = Path(__file__).parent
-NODE_FOLDER = Path(sys.prefix) / "node"
 JS_CLIENT = "@elastic/elasticsearch@9"
 ID = "hugging-face-embeddings"
 KEY = "gateway-key-of-a-test"
@@ -108,25 +106,10 @@ async def test_the_async_python_client_too(locked, local_server, vectors):
         await client.inference.delete(inference_id="async", force=True)
 
 
-@pytest.fixture(scope="module")
-def node() -> str:
-    """Node, with Elastic's client beside it; it is fetched from npm once."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip("Node and npm are not here; Debian: apt-get install nodejs npm")
-    if not (NODE_FOLDER / "node_modules" / "@elastic" / "elasticsearch").exists():
-        NODE_FOLDER.mkdir(exist_ok=True)
-        command = [npm, "install", "--no-audit", "--no-fund", "--silent", JS_CLIENT]
-        subprocess.run(command, cwd=NODE_FOLDER, check=True, timeout=300)
-    return node
-
-
-def test_the_javascript_snippet_and_the_rest_of_an_endpoints_life(
-    locked, local_server, vectors, node
-):
+def test_the_javascript_snippet_and_the_rest_of_an_endpoints_life(locked, local_server, vectors):
     said = run_node(
-        node,
-        "elastic_client.cjs",
+        HERE / "elastic_client.cjs",
+        JS_CLIENT,
         GATEWAY_URL=locked.url,
         GATEWAY_KEY=KEY,
         ENDPOINT_URL=local_server.url,
@@ -141,21 +124,6 @@ def test_the_javascript_snippet_and_the_rest_of_an_endpoints_life(
     assert said["again"] == {"status": 400, "type": "resource_already_exists_exception"}
     assert said["delete"]["acknowledged"] is True
     assert said["gone"] == 404
-
-
-def run_node(node: str, script: str, **environment: str) -> dict:
-    """What a script of this folder prints, as JSON."""
-    full = {**os.environ, "NODE_PATH": str(NODE_FOLDER / "node_modules"), **environment}
-    run = subprocess.run(
-        [node, str(HERE / script)],
-        env=full,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
 
 
 def curl(gateway: GatewayChild, method: str, path: str, body: str | None = None) -> dict:
@@ -192,7 +160,7 @@ def test_the_console_snippet_with_curl(locked, local_server, vectors):
     assert curl(locked, "GET", path)["status"] == 404
 
 
-async def test_clients_of_different_languages_share_one_budget(locked, node, tei_double):
+async def test_clients_of_different_languages_share_one_budget(locked, tei_double):
     per_minute, burst, each = 120, 2, 6
     settings = {
         "url": tei_double.url,
@@ -206,7 +174,7 @@ async def test_clients_of_different_languages_share_one_budget(locked, node, tei
 
     def javascript() -> None:
         environment = {"GATEWAY_URL": locked.url, "GATEWAY_KEY": KEY, "TIMES": str(each)}
-        run_node(node, "elastic_budget.cjs", **environment)
+        run_node(HERE / "elastic_budget.cjs", JS_CLIENT, **environment)
 
     def langchain() -> None:
         embeddings = OpenAIEmbeddings(

@@ -1,0 +1,114 @@
+"""Serve the API of text-embeddings-inference (TEI), below a base URL per endpoint.
+
+https://huggingface.github.io/text-embeddings-inference describes the routes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+from starlette.responses import Response
+from starlette.routing import Route
+
+from langchain_hf_endpoint._protocols.tei_server import RefusedError, TeiServer, embed_request
+from langchain_hf_endpoint.gateway import openai_api
+from langchain_hf_endpoint.gateway.errors import Refusal
+from langchain_hf_endpoint.gateway.requests import json_object, while_there
+from langchain_hf_endpoint.gateway.responses import TEI_PREFIX, guarded
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from langchain_hf_endpoint.gateway.service import Service
+    from langchain_hf_endpoint.limiter import Lane
+
+_BASE = TEI_PREFIX + "{id}"
+_LANES: dict[str, Lane] = {"": "document", "query": "query", "document": "document"}
+_STATED_BATCH = 32  # where the endpoint's server says nothing: TEI's own default
+
+
+def routes(service: Service) -> list[Route]:
+    """The routes."""
+    api = _Api(service)
+    embed, health = guarded(api.embed, "tei.embed"), guarded(api.health, "tei.health")
+    return [
+        Route(_BASE + "/embed", embed, methods=["POST"]),
+        Route(
+            _BASE + "/v1/embeddings",
+            guarded(openai_api.Api(service).embeddings, "tei.v1.embeddings"),
+            methods=["POST"],
+        ),
+        Route(_BASE + "/info", guarded(api.info, "tei.info"), methods=["GET"]),
+        Route(_BASE + "/health", health, methods=["GET"]),
+        *(
+            Route(_BASE + end, handler, methods=[method])
+            for end in ("", "/")
+            for method, handler in (("POST", embed), ("GET", health))
+        ),
+    ]
+
+
+class _Api:
+    """One method a route."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def embed(self, request: Request) -> Response:
+        """One vector per input, none chunked."""
+        content = await json_object(request, self._service.options)
+        endpoint = await self._service.endpoint(request.path_params["id"])
+        # The prompts are the endpoint's own: their names only say what the inputs are.
+        reader = TeiServer(
+            model_id=endpoint.inference_id,
+            dimensions=1 << 32,  # how many there may be, the endpoint's server knows
+            max_client_batch_size=self._service.options.max_inputs,
+            prompts={name: name for name in _LANES if name},
+        )
+        try:
+            asked = embed_request(content, "/embed", reader)
+        except RefusedError as error:
+            raise Refusal(error.status, error.kind or "Validation", error.message) from None
+        texts = [text for text in asked.inputs if isinstance(text, str)]
+        if len(texts) < len(asked.inputs):
+            raise _wrong("`inputs` must be texts: the ids of tokens are not passed on")
+        if asked.keep_end:
+            raise _wrong("`truncation_direction` Left is not passed on")
+        said = {name: content.get(name) for name in ("truncate", "normalize", "dimensions")}
+        task = endpoint.task_settings.model_copy(
+            update={name: value for name, value in said.items() if value is not None}
+        )
+        lane = _LANES[asked.prompt]
+        request.state.record.update(
+            inference_id=endpoint.inference_id, inputs=len(texts), lane=lane
+        )
+        embedded = await while_there(request, self._service.vectors(endpoint, texts, lane, task))
+        tokens = {} if embedded.tokens is None else {"x-compute-tokens": str(embedded.tokens)}
+        body = orjson.dumps(embedded.vectors, option=orjson.OPT_SERIALIZE_NUMPY)
+        return Response(body, headers=tokens, media_type="application/json")
+
+    async def info(self, request: Request) -> Response:
+        """The endpoint's model and limits, as its server states them."""
+        endpoint = await self._service.endpoint(request.path_params["id"])
+        found = await while_there(request, self._service.description(endpoint))
+        options = self._service.options
+        # A batch of the endpoint's own size is one request there. Larger ones are taken too.
+        stated = found.max_batch_size or _STATED_BATCH
+        server = TeiServer(
+            model_id=found.model_id or endpoint.inference_id,
+            dimensions=found.dimensions,
+            max_input_length=found.max_input_tokens or 0,
+            max_client_batch_size=min(stated, options.max_inputs),
+            max_concurrent_requests=options.max_queue,
+        )
+        return Response(orjson.dumps(server.info()), media_type="application/json")
+
+    async def health(self, request: Request) -> Response:
+        """Whether there is such an endpoint; its server is not asked."""
+        await self._service.endpoint(request.path_params["id"])
+        return Response()
+
+
+def _wrong(reason: str) -> Refusal:
+    return Refusal(422, "Validation", f"Input validation error: {reason}")

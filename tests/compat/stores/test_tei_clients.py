@@ -1,0 +1,66 @@
+"""The gateway's URLs in place of a TEI's, with other people's classes for one."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+
+import pytest
+from gateway_child import GatewayChild
+
+from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector
+
+TEXTS = ["The quick brown fox.", "Ein ganz anderer Satz."]
+EXPECTED = [expected_vector(text, 384) for text in TEXTS]
+
+
+def close(ones, others) -> bool:
+    pairs = zip(ones, others, strict=True)
+    return all(list(one) == pytest.approx(list(other), abs=1e-6) for one, other in pairs)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    """An endpoint's base URL for TEI's clients."""
+    with (
+        ScriptedEndpoint() as double,
+        GatewayChild(tmp_path_factory.mktemp("gateway") / "log") as gateway,
+    ):
+        settings = {"url": double.url, "api_key": "hf_of_a_test"}
+        body = json.dumps({"service": "hugging_face", "service_settings": settings}).encode()
+        put = urllib.request.Request(
+            f"{gateway.url}/_inference/text_embedding/mine",
+            body,
+            {"Content-Type": "application/json"},
+            method="PUT",
+        )
+        urllib.request.urlopen(put).read()
+        yield f"{gateway.url}/tei/mine"
+
+
+def test_llama_indexs(url):
+    from llama_index.embeddings.text_embeddings_inference import TextEmbeddingsInference
+
+    embedding = TextEmbeddingsInference(model_name="mine", base_url=url, query_instruction="")
+    assert close(embedding.get_text_embedding_batch(TEXTS), EXPECTED)
+    assert close([embedding.get_query_embedding(TEXTS[0])], EXPECTED[:1])
+
+
+def test_haystacks(url):
+    from haystack import Document
+    from haystack_integrations.components.embedders.huggingface_api import (
+        HuggingFaceAPIDocumentEmbedder,
+        HuggingFaceAPITextEmbedder,
+    )
+
+    of_kind = {"api_type": "text_embeddings_inference", "api_params": {"url": url}, "token": None}
+    documents = [Document(content=text) for text in TEXTS]
+    embedded = HuggingFaceAPIDocumentEmbedder(**of_kind).run(documents)["documents"]
+    assert close([document.embedding for document in embedded], EXPECTED)
+    assert close([HuggingFaceAPITextEmbedder(**of_kind).run(TEXTS[0])["embedding"]], EXPECTED[:1])
+
+
+def test_chromas(url):
+    from chromadb.utils.embedding_functions import HuggingFaceEmbeddingServer
+
+    assert close(HuggingFaceEmbeddingServer(url=f"{url}/embed")(TEXTS), EXPECTED)

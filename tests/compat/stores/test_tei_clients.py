@@ -53,7 +53,12 @@ def test_haystacks(url):
         HuggingFaceAPITextEmbedder,
     )
 
-    of_kind = {"api_type": "text_embeddings_inference", "api_params": {"url": url}, "token": None}
+    of_kind = {
+        "api_type": "text_embeddings_inference",
+        "api_params": {"url": url},
+        "token": None,
+        "normalize": True,
+    }
     documents = [Document(content=text) for text in TEXTS]
     embedded = HuggingFaceAPIDocumentEmbedder(**of_kind).run(documents)["documents"]
     assert close([document.embedding for document in embedded], EXPECTED)

@@ -173,6 +173,8 @@ class EndpointDescription:
         max_batch_size: Inputs per request.
         max_concurrent_inputs: Inputs in flight.
         transport: The library that sends requests.
+        fingerprint: In hexadecimal digits: the vector of a fixed text, by which a registry notices
+            another model of the same name and dimensions.
     """
 
     inference_id: str
@@ -187,3 +189,4 @@ class EndpointDescription:
     max_batch_size: int | None = None
     max_concurrent_inputs: int | None = None
     transport: str | None = None
+    fingerprint: str | None = field(default=None, repr=False)

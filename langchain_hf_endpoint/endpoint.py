@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import httpx
     from pydantic import SecretStr
 
+    from langchain_hf_endpoint._session.fingerprint import ModelFingerprint
     from langchain_hf_endpoint.settings import DialectName, RateLimit, TlsSettings, TransportName
 
 __all__ = ["EndpointDescription", "InferenceEndpoint"]
@@ -188,6 +190,27 @@ class InferenceEndpoint(Section):
             fields["inference_id"] = _id_of(fields["service_settings"])
         return fields, problems
 
+    @cached_property
+    def expected_fingerprint(self) -> ModelFingerprint | None:
+        """Of the model whose vectors are kept, where that is known: other models are refused.
+
+        A registry sets it. It is no setting: it is in no JSON, and makes no two endpoints differ.
+        """
+        return None
+
+    def expecting(self, fingerprint: ModelFingerprint | None) -> Self:
+        """The same endpoint, with another `expected_fingerprint`."""
+        same = self.model_copy()
+        same.__dict__["expected_fingerprint"] = fingerprint
+        return same
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, checked. Behind another URL no model is expected, nor under another name."""
+        copy = super().model_copy(update=update, deep=deep)
+        if _model_of(copy) == _model_of(self):
+            copy.__dict__["expected_fingerprint"] = self.expected_fingerprint
+        return copy
+
     @model_validator(mode="after")
     def _check_dialect(self) -> Self:
         """Refuse what the named dialect cannot carry; with `auto` it shows at the first request."""
@@ -279,6 +302,12 @@ class InferenceEndpoint(Section):
         from langchain_hf_endpoint._http.clients import Clients  # noqa: PLC0415 - httpx loads late
 
         return await adescribe(self, Clients(asynchronous=http_async_client))
+
+
+def _model_of(endpoint: InferenceEndpoint) -> tuple[object, ...]:
+    """What of the settings says which model's vectors come."""
+    service = endpoint.service_settings
+    return service.url, service.model, endpoint.task_settings.dimensions
 
 
 def _id_of(service_settings: object) -> str:

@@ -18,7 +18,7 @@
     ├── EndpointExistsError                    a registry has an endpoint of this id already
     ├── UnknownEndpointError     (KeyError)    a registry has no endpoint of this id
     ├── EndpointValidationError                its first call failed, so it was not stored
-    ├── ModelChangedError                      an id comes back with another model than before
+    ├── ModelChangedError                      another model than the one whose vectors are kept
     ├── RegistryError                          a registry's file cannot be used
     └── MissingExtraError        (ImportError) a package of one of our extras is not installed
 """
@@ -244,7 +244,10 @@ class EndpointValidationError(HFEndpointError):
 
 
 class ModelChangedError(HFEndpointError):
-    """An id that was deleted comes back with another model or other dimensions."""
+    """Another model answers than the one whose vectors are kept; none of its vectors is used.
+
+    A server was replaced, or an id that was deleted comes back with another model.
+    """
 
 
 class RegistryError(HFEndpointError):

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._messages import Failure, InputOptions
     from langchain_hf_endpoint._secrets import Redactor
     from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow
+    from langchain_hf_endpoint._session.fingerprint import ModelFingerprint
     from langchain_hf_endpoint._session.server_state import ServerState
     from langchain_hf_endpoint._session.session import EndpointSession
     from langchain_hf_endpoint.errors import HFEndpointError
@@ -61,6 +62,9 @@ class Endpoint(Protocol):
 
     @property
     def task_settings(self) -> TaskSettings: ...
+
+    @property
+    def expected_fingerprint(self) -> ModelFingerprint | None: ...
 
 
 class _Choices(TypedDict, total=False):
@@ -113,6 +117,7 @@ class EmbeddingCall(Generic[RowT]):
         clients: The user's own HTTP clients.
         show_progress_bar: Whether a call for a list of documents shows how far it is.
         insists_on_info: Whether the server is asked what it is even where it is unlikely to say.
+        expected_fingerprint: The model must be this one; None: whichever it is.
         clock: In seconds.
         pausing: Which of its batches pause at present.
     """
@@ -130,6 +135,7 @@ class EmbeddingCall(Generic[RowT]):
     clients: Clients = OURS
     show_progress_bar: bool = False
     insists_on_info: bool = False
+    expected_fingerprint: ModelFingerprint | None = None
     clock: Callable[[], float] = time.monotonic
     pausing: Pausing = field(default_factory=Pausing)
 
@@ -190,9 +196,12 @@ class EmbeddingCall(Generic[RowT]):
         service = endpoint.service_settings
         if session is None:
             session = session_for(service)
+        expected, own_task = endpoint.expected_fingerprint, endpoint.task_settings
+        if expected is not None and task and task.dimensions != own_task.dimensions:
+            expected = None  # it is of vectors of other dimensions
         return EmbeddingCall(
             service=service,
-            task=task or endpoint.task_settings,
+            task=task or own_task,
             lane=lane,
             vector_format=vector_format,
             session=session,
@@ -204,6 +213,7 @@ class EmbeddingCall(Generic[RowT]):
             clients=clients,
             show_progress_bar=show_progress_bar,
             insists_on_info=insists_on_info,
+            expected_fingerprint=expected,
         )
 
     @property
@@ -219,7 +229,15 @@ class EmbeddingCall(Generic[RowT]):
     @property
     def is_prepared(self) -> bool:
         """Whether all is known that its inputs depend on."""
-        return not self.should_fetch_info
+        if self.should_fetch_info:
+            return False
+        return self.expected_fingerprint is None or not self.should_verify
+
+    @property
+    def should_verify(self) -> bool:
+        """Whether it is not known, or doubted by now, that the model is the one expected."""
+        expected, server = self.expected_fingerprint, self.server
+        return expected is not None and not server.is_verified(self.task.dimensions, expected)
 
     @property
     def should_fetch_info(self) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 
 from langchain_hf_endpoint._engine.call import EmbeddingCall, Endpoint
 from langchain_hf_endpoint._engine.discovery import fetch_models
@@ -14,6 +15,7 @@ from langchain_hf_endpoint._engine.vectors import ARRAYS
 from langchain_hf_endpoint._http.clients import Clients, check_clients, library_of
 from langchain_hf_endpoint._messages import EndpointDescription, ServerInfo
 from langchain_hf_endpoint._protocols import ServedModels
+from langchain_hf_endpoint._session.fingerprint import TEXTS, ModelFingerprint
 from langchain_hf_endpoint._urls import host_of
 
 if TYPE_CHECKING:
@@ -26,9 +28,11 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._protocols import Route
     from langchain_hf_endpoint._session.session import EndpointSession
 
+RowT = TypeVar("RowT")
+
 _logger = logging.getLogger("langchain_hf_endpoint")
 
-_PROBE = "How long is a vector?"
+_PROBE = TEXTS[0]
 
 
 def describe(
@@ -44,10 +48,10 @@ def describe(
         progress: Is told of waits, such as that for a cold start.
     """
     call = _probe_call(endpoint, Clients(sync=client))
-    vector = run_query(_PROBE, call, progress)
+    vector = run_query(_PROBE, _without_prompt(call), progress)
     if (route := _route_to_ask(call)) is not None:
         ThreadDriver(call.sync_transport(), progress).run(fetch_models(route, call))
-    return _described(endpoint, call, len(vector), client)
+    return _described(endpoint, call, vector, client)
 
 
 async def adescribe(
@@ -61,10 +65,10 @@ async def adescribe(
         session: With whom limits and connections are shared; default: as by any call.
     """
     call = _probe_call(endpoint, clients, session)
-    vector = await arun_query(_PROBE, call)
+    vector = await arun_query(_PROBE, _without_prompt(call))
     if (route := _route_to_ask(call)) is not None:
         await TaskDriver(await call.async_transport(), None).run(fetch_models(route, call))
-    return _described(endpoint, call, len(vector), clients.asynchronous)
+    return _described(endpoint, call, vector, clients.asynchronous)
 
 
 def _probe_call(
@@ -74,6 +78,11 @@ def _probe_call(
     return EmbeddingCall.for_query(
         endpoint, ARRAYS, clients=clients, session=session, insists_on_info=True
     )
+
+
+def _without_prompt(call: EmbeddingCall[RowT]) -> EmbeddingCall[RowT]:
+    """The call that sends a text as it is: its vector is part of the model's fingerprint."""
+    return replace(call, task=call.task.model_copy(update={"query_prompt": ""}))
 
 
 def _route_to_ask(call: Call) -> Route | None:
@@ -89,9 +98,13 @@ def _has_prompts(endpoint: Endpoint) -> bool:
 
 
 def _described(
-    endpoint: Endpoint, call: Call, dimensions: int, client: object
+    endpoint: Endpoint, call: Call, vector: NDArray[np.float32], client: object
 ) -> EndpointDescription:
     service, server = endpoint.service_settings, call.server
+    fingerprint: ModelFingerprint | None = None
+    if call.options.prompt_name is None:
+        fingerprint = ModelFingerprint.of(vector[None])
+        server.keep_fingerprint(call.task.dimensions, fingerprint, server.doubts)
     info = server.info or ServerInfo(kind="")
     served = server.served or ServedModels()
     model = info.model_id or service.model or served.choice
@@ -112,7 +125,7 @@ def _described(
         inference_id=endpoint.inference_id,
         host=host_of(service.url),
         dialect=route.dialect.name if route else service.dialect,
-        dimensions=dimensions,
+        dimensions=len(vector),
         latency_seconds=server.latency_seconds,
         server=info.kind or served.kind,
         version=info.version,
@@ -121,4 +134,5 @@ def _described(
         max_batch_size=info.max_batch_size,
         max_concurrent_inputs=info.max_concurrent_inputs,
         transport=library_of(client, service.transport),
+        fingerprint=fingerprint.to_bytes().hex() if fingerprint else None,
     )

@@ -27,6 +27,8 @@ from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from langchain_hf_endpoint._engine.attempts import Flow
     from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._protocols import Route
@@ -41,24 +43,35 @@ _LONGEST_NAME, _MOST_NAMES = 60, 5
 def fetch_server_info(call: Call) -> Flow[None]:
     """Ask the server what it is (TEI's ``/info``), once; most others answer 404, which is fine.
 
+    Raises:
+        HFEndpointError: The server cannot be reached, is not ready even after `max_wait`, or says
+            that it makes no text embeddings.
+    """
+    yield from ask_once(call, lambda: call.server.asked_for_info, _ask)
+
+
+def ask_once(
+    call: Call, is_known: Callable[[], bool], ask: Callable[[Call], Flow[None]]
+) -> Flow[None]:
+    """Find out something about the server that all its callers share.
+
     One asks, and all who want to know meanwhile wait for its answer, or its error. Where it is
     cancelled the next one asks.
 
     Raises:
-        HFEndpointError: The server cannot be reached, is not ready even after `max_wait`, or says
-            that it makes no text embeddings.
+        HFEndpointError: What `ask` raised.
     """
     server = call.server
     failed_before = server.failed_to_say
     slot = Slot(0, call.lane)
     try:
         yield AcquireSlot(call.session.discovery_lock, slot)
-        if server.asked_for_info:
+        if is_known():
             return
         if server.failed_to_say is not None and server.failed_to_say is not failed_before:
             raise copy.copy(server.failed_to_say)  # an error is raised by one thread alone
         try:
-            yield from _ask(call)
+            yield from ask(call)
         except HFEndpointError as error:
             server.failed_to_say = copy.copy(error)
             raise

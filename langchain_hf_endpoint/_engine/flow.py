@@ -277,9 +277,15 @@ class _Then:
     is_over: bool = False
 
 
+_OF_A_REPLACEMENT = {Cause.TRANSPORT, Cause.UNREACHABLE, Cause.NOT_READY, Cause.SERVER}
+"""What a server that is replaced, or its proxy, may answer meanwhile."""
+
+
 def _after(failure: Failure, part: _Part, retry: RetryState) -> _Then:
     """Count a failure and say how to go on."""
     run, server = part.run, retry.call.server
+    if failure.cause in _OF_A_REPLACEMENT:
+        server.doubt()
     pause = retry.after(failure)
     why = suspicion(failure, has_worked=server.has_worked)
     if why is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._engine.discovery import fetch_server_info
+from langchain_hf_endpoint._engine.model_fingerprint import verify_model
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint._engine.attempts import Flow
@@ -17,6 +18,9 @@ def prepare(call: Call) -> Flow[None]:
     Raises:
         HFEndpointError: The server cannot be reached, is not ready even after `max_wait`, or
             cannot serve the call.
+        ModelChangedError: It has another model than the one that the call expects.
     """
     if call.should_fetch_info:
         yield from fetch_server_info(call)
+    if call.should_verify:
+        yield from verify_model(call)

@@ -23,6 +23,7 @@ from langchain_hf_endpoint._engine.failures import (
 )
 from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._engine.isolation import Fault, Outcome
+from langchain_hf_endpoint._engine.model_fingerprint import embed_verified
 from langchain_hf_endpoint._engine.planner import LOOK_AHEAD, BatchBounds, Planner
 from langchain_hf_endpoint._engine.preparation import prepare
 from langchain_hf_endpoint._engine.sources import AsyncSource, Source
@@ -227,6 +228,7 @@ def run(texts: Iterable[str], state: Run[RowT]) -> Iterator[PlannedText[RowT]]:
     if not call.is_prepared:
         driver.run(prepare(call))
     state.begin()
+    embed = embed_batch if call.expected_fingerprint is None else embed_verified
     source = Source(texts)
     workers: ThreadWorkers[Batch, list[Outcome[RowT]]] = (
         LoopWorkers(driver, call.own_loop_transport)
@@ -241,7 +243,7 @@ def run(texts: Iterable[str], state: Run[RowT]) -> Iterator[PlannedText[RowT]]:
                 if batch is None:
                     break
                 alone = workers.running == 0 and source.is_exhausted and state.planner.is_all_cut
-                workers.start(batch, embed_batch(batch.inputs, call), here=alone)
+                workers.start(batch, embed(batch.inputs, call), here=alone)
             yield from state.planner.finished()
             if not workers.running:
                 if over:
@@ -266,6 +268,7 @@ async def arun(
     if not call.is_prepared:
         await driver.run(prepare(call))
     state.begin()
+    embed = embed_batch if call.expected_fingerprint is None else embed_verified
     source = AsyncSource(texts) if isinstance(texts, AsyncIterable) else Source(texts)
     workers: TaskWorkers[Batch, list[Outcome[RowT]]] = TaskWorkers(driver)
     async with workers, source if isinstance(source, AsyncSource) else nullcontext():
@@ -275,7 +278,7 @@ async def arun(
                 batch = state.next_batch(source, is_idle=not workers.running)
                 if batch is None:
                     break
-                workers.start(batch, embed_batch(batch.inputs, call))
+                workers.start(batch, embed(batch.inputs, call))
             for text in state.planner.finished():
                 yield text
             if not workers.running:
@@ -335,8 +338,9 @@ def run_query(text: str, call: EmbeddingCall[RowT], progress: Progress | None = 
         driver.run(prepare(call))
     if progress:
         progress.planned(1)
+    embed = embed_batch if call.expected_fingerprint is None else embed_verified
     try:
-        outcomes = driver.run(embed_batch(as_json([call.prompt + text]), call))
+        outcomes = driver.run(embed(as_json([call.prompt + text]), call))
     except (MemoryError, RuntimeError) as error:
         if (said := of_the_machine(error)) is not None:
             raise said from None
@@ -355,8 +359,9 @@ async def arun_query(
         await driver.run(prepare(call))
     if progress:
         progress.planned(1)
+    embed = embed_batch if call.expected_fingerprint is None else embed_verified
     try:
-        outcomes = await driver.run(embed_batch(as_json([call.prompt + text]), call))
+        outcomes = await driver.run(embed(as_json([call.prompt + text]), call))
     except (MemoryError, RuntimeError) as error:
         if (said := of_the_machine(error)) is not None:
             raise said from None

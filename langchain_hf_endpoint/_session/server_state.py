@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._messages import ServerInfo
     from langchain_hf_endpoint._protocols import Route, ServedModels
+    from langchain_hf_endpoint._session.fingerprint import ModelFingerprint
     from langchain_hf_endpoint.errors import HFEndpointError
 
 DEFAULT_BATCH_SIZE = 32
@@ -60,6 +61,7 @@ class ServerState:
         begun: How many requests with inputs were begun.
         sample: A short input, as JSON, that it has answered: whether it still does shows that it
             works.
+        doubts: How many failures came after which another server, with another model, may answer.
     """
 
     route: Route | None = None
@@ -76,6 +78,9 @@ class ServerState:
     answers: int = 0
     begun: int = 0
     sample: bytes | None = None
+    doubts: int = 0
+    _fingerprints: dict[int | None, tuple[ModelFingerprint, int]] = field(default_factory=dict)
+    _verified: dict[int | None, tuple[ModelFingerprint, int]] = field(default_factory=dict)
     _too_slow_for: int | None = None
     _doubted_at: int = 0
     _batch_size: int | None = None
@@ -164,6 +169,46 @@ class ServerState:
         with self._lock:
             smaller = int(size * (_LESS if share is None else share * _MARGIN))
             self._body_bytes = max(1, min(self._body_bytes, smaller))
+
+    def doubt(self) -> None:
+        """Note a failure after which another server may answer, with another model."""
+        with self._lock:
+            if self._fingerprints:  # else nobody relies on what came before
+                self.doubts += 1
+
+    def fingerprint(self, asked: int | None, texts: int = 1) -> ModelFingerprint | None:
+        """The model's, where `asked` dimensions are asked for; None: not known, or doubted.
+
+        Args:
+            asked: Those dimensions; None: the model's.
+            texts: Of how many it must be at least: `describe` has the vector of one.
+        """
+        found, doubts = self._fingerprints.get(asked, (None, 0))
+        is_enough = found is not None and len(found.rows) >= texts
+        return found if is_enough and doubts == self.doubts else None
+
+    def keep_fingerprint(self, asked: int | None, found: ModelFingerprint, doubts: int) -> None:
+        """Note a fingerprint that was asked for when there were so many doubts."""
+        with self._lock:
+            kept, _ = self._fingerprints.get(asked, (found, 0))
+            if not kept.matches(found):
+                self._verified.clear()
+            elif len(kept.rows) > len(found.rows):
+                found = kept
+            self._fingerprints[asked] = (found, doubts)
+
+    def verified(
+        self, asked: int | None, expected: ModelFingerprint, found: ModelFingerprint
+    ) -> None:
+        """Note that a fingerprint is as it is expected to be."""
+        with self._lock:
+            kept, doubts = self._fingerprints[asked]
+            if kept is found:
+                self._verified[asked] = (expected, doubts)
+
+    def is_verified(self, asked: int | None, expected: ModelFingerprint) -> bool:
+        """Whether the model was seen to be the one expected, and there are no doubts since."""
+        return self._verified.get(asked) == (expected, self.doubts)
 
     def dimensions(self, asked: int | None) -> int | None:
         """The width of the vectors where `asked` dimensions are asked for (None: the model's)."""

@@ -84,7 +84,7 @@ def errors_in_words(when_interrupted: str = "Interrupted.") -> Iterator[None]:
 
 def _worded(error: HFEndpointError) -> str:
     """The error's message; wrong settings one to a line; advice in the words of the commands."""
-    advice = _ADVICE.get(type(error), error.advice)
+    advice = error.advice if error.host else _ADVICE.get(type(error), error.advice)
     if not isinstance(error, SettingsError) or error.host or not error.problems:
         return str(error).removesuffix(error.advice) + advice
     lines = [f"{field}: {problem}" for field, problem in error.problems]

@@ -17,6 +17,7 @@ from langchain_hf_endpoint._engine.call import EmbeddingCall
 from langchain_hf_endpoint._engine.drivers import TaskDriver
 from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._engine.isolation import Fault
+from langchain_hf_endpoint._engine.model_fingerprint import embed_verified
 from langchain_hf_endpoint._engine.planner import check_text
 from langchain_hf_endpoint._engine.preparation import prepare
 from langchain_hf_endpoint._engine.vectors import AS_RECEIVED
@@ -274,8 +275,9 @@ class DynamicBatcher:
         driver = TaskDriver(await call.async_transport(), self._progress)
         if not call.is_prepared:
             await driver.run(prepare(call))
+        embed = embed_batch if call.expected_fingerprint is None else embed_verified
         inputs = as_json([call.prompt + text for text in batch.texts])
-        return await driver.run(self._reporting(embed_batch(inputs, call), batch))
+        return await driver.run(self._reporting(embed(inputs, call), batch))
 
     def _reporting(self, flow: Flow[T], batch: MergedBatch) -> Flow[T]:
         """The same flow; we are told when it sends."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from langchain_hf_endpoint._session.fingerprint import ModelFingerprint
 from langchain_hf_endpoint._validation import Allowed, PositiveInteger, Problem, Section
 from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint
 from langchain_hf_endpoint.errors import SettingsError
@@ -48,10 +49,11 @@ class Facts(Section):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An endpoint, and what is known of its model."""
+    """An endpoint, and what is known of its model; the fingerprint is for ourselves."""
 
     endpoint: InferenceEndpoint
     facts: Facts
+    fingerprint: ModelFingerprint | None = None
 
     @classmethod
     def of_put(cls, task_type: str, inference_id: str, config: Any) -> Entry:
@@ -87,7 +89,8 @@ class Entry:
             raise SettingsError(*problems)
         model_id = shown.model_id or stated.model_id or self.endpoint.service_settings.model
         facts = Facts(model_id=model_id, dimensions=shown.dimensions, similarity=stated.similarity)
-        return Entry(self.endpoint, facts)
+        fingerprint = shown.fingerprint and bytes.fromhex(shown.fingerprint)
+        return Entry(self.endpoint, facts, fingerprint_of(fingerprint))
 
     def updated(self, change: object) -> Entry:
         """With some settings changed; None puts one back to its default.
@@ -116,7 +119,7 @@ class Entry:
             inference_id=self.endpoint.inference_id,
             inference_config={**config, "service_settings": settings},
         )
-        return Entry(endpoint, self.facts)
+        return replace(self, endpoint=endpoint)
 
     def stored_config(self) -> dict[str, Any]:
         """The JSON as it is stored: as a put has it, without the key."""
@@ -130,6 +133,14 @@ class Entry:
         config = self.endpoint.public_config()
         known = self.facts.model_dump(exclude_none=True)
         return {**config, "service_settings": {**config["service_settings"], **known}}
+
+
+def fingerprint_of(content: bytes | str | None) -> ModelFingerprint | None:
+    """The fingerprint in these bytes; None where there is none that this version reads."""
+    try:
+        return ModelFingerprint.from_bytes(content) if isinstance(content, bytes) else None
+    except ValueError:
+        return None
 
 
 def _without_facts(config: Any) -> tuple[Any, Facts, list[Problem]]:

@@ -32,6 +32,13 @@ STEPS: tuple[tuple[str, ...], ...] = (
             dimensions INTEGER
         ) WITHOUT ROWID""",
     ),
+    (
+        # Of the same, by which another model of the same name and dimensions is noticed.
+        """CREATE TABLE fingerprints (
+            inference_id TEXT PRIMARY KEY,
+            fingerprint BLOB NOT NULL
+        ) WITHOUT ROWID""",
+    ),
 )
 """Step n makes version n + 1 of version n. A released step is never changed, only followed."""
 

@@ -16,7 +16,7 @@ from langchain_hf_endpoint.errors import (
     ModelChangedError,
     UnknownEndpointError,
 )
-from langchain_hf_endpoint.registry.configs import Entry, Facts
+from langchain_hf_endpoint.registry.configs import Entry, Facts, fingerprint_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -66,14 +66,15 @@ class Store:
             # One statement, so that the key is that of this endpoint and not of its successor.
             parts = _with_secret(
                 connection.execute(
-                    "SELECT task_type, config, api_key FROM endpoints "
-                    "LEFT JOIN secrets USING (inference_id) WHERE inference_id = ?",
+                    "SELECT task_type, config, api_key, fingerprint FROM endpoints "
+                    "LEFT JOIN secrets USING (inference_id) "
+                    "LEFT JOIN fingerprints USING (inference_id) WHERE inference_id = ?",
                     (_askable(inference_id),),
                 ).fetchone()
             )
         if parts is None:
             raise _unknown(inference_id)
-        return _built(inference_id, *parts)
+        return _built(inference_id, *parts[:3]).expecting(fingerprint_of(parts[3]))
 
     def refuse_known(self, inference_id: str) -> None:
         """Say that a name is taken, before anything is spent on it."""
@@ -91,6 +92,7 @@ class Store:
             if _exists(connection, name):
                 raise _taken(name)
             remembered = _remembered(connection, name, facts, allow_model_change)
+            _remember_fingerprint(connection, entry, allow_model_change)
             connection.execute(
                 f"INSERT INTO endpoints ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608
                 (
@@ -174,10 +176,10 @@ def _entry(row: tuple[Any, ...]) -> Entry:
 
 
 def _with_secret(
-    row: tuple[str, str, str | None] | None,
-) -> tuple[str, str, SecretStr | None] | None:
+    row: tuple[str, str, str | None, bytes | None] | None,
+) -> tuple[str, str, SecretStr | None, bytes | None] | None:
     """Wrap the key at once: no frame that can fail holds it in clear."""
-    return row and (row[0], row[1], None if row[2] is None else SecretStr(row[2]))
+    return row and (row[0], row[1], None if row[2] is None else SecretStr(row[2]), row[3])
 
 
 def _built(
@@ -204,14 +206,36 @@ def _remembered(
         None not in (before, now) and before != now
         for before, now in zip(last, (new.model_id, new.dimensions), strict=True)
     ):
-        raise ModelChangedError(
-            f"Inference endpoint [{inference_id}] was deleted with {_named(*last)} "
-            f"and comes back with {_named(new.model_id, new.dimensions)}",
-            advice="Vectors that are stored under this id do not go with the new ones. "
-            "Take another id, or pass allow_model_change=True and embed everything anew.",
-        )
+        now = _named(new.model_id, new.dimensions)
+        raise _changed(inference_id, f"{_named(*last)} and comes back with {now}")
     # What is not known of the new one (skip_validation) does not wipe out what is known.
     return new.model_id or last[0], new.dimensions or last[1]
+
+
+def _remember_fingerprint(
+    connection: sqlite3.Connection, new: Entry, allow_model_change: bool
+) -> None:
+    """As `_remembered`, for what tells models of one name apart."""
+    inference_id, shown = new.endpoint.inference_id, new.fingerprint
+    asked = "SELECT fingerprint FROM fingerprints WHERE inference_id = ?"
+    row = connection.execute(asked, (inference_id,)).fetchone()
+    kept = fingerprint_of(row[0]) if row else None
+    if allow_model_change:
+        connection.execute("DELETE FROM fingerprints WHERE inference_id = ?", (inference_id,))
+    elif kept is not None and shown is not None and not kept.matches(shown):
+        cosine = f"cosine {kept.similarity(shown):.3f} for a fixed text"
+        raise _changed(inference_id, f"a model of the same name and other vectors ({cosine})")
+    if shown is not None:
+        row = (inference_id, shown.to_bytes())
+        connection.execute("INSERT OR REPLACE INTO fingerprints VALUES (?, ?)", row)
+
+
+def _changed(inference_id: str, how: str) -> ModelChangedError:
+    return ModelChangedError(
+        f"Inference endpoint [{inference_id}] was deleted with {how}",
+        advice="Vectors that are stored under this id do not go with the new ones. "
+        "Take another id, or pass allow_model_change=True and embed everything anew.",
+    )
 
 
 def _named(model_id: str | None, dimensions: int | None) -> str:

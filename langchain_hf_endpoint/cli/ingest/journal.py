@@ -176,6 +176,14 @@ class Journal:
             row = self._sql.execute("SELECT value FROM about WHERE name = ?", [name]).fetchone()
         return json.loads(row[0]) if row else None
 
+    def note(self, name: str, value: object) -> None:
+        """Note something under a name."""
+        with self._errors():
+            self._write()
+            row = (name, json.dumps(value))
+            self._sql.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", row)
+            self.commit()
+
     def has(self, key: bytes) -> bool:
         """Whether there is a vector, or in this run a refusal, for a text."""
         with self._errors():

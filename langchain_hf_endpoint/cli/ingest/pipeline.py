@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from langchain_hf_endpoint._engine.call import EmbeddingCall
+from langchain_hf_endpoint._engine.drivers import ThreadDriver
+from langchain_hf_endpoint._engine.model_fingerprint import fetch_fingerprint, verify_model
+from langchain_hf_endpoint._engine.preparation import prepare
 from langchain_hf_endpoint._engine.run import Run, run
 from langchain_hf_endpoint._engine.vectors import ARRAYS
+from langchain_hf_endpoint._session.fingerprint import ModelFingerprint
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.chunking import chunk
 from langchain_hf_endpoint.cli.ingest.journal import (
@@ -150,7 +155,8 @@ class _Embedding:
         self._embedded = 0
         call = EmbeddingCall.for_documents(wanted.endpoint, ARRAYS)
         # Chunks are cut here, so that a long text whose chunks are known in part costs the rest.
-        whole = replace(call, chunking=None)
+        # The model is compared when it is clear that something is to be sent.
+        whole = replace(call, chunking=None, expected_fingerprint=None)
         self._state: Run[Array] = Run(whole, stats, self._received, keep=False)
 
     def summary(self, sources: Sources) -> Summary:
@@ -169,13 +175,39 @@ class _Embedding:
         return self._written(error)
 
     def _embed(self, sources: Sources) -> None:
+        call = self._state.call
+        driver = ThreadDriver(call.sync_transport(), self._stats)
+        driver.run(prepare(call))
+        # By now the server has said what it is, on which the prompt depends.
+        self._journal.begin(self._about())
         # Closed here: whatever ends the run, the file that is open is closed with it.
         with closing(self._missing(sources)) as missing:
-            for text in run(missing, self._state):
+            if first := list(islice(missing, 1)):
+                self._compare_model(driver)
+            for text in run(chain(first, missing), self._state):
                 key = self._asked.pop(text.index)
                 self._pending.discard(key)
                 if text.error is not None and not self._is_of_the_call(text.error):
                     self._journal.reject(key, text.error)
+
+    def _compare_model(self, driver: ThreadDriver) -> None:
+        """See that it is the model of the vectors in the journal, or note which it is.
+
+        From here on no other is accepted.
+        """
+        state, kept = self._state, self._journal.about("fingerprint")
+        try:
+            found = driver.run(fetch_fingerprint(state.call))
+            expected = self._wanted.endpoint.expected_fingerprint or found
+            if isinstance(kept, str):
+                expected = ModelFingerprint.from_bytes(bytes.fromhex(kept))
+            state.call = replace(state.call, expected_fingerprint=expected)
+            driver.run(verify_model(state.call))
+        except HFEndpointError as error:
+            state.fatal = error
+            raise
+        if kept is None:
+            self._journal.note("fingerprint", found.to_bytes().hex())
 
     def _is_of_the_call(self, error: HFEndpointError) -> bool:
         """Whether it says nothing of the text: the call ended before the text was sent, or with it.
@@ -193,8 +225,6 @@ class _Embedding:
 
     def _missing(self, sources: Sources) -> Generator[str, None, None]:
         """The chunks of all records that have no vector and were not asked for."""
-        # By now the server has said what it is, on which the prompt depends.
-        self._journal.begin(self._about())
         with closing(sources.records()) as records:
             for record in records:
                 self._stats.read(sources.fraction)
@@ -228,7 +258,7 @@ class _Embedding:
             # Of several models at one host only the path may tell which it is.
             "path": None if info and info.model_id else urlsplit(service.url).path,
             "model": info.model_id if info else None,
-            "prompt": self._state.planner.prompt,
+            "prompt": self._state.call.prompt,
             "prompt_name": task.document_prompt_name,
             "truncate": task.truncate,
             "normalize": task.normalize,
@@ -249,7 +279,12 @@ class _Embedding:
                 else rows_per_text(journal, normalize=normalize)
             )
             chunking = wanted.endpoint.chunking_settings.public_config()
-            about = {**self._about(), "per": wanted.per, "chunking_settings": chunking}
+            about = {
+                **self._about(),
+                "per": wanted.per,
+                "chunking_settings": chunking,
+                "fingerprint": journal.about("fingerprint"),
+            }
             write_rows(wanted.output, rows, count=count, dimensions=dimensions, about=about)
         failed = self._write_failures()
         return Summary(

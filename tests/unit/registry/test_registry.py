@@ -609,7 +609,7 @@ def test_an_older_file_takes_the_steps_it_lacks_and_then_is_a_newer_one(path, mo
                 assert list(endpoints) == ["old"]
         assert raw_tables(path)["more"] == "[(1,)]"
     content = path.read_bytes()
-    with pytest.raises(RegistryError, match=r"newer version .*format 2.* knows 1.*Upgrade"):
+    with pytest.raises(RegistryError, match=r"newer version .*format 3.* knows 2.*Upgrade"):
         InferenceEndpoints(path)
     assert path.read_bytes() == content
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
     from langchain_hf_endpoint.redis import RedisRequestsPerMinuteLimiter
     from langchain_hf_endpoint.registry import InferenceEndpoints
+    from langchain_hf_endpoint.reranker import HFEndpointReranker
     from langchain_hf_endpoint.settings import (
         ChunkingSettings,
         RateLimit,
@@ -77,6 +78,7 @@ _ROOMS = {
     "limiter": ("RequestsPerMinuteLimiter",),
     "redis": ("RedisRequestsPerMinuteLimiter",),
     "registry": ("InferenceEndpoints",),
+    "reranker": ("HFEndpointReranker",),
     "settings": ("ChunkingSettings", "RateLimit", "ServiceSettings", "TaskSettings", "TlsSettings"),
     "splitter": ("HFEndpointTextSplitter",),
 }
@@ -96,6 +98,7 @@ __all__ = [
     "EndpointValidationError",
     "HFEndpointEmbeddings",
     "HFEndpointError",
+    "HFEndpointReranker",
     "HFEndpointTextSplitter",
     "InferenceEndpoint",
     "InferenceEndpoints",

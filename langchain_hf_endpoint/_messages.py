@@ -32,6 +32,7 @@ class InputOptions:
         model: The model's name, for OpenAI-style servers that insist on theirs (vLLM).
         base64: Ask for base64 where the protocol has it.
         truncate_tokens: Cut inputs at so many tokens, for servers that have this of their own.
+        query: What the inputs are scored against, as JSON; None: vectors are wanted.
     """
 
     prompt_name: str | None = None
@@ -41,6 +42,7 @@ class InputOptions:
     model: str | None = None
     base64: bool = True
     truncate_tokens: int | None = None
+    query: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,7 @@ class ServerInfo:
         max_concurrent_inputs: Most inputs in flight, which is what TEI's field of requests counts.
         truncates: Whether it cuts what is too long where a request does not say.
         unfit: Why no text embedding will come from this server (a reranker, say), else None.
+        unfit_to_score: Why no scores will come from it, else None.
     """
 
     kind: str
@@ -154,6 +157,7 @@ class ServerInfo:
     max_concurrent_inputs: int | None = None
     truncates: bool = False
     unfit: str | None = None
+    unfit_to_score: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -263,6 +263,13 @@ NAMES_OF_KEYS = frozenset({"api_key", *_OTHER_NAMES["api_key"].split()})
 """Under these names a key may be given, by mistake too."""
 
 
+def wrong_type(field: str, value: object, wanted: type) -> list[Problem]:
+    """What is wrong with a value that is to be an object of this class."""
+    if isinstance(value, wanted):
+        return []
+    return [(field, f"must be of class {wanted.__name__}, not {type(value).__name__}")]
+
+
 def unknown_field(
     name: str, allowed: Iterable[str], elsewhere: Mapping[str, str] | None = None
 ) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_core.embeddings import Embeddings
 from langchain_core.load.serializable import Serializable
@@ -13,13 +12,18 @@ from pydantic import ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 - pydantic reads the annotation
 
 from langchain_hf_endpoint._package import LazyModule
-from langchain_hf_endpoint._validation import given, hidden, unknown_field
-from langchain_hf_endpoint.endpoint import InferenceEndpoint, secret_name, short_form
+from langchain_hf_endpoint._validation import given, hidden, unknown_field, wrong_type
+from langchain_hf_endpoint.endpoint import (
+    InferenceEndpoint,
+    made_endpoint,
+    secret_name,
+    short_form,
+)
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.settings import AS_KEYWORD, fields_within
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Mapping
     from typing import Never, Self
 
     import httpx
@@ -34,7 +38,6 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._engine.vectors import VectorFormat
     from langchain_hf_endpoint._http import clients as http_clients
     from langchain_hf_endpoint._http.clients import Clients
-    from langchain_hf_endpoint._validation import Problem
     from langchain_hf_endpoint.chunking.chunks import EmbeddedChunk
     from langchain_hf_endpoint.settings import (
         ChunkingSettings,
@@ -51,30 +54,6 @@ else:
     results = LazyModule("langchain_hf_endpoint._engine.results")
 
 RowT = TypeVar("RowT")
-
-
-def _wrong_type(field: str, value: object, wanted: type) -> list[Problem]:
-    if isinstance(value, wanted):
-        return []
-    return [(field, f"must be of class {wanted.__name__}, not {type(value).__name__}")]
-
-
-def _made(
-    endpoint: object, short: dict[str, Any]
-) -> tuple[InferenceEndpoint | None, list[Problem]]:
-    """The endpoint, given as one, as its dump, or by its fields, or what is wrong with it."""
-    if endpoint is not None and short:
-        both = "give either endpoint or the fields of one, not both"
-        return None, [(name, both) for name in short]
-    if isinstance(endpoint, Mapping):  # of a dump
-        short, endpoint = dict(endpoint), None
-    if endpoint is not None:
-        wrong = _wrong_type("endpoint", endpoint, InferenceEndpoint)
-        return (None if wrong else cast("InferenceEndpoint", endpoint)), wrong
-    try:
-        return InferenceEndpoint(**short), []
-    except SettingsError as error:
-        return None, list(error.problems)
 
 
 class HFEndpointEmbeddings(Serializable, Embeddings):
@@ -202,13 +181,13 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
         del api_key, api_key_env, rate_limit, dialect, tls, transport
         del inference_id, task_type, service, service_settings, chunking_settings, task_settings
         unknown, endpoint = hidden("", unknown), hidden("", endpoint)
-        made, problems = _made(endpoint, short)
+        made, problems = made_endpoint("text_embedding", endpoint, short)
         for name in unknown:
             allowed = tuple(inspect.signature(type(self)).parameters)
             problems.append((name, unknown_field(name, allowed, fields_within(AS_KEYWORD))))
         if rate_limiter is not None:
-            problems += _wrong_type("rate_limiter", rate_limiter, BaseRateLimiter)
-        problems += _wrong_type("show_progress_bar", show_progress_bar, bool)
+            problems += wrong_type("rate_limiter", rate_limiter, BaseRateLimiter)
+        problems += wrong_type("show_progress_bar", show_progress_bar, bool)
         if problems or made is None:
             raise SettingsError(*problems)
         if http_client is not None or http_async_client is not None:

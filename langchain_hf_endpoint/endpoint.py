@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,6 +19,7 @@ from langchain_hf_endpoint._validation import (
     given,
     hidden,
     unknown_field,
+    wrong_type,
 )
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.settings import (
@@ -29,7 +31,6 @@ from langchain_hf_endpoint.settings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Never, Self
 
     import httpx
@@ -42,6 +43,11 @@ __all__ = ["EndpointDescription", "InferenceEndpoint"]
 
 _LONGEST_ID = 100
 _SECTIONS = ("service", "service_settings", "chunking_settings", "task_settings")
+_OF_SCORES = ("top_n", "return_documents")
+_OF_VECTORS = (
+    *("query_prompt", "document_prompt", "query_prompt_name", "document_prompt_name"),
+    *("normalize", "dimensions"),
+)
 _INFERENCE_ID = r"^[a-z0-9](?:[a-z0-9_\-.]*[a-z0-9])?$"
 
 
@@ -60,7 +66,7 @@ class InferenceEndpoint(Section):
 
     Attributes:
         inference_id: Lower-case letters, digits, ``_``, ``-`` and ``.``, at most 100 characters.
-        task_type: ``text_embedding``.
+        task_type: ``text_embedding``, or ``rerank``: for an `HFEndpointReranker`.
         service: ``hugging_face``.
         service_settings: Where it is, and how it may be used.
         chunking_settings: How long texts are cut.
@@ -75,7 +81,7 @@ class InferenceEndpoint(Section):
             f"at most {_LONGEST_ID} characters"
         ),
     ]
-    task_type: Literal["text_embedding"] = "text_embedding"
+    task_type: Literal["text_embedding", "rerank"] = "text_embedding"
     service: Literal["hugging_face"] = "hugging_face"
     service_settings: ServiceSettings
     chunking_settings: ChunkingSettings = ChunkingSettings()
@@ -125,7 +131,7 @@ class InferenceEndpoint(Section):
             tls: Certificates other than the usual ones.
             transport: What sends. Default ``httpx``.
             inference_id: Default: derived from the URL's host.
-            task_type: Only ``text_embedding``.
+            task_type: ``text_embedding`` or ``rerank``.
             service: Only ``hugging_face``.
             service_settings: Instead of `url` and the other short forms.
             chunking_settings: Default: sentences, at most 250 words, one sentence of overlap.
@@ -212,14 +218,29 @@ class InferenceEndpoint(Section):
         return copy
 
     @model_validator(mode="after")
+    def _check_task(self) -> Self:
+        """Refuse the task settings of the other task type."""
+        foreign = _OF_SCORES if self.task_type == "text_embedding" else _OF_VECTORS
+        default = TaskSettings()
+        problems = [
+            (f"task_settings.{name}", f"does not go with the task type {self.task_type}")
+            for name in foreign
+            if getattr(self.task_settings, name) != getattr(default, name)
+        ]
+        if problems:
+            raise SettingsError(*problems)
+        return self
+
+    @model_validator(mode="after")
     def _check_dialect(self) -> Self:
         """Refuse what the named dialect cannot carry; with `auto` it shows at the first request."""
         if self.service_settings.dialect == "auto" or self.task_settings == TaskSettings():
             return self  # every dialect carries the defaults
         from langchain_hf_endpoint._engine.prompts import unsupported_settings  # noqa: PLC0415
-        from langchain_hf_endpoint._protocols import DIALECTS  # noqa: PLC0415 - rarely needed
+        from langchain_hf_endpoint._protocols import DIALECTS, RERANK_DIALECTS  # noqa: PLC0415 - rarely needed
 
-        dialect, task = DIALECTS[self.service_settings.dialect], self.task_settings
+        dialects = DIALECTS if self.task_type == "text_embedding" else RERANK_DIALECTS
+        dialect, task = dialects[self.service_settings.dialect], self.task_settings
         problems = dict(unsupported_settings(dialect, task, "query"))
         problems.update(unsupported_settings(dialect, task, "document"))
         if problems:
@@ -233,7 +254,7 @@ class InferenceEndpoint(Section):
         """Make an endpoint from the JSON of ``PUT /_inference/<task_type>/<inference_id>``.
 
         Args:
-            task_type: ``text_embedding``.
+            task_type: ``text_embedding`` or ``rerank``.
             inference_id: The endpoint's name.
             inference_config: ``service``, ``service_settings``, and, optional,
                 ``chunking_settings`` and ``task_settings``. Absent or ``{}`` means the defaults.
@@ -308,6 +329,34 @@ def _model_of(endpoint: InferenceEndpoint) -> tuple[object, ...]:
     """What of the settings says which model's vectors come."""
     service = endpoint.service_settings
     return service.url, service.model, endpoint.task_settings.dimensions
+
+
+def made_endpoint(
+    task_type: str, endpoint: object, settings: dict[str, Any]
+) -> tuple[InferenceEndpoint | None, list[Problem]]:
+    """The endpoint of a class over one, or what is wrong with what it was given.
+
+    Args:
+        task_type: Of the class.
+        endpoint: An endpoint, a dump of one, or None.
+        settings: The fields of one instead.
+    """
+    if endpoint is not None and settings:
+        both = "give either endpoint or the fields of one, not both"
+        return None, [(name, both) for name in settings]
+    if isinstance(endpoint, Mapping):  # of a dump
+        settings, endpoint = dict(endpoint), None
+    if endpoint is None:
+        try:
+            endpoint = InferenceEndpoint(**{"task_type": task_type, **settings})
+        except SettingsError as error:
+            return None, list(error.problems)
+    if not isinstance(endpoint, InferenceEndpoint):
+        return None, wrong_type("endpoint", endpoint, InferenceEndpoint)
+    if endpoint.task_type != task_type:
+        other = f"has the task type {endpoint.task_type!r}: here it must be {task_type!r}"
+        return None, [("endpoint", other)]
+    return endpoint, []
 
 
 def _id_of(service_settings: object) -> str:

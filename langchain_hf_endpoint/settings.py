@@ -355,6 +355,8 @@ class TaskSettings(_EndpointSection):
         truncate: Let the server cut an input that is over the model's limit. Default True.
         normalize: Vectors of length 1. Default True.
         dimensions: Ask for shorter vectors, of models trained for it. Default: the model's.
+        top_n: Of the task type ``rerank``: how many of the best documents to return. Default: all.
+        return_documents: Of the same: whether the gateway repeats their texts. Default False.
     """
 
     query_prompt: Text | None = None
@@ -364,6 +366,8 @@ class TaskSettings(_EndpointSection):
     truncate: Flag = True
     normalize: Flag = True
     dimensions: PositiveInteger | None = None
+    top_n: PositiveInteger | None = None
+    return_documents: Flag = False
 
     @field_validator("query_prompt", "document_prompt", "query_prompt_name", "document_prompt_name")
     @classmethod

@@ -19,6 +19,7 @@ from langchain_hf_endpoint._engine.prompts import (
 from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
 from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._messages import Cause
+from langchain_hf_endpoint._protocols.base import as_json
 from langchain_hf_endpoint._session.session import session_for
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.limiter.reservation import ReservingLimiter
@@ -53,6 +54,9 @@ class Endpoint(Protocol):
 
     @property
     def inference_id(self) -> str: ...
+
+    @property
+    def task_type(self) -> str: ...
 
     @property
     def service_settings(self) -> ServiceSettings: ...
@@ -118,6 +122,7 @@ class EmbeddingCall(Generic[RowT]):
         show_progress_bar: Whether a call for a list of documents shows how far it is.
         insists_on_info: Whether the server is asked what it is even where it is unlikely to say.
         expected_fingerprint: The model must be this one; None: whichever it is.
+        query: What the inputs are scored against, as JSON; None: vectors are wanted.
         clock: In seconds.
         pausing: Which of its batches pause at present.
     """
@@ -136,6 +141,7 @@ class EmbeddingCall(Generic[RowT]):
     show_progress_bar: bool = False
     insists_on_info: bool = False
     expected_fingerprint: ModelFingerprint | None = None
+    query: bytes | None = None
     clock: Callable[[], float] = time.monotonic
     pausing: Pausing = field(default_factory=Pausing)
 
@@ -179,6 +185,34 @@ class EmbeddingCall(Generic[RowT]):
         return cls._of(endpoint, "query", vector_format, insists_on_info=insists_on_info, **choices)
 
     @classmethod
+    def for_scores(
+        cls,
+        endpoint: Endpoint,
+        vector_format: VectorFormat[RowT],
+        query: str,
+        *,
+        insists_on_info: bool = False,
+        **choices: Unpack[_Choices],
+    ) -> EmbeddingCall[RowT]:
+        """A call that scores documents against a query: somebody waits for it, as for a query's.
+
+        Raises:
+            SettingsError: The variable that should hold the key does not.
+        """
+        task = choices.pop("task", None) or endpoint.task_settings
+        # A score is no vector: its length means nothing.
+        choices["task"] = task.model_copy(update={"normalize": False})
+        return cls._of(
+            endpoint,
+            "query",
+            vector_format,
+            query=as_json([query])[0],
+            chunking=endpoint.chunking_settings,
+            insists_on_info=insists_on_info,
+            **choices,
+        )
+
+    @classmethod
     def _of(  # noqa: PLR0913 - all that a call is made of
         cls,
         endpoint: Endpoint,
@@ -192,20 +226,22 @@ class EmbeddingCall(Generic[RowT]):
         chunking: ChunkingSettings | None = None,
         show_progress_bar: bool = False,
         insists_on_info: bool = False,
+        query: bytes | None = None,
     ) -> EmbeddingCall[RowT]:
         service = endpoint.service_settings
         if session is None:
             session = session_for(service)
         expected, own_task = endpoint.expected_fingerprint, endpoint.task_settings
-        if expected is not None and task and task.dimensions != own_task.dimensions:
-            expected = None  # it is of vectors of other dimensions
+        is_of_others = task is not None and task.dimensions != own_task.dimensions
+        if is_of_others or query is not None:
+            expected = None  # it is of vectors, and of others than these
         return EmbeddingCall(
             service=service,
             task=task or own_task,
             lane=lane,
             vector_format=vector_format,
             session=session,
-            server=session.server_state(service.model),
+            server=session.server_state(service.model, scores=query is not None),
             window=session.window,
             limiter=session.limiter if limiter is None else limiter,
             policy=RetryPolicy(service.max_wait),
@@ -214,6 +250,7 @@ class EmbeddingCall(Generic[RowT]):
             show_progress_bar=show_progress_bar,
             insists_on_info=insists_on_info,
             expected_fingerprint=expected,
+            query=query,
         )
 
     @property
@@ -260,11 +297,14 @@ class EmbeddingCall(Generic[RowT]):
             self.service.model or server.model,
             base64=server.style.base64,
             truncate_tokens=server.style.truncate_tokens if self.task.truncate else None,
+            query=self.query,
         )
 
     @property
     def prompt(self) -> str:
         """The text before each input of this lane: the one set, else E5's own where it is E5."""
+        if self.query is not None:
+            return ""
         task, server = self.task, self.server
         is_query = self.lane == "query"
         given = task.query_prompt if is_query else task.document_prompt

@@ -75,6 +75,10 @@ def _probe_call(
     endpoint: Endpoint, clients: Clients, session: EndpointSession | None = None
 ) -> EmbeddingCall[NDArray[np.float32]]:
     check_clients(clients, endpoint.service_settings)
+    if endpoint.task_type == "rerank":
+        return EmbeddingCall.for_scores(
+            endpoint, ARRAYS, _PROBE, clients=clients, session=session, insists_on_info=True
+        )
     return EmbeddingCall.for_query(
         endpoint, ARRAYS, clients=clients, session=session, insists_on_info=True
     )
@@ -102,15 +106,18 @@ def _described(
 ) -> EndpointDescription:
     service, server = endpoint.service_settings, call.server
     fingerprint: ModelFingerprint | None = None
-    if call.options.prompt_name is None:
+    scores = call.query is not None
+    if call.options.prompt_name is None and not scores:
         fingerprint = ModelFingerprint.of(vector[None])
         server.keep_fingerprint(call.task.dimensions, fingerprint, server.doubts)
     info = server.info or ServerInfo(kind="")
     served = server.served or ServedModels()
     model = info.model_id or service.model or served.choice
-    if model is None and not _has_prompts(endpoint) and not needs_e5_prompts(service.url):
+    if scores:
+        pass  # prompts are of embeddings
+    elif model is None and not _has_prompts(endpoint) and not needs_e5_prompts(service.url):
         _logger.warning("%s %s %s", host_of(service.url), *unnamed(info.model_path))
-    if needs_e5_prompts(model) and not call.prompt and not _has_prompts(endpoint):
+    elif needs_e5_prompts(model) and not call.prompt and not _has_prompts(endpoint):
         _logger.warning(
             "%s serves the E5 model %s, which wants the prompts %r and %r: set "
             "task_settings.query_prompt and document_prompt (on this route they are not set by "
@@ -125,7 +132,7 @@ def _described(
         inference_id=endpoint.inference_id,
         host=host_of(service.url),
         dialect=route.dialect.name if route else service.dialect,
-        dimensions=len(vector),
+        dimensions=0 if scores else len(vector),
         latency_seconds=server.latency_seconds,
         server=info.kind or served.kind,
         version=info.version,

@@ -101,9 +101,10 @@ def _ask(call: Call) -> Flow[None]:
         if pause is None:
             raise call.error(failure, retry.count)
         yield pause
-    if server.info is not None and server.info.unfit is not None:
-        raise call.error(Failure(Cause.BACKEND, server.info.unfit), 1)
     if server.info is not None:
+        unfit = server.info.unfit if call.query is None else server.info.unfit_to_score
+        if unfit is not None:
+            raise call.error(Failure(Cause.BACKEND, unfit), 1)
         call.window.bound(inputs=server.info.max_concurrent_inputs)
     server.asked_for_info = True
 

@@ -31,6 +31,7 @@ from langchain_hf_endpoint._engine.vectors import is_unit_length
 from langchain_hf_endpoint._messages import Cause, Failure, Response
 from langchain_hf_endpoint._protocols import (
     DIALECTS,
+    RERANK_DIALECTS,
     Route,
     base64_route,
     candidates,
@@ -38,6 +39,7 @@ from langchain_hf_endpoint._protocols import (
     declines,
     recognise,
     refuses_base64,
+    rerank_candidates,
     unknown_model,
 )
 from langchain_hf_endpoint._urls import host_of
@@ -209,11 +211,12 @@ def _routes(call: Call, options: InputOptions) -> Sequence[Route]:
     """
     service, server = call.service, call.server
     if service.dialect != "auto":
-        routes: Sequence[Route] = [Route(DIALECTS[service.dialect], service.url)]
+        dialects = DIALECTS if call.query is None else RERANK_DIALECTS
+        routes: Sequence[Route] = [Route(dialects[service.dialect], service.url)]
     elif server.route is not None:
         routes = [*_shortcut(server.route, call, options), server.route]
     else:
-        routes = candidates(service.url)
+        routes = candidates(service.url) if call.query is None else rerank_candidates(service.url)
     able = [route for route in routes if not route.dialect.unsupported(options)]
     if not able:
         raise SettingsError(*unsupported_settings(routes[0].dialect, call.task, call.lane))

@@ -49,13 +49,14 @@ def e5_prompt(lane: Lane) -> str:
     return _E5_PROMPTS[lane]
 
 
-def options_of(
+def options_of(  # noqa: PLR0913 - what a request may ask for
     task: TaskSettings,
     lane: Lane,
     model: str | None = None,
     *,
     base64: bool = True,
     truncate_tokens: int | None = None,
+    query: bytes | None = None,
 ) -> InputOptions:
     """What the server is asked to do with the inputs of this lane."""
     return InputOptions(
@@ -66,6 +67,7 @@ def options_of(
         model=model,
         base64=base64,
         truncate_tokens=truncate_tokens,
+        query=query,
     )
 
 

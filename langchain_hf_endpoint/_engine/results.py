@@ -91,6 +91,13 @@ def _matrix(rows: Rows[Array], _: int) -> Array:
     return rows.matrix
 
 
+def _best_score(text: PlannedText[list[float]], _: object) -> float:
+    return max(row[0] for row in text.rows)
+
+
+SCORES: Output[list[float], float, list[float]] = Output(
+    "rerank", LISTS, _best_score, _in_order, lambda _: []
+)
 VECTORS: Output[Vector, Vector, list[Vector]] = Output(
     "embed_documents", LISTS, _pooled, _in_order, lambda _: [], lambda _: Rows()
 )

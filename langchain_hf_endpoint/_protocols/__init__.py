@@ -11,6 +11,7 @@ from langchain_hf_endpoint._protocols.detection import (
     conclude,
     declines,
     recognise,
+    rerank_candidates,
 )
 from langchain_hf_endpoint._protocols.errors import explain, refuses_base64, shortened
 from langchain_hf_endpoint._protocols.openai import (
@@ -21,6 +22,7 @@ from langchain_hf_endpoint._protocols.openai import (
     read_models,
     unknown_model,
 )
+from langchain_hf_endpoint._protocols.rerank import RERANK_DIALECTS
 from langchain_hf_endpoint._protocols.retry_after import wait_foretold
 from langchain_hf_endpoint._protocols.server_info import (
     Tokens,
@@ -32,6 +34,7 @@ from langchain_hf_endpoint._protocols.server_info import (
 
 __all__ = [
     "DIALECTS",
+    "RERANK_DIALECTS",
     "Dialect",
     "Route",
     "ServedModels",
@@ -50,6 +53,7 @@ __all__ = [
     "read_tokens",
     "recognise",
     "refuses_base64",
+    "rerank_candidates",
     "shortened",
     "tokenize_request",
     "unknown_model",

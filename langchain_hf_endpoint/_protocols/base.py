@@ -53,6 +53,9 @@ class Dialect(Protocol):
         the body are.
         """
 
+    def answers(self, response: Response) -> str | None:
+        """Name the shape of what may be the answer of such a server: ``list`` or ``object``."""
+
     def unsupported(self, options: InputOptions) -> list[tuple[str, str]]:
         """Name the options that this dialect cannot carry: ``(task_settings field, why)``."""
 

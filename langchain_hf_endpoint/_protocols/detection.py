@@ -24,7 +24,8 @@ from langchain_hf_endpoint._protocols.base import split_url
 from langchain_hf_endpoint._protocols.error_patterns import WRONG_FIELDS
 from langchain_hf_endpoint._protocols.errors import NO_WORDS, REDIRECTS, explain, redirect_target
 from langchain_hf_endpoint._protocols.openai import OpenAI, unknown_model
-from langchain_hf_endpoint._protocols.parsing import SUCCESSES, answers
+from langchain_hf_endpoint._protocols.parsing import SUCCESSES
+from langchain_hf_endpoint._protocols.rerank import DOCUMENTS_RERANK, TEXTS_RERANK
 from langchain_hf_endpoint._protocols.tei import HuggingFace, TextEmbeddingsInference
 
 if TYPE_CHECKING:
@@ -75,26 +76,44 @@ def candidates(url: str) -> tuple[Route, ...]:
     - another path (the serverless router's ``/pipeline/feature-extraction``, SageMaker's
       ``/invocations``, ``/predict``, a gateway's own): as given, in either protocol.
     """
-    parts = split_url(url)
-    path = parts.path.rstrip("/") if parts else ""
-
-    def at(suffix: str) -> str:
-        return parts._replace(path=path + suffix, fragment="").geturl() if parts else url
-
+    path = _path(url)
     if path.endswith("/embeddings"):
         return (Route(OPENAI, url),)
     if path.endswith("/embed"):
         return (Route(TEI, url),)
     if path.endswith("/v1"):
-        return (Route(OPENAI, at("/embeddings")),)
+        return (Route(OPENAI, _behind(url, "/embeddings")),)
     first = Route(HUGGING_FACE, url, trial=True)
     if path:
         return (first, Route(OPENAI, url))
     return (
         first,
-        Route(OPENAI, at("/v1/embeddings"), trial=True),
-        Route(TEI, at("/embed"), trial=True),
-        Route(OPENAI, at("/embeddings")),
+        Route(OPENAI, _behind(url, "/v1/embeddings"), trial=True),
+        Route(TEI, _behind(url, "/embed"), trial=True),
+        Route(OPENAI, _behind(url, "/embeddings")),
+    )
+
+
+def rerank_candidates(url: str) -> tuple[Route, ...]:
+    """Return the routes to try for scores, the likeliest first. The query of the URL stays.
+
+    - ``…/v1/rerank``, ``…/v2/rerank`` and ``…/v1``: Cohere's shape.
+    - ``…/rerank``: TEI's, else Cohere's.
+    - no path: TEI's ``/rerank``, then Cohere's shape there, and at the URL as Elastic has it.
+    - another path: the same, but that it may be a route of its own.
+    """
+    path, texts, documents = _path(url), TEXTS_RERANK, DOCUMENTS_RERANK
+    if path.endswith(("/v1/rerank", "/v2/rerank")):
+        return (Route(documents, url),)
+    if path.endswith(("/v1", "/v2")):
+        return (Route(documents, _behind(url, "/rerank")),)
+    if path.endswith("/rerank"):
+        return (Route(texts, url, trial=True), Route(documents, url))
+    behind = ("/rerank",) if path else ("/v1/rerank", "/rerank")
+    return (
+        Route(texts, _behind(url, "/rerank"), trial=True),
+        *(Route(documents, _behind(url, suffix), trial=True) for suffix in behind),
+        Route(documents, url),
     )
 
 
@@ -118,12 +137,12 @@ def base64_route(
 
 
 def recognise(route: Route, response: Response) -> Route | None:
-    """Return the route to keep if the response has vectors in any shape, None if it has not.
+    """Return the route to keep if the response has what was asked for, None if it has not.
 
     A bare list of lists is TEI's answer: the route then goes by that name. Where a server answers
     ``inputs`` in OpenAI's shape, the request that it understood stays as it is.
     """
-    shape = answers(response)
+    shape = route.dialect.answers(response)
     if shape is None:
         return None
     native = route.dialect is HUGGING_FACE and shape == "list"
@@ -137,7 +156,7 @@ def declines(route: Route, response: Response) -> bool:
     and a success without anything like vectors (a health check's ``{"status": "ok"}``, a page). A
     server that is asleep, overloaded or refuses the key has said nothing about its dialect.
     """
-    if answers(response) is not None:
+    if route.dialect.answers(response) is not None:
         return False
     failure = explain(response)
     if response.status in REDIRECTS:
@@ -162,9 +181,16 @@ def conclude(tried: Sequence[tuple[Route, Failure]]) -> Failure:
             return failure
     answers_ = [f"{_path(route.url) or '/'}: {failure.status}" for route, failure in tried]
     first = tried[0][1]
-    text = f"no embedding route among those tried ({'; '.join(dict.fromkeys(answers_))})"
+    what = "embedding" if tried[0][0].dialect in DIALECTS.values() else "rerank"
+    text = f"no {what} route among those tried ({'; '.join(dict.fromkeys(answers_))})"
     text = text if first.text == NO_WORDS else f"{text}: {first.text}"
     return replace(first, text=text)
+
+
+def _behind(url: str, suffix: str) -> str:
+    """The URL with this behind its path; the query stays."""
+    parts = split_url(url)
+    return parts._replace(path=_path(url) + suffix, fragment="").geturl() if parts else url
 
 
 def _path(url: str) -> str:

@@ -127,8 +127,8 @@ WRONG_FIELDS = _any_of(
     # provided"; the inference toolkit (400): "Body needs to provide a inputs key"
     r"\bmissing field\b",
     r"\bfield required\b",
-    r"\bmissing ['\"`]?(input|inputs|query|texts|content)\b",
-    r"['\"`]?(input|inputs|content)['\"`]? must be provided",
+    r"\bmissing ['\"`]?(input|inputs|query|texts|documents|content)\b",
+    r"['\"`]?(input|inputs|documents|content)['\"`]? must be provided",
     r"\bneeds to provide an? inputs? key",
     r"failed to deserialize the json body",
 )

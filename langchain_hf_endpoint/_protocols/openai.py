@@ -18,7 +18,7 @@ from langchain_hf_endpoint._protocols.base import (
     post,
     split_url,
 )
-from langchain_hf_endpoint._protocols.parsing import read
+from langchain_hf_endpoint._protocols.parsing import answers, read
 from langchain_hf_endpoint._protocols.server_info import get_beside
 
 if TYPE_CHECKING:
@@ -68,6 +68,10 @@ class OpenAI:
         if isinstance(result, Failure) and unknown_model(result):
             return replace(result, cause=Cause.SETTING_REJECTED)
         return result
+
+    def answers(self, response: Response) -> str | None:
+        """Name the shape of what may be vectors. See ``Dialect.answers``."""
+        return answers(response)
 
     def unsupported(self, options: InputOptions) -> list[tuple[str, str]]:
         """Name what the protocol has no field for.

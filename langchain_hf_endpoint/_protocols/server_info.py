@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 _WITHOUT_INFO = ("router.huggingface.co", "api-inference.huggingface.co")
 """Serverless: one host for all models, in front of whichever server."""
 
-_ROUTES = ("/v1/embeddings", "/embeddings", "/embed", "/invocations", "/predict", "/v1")
+_ROUTES = (
+    *("/v1/embeddings", "/embeddings", "/embed", "/v1/rerank", "/v2/rerank", "/rerank"),
+    *("/invocations", "/predict", "/v1", "/v2"),
+)
 """The routes of TEI and its like, longest first."""
 
 
@@ -75,6 +78,7 @@ def read_info(response: Response) -> ServerInfo | None:
             max_concurrent_inputs=positive_integer(told.get("max_concurrent_requests")),
             truncates=told.get("auto_truncate") is True,
             unfit=_unfit(told.get("model_type")),
+            unfit_to_score=_unfit_to_score(told.get("model_type")),
         )
     if "max_total_tokens" in told:
         # https://github.com/huggingface/text-generation-inference
@@ -83,6 +87,7 @@ def read_info(response: Response) -> ServerInfo | None:
             version=_text(told, "version"),
             model_id=_model_id(told),
             unfit="Text Generation Inference, which makes no embeddings",
+            unfit_to_score="Text Generation Inference, which does not rerank",
         )
     return None
 
@@ -103,6 +108,14 @@ def _unfit(model_type: JSON) -> str | None:
     if isinstance(pooling, str) and pooling.lower() == "splade":
         return "it serves a SPLADE model, whose embeddings are sparse"
     return None
+
+
+def _unfit_to_score(model_type: JSON) -> str | None:
+    """Say why no scores come from a model of this type."""
+    if not isinstance(model_type, dict) or not model_type or "reranker" in model_type:
+        return None
+    kind = shortened(str(next(iter(model_type))), 40)
+    return f"it has a model of the type {kind}, not a reranker"
 
 
 def _model_id(told: Mapping[str, JSON]) -> str | None:

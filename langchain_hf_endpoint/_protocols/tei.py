@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._protocols.base import post
-from langchain_hf_endpoint._protocols.parsing import read
+from langchain_hf_endpoint._protocols.parsing import answers, read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +47,10 @@ class TextEmbeddingsInference:
     def decode(self, response: Response, count: int, form: Form = "lists") -> Vectors | Failure:
         """Read the response. See ``Dialect.decode``."""
         return read(response, count, form)
+
+    def answers(self, response: Response) -> str | None:
+        """Name the shape of what may be vectors. See ``Dialect.answers``."""
+        return answers(response)
 
     def unsupported(self, options: InputOptions) -> list[tuple[str, str]]:  # noqa: ARG002 - none
         """Nothing: TEI carries every option (``dimensions`` from 1.8.0 on)."""

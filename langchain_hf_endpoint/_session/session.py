@@ -66,7 +66,7 @@ class EndpointSession:
         self.url = url
         self.redactor = Redactor(key)
         self.redactor.redact_logs()
-        self._servers: dict[str | None, ServerState] = {}
+        self._servers: dict[tuple[str | None, bool], ServerState] = {}
         self.limiter = RequestsPerMinuteLimiter(requests_per_minute)
         self.limit_waits = LimitWaits()
         self.window = ConcurrencyWindow()
@@ -93,10 +93,15 @@ class EndpointSession:
         """
         return self.url == service.url and self._key == service.find_key()
 
-    def server_state(self, model: str | None) -> ServerState:
-        """What is known about the server, as far as it serves this model; None: its only one."""
+    def server_state(self, model: str | None, *, scores: bool = False) -> ServerState:
+        """What is known about the server, as far as it serves this model; None: its only one.
+
+        Args:
+            model: Its name.
+            scores: Whether it is asked for scores: on other routes, in another dialect.
+        """
         with self._lock:
-            return self._servers.setdefault(model, ServerState())
+            return self._servers.setdefault((model, scores), ServerState())
 
     def agree(self, service: ServiceSettings) -> None:
         """Take the stricter of what this caller and those before want."""

@@ -88,7 +88,8 @@ class Entry:
         if problems:
             raise SettingsError(*problems)
         model_id = shown.model_id or stated.model_id or self.endpoint.service_settings.model
-        facts = Facts(model_id=model_id, dimensions=shown.dimensions, similarity=stated.similarity)
+        dimensions = shown.dimensions or None  # scores have none
+        facts = Facts(model_id=model_id, dimensions=dimensions, similarity=stated.similarity)
         fingerprint = shown.fingerprint and bytes.fromhex(shown.fingerprint)
         return Entry(self.endpoint, facts, fingerprint_of(fingerprint))
 
@@ -131,7 +132,8 @@ class Entry:
     def public_config(self) -> dict[str, Any]:
         """The JSON as ``GET _inference`` prints it, with what is known of the model."""
         config = self.endpoint.public_config()
-        known = self.facts.model_dump(exclude_none=True)
+        of_vectors = {"dimensions", "similarity"} if self.endpoint.task_type == "rerank" else None
+        known = self.facts.model_dump(exclude_none=True, exclude=of_vectors)
         return {**config, "service_settings": {**config["service_settings"], **known}}
 
 

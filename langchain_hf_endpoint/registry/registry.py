@@ -24,6 +24,7 @@ else:
     session = LazyModule("langchain_hf_endpoint._session.session")
 
 _TASK_TYPE = "text_embedding"
+_TASK_TYPES = (_TASK_TYPE, "rerank")
 
 
 class InferenceEndpoints:
@@ -85,7 +86,7 @@ class InferenceEndpoints:
             inference_config: The JSON of ``PUT /_inference/<task_type>/<inference_id>``. Its
                 `service_settings` may also state `dimensions`, `model_id` and `similarity`
                 (``cosine``, the default, ``dot_product``, ``l2_norm``).
-            task_type: ``text_embedding``.
+            task_type: ``text_embedding`` or ``rerank``.
             skip_validation: Do not call the endpoint; what was stated is stored unchecked.
             allow_model_change: A name that was deleted may come back with another model's vectors.
 
@@ -152,7 +153,7 @@ class InferenceEndpoints:
 
         Args:
             inference_id: Which one. Default: all.
-            task_type: Only ``text_embedding``, which all of them have.
+            task_type: Which kind. Default: any.
 
         Returns:
             JSON as `put` takes it, with `inference_id`, `task_type` and, among the service
@@ -161,13 +162,18 @@ class InferenceEndpoints:
 
         Raises:
             UnknownEndpointError: There is none of this name. Also a ``KeyError``.
-            SettingsError: Another task type.
+            SettingsError: There is no such task type, or the endpoint is of the other.
         """
-        if task_type not in (None, _TASK_TYPE):
-            raise SettingsError(("task_type", f"{task_type!r} is not allowed: only {_TASK_TYPE}"))
+        if task_type not in (None, *_TASK_TYPES):
+            only = f"only {' and '.join(_TASK_TYPES)}"
+            raise SettingsError(("task_type", f"{task_type!r} is not allowed: {only}"))
         if inference_id is None:
-            return [entry.public_config() for entry in self._store.all()]
-        return self._store.one(inference_id).public_config()
+            configs = [entry.public_config() for entry in self._store.all()]
+            return [one for one in configs if task_type in (None, one["task_type"])]
+        config = self._store.one(inference_id).public_config()
+        if task_type not in (None, config["task_type"]):
+            raise SettingsError(("task_type", f"[{inference_id}] is of {config['task_type']}"))
+        return config
 
     def update(self, *, inference_id: str, inference_config: Mapping[str, Any]) -> dict[str, Any]:
         """Change service settings that have no part in what the vectors are. Nothing is sent.

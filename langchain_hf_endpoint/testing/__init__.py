@@ -21,7 +21,7 @@ from langchain_hf_endpoint.testing.endpoint import ScriptedEndpoint
 from langchain_hf_endpoint.testing.faults import Asked, Fault
 from langchain_hf_endpoint.testing.messages import Arrival, Headers, Reply
 from langchain_hf_endpoint.testing.plans import FaultPlan, Plan
-from langchain_hf_endpoint.testing.vectors import expected_vector
+from langchain_hf_endpoint.testing.vectors import expected_score, expected_vector
 
 __all__ = [
     "CHANGES",
@@ -34,6 +34,7 @@ __all__ = [
     "Plan",
     "Reply",
     "ScriptedEndpoint",
+    "expected_score",
     "expected_vector",
     "faults",
 ]

@@ -18,7 +18,7 @@ from langchain_hf_endpoint._protocols.tei_server import (
     TeiServer,
 )
 from langchain_hf_endpoint.testing.messages import Reply
-from langchain_hf_endpoint.testing.vectors import base64_row, json_row
+from langchain_hf_endpoint.testing.vectors import base64_row, expected_score, json_row
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint._protocols.tei_server import EmbedRequest, Input
@@ -31,7 +31,7 @@ _PERMITS_ARE_WAITED_FOR_BEFORE = (1, 9)
 class Traits(TeiServer):
     """What kind of server an endpoint is; see `ScriptedEndpoint`."""
 
-    shape: Literal["tei", "embeddings"] = "tei"
+    shape: Literal["tei", "embeddings", "reranker", "cohere"] = "tei"
     api_key: str | None = None
     rejects: str = ""
     seconds_per_request: float = 0.0
@@ -50,8 +50,17 @@ class Traits(TeiServer):
         return self.seconds_per_request + self.seconds_per_text * texts
 
     @property
+    def rerank_paths(self) -> tuple[str, ...]:
+        """Where a reranker is asked: TEI's own, or one in Cohere's shape."""
+        return {"reranker": ("/rerank",), "cohere": ("/v1/rerank", "/v2/rerank")}.get(
+            self.shape, ()
+        )
+
+    @property
     def embed_paths(self) -> tuple[str, ...]:
-        """Servers that say ``embeddings`` have no ``/embed``."""
+        """Servers that say ``embeddings`` have no ``/embed``, and rerankers no such path at all."""
+        if self.rerank_paths:
+            return ()
         if self.shape == "tei":
             return _EVERY_EMBED_PATH
         return tuple(path for path in _EVERY_EMBED_PATH if path != "/embed")
@@ -59,7 +68,8 @@ class Traits(TeiServer):
 
 def texts_of(content: dict[str, Any]) -> tuple[str, ...]:
     """What a request asks to embed, whatever else is wrong with it."""
-    inputs = content.get("inputs", content.get("input", ()))
+    names = ("inputs", "input", "texts", "documents")
+    inputs = next((content[name] for name in names if name in content), ())
     if isinstance(inputs, str):
         return (inputs,)
     if not isinstance(inputs, list):
@@ -80,7 +90,10 @@ def answer_to_get(path: str, traits: Traits) -> Reply:
         return Reply(200)
     if path == "/info" and traits.shape == "tei":
         return Reply(200, orjson.dumps(traits.info()))
-    return Reply(405 if path in traits.embed_paths else 404)
+    if path == "/info" and traits.shape == "reranker":
+        kind = {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}}
+        return Reply(200, orjson.dumps(traits.info(model_type=kind)))
+    return Reply(405 if path in (*traits.embed_paths, *traits.rerank_paths) else 404)
 
 
 def tokens_reply(content: dict[str, Any], traits: Traits) -> Reply:
@@ -139,6 +152,28 @@ def _cut(text: str, request: EmbedRequest, traits: Traits) -> str:
 def _count(text: str) -> int:
     """Tokens, [CLS] and [SEP] included."""
     return text.count(" ") + 3
+
+
+def scores(content: dict[str, Any], traits: Traits) -> Reply:
+    """The scores of texts against a query, the best first.
+
+    Raises:
+        RefusedError: In TEI's words.
+    """
+    name = "texts" if traits.shape == "reranker" else "documents"
+    texts = [_text_of(each) for each in tei_server.inputs_of(content, name, traits)]
+    query = content.get("query")
+    if not isinstance(query, str):
+        raise tei_server.not_deserialized("missing field `query`")
+    if traits.rejects and any(traits.rejects in text for text in texts):
+        raise tei_server.tokenizer_error()
+    field = "score" if traits.shape == "reranker" else "relevance_score"
+    items = [
+        {"index": index, field: expected_score(query, text)} for index, text in enumerate(texts)
+    ]
+    items.sort(key=lambda item: -item[field])
+    answer = items if traits.shape == "reranker" else {"results": items}
+    return Reply(200, orjson.dumps(answer))
 
 
 def vectors(

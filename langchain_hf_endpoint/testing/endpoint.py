@@ -45,6 +45,8 @@ class ScriptedEndpoint:
         version: Which TEI's statuses and words are spoken, "1.2.3" or later.
         shape: ``embeddings`` for ``{"embeddings": [[…]]}``, which hf-serve and the inference
             toolkit answer, without ``/embed`` and ``/info``.
+            ``reranker`` for TEI's ``/rerank``, ``cohere`` for ``/v1/rerank`` in Cohere's shape;
+            the scores are those of `expected_score`.
         api_key: The key that requests must carry. None: any, or none.
         max_input_length: Tokens of a text; what is more is cut, or refused where the version is
             below 1.9 or the request wishes it.
@@ -67,7 +69,7 @@ class ScriptedEndpoint:
         model_id: str = "scripted/endpoint",
         prompts: Mapping[str, str] | None = None,
         version: str = "1.9.3",
-        shape: Literal["tei", "embeddings"] = "tei",
+        shape: Literal["tei", "embeddings", "reranker", "cohere"] = "tei",
         api_key: str | None = None,
         max_input_length: int = 512,
         max_client_batch_size: int = 32,

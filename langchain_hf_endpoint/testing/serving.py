@@ -13,6 +13,7 @@ from langchain_hf_endpoint._protocols import tei_server
 from langchain_hf_endpoint._protocols.tei_server import RefusedError
 from langchain_hf_endpoint.testing.answering import (
     answer_to_get,
+    scores,
     texts_of,
     texts_to_embed,
     tokens_reply,
@@ -190,7 +191,8 @@ class Serving:
         if request.method != "POST":
             return answer_to_get(path, traits)
         tokenizes = path == "/tokenize" and traits.shape == "tei"
-        if path not in traits.embed_paths and not tokenizes:
+        reranks = path in traits.rerank_paths
+        if path not in traits.embed_paths and not tokenizes and not reranks:
             return Reply(404)
         try:
             if len(request.body) > traits.payload_limit:
@@ -199,13 +201,18 @@ class Serving:
                 raise content
             if tokenizes:
                 return tokens_reply(content, traits)
-            wanted = tei_server.embed_request(content, path, traits)
-            texts = texts_to_embed(wanted, traits)
-            seconds = traits.service_seconds(len(texts))
-            async with self._permits.held(len(texts), is_waited_for=traits.waits_for_permits):
+            if reranks:
+                reply, count = scores(content, traits), len(texts_of(content))
+                seconds = traits.service_seconds(count)
+            else:
+                wanted = tei_server.embed_request(content, path, traits)
+                texts = texts_to_embed(wanted, traits)
+                seconds = traits.service_seconds(count := len(texts))
+                reply = vectors(wanted, texts, path, traits, seconds)
+            async with self._permits.held(count, is_waited_for=traits.waits_for_permits):
                 if seconds:
                     await connection.wait(seconds)
-                return vectors(wanted, texts, path, traits, seconds)
+                return reply
         except RefusedError as refused:
             return refusal(refused, path)
 

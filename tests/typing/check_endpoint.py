@@ -40,7 +40,7 @@ def constructors() -> None:
 def fields(endpoint: InferenceEndpoint) -> None:
     """What stands in an endpoint."""
     assert_type(endpoint.inference_id, str)
-    assert_type(endpoint.task_type, Literal["text_embedding"])
+    assert_type(endpoint.task_type, Literal["text_embedding", "rerank"])
     assert_type(endpoint.service, Literal["hugging_face"])
     assert_type(endpoint.service_settings, ServiceSettings)
     assert_type(endpoint.service_settings.url, str)

@@ -41,6 +41,7 @@ TGI = {
     "router": "text-generation-router",
     "version": "3.0.0",
 }
+NO_RERANKER = "it has a model of the type embedding, not a reranker"
 LABELS = {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}
 
 
@@ -54,6 +55,7 @@ def test_tei_on_an_inference_endpoint():
         max_batch_size=32,
         max_concurrent_inputs=512,
         unfit=None,
+        unfit_to_score=NO_RERANKER,
     )
 
 
@@ -110,7 +112,7 @@ def test_absurd_values_are_unknown():
             }
         )
     )
-    assert info == ServerInfo(kind="tei", model_id="BAAI/bge-m3")
+    assert info == ServerInfo(kind="tei", model_id="BAAI/bge-m3", unfit_to_score=NO_RERANKER)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,217 @@
+"""The reranker over servers that rerank: order, limits, failures, what it refuses."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from langchain_core.cross_encoders import BaseCrossEncoder
+from langchain_core.documents import BaseDocumentCompressor, Document
+
+from langchain_hf_endpoint import (
+    EmbeddingError,
+    HFEndpointEmbeddings,
+    HFEndpointReranker,
+    InferenceEndpoint,
+    InferenceEndpoints,
+    InputError,
+    ServerError,
+    SettingsError,
+)
+from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_score, faults
+
+QUERY = "moons of Jupiter"
+TEXTS = [
+    "The bakery opens at six.",
+    "A telescope shows the moons of Jupiter.",
+    "Jupiter is a planet.",
+    "Boats leave the harbour.",
+]
+SCORES = [expected_score(QUERY, text) for text in TEXTS]
+BEST = sorted(range(4), key=lambda index: -SCORES[index])
+
+
+@pytest.fixture(params=["reranker", "cohere"])
+def server(request):
+    with ScriptedEndpoint(shape=request.param) as server:
+        yield server
+
+
+@pytest.fixture
+def reranker(server):
+    return HFEndpointReranker(url=server.url)
+
+
+def test_documents_come_in_the_order_of_their_scores(reranker):
+    ranked = reranker.rerank(TEXTS, QUERY)
+    assert [one["index"] for one in ranked] == BEST
+    assert [one["relevance_score"] for one in ranked] == pytest.approx(sorted(SCORES)[::-1])
+
+
+async def test_the_async_twin_too(reranker):
+    assert await reranker.arerank(TEXTS, QUERY) == reranker.rerank(TEXTS, QUERY)
+
+
+@pytest.mark.parametrize("path", ["", "/rerank", "/v1/rerank", "/v2/rerank", "/v1"])
+def test_every_url_of_a_server_is_understood(server, path):
+    is_cohere = server.arrivals is not None and server._serving.traits.shape == "cohere"
+    if (path.startswith("/v") and not is_cohere) or (path == "/rerank" and is_cohere):
+        pytest.skip("the server has no such route")
+    ranked = HFEndpointReranker(url=server.url + path).rerank(TEXTS, QUERY)
+    assert [one["index"] for one in ranked] == BEST
+
+
+def test_what_was_learned_of_the_route_is_known_to_the_next_call(server, reranker):
+    reranker.rerank(TEXTS, QUERY)
+    before = len(server.requests)
+    reranker.rerank(TEXTS, QUERY)
+    assert len(server.requests) == before + 1
+
+
+def test_top_n_is_of_the_call_then_of_the_reranker_then_of_the_endpoint(server):
+    endpoint = InferenceEndpoint(url=server.url, task_type="rerank", task_settings={"top_n": 3})
+    assert len(HFEndpointReranker(endpoint=endpoint).rerank(TEXTS, QUERY)) == 3
+    two = HFEndpointReranker(endpoint=endpoint, top_n=2)
+    assert len(two.rerank(TEXTS, QUERY)) == 2
+    assert len(two.rerank(TEXTS, QUERY, top_n=1)) == 1
+
+
+def test_it_is_langchains_compressor(reranker):
+    assert isinstance(reranker, BaseDocumentCompressor)
+    documents = [Document(text, metadata={"n": n}) for n, text in enumerate(TEXTS)]
+    found = reranker.compress_documents(documents, QUERY)
+    assert [one.metadata["n"] for one in found] == BEST
+    assert found[0].metadata["relevance_score"] == pytest.approx(max(SCORES))
+    assert "relevance_score" not in documents[BEST[0]].metadata
+
+
+async def test_it_is_langchains_async_compressor(reranker):
+    documents = [Document(text) for text in TEXTS]
+    found = await reranker.acompress_documents(documents, QUERY)
+    assert [one.page_content for one in found] == [TEXTS[index] for index in BEST]
+
+
+def test_it_is_langchains_cross_encoder(reranker):
+    assert isinstance(reranker, BaseCrossEncoder)
+    pairs = [(query, text) for text in TEXTS for query in (QUERY, "a bakery at six")]
+    expected = [expected_score(query, text) for query, text in pairs]
+    assert reranker.score(pairs) == pytest.approx(expected)
+    assert reranker.score([]) == []
+
+
+def test_many_documents_are_split_at_the_servers_limit_and_equal_ones_are_sent_once(server):
+    server.configure(max_client_batch_size=8)
+    texts = [f"text {number % 30}" for number in range(90)]
+    ranked = HFEndpointReranker(url=server.url).rerank(texts, QUERY)
+    assert len(ranked) == 90
+    scores = {one["index"]: one["relevance_score"] for one in ranked}
+    assert all(scores[n] == pytest.approx(expected_score(QUERY, texts[n])) for n in range(90))
+    sent = [text for request in server.requests if request.status == 200 for text in request.texts]
+    assert len(sent) == 30
+
+
+def test_a_long_document_has_the_score_of_its_best_chunk(server):
+    sentences = [f"Sentence {n} is about nothing at all." for n in range(100)]
+    sentences[70] = "Here are the moons of Jupiter."
+    settings = {"strategy": "sentence", "max_chunking_size": 20, "sentence_overlap": 0}
+    reranker = HFEndpointReranker(url=server.url, chunking_settings=settings)
+    [one] = reranker.rerank([" ".join(sentences)], QUERY)
+    assert one["relevance_score"] > 0.9
+    assert len([text for request in server.requests for text in request.texts]) > 30
+
+
+def test_a_bad_document_is_named_and_the_others_scores_are_kept(server):
+    server.configure(rejects="poison")
+    texts = [*TEXTS, "this is poison"]
+    with pytest.raises(EmbeddingError) as raised:
+        HFEndpointReranker(url=server.url).rerank(texts, QUERY)
+    assert list(raised.value.failures) == [4]
+    assert raised.value.completed == pytest.approx(dict(enumerate(SCORES)))
+
+
+def test_what_passes_is_retried(server, reranker):
+    server.script(faults.rate_limited(retry_after=0.01), faults.server_error())
+    assert [one["index"] for one in reranker.rerank(TEXTS, QUERY)] == BEST
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'[{"index":0,"score":1.0},{"index":1,"score":1.0},{"index":2,"score":1.0}]',
+        b'{"results":[{"index":0},{"index":1},{"index":2},{"index":3}]}',
+        b'{"results":' + str([{"index": 0, "score": 1.0}] * 4).replace("'", '"').encode() + b"}",
+        b'[{"index":0,"score":null},{"index":1,"score":1},{"index":2,"score":1},{"index":3,"score":1}]',
+        b'[{"index":-1,"score":1},{"index":1,"score":1},{"index":2,"score":1},{"index":3,"score":1}]',
+        b"<html>",
+        b"",
+    ],
+)
+def test_no_wrong_answer_becomes_a_score(server, body):
+    broken = HFEndpointReranker(url=server.url, max_wait=0.2)
+    server.script(*[faults.answer(200, body)] * 50)
+    with pytest.raises(EmbeddingError):
+        broken.rerank(TEXTS, QUERY)
+
+
+def test_a_server_of_embeddings_is_told_apart():
+    with ScriptedEndpoint() as server, pytest.raises((ServerError, EmbeddingError)) as raised:
+        HFEndpointReranker(url=server.url).rerank(TEXTS, QUERY)
+    assert "not a reranker" in str(raised.value)
+
+
+def test_describe_says_what_it_is(server):
+    described = InferenceEndpoint(url=server.url, task_type="rerank").describe()
+    assert described.dimensions == 0
+
+
+def test_nothing_is_sent_for_bad_input(server, reranker):
+    for documents, query in ((["text", " "], QUERY), (["text"], " "), (["text", 3], QUERY)):
+        with pytest.raises(InputError):
+            reranker.rerank(documents, query)
+    assert reranker.rerank([], QUERY) == []
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({"task_settings": {"dimensions": 8}}, "task_settings.dimensions"),
+        ({"task_settings": {"query_prompt": "query: "}}, "task_settings.query_prompt"),
+        ({"top_n": 0}, "top_n"),
+        ({"uurl": 1}, "uurl"),
+        ({"task_type": "text_embedding"}, "endpoint"),
+    ],
+)
+def test_wrong_settings_are_named(settings, field):
+    with pytest.raises(SettingsError) as raised:
+        HFEndpointReranker(url="https://a.example", **settings)
+    assert field in dict(raised.value.problems)
+
+
+def test_an_endpoint_serves_the_class_of_its_task_type_only():
+    reranks = InferenceEndpoint(url="https://a.example", task_type="rerank")
+    with pytest.raises(SettingsError, match="task type"):
+        HFEndpointEmbeddings(endpoint=reranks)
+    with pytest.raises(SettingsError, match="task type"):
+        HFEndpointReranker(endpoint=InferenceEndpoint(url="https://a.example"))
+    with pytest.raises(SettingsError, match="top_n"):
+        InferenceEndpoint(url="https://a.example", task_settings={"top_n": 3})
+
+
+def test_the_registry_has_both_kinds(server):
+    with InferenceEndpoints() as endpoints:
+        config = {"service": "hugging_face", "service_settings": {"url": server.url}}
+        put = endpoints.put(task_type="rerank", inference_id="mine", inference_config=config)
+        assert put["task_type"] == "rerank"
+        assert {"dimensions", "similarity"}.isdisjoint(put["service_settings"])
+        assert endpoints.get(task_type="text_embedding") == []
+        assert endpoints.get(task_type="rerank") == [put]
+        ranked = HFEndpointReranker(endpoint=endpoints["mine"]).rerank(TEXTS, QUERY)
+    assert [one["index"] for one in ranked] == BEST
+
+
+def test_a_pickle_reaches_a_worker_and_no_repr_has_the_key(server):
+    reranker = HFEndpointReranker(url=server.url, api_key="hf_a-secret-of-a-test")
+    assert "hf_a-secret" not in repr(reranker) + str(reranker)
+    again = pickle.loads(pickle.dumps(reranker))
+    assert again.rerank(TEXTS, QUERY) == reranker.rerank(TEXTS, QUERY)

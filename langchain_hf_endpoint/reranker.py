@@ -190,8 +190,7 @@ class HFEndpointReranker(BaseDocumentCompressor, BaseCrossEncoder):
         return ranked(scores, most)
 
     def _call(self, query: str) -> Callable[..., calls.EmbeddingCall[list[float]]]:
-        if not isinstance(query, str) or not query.strip():
-            raise InputError("the query must be a text that is not blank")
+        check_query_text(query)
         return lambda vector_format: calls.EmbeddingCall.for_scores(
             self.endpoint,
             vector_format,
@@ -199,6 +198,18 @@ class HFEndpointReranker(BaseDocumentCompressor, BaseCrossEncoder):
             limiter=self.rate_limiter,
             clients=http_clients.Clients(self.http_client, self.http_async_client),
         )
+
+
+def check_query_text(query: object) -> None:
+    """Refuse a query that no document can be compared with.
+
+    Raises:
+        InputError: It is no string, blank, or no UTF-8.
+    """
+    if not isinstance(query, str) or not query.strip():
+        raise InputError("the query must be a text that is not blank")
+    if any("\ud800" <= letter <= "\udfff" for letter in query):
+        raise InputError("the query holds a lone surrogate, which no UTF-8 can carry")
 
 
 def ranked(scores: Sequence[float], most: int | None) -> list[RankedDocument]:

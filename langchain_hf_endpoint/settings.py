@@ -367,7 +367,7 @@ class TaskSettings(_EndpointSection):
     normalize: Flag = True
     dimensions: PositiveInteger | None = None
     top_n: PositiveInteger | None = None
-    return_documents: Flag = False
+    return_documents: Flag | None = None
 
     @field_validator("query_prompt", "document_prompt", "query_prompt_name", "document_prompt_name")
     @classmethod

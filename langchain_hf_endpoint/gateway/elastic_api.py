@@ -12,7 +12,13 @@ from starlette.routing import Route
 
 from langchain_hf_endpoint._package import __version__
 from langchain_hf_endpoint.errors import SettingsError, UnknownEndpointError
-from langchain_hf_endpoint.gateway.errors import Refusal, invalid, not_parsed, unknown_endpoint
+from langchain_hf_endpoint.gateway.errors import (
+    Refusal,
+    incompatible,
+    invalid,
+    not_parsed,
+    unknown_endpoint,
+)
 from langchain_hf_endpoint.gateway.requests import (
     check_fields,
     check_query,
@@ -36,8 +42,10 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint.gateway.service import Service
     from langchain_hf_endpoint.limiter import Lane
 
-TASK_TYPE = "text_embedding"
-_OTHER_TASK_TYPES = ("sparse_embedding", "rerank", "completion", "chat_completion", "embedding")
+EMBEDDING = "text_embedding"
+RERANK = "rerank"
+TASK_TYPES = (EMBEDDING, RERANK)
+_OTHER_TASK_TYPES = ("sparse_embedding", "completion", "chat_completion", "embedding")
 _LANES: dict[str, Lane] = {
     "search": "query",
     "ingest": "document",
@@ -135,14 +143,13 @@ class _Api:
         """One endpoint, or all."""
         check_query(request)
         task = request.path_params.get("task")
-        if _is_other(task) and task not in _OTHER_TASK_TYPES:
+        if task not in (None, "any", *TASK_TYPES, *_OTHER_TASK_TYPES):
             raise invalid(f"Unknown task_type [{shown(task)}]")
         found = await self._service.get(request.path_params.get("id"))
-        if _is_other(task):
-            if "id" in request.path_params:
-                raise other_task_type(task)
-            # Elastic has these types; here there are no endpoints of theirs.
-            found = []
+        if "id" in request.path_params:
+            check_task_type(task, found[0])
+        # Elastic has other types too; here there are no endpoints of theirs.
+        found = [config for config in found if task in (None, "any", config["task_type"])]
         return json_answer(request, {"endpoints": [as_elastic(config) for config in found]})
 
     async def update(self, request: Request) -> Response:
@@ -151,10 +158,10 @@ class _Api:
         config = await self._body(request)
         check_size(config)
         inference_id = request.path_params["id"]
-        await self._known(inference_id)
+        known = await self._known(inference_id)
         given = config.pop("task_type", None)
         if (task := request.path_params.get("task", given)) is not None:
-            one_task_type(task, given)
+            check_task_type(one_task_type(task, given), known)
         updated = await self._service.update(inference_id, config)
         return json_answer(request, as_elastic(updated))
 
@@ -164,9 +171,7 @@ class _Api:
         dry_run, _ = flag(request, "dry_run"), flag(request, "force")
         inference_id = request.path_params["id"]
         task = request.path_params.get("task")
-        await self._known(inference_id)
-        if _is_other(task):
-            raise other_task_type(task)
+        check_task_type(task, await self._known(inference_id))
         if not dry_run:
             await self._service.delete(inference_id)
         return json_answer(
@@ -175,15 +180,17 @@ class _Api:
         )
 
     async def infer(self, request: Request) -> Response:
-        """One vector per input, none chunked."""
+        """One vector per input, none chunked; of a reranker the places of the inputs."""
         check_query(request, "timeout")
         limit = seconds(request)
         content = await self._body(request)
         endpoint = await self._endpoint(request)
+        if endpoint.task_type == RERANK:
+            return await self._rerank(request, endpoint, content, limit)
         if "task" in request.path_params:
             for name in _NEVER_HERE:
                 if content.get(name) is not None:
-                    raise invalid(f"Field [{name}] cannot be specified for task type [{TASK_TYPE}]")
+                    raise invalid(f"Field [{name}] cannot be specified for task type [{EMBEDDING}]")
         check_fields(content, ("input", "input_type", "task_settings", *_NEVER_HERE))
         texts, lane = texts_of(content), lane_of(content.get("input_type"))
         check_size(content.get("task_settings"))
@@ -191,7 +198,33 @@ class _Api:
         _note(request, endpoint, texts, lane)
         work = self._service.vectors(endpoint, texts, lane, task)
         rows = (await while_there(request, work, limit)).vectors
-        return json_answer(request, {TASK_TYPE: [{"embedding": row} for row in rows]})
+        return json_answer(request, {EMBEDDING: [{"embedding": row} for row in rows]})
+
+    async def _rerank(
+        self,
+        request: Request,
+        endpoint: InferenceEndpoint,
+        content: dict[str, Any],
+        limit: float | None,
+    ) -> Response:
+        check_fields(content, ("input", "query", "return_documents", "top_n", "task_settings"))
+        texts, query = texts_of(content), content.get("query")
+        if not isinstance(query, str):
+            raise invalid("Field [query] is required for task type [rerank], and must be a string")
+        check_size(content.get("task_settings"))
+        of_request = {name: content.get(name) for name in ("return_documents", "top_n")}
+        given = content.get("task_settings") or {}
+        if isinstance(given, dict):
+            given = {**given, **{name: one for name, one in of_request.items() if one is not None}}
+        task = task_settings_with(endpoint, given) or endpoint.task_settings
+        _note(request, endpoint, texts, "query")
+        work = self._service.places(endpoint, query, texts, task)
+        places = await while_there(request, work, limit)
+        answer = [
+            {**place, "text": texts[place["index"]]} if task.return_documents else place
+            for place in places
+        ]
+        return json_answer(request, {RERANK: answer})
 
     async def chunks(self, request: Request) -> Response:
         """The chunks of each input, with offsets and vectors."""
@@ -199,6 +232,8 @@ class _Api:
         limit = seconds(request)
         content = await self._body(request)
         endpoint = await self._endpoint(request)
+        if endpoint.task_type != EMBEDDING:
+            raise incompatible(EMBEDDING, endpoint.task_type)
         check_fields(content, ("input", "input_type"))
         if lane_of(content.get("input_type")) == "query":
             raise invalid("[input_type] cannot be [search] here: queries are never chunked")
@@ -219,27 +254,22 @@ class _Api:
             }
             for pieces in cut
         ]
-        return json_answer(request, {TASK_TYPE: answer})
+        return json_answer(request, {EMBEDDING: answer})
 
     async def _body(self, request: Request) -> dict[str, Any]:
         return await json_object(request, self._service.options)
 
-    async def _known(self, inference_id: str) -> None:
+    async def _known(self, inference_id: str) -> dict[str, Any]:
         try:
-            await self._service.get(inference_id)
+            return (await self._service.get(inference_id))[0]
         except UnknownEndpointError:
             raise unknown_endpoint(shown(inference_id)) from None
 
     async def _endpoint(self, request: Request) -> InferenceEndpoint:
         endpoint = await self._service.endpoint(request.path_params["id"])
         task = request.path_params.get("task")
-        if _is_other(task):
-            raise Refusal(
-                400,
-                "status_exception",
-                f"Incompatible task_type, the requested type [{shown(task)}] does not match "
-                f"the model type [{TASK_TYPE}]",
-            )
+        if task not in (None, "any", endpoint.task_type):
+            raise incompatible(task, endpoint.task_type)
         return endpoint
 
 
@@ -253,18 +283,15 @@ def shown(name: str | None) -> str:
     return printable(name or "", 100)
 
 
-def _is_other(task: str | None) -> bool:
-    return task not in (None, "any", TASK_TYPE)
-
-
-def other_task_type(task: str | None) -> Refusal:
-    """An endpoint is asked for under a task type that is not its own."""
-    return Refusal(
-        400,
-        "status_exception",
-        f"Requested task type [{shown(task)}] does not match the inference endpoint's task "
-        f"type [{TASK_TYPE}]",
-    )
+def check_task_type(task: str | None, config: dict[str, Any]) -> None:
+    """Refuse a task type under which the endpoint is asked for, if it is not its own."""
+    if task not in (None, "any", own := config["task_type"]):
+        raise Refusal(
+            400,
+            "status_exception",
+            f"Requested task type [{shown(task)}] does not match the inference endpoint's task "
+            f"type [{own}]",
+        )
 
 
 def one_task_type(of_path: str | None, of_body: object) -> str:
@@ -283,7 +310,7 @@ def one_task_type(of_path: str | None, of_body: object) -> str:
         raise invalid("model is missing required setting [task_type]")
     if task in _OTHER_TASK_TYPES:
         raise invalid(f"The [hugging_face] service does not support task type [{task}]")
-    if task != TASK_TYPE:
+    if task not in TASK_TYPES:
         raise invalid(f"Unknown task_type [{shown(task)}]")
     return task
 

@@ -201,6 +201,16 @@ def openai_body(refusal: Refusal) -> dict[str, Any]:
     return {"error": error}
 
 
+def incompatible(asked: str | None, own: str) -> Refusal:
+    """An endpoint is to do what is not its task."""
+    return Refusal(
+        400,
+        "status_exception",
+        f"Incompatible task_type, the requested type [{(asked or '')[:40]}] does not match the "
+        f"model type [{own}]",
+    )
+
+
 def tei_error(refusal: Refusal) -> RefusedError:
     """What TEI would answer: 424 where the backend failed, 422 to a request that is wrong."""
     if refusal.kind in TEI_KINDS:

@@ -1,4 +1,4 @@
-"""Serve OpenAI's embeddings API: `/v1/embeddings`, and endpoints as the models of `/v1/models`.
+"""Serve OpenAI's embeddings API, and beside it `/v1/rerank`, in the shape that others share.
 
 The interface is documented at https://platform.openai.com/docs/api-reference/embeddings
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint.limiter import Lane
 
 _FIELDS = ("model", "input", "encoding_format", "dimensions", "user", "input_type")
+_RERANK_FIELDS = (
+    *("model", "query", "documents", "top_n", "return_documents"),
+    *("max_tokens_per_doc", "max_chunks_per_doc", "truncation", "priority", "rank_fields"),
+)
 _LANES: dict[object, Lane] = {
     None: "document",
     "query": "query",
@@ -46,6 +51,10 @@ def routes(service: Service) -> list[Route]:
     api = Api(service)
     return [
         Route("/v1/embeddings", guarded(api.embeddings, "v1.embeddings"), methods=["POST"]),
+        *(
+            Route(path, guarded(api.rerank, "rerank"), methods=["POST"])
+            for path in ("/v1/rerank", "/v2/rerank")
+        ),
         Route("/v1/models", guarded(api.models, "v1.models"), methods=["GET"]),
         Route("/v1/models/{id}", guarded(api.model, "v1.model"), methods=["GET"]),
     ]
@@ -92,6 +101,37 @@ class Api:
         answer = {"object": "list", "data": data, "model": asked.model, "usage": usage}
         return json_answer(request, answer)
 
+    async def rerank(self, request: Request) -> Response:
+        """The places of documents by their scores, in the shape of Cohere's and Jina's APIs."""
+        content = await json_object(request, self._service.options)
+        check_fields(content, _RERANK_FIELDS)
+        endpoint = await self._service.endpoint(_model_of(content))
+        texts = [_text_of_document(one) for one in _several(content.get("documents"))]
+        query, top_n = content.get("query"), content.get("top_n")
+        if not isinstance(query, str):
+            raise _wrong("'query' must be a string")
+        if top_n is not None and (type(top_n) is not int or top_n < 1):
+            raise _wrong("'top_n' must be an integer of 1 or more")
+        own = endpoint.task_settings
+        task = own.model_copy(update={"top_n": top_n or own.top_n})
+        request.state.record.update(
+            inference_id=endpoint.inference_id, inputs=len(texts), lane="query"
+        )
+        work = self._service.places(endpoint, query, texts, task)
+        returns = content.get("return_documents") or own.return_documents
+        results = [
+            {**place, "document": {"text": texts[place["index"]]}} if returns else place
+            for place in await while_there(request, work)
+        ]
+        answer = {
+            "id": str(uuid.uuid4()),
+            "model": endpoint.inference_id,
+            "results": results,
+            "meta": {"api_version": {"version": "2"}},
+            "usage": {"total_tokens": 0},
+        }
+        return json_answer(request, answer)
+
     async def models(self, request: Request) -> Response:
         """Every endpoint's name."""
         found = await self._service.get(None)
@@ -109,13 +149,31 @@ def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "langchain-hf-endpoint"}
 
 
-def _asked(content: dict[str, Any]) -> _Asked:
-    check_fields(content, _FIELDS)
-    model, dimensions = content.get("model"), content.get("dimensions")
+def _model_of(content: dict[str, Any]) -> str:
+    model = content.get("model")
     if not isinstance(model, str) or not model:
         raise _wrong("you must provide a model parameter: the inference id of an endpoint")
     if not re.fullmatch(r"[a-z0-9_.\-]{1,100}", model):
         raise unknown_endpoint(printable(model, 100))
+    return model
+
+
+def _several(documents: object) -> list[Any]:
+    if not isinstance(documents, list) or not documents:
+        raise _wrong("'documents' must be an array of strings, not empty")
+    return documents
+
+
+def _text_of_document(document: object) -> str:
+    text = document.get("text") if isinstance(document, dict) else document
+    if not isinstance(text, str):
+        raise _wrong("'documents' must be strings, or objects with a 'text'")
+    return text
+
+
+def _asked(content: dict[str, Any]) -> _Asked:
+    check_fields(content, _FIELDS)
+    model, dimensions = _model_of(content), content.get("dimensions")
     given = content.get("encoding_format")
     if given not in (None, "float", "base64"):
         raise _wrong("'encoding_format' must be float or base64")

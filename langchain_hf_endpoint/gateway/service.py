@@ -6,9 +6,12 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from langchain_hf_endpoint._engine.call import EmbeddingCall
 from langchain_hf_endpoint._engine.describe import adescribe
+from langchain_hf_endpoint._engine.results import SCORES, acollect
 from langchain_hf_endpoint._http.clients import Clients
 from langchain_hf_endpoint._session.session import private_session
 from langchain_hf_endpoint._urls import is_hugging_face
@@ -23,9 +26,10 @@ from langchain_hf_endpoint.errors import (
     UnknownEndpointError,
 )
 from langchain_hf_endpoint.gateway.batcher import DynamicBatcher
-from langchain_hf_endpoint.gateway.errors import invalid, unknown_endpoint
+from langchain_hf_endpoint.gateway.errors import incompatible, invalid, unknown_endpoint
 from langchain_hf_endpoint.gateway.metrics import Metrics
 from langchain_hf_endpoint.gateway.requests import Turns
+from langchain_hf_endpoint.reranker import check_query_text, ranked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint.gateway.url_allowlist import UrlAllowlist
     from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.registry import InferenceEndpoints
+    from langchain_hf_endpoint.reranker import RankedDocument
     from langchain_hf_endpoint.settings import TaskSettings
 
 T = TypeVar("T")
@@ -238,6 +243,8 @@ class Service:
         task: TaskSettings | None = None,
     ) -> Embedded:
         """One vector per text, none chunked, and the tokens counted."""
+        if endpoint.task_type != "text_embedding":
+            raise incompatible("text_embedding", endpoint.task_type)
         self._check_count(len(texts))
         self.metrics.asked(endpoint.inference_id, lane, len(texts))
         batcher = self._batcher(endpoint)
@@ -250,6 +257,28 @@ class Service:
             raise
         await self._turn(embedded.vectors)
         return embedded
+
+    async def places(
+        self, endpoint: InferenceEndpoint, query: str, texts: Sequence[str], task: TaskSettings
+    ) -> list[RankedDocument]:
+        """The texts' places by their scores against the query, the best first."""
+        if endpoint.task_type != "rerank":
+            raise incompatible("rerank", endpoint.task_type)
+        self._check_count(len(texts))
+        self.metrics.asked(endpoint.inference_id, "query", len(texts))
+        check_query_text(query)
+        self._batcher(endpoint)
+        make_call = partial(
+            EmbeddingCall[list[float]].for_scores,
+            preferring_fast(endpoint),
+            query=query,
+            limiter=self.options.shared_limiter(endpoint),
+            clients=self._clients(endpoint),
+            session=self._entries[endpoint.inference_id].session,
+            task=task,
+        )
+        scores: list[float] = await acollect(make_call, texts, SCORES)
+        return ranked(scores, task.top_n)
 
     async def chunks(
         self, endpoint: InferenceEndpoint, texts: Sequence[str]

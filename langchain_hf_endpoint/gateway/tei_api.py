@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _BASE = TEI_PREFIX + "{id}"
 _LANES: dict[str, Lane] = {"": "document", "query": "query", "document": "document"}
+_RERANKER = {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}}
 _STATED_BATCH = 32  # where the endpoint's server says nothing: TEI's own default
 
 
@@ -39,6 +40,7 @@ def routes(service: Service) -> list[Route]:
             guarded(openai_api.Api(service).embeddings, "tei.v1.embeddings"),
             methods=["POST"],
         ),
+        Route(_BASE + "/rerank", guarded(api.rerank, "tei.rerank"), methods=["POST"]),
         Route(_BASE + "/info", guarded(api.info, "tei.info"), methods=["GET"]),
         Route(_BASE + "/health", health, methods=["GET"]),
         *(
@@ -88,6 +90,31 @@ class _Api:
         body = orjson.dumps(embedded.vectors, option=orjson.OPT_SERIALIZE_NUMPY)
         return Response(body, headers=tokens, media_type="application/json")
 
+    async def rerank(self, request: Request) -> Response:
+        """The places of texts by their scores, the best first."""
+        content = await json_object(request, self._service.options)
+        endpoint = await self._service.endpoint(request.path_params["id"])
+        query, texts = content.get("query"), content.get("texts")
+        if not isinstance(query, str) or not isinstance(texts, list):
+            raise _wrong("`query` must be a text, and `texts` a list of texts")
+        if not texts:
+            raise Refusal(400, "Empty", "Input validation error: `texts` cannot be empty")
+        if content.get("raw_scores"):
+            raise _wrong("`raw_scores` are not passed on")
+        task = endpoint.task_settings.model_copy(update={"top_n": None})
+        if content.get("truncate") is not None:
+            task = task.model_copy(update={"truncate": content["truncate"] is True})
+        request.state.record.update(
+            inference_id=endpoint.inference_id, inputs=len(texts), lane="query"
+        )
+        work = self._service.places(endpoint, query, texts, task)
+        answer = [
+            {"index": place["index"], "score": place["relevance_score"]}
+            | ({"text": texts[place["index"]]} if content.get("return_text") else {})
+            for place in await while_there(request, work)
+        ]
+        return Response(orjson.dumps(answer), media_type="application/json")
+
     async def info(self, request: Request) -> Response:
         """The endpoint's model and limits, as its server states them."""
         endpoint = await self._service.endpoint(request.path_params["id"])
@@ -102,7 +129,8 @@ class _Api:
             max_client_batch_size=min(stated, options.max_inputs),
             max_concurrent_requests=options.max_queue,
         )
-        return Response(orjson.dumps(server.info()), media_type="application/json")
+        own = {"model_type": _RERANKER} if endpoint.task_type == "rerank" else {}
+        return Response(orjson.dumps(server.info(**own)), media_type="application/json")
 
     async def health(self, request: Request) -> Response:
         """Whether there is such an endpoint; its server is not asked."""

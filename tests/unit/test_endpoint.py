@@ -185,7 +185,7 @@ def test_any_other_name_is_refused(name):
     assert "at most 100 characters" in problems["inference_id"]
 
 
-@pytest.mark.parametrize("value", ["rerank", "TEXT_EMBEDDING", "", None, 1])
+@pytest.mark.parametrize("value", ["completion", "TEXT_EMBEDDING", "", None, 1])
 def test_only_text_embedding_of_hugging_face_is_offered(value):
     assert "'text_embedding'" in refusal(from_config, PUT, task_type=value)["task_type"]
     assert "'hugging_face'" in refusal(from_config, {**PUT, "service": value})["service"]
@@ -271,7 +271,7 @@ def test_the_errors_of_all_sections_accumulate_with_their_names():
         "surprise": 1,
     }
     with pytest.raises(SettingsError) as caught:
-        from_config(config, task_type="rerank", inference_id="-")
+        from_config(config, task_type="completion", inference_id="-")
     assert sorted(name for name, _ in caught.value.problems) == [
         "chunking_settings.max_chunking_size",
         "chunking_settings.overlap",

@@ -47,7 +47,7 @@ BAD_PUTS = {
     "unknown field": ("text_embedding/a", {**GOOD, "extra": 1}, "[extra]"),
     "unknown setting": ("text_embedding/a", with_settings(quality="x"), "quality"),
     "unknown task type": ("nonsense/a", GOOD, "Unknown task_type [nonsense]"),
-    "other task type": ("rerank/a", GOOD, "does not support task type [rerank]"),
+    "other task type": ("completion/a", GOOD, "does not support task type [completion]"),
     "two task types": (
         "text_embedding/a",
         {**GOOD, "task_type": "rerank"},

@@ -11,8 +11,9 @@ from langchain_hf_endpoint._package import LazyModule
 from langchain_hf_endpoint._validation import hidden
 from langchain_hf_endpoint.errors import EndpointValidationError, HFEndpointError, SettingsError
 from langchain_hf_endpoint.registry.configs import Entry
-from langchain_hf_endpoint.registry.connections import Connections, make_or_check
+from langchain_hf_endpoint.registry.migrations import REGISTRY
 from langchain_hf_endpoint.registry.store import Store
+from langchain_hf_endpoint.sqlite_files import Connections, make_or_check
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -65,8 +66,8 @@ class InferenceEndpoints:
             path = None  # what it means to SQLite's users
         self._path = None if path is None else os.path.abspath(path)  # noqa: PTH100 - text
         if self._path is not None:
-            make_or_check(self._path)
-        self._connections = Connections(self._path)
+            make_or_check(self._path, REGISTRY)
+        self._connections = Connections(self._path, REGISTRY)
         self._store = Store(self._connections)
         len(self._store)  # a file that is none of ours is refused here, not at the first use
 

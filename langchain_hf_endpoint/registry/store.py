@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
-    from langchain_hf_endpoint.registry.connections import Connections
+    from langchain_hf_endpoint.sqlite_files import Connections
 
 _COLUMNS = "inference_id, task_type, config, model_id, dimensions, similarity"
 

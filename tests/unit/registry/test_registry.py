@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from rendered_errors import rendered
@@ -25,7 +26,7 @@ from langchain_hf_endpoint import (
     SettingsError,
     UnknownEndpointError,
 )
-from langchain_hf_endpoint.registry import migrations
+from langchain_hf_endpoint.registry import migrations, registry
 
 URL = "https://x.endpoints.huggingface.cloud"
 SIDE = ("-wal", "-shm")
@@ -603,7 +604,7 @@ def test_an_older_file_takes_the_steps_it_lacks_and_then_is_a_newer_one(path, mo
     make(path, VERSION_1)
     steps = (*migrations.STEPS, ("CREATE TABLE more (x)", "INSERT INTO more VALUES (1)"))
     with monkeypatch.context() as later:
-        later.setattr(migrations, "STEPS", steps)
+        later.setattr(registry, "REGISTRY", replace(migrations.REGISTRY, steps=steps))
         for _ in range(2):
             with InferenceEndpoints(path) as endpoints:
                 assert list(endpoints) == ["old"]
@@ -618,7 +619,7 @@ def test_a_step_that_fails_leaves_the_file_as_it_was(path, monkeypatch):
     make(path, VERSION_1)
     with monkeypatch.context() as later:
         broken = (*migrations.STEPS, ("CREATE TABLE more (x)", "no SQL"))
-        later.setattr(migrations, "STEPS", broken)
+        later.setattr(registry, "REGISTRY", replace(migrations.REGISTRY, steps=broken))
         with pytest.raises(RegistryError, match="syntax error"):
             InferenceEndpoints(path)
     with InferenceEndpoints(path) as endpoints:

@@ -1,4 +1,4 @@
-"""Open the registry's file, which only its owner may read, once per thread, never across a fork.
+"""Open SQLite files that only their owner may read, never across a fork, and keep their tables.
 
 SQLite keeps a process's locks in that process's memory: a child that inherits a connection takes
 its parent's locks for its own (https://sqlite.org/howtocorrupt.html, 2.6), and closing a file
@@ -13,23 +13,19 @@ import os
 import sqlite3
 import stat
 import threading
+import time
 import weakref
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint.errors import RegistryError
-from langchain_hf_endpoint.registry.migrations import bring_up_to_date
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from langchain_hf_endpoint.errors import HFEndpointError
 
 _SECONDS_FOR_A_LOCK = 30.0
-_PRAGMAS = (
-    "PRAGMA foreign_keys = ON",  # off by default: a key would outlast its endpoint
-    "PRAGMA secure_delete = ON",  # a deleted key is overwritten
-    "PRAGMA synchronous = FULL",  # what is acknowledged outlasts a power cut
-)
 
 _OWNER_ONLY = 0o600
 _OF_OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -37,11 +33,37 @@ _SIDE_FILES = ("-wal", "-shm", "-journal")
 _making = threading.Lock()
 
 
-def make_or_check(path: str) -> None:
+@dataclass(frozen=True, slots=True)
+class FileKind:
+    """What one kind of our files has of its own.
+
+    Attributes:
+        name: What messages call it.
+        holds: Why nobody else may open it.
+        if_exposed: What to do where others could, beside closing it to them.
+        application_id: Stands in the header of each.
+        steps: Step n makes version n + 1 of version n. A released step is never changed, only
+            followed.
+        pragmas: Set in each connection.
+        error: Makes the error of a file that cannot be used.
+        one_connection: Whether all threads share one, in turn. Else each has its own.
+    """
+
+    name: str
+    holds: str
+    if_exposed: str
+    application_id: int
+    steps: tuple[tuple[str, ...], ...]
+    pragmas: tuple[str, ...]
+    error: Callable[..., HFEndpointError]
+    one_connection: bool = False
+
+
+def make_or_check(path: str, kind: FileKind) -> None:
     """Make an empty file that only its owner can read, or check the one that is there."""
-    # First the side file, then the file: in this order a registry that appears meanwhile is none.
+    # First the side file, then the file: in this order a file that appears meanwhile is none.
     if os.path.lexists(f"{path}-wal") and not os.path.lexists(path):
-        raise RegistryError(
+        raise kind.error(
             f"{path} is gone, but {path}-wal, which belongs to it, is still there",
             advice=f"Bring {path} back, or delete {path}-wal and {path}-shm too.",
         )
@@ -56,21 +78,21 @@ def make_or_check(path: str) -> None:
             finally:
                 os.close(descriptor)
     except FileExistsError:
-        _check(path)
+        _check(path, kind)
     except OSError as error:
-        raise RegistryError(
+        raise kind.error(
             f"{path} cannot be made: {error.strerror}", advice="Check the folder and its mode."
         ) from error
 
 
-def _check(path: str) -> None:
+def _check(path: str, kind: FileKind) -> None:
     """Refuse what is no plain file, another user's, or what others may read or write.
 
     It is not repaired: keys that others could read may be known already.
     """
-    _check_one(path, must_exist=True)
+    _check_one(path, kind, must_exist=True)
     for ending in _SIDE_FILES:
-        _check_one(path + ending, must_exist=False)
+        _check_one(path + ending, kind, must_exist=False)
 
 
 def _identity(path: str) -> tuple[int, int] | None:
@@ -82,30 +104,31 @@ def _identity(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _check_one(path: str, *, must_exist: bool) -> None:
+def _check_one(path: str, kind: FileKind, *, must_exist: bool) -> None:
     try:
         found = os.lstat(path)
     except FileNotFoundError:
         if not must_exist:
             return
-        raise RegistryError(f"{path} is gone", advice="Open the registry again.") from None
+        raise kind.error(f"{path} is gone", advice=f"Open the {kind.name} again.") from None
     except OSError as error:
-        raise RegistryError(f"{path} cannot be opened: {error.strerror}") from error
+        raise kind.error(f"{path} cannot be opened: {error.strerror}") from error
     if stat.S_ISLNK(found.st_mode):
-        raise RegistryError(f"{path} is a symbolic link", advice="Give the file itself.")
+        raise kind.error(f"{path} is a symbolic link", advice="Give the file itself.")
     if not stat.S_ISREG(found.st_mode):
-        raise RegistryError(f"{path} is no file", advice="Give the path of a file.")
+        raise kind.error(f"{path} is no file", advice="Give the path of a file.")
     if os.name == "posix" and found.st_uid not in (os.geteuid(), 0):
-        raise RegistryError(
+        raise kind.error(
             f"{path} belongs to another user (number {found.st_uid}), who could read and change it",
             advice=f"Run this as that user, or, if you trust its content: chown {os.geteuid()} "
             f"{path}",
         )
     mode = stat.S_IMODE(found.st_mode)
     if mode & _OF_OTHERS and os.name == "posix":
-        raise RegistryError(
-            f"{path} holds keys and has mode {mode:04o}, so that others than its owner can open it",
-            advice=f"Run: chmod 600 {path} (and replace the keys if others had access).",
+        raise kind.error(
+            f"{path} holds {kind.holds} and has mode {mode:04o}, so that others than its owner can "
+            "open it",
+            advice=f"Run: chmod 600 {path}{kind.if_exposed}.",
         )
 
 
@@ -127,32 +150,34 @@ class _Slot:
 
 
 class Connections:
-    """The connections to one registry.
+    """The connections to one file.
 
     Args:
         path: An absolute path to a file that exists, or None for a database in memory.
+        kind: What it is.
     """
 
-    def __init__(self, path: str | None) -> None:
+    def __init__(self, path: str | None, kind: FileKind) -> None:
         self._path = path
-        self._name = "the registry in memory" if path is None else path
+        self._kind = kind
+        self._name = f"the {kind.name} in memory" if path is None else path
         self._closed = False
         self._lock = threading.RLock()
         self._slots: weakref.WeakSet[_Slot] = weakref.WeakSet()
         self._of_thread = threading.local()
-        self._shared = _Slot()
-        if path is None:
+        self._shared = _Slot() if path is None or kind.one_connection else None
+        if self._shared is not None:
             self._slots.add(self._shared)
         with _forking:
             _all.add(self)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """This thread's connection. One statement sees one state."""
+        """This thread's connection, or its turn at the only one. One statement sees one state."""
         slot = self._slot()
         with slot.lock:
             if self._closed:
-                raise RegistryError(f"{self._name} is closed", advice="Open it again.")
+                raise self._kind.error(f"{self._name} is closed", advice="Open it again.")
             try:
                 if slot.connection is not None and self._has_moved(slot):
                     slot.close()
@@ -161,7 +186,7 @@ class Connections:
                     slot.connection = self._open()
                 yield slot.connection
             except sqlite3.Error as error:
-                raise _told(self._name, error) from error
+                raise _told(self._name, self._kind, error) from error
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -185,7 +210,7 @@ class Connections:
 
     def _check_still_there(self, slot: _Slot) -> None:
         if self._has_moved(slot):
-            raise RegistryError(
+            raise self._kind.error(
                 f"{self._name} was moved or replaced meanwhile; nothing was changed",
                 advice="Try again.",
             )
@@ -200,7 +225,7 @@ class Connections:
                 slot.close()
 
     def _slot(self) -> _Slot:
-        if self._path is None:
+        if self._shared is not None:
             return self._shared
         slot: _Slot | None = getattr(self._of_thread, "slot", None)
         if slot is None:
@@ -214,7 +239,7 @@ class Connections:
         if self._path is None:
             target = ":memory:"
         else:
-            _check(self._path)
+            _check(self._path, self._kind)
             target = f"{Path(self._path).as_uri()}?mode=rw"  # never made by SQLite: it is too open
         connection = sqlite3.connect(
             target,
@@ -225,9 +250,9 @@ class Connections:
             check_same_thread=False,  # a slot's lock sees to it
         )
         try:
-            for pragma in _PRAGMAS:
+            for pragma in self._kind.pragmas:
                 connection.execute(pragma)
-            bring_up_to_date(connection, self._name)
+            bring_up_to_date(connection, self._name, self._kind)
         except BaseException:
             connection.close()
             raise
@@ -245,15 +270,81 @@ class Connections:
                 slot.close()
 
 
-def _told(name: str, error: sqlite3.Error) -> RegistryError:
+def _told(name: str, kind: FileKind, error: sqlite3.Error) -> HFEndpointError:
     text = str(error)
     if "locked" in text or "busy" in text:
         advice = "Another program holds it. Try again, or find out which one (fuser, lsof)."
     elif "not a database" in text or "malformed" in text:
-        advice = "It is damaged, or no registry. Bring back a copy, or give another path."
+        advice = f"It is damaged, or no {kind.name}. Bring back a copy, or give another path."
     else:
         advice = "Check the file, its folder, their modes and the space on the disk."
-    return RegistryError(f"{name} cannot be used: {text}", advice=advice)
+    return kind.error(f"{name} cannot be used: {text}", advice=advice)
+
+
+def bring_up_to_date(connection: sqlite3.Connection, name: str, kind: FileKind) -> None:
+    """Make the tables in an empty file, or take the steps that an older file lacks.
+
+    Args:
+        connection: In autocommit mode.
+        name: What the file is called in messages.
+        kind: What it is.
+    """
+    connection.execute("BEGIN")
+    try:
+        version = _version(connection, name, kind)
+    finally:
+        connection.execute("ROLLBACK")
+    if version == len(kind.steps):
+        return
+    # Before the transaction: SQLite changes the journal mode in none.
+    _use_wal(connection)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Another process may have been quicker.
+        for step in kind.steps[_version(connection, name, kind) :]:
+            for statement in step:
+                connection.execute(statement)
+        # The marks are written with the tables: a process that is killed in between leaves neither.
+        connection.execute(f"PRAGMA application_id = {kind.application_id}")
+        connection.execute(f"PRAGMA user_version = {len(kind.steps)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection, name: str, kind: FileKind) -> int:
+    """Which version the file has, 0 for an empty one; within a transaction, for one answer."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application == kind.application_id and version > len(kind.steps):
+        raise kind.error(
+            f"{name} was written by a newer version of this package "
+            f"(format {version}; this one knows {len(kind.steps)})",
+            advice="Upgrade langchain-hf-endpoint.",
+        )
+    if application != kind.application_id and (application or version or tables):
+        raise kind.error(
+            f"{name} is an SQLite file of another program",
+            advice=f"Give the path of a {kind.name}, or one where there is no file yet.",
+        )
+    return int(version)
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Let readers and a writer work at once. The file remembers it."""
+    until = time.monotonic() + _SECONDS_FOR_A_LOCK
+    while True:  # SQLite does not wait for others here as it does elsewhere
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 _all: weakref.WeakSet[Connections] = weakref.WeakSet()

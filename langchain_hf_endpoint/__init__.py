@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from langchain_hf_endpoint._package import __version__
 
 if TYPE_CHECKING:
+    from langchain_hf_endpoint.cache import ChunkCache
     from langchain_hf_endpoint.chunking import Chunk, chunk
     from langchain_hf_endpoint.chunking.chunks import EmbeddedChunk
     from langchain_hf_endpoint.embeddings import HFEndpointEmbeddings
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint.splitter import HFEndpointTextSplitter
 
 _ROOMS = {
+    "cache": ("ChunkCache",),
     "chunking": ("Chunk", "chunk"),
     "chunking.chunks": ("EmbeddedChunk",),
     "embeddings": ("HFEndpointEmbeddings",),
@@ -87,6 +89,7 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 __all__ = [
     "AuthenticationError",
     "Chunk",
+    "ChunkCache",
     "ChunkingSettings",
     "EmbeddedChunk",
     "EmbeddingError",

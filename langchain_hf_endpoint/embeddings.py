@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydantic import SecretStr
 
+    from langchain_hf_endpoint import cache as caches
     from langchain_hf_endpoint._engine import call as calls
     from langchain_hf_endpoint._engine import results
-    from langchain_hf_endpoint._engine.call import EmbeddingCall
+    from langchain_hf_endpoint._engine.call import Choices, EmbeddingCall
     from langchain_hf_endpoint._engine.vectors import VectorFormat
     from langchain_hf_endpoint._http import clients as http_clients
-    from langchain_hf_endpoint._http.clients import Clients
     from langchain_hf_endpoint.chunking.chunks import EmbeddedChunk
     from langchain_hf_endpoint.settings import (
         ChunkingSettings,
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         TransportName,
     )
 else:
+    caches = LazyModule("langchain_hf_endpoint.cache")
     calls = LazyModule("langchain_hf_endpoint._engine.call")
     http_clients = LazyModule("langchain_hf_endpoint._http.clients")
     results = LazyModule("langchain_hf_endpoint._engine.results")
@@ -82,6 +83,8 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
             nor dumped. Limiter and window are shared all the same. No redirect is followed.
         http_async_client: An `httpx.AsyncClient` for the async methods. Like every one it belongs
             to the event loop that uses it.
+        cache: Where vectors of chunks are looked up and kept: given as the path of a file, any
+            LangChain `BaseStore` of bytes, or a `ChunkCache`. It is not dumped.
     """
 
     model_config = ConfigDict(
@@ -94,6 +97,7 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
     # Any: their classes are httpx's, which is not loaded before it is used.
     http_client: Any = Field(default=None, exclude=True, repr=False)
     http_async_client: Any = Field(default=None, exclude=True, repr=False)
+    cache: Any = Field(default=None, exclude=True, repr=False)
 
     def __init__(  # noqa: PLR0913 - ours, and those of an endpoint
         self,
@@ -103,6 +107,7 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
         show_progress_bar: bool = False,
         http_client: httpx.Client | None = None,
         http_async_client: httpx.AsyncClient | None = None,
+        cache: caches.AnyCache | None = None,
         url: str | None = None,
         api_key: SecretStr | str | None = None,
         api_key_env: str | None = None,
@@ -132,6 +137,7 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
             show_progress_bar: Show how far a call is.
             http_client: For the sync methods, instead of our own connections.
             http_async_client: For the async methods.
+            cache: Where vectors are kept. Default: nowhere.
             url: Where it is, instead of `endpoint`; so for all that follow.
             api_key: The key. Default: see `ServiceSettings.find_key`.
             api_key_env: The environment variable that holds the key.
@@ -199,6 +205,7 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
             show_progress_bar=show_progress_bar,
             http_client=http_client,
             http_async_client=http_async_client,
+            cache=None if cache is None else caches.cache_of(cache),
         )
 
     @property
@@ -343,27 +350,24 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
         return super().__getstate__()
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        """The copy uses the same clients."""
+        """The copy uses the same clients and cache."""
         memo = {} if memo is None else memo
-        memo.update({id(one): one for one in (self.http_client, self.http_async_client)})
+        shared = (self.http_client, self.http_async_client, self.cache)
+        memo.update({id(one): one for one in shared})
         return super().__deepcopy__(memo)
 
     # The calls of its methods
 
     def _documents(self, vector_format: VectorFormat[RowT]) -> EmbeddingCall[RowT]:
+        bar = self.show_progress_bar
         return calls.EmbeddingCall.for_documents(
-            self.endpoint,
-            vector_format,
-            limiter=self.rate_limiter,
-            clients=self._clients,
-            show_progress_bar=self.show_progress_bar,
+            self.endpoint, vector_format, show_progress_bar=bar, **self._choices
         )
 
     def _query(self, vector_format: VectorFormat[RowT]) -> EmbeddingCall[RowT]:
-        return calls.EmbeddingCall.for_query(
-            self.endpoint, vector_format, limiter=self.rate_limiter, clients=self._clients
-        )
+        return calls.EmbeddingCall.for_query(self.endpoint, vector_format, **self._choices)
 
     @property
-    def _clients(self) -> Clients:
-        return http_clients.Clients(self.http_client, self.http_async_client)
+    def _choices(self) -> Choices:
+        clients = http_clients.Clients(self.http_client, self.http_async_client)
+        return {"limiter": self.rate_limiter, "clients": clients, "cache": self.cache}

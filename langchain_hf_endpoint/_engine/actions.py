@@ -7,8 +7,11 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from langchain_hf_endpoint._messages import Failure, Request, Response
     from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow, Slot
+    from langchain_hf_endpoint.cache import ChunkCache
     from langchain_hf_endpoint.limiter.reservation import Reservation
 
 
@@ -59,9 +62,18 @@ class SendRequest:
     timeout: float
 
 
-Action: TypeAlias = "AcquireSlot | AskReservation | Sleep | SendRequest"
-ActionResult: TypeAlias = "Response | Failure | float | None"
-"""A reply or a failure for `SendRequest`, seconds for `AskReservation`."""
+@dataclass(frozen=True, slots=True)
+class UseStore:
+    """Write these pairs to a cache, then read these keys; also when nothing more may be sent."""
+
+    cache: ChunkCache
+    keys: Sequence[str]
+    pairs: Sequence[tuple[str, bytes]]
+
+
+Action: TypeAlias = "AcquireSlot | AskReservation | Sleep | SendRequest | UseStore"
+ActionResult: TypeAlias = "Response | Failure | float | list[bytes | None] | None"
+"""A reply or a failure for `SendRequest`, seconds for `AskReservation`, values for `UseStore`."""
 
 
 class Progress(Protocol):

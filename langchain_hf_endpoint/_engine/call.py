@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._session.fingerprint import ModelFingerprint
     from langchain_hf_endpoint._session.server_state import ServerState
     from langchain_hf_endpoint._session.session import EndpointSession
+    from langchain_hf_endpoint.cache import ChunkCache
     from langchain_hf_endpoint.errors import HFEndpointError
     from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.settings import ChunkingSettings, ServiceSettings, TaskSettings
@@ -71,7 +72,7 @@ class Endpoint(Protocol):
     def expected_fingerprint(self) -> ModelFingerprint | None: ...
 
 
-class _Choices(TypedDict, total=False):
+class Choices(TypedDict, total=False):
     """What may be chosen for any call.
 
     Attributes:
@@ -79,12 +80,14 @@ class _Choices(TypedDict, total=False):
         clients: The user's own. Default: our connections.
         session: With whom it shares. Default: with all users of the URL and key in the process.
         task: Instead of the endpoint's own task settings.
+        cache: Where vectors are kept. Default: nowhere.
     """
 
     limiter: BaseRateLimiter | None
     clients: Clients
     session: EndpointSession | None
     task: TaskSettings | None
+    cache: ChunkCache | None
 
 
 class Pausing:
@@ -119,6 +122,7 @@ class EmbeddingCall(Generic[RowT]):
         policy: When a request is tried again.
         chunking: How texts are cut; None leaves them whole.
         clients: The user's own HTTP clients.
+        cache: Where vectors are kept, and looked up before anything is sent.
         show_progress_bar: Whether a call for a list of documents shows how far it is.
         insists_on_info: Whether the server is asked what it is even where it is unlikely to say.
         expected_fingerprint: The model must be this one; None: whichever it is.
@@ -138,6 +142,7 @@ class EmbeddingCall(Generic[RowT]):
     policy: RetryPolicy
     chunking: ChunkingSettings | None = None
     clients: Clients = OURS
+    cache: ChunkCache | None = None
     show_progress_bar: bool = False
     insists_on_info: bool = False
     expected_fingerprint: ModelFingerprint | None = None
@@ -152,7 +157,7 @@ class EmbeddingCall(Generic[RowT]):
         vector_format: VectorFormat[RowT],
         *,
         show_progress_bar: bool = False,
-        **choices: Unpack[_Choices],
+        **choices: Unpack[Choices],
     ) -> EmbeddingCall[RowT]:
         """A call that embeds documents: they are chunked, and travel behind queries.
 
@@ -175,7 +180,7 @@ class EmbeddingCall(Generic[RowT]):
         vector_format: VectorFormat[RowT],
         *,
         insists_on_info: bool = False,
-        **choices: Unpack[_Choices],
+        **choices: Unpack[Choices],
     ) -> EmbeddingCall[RowT]:
         """A call that embeds queries: they are left whole, and travel before documents.
 
@@ -223,6 +228,7 @@ class EmbeddingCall(Generic[RowT]):
         clients: Clients = OURS,
         session: EndpointSession | None = None,
         task: TaskSettings | None = None,
+        cache: ChunkCache | None = None,
         chunking: ChunkingSettings | None = None,
         show_progress_bar: bool = False,
         insists_on_info: bool = False,
@@ -231,6 +237,8 @@ class EmbeddingCall(Generic[RowT]):
         service = endpoint.service_settings
         if session is None:
             session = session_for(service)
+        if cache is not None and lane == "query" and not cache.queries:
+            cache = None
         expected, own_task = endpoint.expected_fingerprint, endpoint.task_settings
         is_of_others = task is not None and task.dimensions != own_task.dimensions
         if is_of_others or query is not None:
@@ -247,6 +255,7 @@ class EmbeddingCall(Generic[RowT]):
             policy=RetryPolicy(service.max_wait),
             chunking=chunking,
             clients=clients,
+            cache=cache,
             show_progress_bar=show_progress_bar,
             insists_on_info=insists_on_info,
             expected_fingerprint=expected,
@@ -333,9 +342,11 @@ class EmbeddingCall(Generic[RowT]):
     def has_own_loop(self) -> bool:
         """Whether many batches of a sync call are sent from the tasks of a loop of its own.
 
-        Not past a client of the user's, nor a limiter of the user's that may know one loop only.
+        Not past a client of the user's, nor a limiter or a store of the user's that may know one
+        loop only.
         """
         is_of_user = self.clients.sync is not None or not isinstance(self.limiter, ReservingLimiter)
+        is_of_user = is_of_user or (self.cache is not None and not self.cache.is_file)
         return self.service.transport != "httpx" and not is_of_user
 
     def sync_transport(self) -> SyncTransport:

@@ -18,6 +18,7 @@ from langchain_hf_endpoint._engine.actions import (
     CallStopped,
     SendRequest,
     Sleep,
+    UseStore,
 )
 from langchain_hf_endpoint._engine.failures import begun_before_fork
 from langchain_hf_endpoint._http.network import LONGEST_WAIT
@@ -83,10 +84,12 @@ class ThreadDriver:
             if self.progress:
                 self.progress.waits(action.why, action.seconds)
             self._sleep(action.seconds)
-        elif self.stop.is_set():
+        elif self.stop.is_set() and not isinstance(action, UseStore):
             raise CallStopped
         elif isinstance(action, SendRequest):
             return self._transport.send(action.request, action.timeout)
+        elif isinstance(action, UseStore):
+            return action.cache.use(action.keys, action.pairs)
         else:
             return action.reservation.delay()
         return None
@@ -242,10 +245,12 @@ class TaskDriver:
             if self._progress:
                 self._progress.waits(action.why, action.seconds)
             await self._sleep(action.seconds)
-        elif self.stop.is_set():
+        elif self.stop.is_set() and not isinstance(action, UseStore):
             raise CallStopped
         elif isinstance(action, SendRequest):
             return await self._transport.send(action.request, action.timeout)
+        elif isinstance(action, UseStore):
+            return await action.cache.ause(action.keys, action.pairs)
         else:
             return await action.reservation.adelay()
         return None

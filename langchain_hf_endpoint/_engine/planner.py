@@ -97,6 +97,7 @@ class Planner(Generic[RowT]):
     _texts: deque[PlannedText[RowT]] = field(default_factory=deque)
     _next_index: int = 0
     _next_part: int = -1
+    _looked_up: int = 0
     _seen_done: int = 0
 
     def add(self, texts: Iterable[str]) -> None:
@@ -138,6 +139,17 @@ class Planner(Generic[RowT]):
         if not self.keep:
             self._wanted[number] = self._wanted.get(number, 0) + 1
         return number
+
+    def newest(self) -> list[tuple[int, bytes]]:
+        """The inputs that came since this was called last, which a cache may have."""
+        new, self._looked_up = self.inputs_planned - self._looked_up, self.inputs_planned
+        return self._unsent[len(self._unsent) - new :]
+
+    def settle_found(self, numbers: Sequence[int], rows: Sequence[RowT]) -> None:
+        """Enter the rows that a cache had of inputs that are in no batch yet."""
+        found = set(numbers)
+        self._unsent = [one for one in self._unsent if one[0] not in found]
+        self.settle(numbers, rows)
 
     @property
     def room(self) -> float:

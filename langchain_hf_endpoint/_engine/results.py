@@ -159,9 +159,11 @@ def query(make_call: MakeCall[Vector], text: str) -> Vector:
     check_text(text, 0)
     call = make_call(LISTS)
     progress = followers("embed_query", call.service.url, show_bar=False, is_current=True)
-    if progress is None:
+    if progress is None and call.cache is None:
         return run_query(text, call)
     with reported(progress):
+        if call.cache is not None:
+            return _of_query(list(run([text], Run(call, progress))))
         return run_query(text, call, progress)
 
 
@@ -171,7 +173,16 @@ async def aquery(make_call: MakeCall[Vector], text: str) -> Vector:
     call = make_call(LISTS)
     progress = followers("embed_query", call.service.url, show_bar=False, is_current=True)
     with reported(progress):
+        if call.cache is not None:
+            return _of_query([each async for each in arun([text], Run(call, progress))])
         return await arun_query(text, call, progress)
+
+
+def _of_query(texts: list[PlannedText[RowT]]) -> RowT:
+    """The vector of the only text."""
+    if texts[0].error is not None:
+        raise texts[0].error
+    return texts[0].rows[0]
 
 
 def stream(

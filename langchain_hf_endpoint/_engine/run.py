@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from langchain_hf_endpoint._engine.chunk_cache import embed_and_keep, look_up
 from langchain_hf_endpoint._engine.drivers import (
     LoopWorkers,
     TaskDriver,
@@ -67,6 +68,7 @@ class Run(Generic[RowT]):
             chunks is known from the start.
         planner: Its texts and batches. The prompt may depend on what the server says of itself,
             so there is none before that.
+        found: How many inputs the cache had.
         fatal: What ends the call early.
         batches_failed: Batches in a row of which nothing was embedded.
     """
@@ -79,6 +81,7 @@ class Run(Generic[RowT]):
     all_come_out: bool = True
     plan_first: bool = False
     planner: Planner[RowT] = field(init=False, repr=False)
+    found: int = 0
     fatal: HFEndpointError | None = None
     batches_failed: int = 0
 
@@ -146,6 +149,16 @@ class Run(Generic[RowT]):
             self.planner.settle_rest(batch.numbers, self.fatal)
         if self.progress:
             self.progress.done(len(batch.inputs))
+
+    def settle_found(self, numbers: Sequence[int], rows: Sequence[RowT]) -> None:
+        """Enter what the cache had of the inputs added last."""
+        if numbers:
+            self.found += len(numbers)
+            self.planner.settle_found(numbers, rows)
+            if self.received:
+                self.received(numbers, rows)
+            if self.progress:
+                self.progress.done(len(numbers))
 
     def _reason_to_stop(
         self, outcomes: Sequence[Outcome[RowT]], inputs: int
@@ -228,17 +241,18 @@ def run(texts: Iterable[str], state: Run[RowT]) -> Iterator[PlannedText[RowT]]:
     if not call.is_prepared:
         driver.run(prepare(call))
     state.begin()
-    embed = embed_batch if call.expected_fingerprint is None else embed_verified
+    is_plain = call.cache is None and call.expected_fingerprint is None
+    embed = embed_batch if is_plain else embed_and_keep
     source = Source(texts)
     workers: ThreadWorkers[Batch, list[Outcome[RowT]]] = (
         LoopWorkers(driver, call.own_loop_transport)
-        if call.has_own_loop and _repays_a_loop(source, state)
+        if call.has_own_loop and _repays_a_loop(source, state, driver)
         else ThreadWorkers(driver)
     )
     with workers:
         while True:
             while not (over := state.is_over(source)) and workers.running < state.capacity:
-                _fill(source, state)
+                _fill(source, state, driver)
                 batch = state.next_batch(source, is_idle=not workers.running)
                 if batch is None:
                     break
@@ -268,13 +282,14 @@ async def arun(
     if not call.is_prepared:
         await driver.run(prepare(call))
     state.begin()
-    embed = embed_batch if call.expected_fingerprint is None else embed_verified
+    is_plain = call.cache is None and call.expected_fingerprint is None
+    embed = embed_batch if is_plain else embed_and_keep
     source = AsyncSource(texts) if isinstance(texts, AsyncIterable) else Source(texts)
     workers: TaskWorkers[Batch, list[Outcome[RowT]]] = TaskWorkers(driver)
     async with workers, source if isinstance(source, AsyncSource) else nullcontext():
         while True:
             while not (over := state.is_over(source)) and workers.running < state.capacity:
-                await _afill(source, state)
+                await _afill(source, state, driver)
                 batch = state.next_batch(source, is_idle=not workers.running)
                 if batch is None:
                     break
@@ -295,22 +310,24 @@ async def arun(
     state.close(source)
 
 
-def _repays_a_loop(source: Source, state: Run[RowT]) -> bool:
+def _repays_a_loop(source: Source, state: Run[RowT], driver: ThreadDriver) -> bool:
     """Whether there is so much to send that it repays connections of the call's own."""
-    _fill(source, state)
+    _fill(source, state, driver)
     few = LOOK_AHEAD * state.call.batch_size
     return not source.is_exhausted or state.planner.inputs_planned >= few
 
 
-def _fill(source: Source, state: Run[RowT]) -> None:
+def _fill(source: Source, state: Run[RowT], driver: ThreadDriver) -> None:
     """Take texts into the planner until its look-ahead is full, or the source is slow."""
     while (room := state.room(source)) > 0:
         state.add(source.take(room))
+        if state.call.cache is not None:
+            state.settle_found(*driver.run(look_up(state.planner.newest(), state.call)))
         if source.is_slow:
             break
 
 
-async def _afill(source: Source | AsyncSource, state: Run[RowT]) -> None:
+async def _afill(source: Source | AsyncSource, state: Run[RowT], driver: TaskDriver) -> None:
     """The async twin of `_fill`; chunking goes to a thread where a loop would feel it."""
     while (room := state.room(source)) > 0:
         texts = source.take(room) if isinstance(source, Source) else await source.take(room)
@@ -318,6 +335,8 @@ async def _afill(source: Source | AsyncSource, state: Run[RowT]) -> None:
             await asyncio.to_thread(state.add, texts)
         else:
             state.add(texts)
+        if state.call.cache is not None:
+            state.settle_found(*await driver.run(look_up(state.planner.newest(), state.call)))
         if source.is_slow:
             break
 

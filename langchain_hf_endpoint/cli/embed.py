@@ -56,6 +56,10 @@ _Text = Annotated[bool, typer.Option("--no-text", help="Leave the texts out of t
 _Resume = Annotated[
     bool, typer.Option("--resume", help="Continue an earlier run, if there is one.")
 ]
+_Cache = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Keep vectors in this file; send no chunk that it has."),
+]
 _IdColumn = Annotated[
     str | None, typer.Option(metavar="NAME", help="Read ids from this column (default: file:row).")
 ]
@@ -72,6 +76,7 @@ def embed(  # noqa: PLR0913 - the options
     chunking: ChunkingOptions,
     no_text: _Text = False,
     resume: _Resume = False,
+    cache: _Cache = None,
     use: DocumentOptions,
     key: Key = None,
     database: Database = None,
@@ -92,8 +97,8 @@ def embed(  # noqa: PLR0913 - the options
         endpoint = endpoint_of(target, database, key)
         endpoint = use.applied_to(endpoint, chunking.applied_to(endpoint.chunking_settings))
         columns = read_as.columns(id_column)
-        wanted = Ingest(endpoint, output, per, with_text=not no_text, resume=resume)
-        found = Sources(sources, columns, form=read_as.form, but_not=files_of(output))
+        wanted = Ingest(endpoint, output, per, with_text=not no_text, resume=resume, cache=cache)
+        found = Sources(sources, columns, form=read_as.form, but_not=files_of(output, cache))
         stats = Stats()
         with shown(stats):
             summary = ingest(wanted, found, stats)

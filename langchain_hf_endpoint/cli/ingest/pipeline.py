@@ -16,6 +16,7 @@ from langchain_hf_endpoint._engine.run import Run, run
 from langchain_hf_endpoint._engine.vectors import ARRAYS
 from langchain_hf_endpoint._session.fingerprint import ModelFingerprint
 from langchain_hf_endpoint._urls import host_of
+from langchain_hf_endpoint.cache import ChunkCache
 from langchain_hf_endpoint.chunking import chunk
 from langchain_hf_endpoint.cli.ingest.journal import (
     Journal,
@@ -61,6 +62,7 @@ class Ingest:
     per: Per = "chunk"
     with_text: bool = True  # rows hold the text
     resume: bool = False  # what an earlier run left may be gone on with
+    cache: Path | None = None  # where vectors of other runs are
 
     def __post_init__(self) -> None:
         """Refuse an output that could not be written."""
@@ -95,11 +97,11 @@ def failures_path(output: Path) -> Path:
     return output.with_name(output.name + ".failures.jsonl")
 
 
-def files_of(output: Path) -> list[Path]:
+def files_of(output: Path, cache: Path | None = None) -> list[Path]:
     """All files that an ingest writes."""
-    journal = journal_path(output)
-    log = journal.with_name(journal.name + "-wal")
-    return [output, journal, log, failures_path(output), ids_path(output)]
+    databases = [journal_path(output), *([] if cache is None else [cache])]
+    files = [one.with_name(one.name + end) for one in databases for end in ("", "-wal", "-shm")]
+    return [output, *files, failures_path(output), ids_path(output)]
 
 
 def ingest(wanted: Ingest, sources: Sources, stats: Stats) -> Summary:
@@ -153,7 +155,8 @@ class _Embedding:
         self._next = 0
         self._pending: set[bytes] = set()
         self._embedded = 0
-        call = EmbeddingCall.for_documents(wanted.endpoint, ARRAYS)
+        cache = None if wanted.cache is None else ChunkCache(wanted.cache)
+        call = EmbeddingCall.for_documents(wanted.endpoint, ARRAYS, cache=cache)
         # Chunks are cut here, so that a long text whose chunks are known in part costs the rest.
         # The model is compared when it is clear that something is to be sent.
         whole = replace(call, chunking=None, expected_fingerprint=None)
@@ -291,7 +294,7 @@ class _Embedding:
             texts=journal.count("SELECT count(*) FROM records"),
             failed=failed,
             chunks=journal.count("SELECT count(*) FROM chunks"),
-            embedded=self._embedded,
+            embedded=self._embedded - self._state.found,
             rows=count,
             dimensions=dimensions if isinstance(dimensions, int) else None,
             output=wanted.output if count else None,

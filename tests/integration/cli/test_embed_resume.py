@@ -308,3 +308,22 @@ def test_an_output_that_cannot_be_written_is_said_and_gone_on_with(
     embed(texts, tei_double, output, "--resume")
     assert tei_double.requests == []
     assert_complete(output)
+
+
+def test_a_cache_saves_what_another_run_has_sent(tei_double, texts, tmp_path):
+    cache = tmp_path / "vectors.cache"
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    assert embed(texts, tei_double, first, "--cache", cache)["embedded"] == COUNT
+    with texts.open("a", encoding="utf-8") as file:
+        file.write('{"text": "A new one."}\n')
+    tei_double.forget()
+    summary = embed(texts, tei_double, second, "--cache", cache)
+    assert sent(tei_double) == ["A new one."]
+    assert (summary["embedded"], summary["rows"]) == (1, COUNT + 1)
+    assert np.array_equal(vectors_of(second)[:-1], vectors_of(first))
+    assert np.array_equal(vectors_of(second)[-1], expected_vector("A new one."))
+
+
+def test_a_cache_within_the_folder_that_is_read_is_not_read(tei_double, texts, tmp_path):
+    cache = tmp_path / "vectors.jsonl"
+    assert embed(tmp_path, tei_double, tmp_path / "out.npy", "--cache", cache)["texts"] == COUNT

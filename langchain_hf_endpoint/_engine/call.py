@@ -197,7 +197,7 @@ class EmbeddingCall(Generic[RowT]):
         query: str,
         *,
         insists_on_info: bool = False,
-        **choices: Unpack[_Choices],
+        **choices: Unpack[Choices],
     ) -> EmbeddingCall[RowT]:
         """A call that scores documents against a query: somebody waits for it, as for a query's.
 

@@ -1,4 +1,4 @@
-"""LlamaIndex: an embedding model and a node parser over an inference endpoint.
+"""LlamaIndex: an embedding model, a node parser and a reranker over inference endpoints.
 
 ::
 
@@ -25,12 +25,17 @@ from langchain_hf_endpoint.errors import MissingExtraError
 if TYPE_CHECKING:
     from .embedding import HFEndpointEmbedding
     from .node_parser import HFEndpointNodeParser
+    from .rerank import HFEndpointRerank
 
-__all__ = ["HFEndpointEmbedding", "HFEndpointNodeParser", "MissingExtraError"]
+__all__ = ["HFEndpointEmbedding", "HFEndpointNodeParser", "HFEndpointRerank", "MissingExtraError"]
 
 __getattr__ = lazy_names(
     __name__,
-    {"HFEndpointEmbedding": "embedding", "HFEndpointNodeParser": "node_parser"},
+    {
+        "HFEndpointEmbedding": "embedding",
+        "HFEndpointNodeParser": "node_parser",
+        "HFEndpointRerank": "rerank",
+    },
     what="What is for LlamaIndex",
     extra="llama-index",
 )

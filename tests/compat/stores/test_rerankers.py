@@ -1,0 +1,110 @@
+"""Reranking with other people's software: around our class, and in front of the gateway."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+
+import pytest
+from gateway_child import GatewayChild
+from langchain_core.documents import Document
+
+from langchain_hf_endpoint import HFEndpointReranker
+from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_score
+
+QUERY = "moons of Jupiter"
+TEXTS = ["The bakery opens at six.", "The moons of Jupiter.", "Jupiter is a planet."]
+SCORES = [expected_score(QUERY, text) for text in TEXTS]
+BEST = [1, 2, 0]
+
+
+@pytest.fixture(scope="module")
+def server():
+    with ScriptedEndpoint(shape="reranker") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def gateway(server, tmp_path_factory):
+    """A gateway with one endpoint, `mine`."""
+    with GatewayChild(tmp_path_factory.mktemp("gateway") / "log") as gateway:
+        settings = {"url": server.url, "api_key": "hf_of_a_test"}
+        body = json.dumps({"service": "hugging_face", "service_settings": settings}).encode()
+        put = urllib.request.Request(
+            f"{gateway.url}/_inference/rerank/mine",
+            body,
+            {"Content-Type": "application/json"},
+            method="PUT",
+        )
+        urllib.request.urlopen(put).read()
+        yield gateway
+
+
+def test_langchains_retriever_and_cross_encoder_reranker(server):
+    from langchain_classic.retrievers import ContextualCompressionRetriever
+    from langchain_classic.retrievers.document_compressors import CrossEncoderReranker
+    from langchain_core.retrievers import BaseRetriever
+
+    class Everything(BaseRetriever):
+        def _get_relevant_documents(self, query, *, run_manager):
+            return [Document(text) for text in TEXTS]
+
+    reranker = HFEndpointReranker(url=server.url, top_n=2)
+    for compressor in (reranker, CrossEncoderReranker(model=reranker, top_n=2)):
+        retriever = ContextualCompressionRetriever(
+            base_compressor=compressor, base_retriever=Everything()
+        )
+        found = retriever.invoke(QUERY)
+        assert [document.page_content for document in found] == [TEXTS[n] for n in BEST[:2]]
+
+
+async def test_llama_indexs_postprocessor(server):
+    from llama_index.core import QueryBundle
+    from llama_index.core.schema import NodeWithScore, TextNode
+
+    from langchain_hf_endpoint.llama_index import HFEndpointRerank
+
+    nodes = [NodeWithScore(node=TextNode(text=text), score=0.5) for text in TEXTS]
+    rerank = HFEndpointRerank(url=server.url, top_n=2)
+    found = rerank.postprocess_nodes(nodes, query_str=QUERY)
+    assert [one.node.text for one in found] == [TEXTS[n] for n in BEST[:2]]
+    assert found[0].score == pytest.approx(SCORES[1])
+    again = await rerank.apostprocess_nodes(nodes, QueryBundle(QUERY))
+    assert [one.node.text for one in again] == [one.node.text for one in found]
+    assert rerank.postprocess_nodes([], query_str=QUERY) == []
+
+
+def test_llama_indexs_own_class_for_tei(gateway):
+    from llama_index.core.schema import NodeWithScore, TextNode
+    from llama_index.postprocessor import tei_rerank
+
+    nodes = [NodeWithScore(node=TextNode(text=text)) for text in TEXTS]
+    rerank = tei_rerank.TextEmbeddingInference(base_url=f"{gateway.url}/tei/mine", top_n=2)
+    found = rerank.postprocess_nodes(nodes, query_str=QUERY)
+    assert [one.node.text for one in found] == [TEXTS[n] for n in BEST[:2]]
+
+
+@pytest.mark.parametrize("version", ["Client", "ClientV2"])
+def test_coheres_client(gateway, version):
+    import cohere
+
+    client = getattr(cohere, version)(api_key="none", base_url=gateway.url)
+    answer = client.rerank(model="mine", query=QUERY, documents=TEXTS, top_n=2)
+    assert [one.index for one in answer.results] == BEST[:2]
+    assert answer.results[0].relevance_score == pytest.approx(SCORES[1])
+
+
+@pytest.mark.parametrize(
+    ("provider", "path"),
+    [
+        ("cohere", "/v1/rerank"),
+        ("jina", "/v1/rerank"),
+        ("text-embeddings-inference", "/tei/mine/rerank"),
+    ],
+)
+def test_the_package_rerankers(gateway, provider, path):
+    from rerankers.models.api_rankers import APIRanker
+
+    ranker = APIRanker("mine", "none", provider, verbose=0, url=gateway.url + path)
+    found = ranker.rank(query=QUERY, docs=TEXTS)
+    assert [one.document.doc_id for one in found.results] == BEST

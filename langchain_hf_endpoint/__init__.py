@@ -12,6 +12,7 @@ from langchain_hf_endpoint._package import __version__
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint.cache import ChunkCache
+    from langchain_hf_endpoint._engine.usage import EmbeddingUsage, get_embedding_usage
     from langchain_hf_endpoint.chunking import Chunk, chunk
     from langchain_hf_endpoint.chunking.chunks import EmbeddedChunk
     from langchain_hf_endpoint.embeddings import HFEndpointEmbeddings
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "cache": ("ChunkCache",),
+    "_engine.usage": ("EmbeddingUsage", "get_embedding_usage"),
     "chunking": ("Chunk", "chunk"),
     "chunking.chunks": ("EmbeddedChunk",),
     "embeddings": ("HFEndpointEmbeddings",),
@@ -93,6 +95,7 @@ __all__ = [
     "ChunkingSettings",
     "EmbeddedChunk",
     "EmbeddingError",
+    "EmbeddingUsage",
     "EndpointDescription",
     "EndpointExistsError",
     "EndpointNotFoundError",
@@ -124,6 +127,7 @@ __all__ = [
     "UnknownEndpointError",
     "__version__",
     "chunk",
+    "get_embedding_usage",
 ]
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_hf_endpoint._messages import Failure, Request, Response
+    from langchain_hf_endpoint._messages import Cause, Failure, Request, Response
     from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow, Slot
     from langchain_hf_endpoint.cache import ChunkCache
     from langchain_hf_endpoint.limiter.reservation import Reservation
@@ -48,18 +48,20 @@ class AskReservation:
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """Let this many seconds pass."""
+    """Let this many seconds pass, in the end because of `cause` where something failed."""
 
     seconds: float
     why: WaitReason
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SendRequest:
-    """Send the request and read the whole reply within `timeout` seconds."""
+    """Send the request, with so many inputs, and read the whole reply within `timeout` seconds."""
 
     request: Request
     timeout: float
+    inputs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,33 +78,25 @@ ActionResult: TypeAlias = "Response | Failure | float | list[bytes | None] | Non
 """A reply or a failure for `SendRequest`, seconds for `AskReservation`, values for `UseStore`."""
 
 
-class Progress(Protocol):
-    """Whoever shows the user how far a call is. Called from several threads."""
+class Progress:
+    """Whoever is told how a call goes, from several threads. To this one all is the same."""
 
-    def planned(self, chunks: int) -> None:
-        """So many chunks are known of by now."""
+    def planned(self, inputs: int, texts: int = 0, chunks: int = 0) -> None:
+        """So many more inputs are to be embedded, those of so many texts and chunks."""
 
-    def done(self, chunks: int) -> None:
-        """So many more chunks have their vectors."""
+    def cached(self, inputs: int) -> None:
+        """So many of them are known from before, and not sent."""
 
-    def waits(self, why: WaitReason, seconds: float) -> None:
-        """A request waits."""
+    def done(self, inputs: int) -> None:
+        """So many more of them have their vectors, or failed."""
+
+    def waits(self, why: WaitReason, seconds: float, cause: Cause | None = None) -> None:
+        """A request waits; `cause` is what failed, where it is to be tried again."""
+
+    def exchanged(
+        self, action: SendRequest, reply: Response | Failure | None, seconds: float
+    ) -> None:
+        """A request was sent and took so long; without a reply it was broken off."""
 
     def close(self, error: BaseException | None = None) -> None:
         """The call is over; `error` is what it ended with, if it failed."""
-
-
-class NullProgress:
-    """A `Progress` to whom all is the same, to be overridden where something is not."""
-
-    def planned(self, chunks: int) -> None:
-        """Of no interest."""
-
-    def done(self, chunks: int) -> None:
-        """Of no interest."""
-
-    def waits(self, why: WaitReason, seconds: float) -> None:
-        """Of no interest."""
-
-    def close(self, error: BaseException | None = None) -> None:
-        """Nothing is kept open."""

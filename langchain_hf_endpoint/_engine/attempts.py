@@ -38,6 +38,7 @@ _logger = logging.getLogger(__name__)
 _TOO_MANY_REQUESTS = 429
 _LONG = 5.0  # seconds of trying after which the user is told
 _SOON_UP = 15.0  # seconds in which a server on this machine may begin to listen
+PROXY_HOLD = "X-Scale-Up-Timeout"
 _HOLD_MARGIN = 5.0  # seconds by which the proxy's hold stays below our own time-out
 _WHY = {Cause.NOT_READY: WaitReason.COLD_START, Cause.RATE_LIMITED: WaitReason.REFUSED}
 
@@ -88,13 +89,13 @@ class RetryState:
         if delay is None:
             return None
         self._tell(failure, delay, elapsed, policy.max_wait)
-        return Sleep(delay, _WHY.get(failure.cause, WaitReason.RETRY))
+        return Sleep(delay, _WHY.get(failure.cause, WaitReason.RETRY), failure.cause)
 
-    def soon(self) -> Sleep | None:
-        """A short pause, before something else than what failed is sent; None: no time is left."""
+    def soon(self, failure: Failure) -> Sleep | None:
+        """A short pause after a failure that is the inputs' or chance; None: no time is left."""
         since = self._failing_since
         delay = self.call.policy.soon(0.0 if since is None else self._elapsed(since))
-        return None if delay is None else Sleep(delay, WaitReason.RETRY)
+        return None if delay is None else Sleep(delay, WaitReason.RETRY, failure.cause)
 
     @property
     def is_spent(self) -> bool:
@@ -214,7 +215,7 @@ def send_once(
             slot = Slot(inputs, call.lane)
             yield AcquireSlot(call.window, slot)
         started = call.clock()
-        reply = yield SendRequest(_held_by_proxy(request, timeout, call), timeout)
+        reply = yield SendRequest(_held_by_proxy(request, timeout, call), timeout, inputs)
         assert isinstance(reply, (Response, Failure))  # noqa: S101 - the driver's promise for SendRequest
         if isinstance(reply, Failure):
             return reply
@@ -251,4 +252,4 @@ def _held_by_proxy(request: Request, timeout: float, call: Call) -> Request:
     if not (call.server.is_waking and is_dedicated_endpoint(request.url)):
         return request
     seconds = str(max(1, int(timeout - _HOLD_MARGIN)))
-    return dataclasses.replace(request, headers={**request.headers, "X-Scale-Up-Timeout": seconds})
+    return dataclasses.replace(request, headers={**request.headers, PROXY_HOLD: seconds})

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 from langchain_hf_endpoint._engine.call import EmbeddingCall, Endpoint
 from langchain_hf_endpoint._engine.discovery import fetch_models
 from langchain_hf_endpoint._engine.drivers import TaskDriver, ThreadDriver
+from langchain_hf_endpoint._engine.progress import followers
 from langchain_hf_endpoint._engine.prompts import e5_prompt, needs_e5_prompts, unnamed
+from langchain_hf_endpoint._engine.results import reported
 from langchain_hf_endpoint._engine.run import arun_query, run_query
 from langchain_hf_endpoint._engine.vectors import ARRAYS
 from langchain_hf_endpoint._http.clients import Clients, check_clients, library_of
@@ -48,9 +50,10 @@ def describe(
         progress: Is told of waits, such as that for a cold start.
     """
     call = _probe_call(endpoint, Clients(sync=client))
-    vector = run_query(_PROBE, _without_prompt(call), progress)
-    if (route := _route_to_ask(call)) is not None:
-        ThreadDriver(call.sync_transport(), progress).run(fetch_models(route, call))
+    with reported(progress or _followers(call)) as followed:
+        vector = run_query(_PROBE, _without_prompt(call), followed)
+        if (route := _route_to_ask(call)) is not None:
+            ThreadDriver(call.sync_transport(), followed).run(fetch_models(route, call))
     return _described(endpoint, call, vector, client)
 
 
@@ -65,10 +68,15 @@ async def adescribe(
         session: With whom limits and connections are shared; default: as by any call.
     """
     call = _probe_call(endpoint, clients, session)
-    vector = await arun_query(_PROBE, _without_prompt(call))
-    if (route := _route_to_ask(call)) is not None:
-        await TaskDriver(await call.async_transport(), None).run(fetch_models(route, call))
+    with reported(_followers(call)) as followed:
+        vector = await arun_query(_PROBE, _without_prompt(call), followed)
+        if (route := _route_to_ask(call)) is not None:
+            await TaskDriver(await call.async_transport(), followed).run(fetch_models(route, call))
     return _described(endpoint, call, vector, clients.asynchronous)
+
+
+def _followers(call: Call) -> Progress | None:
+    return followers("describe", call.service.url, show_bar=False, is_current=True)
 
 
 def _probe_call(

@@ -21,6 +21,7 @@ from langchain_hf_endpoint._engine.actions import (
     UseStore,
 )
 from langchain_hf_endpoint._engine.failures import begun_before_fork
+from langchain_hf_endpoint._engine.progress import followed
 from langchain_hf_endpoint._http.network import LONGEST_WAIT
 from langchain_hf_endpoint.errors import HFEndpointError
 
@@ -46,7 +47,7 @@ class ThreadDriver:
 
     Args:
         transport: Sends the requests.
-        progress: Is told of waits.
+        progress: Is told of waits and requests.
 
     Attributes:
         caller_loop: The event loop that runs on the thread on which the driver is made, the
@@ -65,6 +66,7 @@ class ThreadDriver:
 
     def run(self, flow: Flow[T]) -> T:
         """Drive one flow to its end."""
+        flow = flow if self.progress is None else followed(flow, self.progress)
         with contextlib.closing(flow):
             resume = partial(flow.send, None)
             while True:
@@ -81,8 +83,6 @@ class ThreadDriver:
         if isinstance(action, AcquireSlot):
             self._acquire(action.window, action.slot)
         elif isinstance(action, Sleep):
-            if self.progress:
-                self.progress.waits(action.why, action.seconds)
             self._sleep(action.seconds)
         elif self.stop.is_set() and not isinstance(action, UseStore):
             raise CallStopped
@@ -208,7 +208,7 @@ class TaskDriver:
 
     Args:
         transport: Sends the requests.
-        progress: Is told of waits.
+        progress: Is told of waits and requests.
         caller_loop: Another loop, whose thread waits for the flows: see `ThreadDriver.caller_loop`.
     """
 
@@ -226,6 +226,7 @@ class TaskDriver:
 
     async def run(self, flow: Flow[T]) -> T:
         """Drive one flow to its end."""
+        flow = flow if self._progress is None else followed(flow, self._progress)
         with contextlib.closing(flow):
             resume = partial(flow.send, None)
             while True:
@@ -242,8 +243,6 @@ class TaskDriver:
         if isinstance(action, AcquireSlot):
             await self._acquire(action.window, action.slot)
         elif isinstance(action, Sleep):
-            if self._progress:
-                self._progress.waits(action.why, action.seconds)
             await self._sleep(action.seconds)
         elif self.stop.is_set() and not isinstance(action, UseStore):
             raise CallStopped

@@ -302,7 +302,7 @@ def _after(failure: Failure, part: _Part, retry: RetryState) -> _Then:
         return _Then(pause, again and pause is not None, is_over=pause is None)
     if why is Suspicion.MALFORMED or (why is Suspicion.PASSING and not again):
         # A server that answers others needs no rest.
-        pause = retry.soon() if again or not run.server_works(answers) else None
+        pause = retry.soon(failure) if again or not run.server_works(answers) else None
     return _Then(pause, again and pause is not None)
 
 

@@ -78,7 +78,8 @@ class Planner(Generic[RowT]):
         all_come_out: Whether `finished` has every text. Else those are left out that are an input
             of their own: what they came to is in `rows`, by their index.
         look_ahead: Batches to gather before they are cut.
-        inputs_planned: How many inputs there are so far.
+        chunks_planned: How many chunks there are so far.
+        inputs_planned: How many of them are inputs: the others are like one of those.
     """
 
     chunking: ChunkingSettings | None
@@ -88,6 +89,7 @@ class Planner(Generic[RowT]):
     keep: bool = True
     all_come_out: bool = True
     look_ahead: float = LOOK_AHEAD
+    chunks_planned: int = 0
     inputs_planned: int = 0
     _numbers: dict[str, int] = field(default_factory=dict)  # by the input without its prompt
     _wanted: dict[int, int] = field(default_factory=dict)  # of a stream: by how many chunks
@@ -130,6 +132,7 @@ class Planner(Generic[RowT]):
 
     def _number(self, text: str, new: int) -> int:
         """The number of an input; this one if it is new."""
+        self.chunks_planned += 1
         number = self._numbers.setdefault(text, new)
         if number == new:
             # Copied, since orjson keeps kilobytes of spare room behind what it returns.

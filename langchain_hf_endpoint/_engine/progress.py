@@ -1,29 +1,50 @@
-"""Who follows a call: a progress bar, a span, both or nobody."""
+"""Who follows a call: a progress bar, a log, a span, metrics, the usage of a block, or nobody."""
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import sys
 import threading
 import time
+from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import urlsplit
 
-from langchain_hf_endpoint._engine.actions import WaitReason
+from langchain_hf_endpoint._engine.actions import (
+    CallStopped,
+    Progress,
+    SendRequest,
+    Sleep,
+    WaitReason,
+)
+from langchain_hf_endpoint._engine.usage import CURRENT, EmbeddingUsage
+from langchain_hf_endpoint._messages import Failure, Response
 from langchain_hf_endpoint._package import __version__
+from langchain_hf_endpoint._urls import host_of
+from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from opentelemetry.metrics import Meter
     from opentelemetry.trace import Span
 
-    from langchain_hf_endpoint._engine.actions import Progress
+    from langchain_hf_endpoint._engine.attempts import Flow
+    from langchain_hf_endpoint._messages import Cause
+
+T = TypeVar("T")
+
+_logger = logging.getLogger("langchain_hf_endpoint")
 
 _PREFIX = "hf_endpoint"
 _WORTH_SAYING = 0.5  # seconds; shorter waits are the limiter's ordinary pace
+_EVERY = 30.0  # seconds between the lines of a log
 
 
 def followers(operation: str, url: str, *, show_bar: bool, is_current: bool) -> Progress | None:
-    """Whoever is to be told how a call goes; None where nobody is.
+    """Whoever is to be told how a call goes, which begins now; None where nobody is.
 
     Args:
         operation: The method that was called.
@@ -31,35 +52,83 @@ def followers(operation: str, url: str, *, show_bar: bool, is_current: bool) -> 
         show_bar: Whether the user wants a progress bar.
         is_current: Whether the call runs to its end without giving way to its caller's other work.
     """
-    bar = ProgressBar("embedding") if show_bar else None
-    span = call_span(operation, url, is_current=is_current)
-    return CompositeProgress((span, bar)) if span and bar else span or bar
+    bar: Progress | None = None
+    if show_bar:
+        bar = ProgressBar("embedding") if _has_terminal() else ProgressLog(url)
+    counting: list[EmbeddingUsage] = [*CURRENT.get()]
+    if (telemetry := call_telemetry(operation, url, is_current=is_current)) is not None:
+        counting.append(telemetry)
+    for one in counting:
+        one.begin()
+    several: list[Progress] = [*counting, *([bar] if bar else ())]
+    return CompositeProgress(several) if len(several) > 1 else next(iter(several), None)
 
 
-class CompositeProgress:
+def _has_terminal() -> bool:
+    """Whether a line can be written over; in a notebook it can."""
+    stream = sys.stderr
+    return "ipykernel" in sys.modules or (stream is not None and stream.isatty())
+
+
+def followed(flow: Flow[T], progress: Progress) -> Flow[T]:
+    """The same flow; whoever follows it is told of its waits and requests."""
+    with contextlib.closing(flow):
+        resume = partial(flow.send, None)
+        while True:
+            try:
+                action = resume()
+            except StopIteration as end:
+                return cast("T", end.value)
+            if isinstance(action, Sleep):
+                progress.waits(action.why, action.seconds, action.cause)
+            request = action if isinstance(action, SendRequest) else None
+            begun, result = time.monotonic(), None
+            try:
+                result = yield action
+                resume = partial(flow.send, result)
+            except (CallStopped, HFEndpointError) as error:
+                request = None  # it was not sent
+                resume = partial(flow.throw, error)
+            finally:  # also where it is broken off
+                if request is not None:
+                    reply = result if isinstance(result, (Response, Failure)) else None
+                    progress.exchanged(request, reply, time.monotonic() - begun)
+
+
+class CompositeProgress(Progress):
     """Passes everything on to each."""
 
     def __init__(self, several: Sequence[Progress]) -> None:
         self._several = several
 
-    def planned(self, chunks: int) -> None:
+    def planned(self, inputs: int, texts: int = 0, chunks: int = 0) -> None:
         for one in self._several:
-            one.planned(chunks)
+            one.planned(inputs, texts, chunks)
 
-    def done(self, chunks: int) -> None:
+    def cached(self, inputs: int) -> None:
         for one in self._several:
-            one.done(chunks)
+            one.cached(inputs)
 
-    def waits(self, why: WaitReason, seconds: float) -> None:
+    def done(self, inputs: int) -> None:
         for one in self._several:
-            one.waits(why, seconds)
+            one.done(inputs)
+
+    def waits(self, why: WaitReason, seconds: float, cause: Cause | None = None) -> None:
+        for one in self._several:
+            one.waits(why, seconds, cause)
+
+    def exchanged(
+        self, action: SendRequest, reply: Response | Failure | None, seconds: float
+    ) -> None:
+        for one in self._several:
+            one.exchanged(action, reply, seconds)
 
     def close(self, error: BaseException | None = None) -> None:
         for one in self._several:
             one.close(error)
 
 
-class ProgressBar:
+class ProgressBar(Progress):
     """Shows one call on standard error, or in a notebook."""
 
     def __init__(self, what: str) -> None:
@@ -67,24 +136,23 @@ class ProgressBar:
 
         self._lock = threading.Lock()
         self._bar = tqdm(desc=what, unit="chunk", total=0)
+        self._planned = 0
         self._said_until = 0.0
 
-    def planned(self, chunks: int) -> None:
-        """So many chunks are known of by now."""
+    def planned(self, inputs: int, texts: int = 0, chunks: int = 0) -> None:  # noqa: ARG002 - of no interest
         with self._lock:
-            self._bar.total = chunks
+            self._planned += inputs
+            self._bar.total = self._planned
             self._bar.refresh()
 
-    def done(self, chunks: int) -> None:
-        """So many more chunks have their vectors."""
+    def done(self, inputs: int) -> None:
         with self._lock:
             if self._said_until and time.monotonic() > self._said_until:
                 self._bar.set_postfix_str("", refresh=False)
                 self._said_until = 0.0
-            self._bar.update(chunks)
+            self._bar.update(inputs)
 
-    def waits(self, why: WaitReason, seconds: float) -> None:
-        """A request waits."""
+    def waits(self, why: WaitReason, seconds: float, cause: Cause | None = None) -> None:  # noqa: ARG002 - as above
         if seconds < _WORTH_SAYING:
             return
         with self._lock:
@@ -92,17 +160,81 @@ class ProgressBar:
             self._bar.set_postfix_str(f"{why.value}, {seconds:.0f} s")
 
     def close(self, error: BaseException | None = None) -> None:  # noqa: ARG002 - the caller sees it
-        """The call is over."""
         with self._lock:
             self._bar.close()
 
 
-def call_span(operation: str, url: str, *, is_current: bool) -> Progress | None:
+class TimedLog:
+    """Says something about every half minute, where it is asked often enough whether it is time."""
+
+    def __init__(
+        self, say: Callable[[], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.say, self._clock = say, clock
+        self._lock = threading.Lock()
+        self._next = clock() + _EVERY
+
+    def tick(self) -> None:
+        """Say it, if it is time."""
+        now = self._clock()
+        with self._lock:
+            if now < self._next:
+                return
+            self._next = now + _EVERY
+        self.say()
+
+
+class ProgressLog(Progress):
+    """Logs one call where there is no terminal: its start, how far it is, and its end."""
+
+    def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._host, self._clock = host_of(url), clock
+        self._planned = self._done = 0
+        self._begun = self._waits_until = clock()
+        self._why = ""
+        self._lock = threading.Lock()
+        self._log = TimedLog(self._say, clock)
+        _logger.info("%s: embedding begins", self._host)
+
+    def planned(self, inputs: int, texts: int = 0, chunks: int = 0) -> None:  # noqa: ARG002 - of no interest
+        self._planned += inputs
+
+    def done(self, inputs: int) -> None:
+        with self._lock:
+            self._done += inputs
+        self._log.tick()
+
+    def waits(self, why: WaitReason, seconds: float, cause: Cause | None = None) -> None:  # noqa: ARG002 - as above
+        with self._lock:
+            until = self._clock() + seconds
+            if seconds >= _WORTH_SAYING and until > self._waits_until:
+                self._waits_until, self._why = until, f"; {why.value}"
+        self._log.tick()
+
+    def exchanged(self, *_: object) -> None:
+        self._log.tick()
+
+    def close(self, error: BaseException | None = None) -> None:
+        self._say(f"; ended with {type(error).__qualname__}" if error else "; done")
+
+    def _say(self, ending: str | None = None) -> None:
+        now, left = self._clock(), self._planned - self._done
+        rate = self._done / max(now - self._begun, 1e-6)
+        if ending is None:
+            ending = f", about {left / rate:.0f} s left" if rate else ""
+            ending += self._why if now < self._waits_until else ""
+        message = "%s: %d of %d chunks embedded in %.0f s, %.0f a second%s"
+        _logger.info(
+            message, self._host, self._done, self._planned, now - self._begun, rate, ending
+        )
+
+
+def call_telemetry(operation: str, url: str, *, is_current: bool) -> CallTelemetry | None:
     """Begin the span of a call: where opentelemetry-api is installed and somebody records.
 
     No text, vector or key is told: only counts, waits, the host and the class of an error.
-    Attribute names follow the conventions for embeddings calls where there is one:
-    https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-spans/
+    Names follow the conventions for embeddings calls where there is one:
+    https://opentelemetry.io/docs/specs/semconv/gen-ai/
 
     Args:
         operation: The method, such as ``embed_documents``: the span's name.
@@ -111,12 +243,12 @@ def call_span(operation: str, url: str, *, is_current: bool) -> Progress | None:
             belongs under it. Not for generators, whose caller does other things in between.
 
     Returns:
-        What is told how the call goes; None where nobody records.
+        What is told how the call goes; None where nobody records spans or metrics.
     """
     if find_spec("opentelemetry") is None:
         return None
     try:
-        from opentelemetry import trace  # noqa: PLC0415 - an optional package
+        from opentelemetry import metrics, trace  # noqa: PLC0415 - an optional package
     except ImportError:  # a namespace package without the API
         return None
     parts = urlsplit(url)
@@ -129,18 +261,29 @@ def call_span(operation: str, url: str, *, is_current: bool) -> Progress | None:
         attributes["server.port"] = parts.port
     tracer = trace.get_tracer("langchain_hf_endpoint", __version__)
     span = tracer.start_span(operation, attributes=attributes)
-    return CallSpan(span, is_current=is_current) if span.is_recording() else None
+    # Those that the API has of its own record nothing.
+    is_metered = not type(metrics.get_meter_provider()).__module__.startswith(metrics.__name__)
+    if not (span.is_recording() or is_metered):
+        return None
+    meter = metrics.get_meter("langchain_hf_endpoint", __version__) if is_metered else None
+    return CallTelemetry(span, meter, attributes, is_current=is_current and span.is_recording())
 
 
-class CallSpan:
-    """Tells a span how its call goes."""
+class CallTelemetry(EmbeddingUsage):
+    """Counts one call, and tells its span and OpenTelemetry's metrics."""
 
-    def __init__(self, span: Span, *, is_current: bool) -> None:
+    def __init__(
+        self,
+        span: Span,
+        meter: Meter | None,
+        attributes: dict[str, str | int],
+        *,
+        is_current: bool,
+    ) -> None:
         from opentelemetry import context, trace  # noqa: PLC0415 - an optional package
 
-        self._span = span
-        self._lock = threading.Lock()
-        self._chunks_planned = 0
+        super().__init__()
+        self._span, self._meter, self._attributes = span, meter, attributes
         self._chunks_done = 0
         self._waited = dict.fromkeys(WaitReason, 0.0)
         self._leave = None
@@ -148,36 +291,51 @@ class CallSpan:
             token = context.attach(trace.set_span_in_context(span))
             self._leave = lambda: context.detach(token)
 
-    def planned(self, chunks: int) -> None:
-        """So many chunks are known of by now."""
-        self._chunks_planned = chunks
-
-    def done(self, chunks: int) -> None:
-        """So many more chunks have their vectors."""
+    def done(self, inputs: int) -> None:
         with self._lock:
-            self._chunks_done += chunks
+            self._chunks_done += inputs
 
-    def waits(self, why: WaitReason, seconds: float) -> None:
+    def waits(self, why: WaitReason, seconds: float, cause: Cause | None = None) -> None:
         """A request waits: every retry is an event, a permit only where it takes long."""
+        super().waits(why, seconds, cause)
         with self._lock:
             self._waited[why] += seconds
         if why is not WaitReason.LIMITER or seconds >= _WORTH_SAYING:
             self._span.add_event(why.value, {f"{_PREFIX}.wait.seconds": round(seconds, 3)})
 
     def close(self, error: BaseException | None = None) -> None:
-        """The call is over."""
         from opentelemetry.trace import StatusCode  # noqa: PLC0415 - an optional package
 
+        super().close(error)
         if self._leave is not None:
             self._leave()
-        if self._chunks_planned:
-            self._span.set_attribute(f"{_PREFIX}.chunks.planned", self._chunks_planned)
-        self._span.set_attribute(f"{_PREFIX}.chunks.done", self._chunks_done)
+        said: dict[str, float | str] = {f"{_PREFIX}.chunks.done": self._chunks_done}
+        if planned := self.chunks - self.repeats_saved:
+            said[f"{_PREFIX}.chunks.planned"] = planned
         for why, seconds in self._waited.items():
             if seconds:
-                name = f"{_PREFIX}.wait.{why.name.lower()}.seconds"
-                self._span.set_attribute(name, round(seconds, 3))
+                said[f"{_PREFIX}.wait.{why.name.lower()}.seconds"] = round(seconds, 3)
+        for name, value in self.figures().items():
+            said[f"{_PREFIX}.usage.{name}"] = value
+        if self.tokens is not None:
+            said["gen_ai.usage.input_tokens"] = self.tokens
         if error is not None:  # no message: it may hold a server's words
-            self._span.set_attribute("error.type", type(error).__qualname__)
+            said["error.type"] = type(error).__qualname__
             self._span.set_status(StatusCode.ERROR)
+        self._span.set_attributes(said)
         self._span.end()
+        if self._meter is not None:
+            self._record(self._meter, error)
+
+    def _record(self, meter: Meter, error: BaseException | None) -> None:
+        about = dict(self._attributes)
+        if error is not None:
+            about["error.type"] = type(error).__qualname__
+        for name, value in self.figures().items():
+            unit = "s" if name.endswith("seconds") else "1"
+            meter.create_counter(f"{_PREFIX}.usage.{name}", unit).add(value, about)
+        duration = meter.create_histogram("gen_ai.client.operation.duration", "s")
+        duration.record(self.seconds, about)
+        if self.tokens:
+            tokens = meter.create_histogram("gen_ai.client.token.usage", "{token}")
+            tokens.record(self.tokens, {**about, "gen_ai.token.type": "input"})

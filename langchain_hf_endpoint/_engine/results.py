@@ -340,11 +340,11 @@ class _Collected(_Failures, Generic[RowT, ResultT, AllT]):
 
 
 @contextmanager
-def reported(progress: Progress | None) -> Iterator[None]:
+def reported(progress: Progress | None) -> Iterator[Progress | None]:
     """Tell whoever follows the call when it is over, and what it failed with."""
     error: BaseException | None = None
     try:
-        yield
+        yield progress
     except GeneratorExit:  # a stream that its user has enough of did not fail
         raise
     except BaseException as raised:

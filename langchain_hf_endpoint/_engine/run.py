@@ -105,9 +105,12 @@ class Run(Generic[RowT]):
 
     def add(self, texts: list[str]) -> None:
         """Take texts into the planner."""
-        self.planner.add(texts)
+        planner = self.planner
+        inputs, chunks = planner.inputs_planned, planner.chunks_planned
+        planner.add(texts)
         if self.progress:
-            self.progress.planned(self.planner.inputs_planned)
+            inputs, chunks = planner.inputs_planned - inputs, planner.chunks_planned - chunks
+            self.progress.planned(inputs, len(texts), chunks)
 
     @property
     def capacity(self) -> int:
@@ -356,7 +359,7 @@ def run_query(text: str, call: EmbeddingCall[RowT], progress: Progress | None = 
     if not call.is_prepared:
         driver.run(prepare(call))
     if progress:
-        progress.planned(1)
+        progress.planned(1, 1, 1)
     embed = embed_batch if call.expected_fingerprint is None else embed_verified
     try:
         outcomes = driver.run(embed(as_json([call.prompt + text]), call))
@@ -377,7 +380,7 @@ async def arun_query(
     if not call.is_prepared:
         await driver.run(prepare(call))
     if progress:
-        progress.planned(1)
+        progress.planned(1, 1, 1)
     embed = embed_batch if call.expected_fingerprint is None else embed_verified
     try:
         outcomes = await driver.run(embed(as_json([call.prompt + text]), call))

@@ -23,6 +23,7 @@ from langchain_hf_endpoint._protocols.openai import (
     unknown_model,
 )
 from langchain_hf_endpoint._protocols.rerank import RERANK_DIALECTS
+from langchain_hf_endpoint._protocols.parsing import tokens_reported
 from langchain_hf_endpoint._protocols.retry_after import wait_foretold
 from langchain_hf_endpoint._protocols.server_info import (
     Tokens,
@@ -56,6 +57,7 @@ __all__ = [
     "rerank_candidates",
     "shortened",
     "tokenize_request",
+    "tokens_reported",
     "unknown_model",
     "wait_foretold",
 ]

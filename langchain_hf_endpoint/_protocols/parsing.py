@@ -9,6 +9,7 @@ may answer in another, and the vectors are right all the same.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 import orjson
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._messages import Form, Response, Vectors
 
 SUCCESSES = range(200, 300)
+_USAGE = re.compile(rb'"usage"\s*:\s*\{[^{}]*?"(?:prompt|total)_tokens"\s*:\s*(\d{1,12})\b')
+_NEAR_AN_END = 1000  # bytes of a body in which a server says what it counted
 
 
 def read(response: Response, count: int, form: Form = "lists") -> Vectors | Failure:
@@ -35,6 +38,21 @@ def read(response: Response, count: int, form: Form = "lists") -> Vectors | Fail
     if isinstance(vectors, str):
         return Failure(Cause.PROTOCOL, vectors, response.status)
     return vectors
+
+
+def tokens_reported(response: Response) -> int | None:
+    """The tokens that a server has counted for a reply, in TEI's header or OpenAI's `usage`.
+
+    0 for a reply that is no answer: a web page, say. None where an answer does not tell.
+    """
+    counted = response.headers.get("x-compute-tokens", "")
+    if counted.isdecimal():
+        return int(counted)
+    body = response.body
+    if body[:64].lstrip()[:1] not in (b"[", b"{"):
+        return 0
+    found = _USAGE.search(body[-_NEAR_AN_END:]) or _USAGE.search(body[:_NEAR_AN_END])
+    return int(found[1]) if found else None
 
 
 def answers(response: Response) -> str | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from langchain_hf_endpoint._engine.actions import NullProgress
+from langchain_hf_endpoint._engine.actions import Progress
 from langchain_hf_endpoint.cli.endpoints import endpoint_of, names_beginning, registered_as
 from langchain_hf_endpoint.cli.options import (
     AsJson,
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from langchain_hf_endpoint._engine.actions import WaitReason
+    from langchain_hf_endpoint._messages import Cause
     from langchain_hf_endpoint.cli.checkup.report import Checkup, ContextUse, Limits, Prompts
 
 _Target = Annotated[str, typer.Argument(hidden=True, autocompletion=names_beginning)]
@@ -79,10 +80,10 @@ def check(  # noqa: PLR0913 - the options
         raise typer.Exit(PARTLY)
 
 
-class _Waits(NullProgress):
+class _Waits(Progress):
     """Says on standard error what is waited for, but for the ordinary pace."""
 
-    def waits(self, why: WaitReason, seconds: float) -> None:
+    def waits(self, why: WaitReason, seconds: float, cause: Cause | None = None) -> None:  # noqa: ARG002 - the base's
         """A request waits."""
         if seconds >= 1:
             say_error(f"{why.value}, {seconds:.0f} s")

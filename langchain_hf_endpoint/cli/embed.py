@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -64,6 +65,13 @@ _IdColumn = Annotated[
     str | None, typer.Option(metavar="NAME", help="Read ids from this column (default: file:row).")
 ]
 
+_TokenPrice = Annotated[
+    float | None, typer.Option(metavar="N", help="Say what it costs at N per million tokens.")
+]
+_HourPrice = Annotated[
+    float | None, typer.Option(metavar="N", help="Say what it costs at N per hour.")
+]
+
 
 def embed(  # noqa: PLR0913 - the options
     sources: _Paths,
@@ -77,6 +85,8 @@ def embed(  # noqa: PLR0913 - the options
     no_text: _Text = False,
     resume: _Resume = False,
     cache: _Cache = None,
+    price_per_million_tokens: _TokenPrice = None,
+    price_per_hour: _HourPrice = None,
     use: DocumentOptions,
     key: Key = None,
     database: Database = None,
@@ -87,6 +97,7 @@ def embed(  # noqa: PLR0913 - the options
     hf-endpoint embed docs/ faq.csv -e my-endpoint -o vectors.parquet --resume
     """
     # Imported here: numpy, httpx and rich take a while to load.
+    from langchain_hf_endpoint._engine.results import reported  # noqa: PLC0415
     from langchain_hf_endpoint.cli.ingest.pipeline import Ingest, files_of, ingest  # noqa: PLC0415
     from langchain_hf_endpoint.cli.ingest.sources import Sources  # noqa: PLC0415
     from langchain_hf_endpoint.cli.ingest.stats import Stats  # noqa: PLC0415
@@ -99,8 +110,8 @@ def embed(  # noqa: PLR0913 - the options
         columns = read_as.columns(id_column)
         wanted = Ingest(endpoint, output, per, with_text=not no_text, resume=resume, cache=cache)
         found = Sources(sources, columns, form=read_as.form, but_not=files_of(output, cache))
-        stats = Stats()
-        with shown(stats):
+        stats = Stats(time.monotonic, price_per_million_tokens, price_per_hour)
+        with shown(stats), reported(stats):
             summary = ingest(wanted, found, stats)
         if as_json:
             _print_json(summary, stats)
@@ -117,7 +128,8 @@ def _print_json(summary: Summary, stats: Stats) -> None:
     for name in ("output", "failures", "error"):
         content[name] = content[name] and str(content[name])
     retries = stats.counts().retries
-    print_json({**content, "seconds": round(stats.seconds, 3), "retries": retries})
+    usage = stats.figures()
+    print_json({**content, "seconds": round(stats.seconds, 3), "retries": retries, "usage": usage})
 
 
 def _print(summary: Summary, sources: Sources, stats: Stats) -> None:
@@ -144,3 +156,24 @@ def _print(summary: Summary, sources: Sources, stats: Stats) -> None:
     if summary.error is not None:
         unsent = counted(summary.unsent, "text")
         say(f"{unsent} of those read so far, and all after them, wait for --resume")
+    say(_bill(stats))
+
+
+def _bill(usage: Stats) -> str:
+    """What it cost, in one line; what is nothing is not said."""
+    causes = ", ".join(f"{cause} {count}" for cause, count in sorted(usage.retries.items()))
+    tokens, cost = usage.tokens, usage.cost
+    waits = {
+        "for the rate limit": usage.limiter_wait_seconds,
+        "for the endpoint to start": usage.cold_start_wait_seconds,
+        "to try again": usage.retry_wait_seconds,
+    }
+    parts = [
+        counted(usage.requests, "request"),
+        "tokens not counted by the server" if tokens is None else counted(tokens, "token"),
+        f"{usage.cache_hits:,} from the cache" if usage.cache_hits else "",
+        f"tried again: {causes}" if causes else "",
+        *(f"waited {seconds:.1f} s {what}" for what, seconds in waits.items() if seconds >= 1),
+        "" if cost is None else f"cost {cost:,.4f}",
+    ]
+    return "; ".join(filter(None, parts))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-import threading
+import logging
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,16 +13,20 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from langchain_hf_endpoint._engine.progress import TimedLog
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from langchain_hf_endpoint.cli.ingest.stats import Stats
 
-_EVERY = 10.0  # seconds between lines where there is no terminal
+_logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def shown(stats: Stats, console: Console | None = None) -> Iterator[None]:
+def shown(
+    stats: Stats, console: Console | None = None, clock: Callable[[], float] = time.monotonic
+) -> Iterator[None]:
     """Show the stats while the block runs."""
     console = console or Console(stderr=True)
     if console.is_terminal:
@@ -34,19 +38,17 @@ def shown(stats: Stats, console: Console | None = None) -> Iterator[None]:
         ):
             yield
         return
-    over = threading.Event()
-
-    def say() -> None:
-        while not over.wait(_EVERY):
-            sys.stderr.write(f"{words(stats)}\n")
-
-    speaker = threading.Thread(target=say, daemon=True)
-    speaker.start()
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    _logger.addHandler(handler)
+    _logger.setLevel(logging.INFO)
+    _logger.info("embedding begins")
+    log = stats.log = TimedLog(lambda: _logger.info("%s", words(stats)), clock)
     try:
         yield
     finally:
-        over.set()
-        speaker.join()
+        log.say()
+        _logger.removeHandler(handler)
 
 
 def picture(stats: Stats) -> Group:

@@ -26,12 +26,7 @@ from langchain_hf_endpoint._messages import Response
 from langchain_hf_endpoint._protocols.base import as_json
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import EndpointNotReadyError, HFEndpointError, TransportError
-from langchain_hf_endpoint.gateway.pending import (
-    BatchProgress,
-    MergedBatch,
-    PendingRequest,
-    QueueFullError,
-)
+from langchain_hf_endpoint.gateway.pending import MergedBatch, PendingRequest, QueueFullError
 from langchain_hf_endpoint.limiter.schedule import LANES
 
 if TYPE_CHECKING:
@@ -39,7 +34,7 @@ if TYPE_CHECKING:
 
     from langchain_core.rate_limiters import BaseRateLimiter
 
-    from langchain_hf_endpoint._engine.actions import ActionResult
+    from langchain_hf_endpoint._engine.actions import ActionResult, Progress
     from langchain_hf_endpoint._engine.attempts import Flow
     from langchain_hf_endpoint._engine.call import Endpoint
     from langchain_hf_endpoint._engine.isolation import Outcome
@@ -80,7 +75,7 @@ class DynamicBatcher:
         settings: Endpoint,
         *,
         max_queue: int = 2000,
-        progress: BatchProgress | None = None,
+        progress: Progress | None = None,
         limiter: BaseRateLimiter | None = None,
         session: EndpointSession | None = None,
         clients: Clients = OURS,
@@ -291,11 +286,9 @@ class DynamicBatcher:
                     return result
                 if isinstance(step, SendRequest):
                     self._has_left(batch)
-                    if self._progress:
-                        self._progress.sent(batch.size)
                 answer = yield step
                 if isinstance(answer, Response):
-                    batch.count(answer.headers)
+                    batch.count(answer)
 
     def _has_left(self, batch: MergedBatch) -> None:
         if self._unsent[batch.lane] is batch:

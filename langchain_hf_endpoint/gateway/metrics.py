@@ -8,17 +8,24 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import cache, partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 
-from langchain_hf_endpoint._engine.actions import NullProgress, WaitReason
+from langchain_hf_endpoint._engine.actions import Progress, WaitReason
+from langchain_hf_endpoint._engine.attempts import PROXY_HOLD
+from langchain_hf_endpoint._engine.usage import WAITS
+from langchain_hf_endpoint._messages import Response
+from langchain_hf_endpoint._protocols import tokens_reported
 from langchain_hf_endpoint.limiter.schedule import LANES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from langchain_hf_endpoint._engine.actions import SendRequest
+    from langchain_hf_endpoint._messages import Cause, Failure
     from langchain_hf_endpoint.limiter import Lane
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -27,6 +34,12 @@ _CAUSES = {
     WaitReason.COLD_START: "cold_start",
     WaitReason.REFUSED: "refused",
     WaitReason.RETRY: "failed",
+}
+
+_TOTALS = {
+    "limiter_wait_seconds": "Seconds that requests to a server waited for the rate limit",
+    "cold_start_wait_seconds": "Seconds that requests to a server waited for it to start",
+    "endpoint_tokens": "Tokens that an endpoint's server has counted, where it does",
 }
 
 
@@ -62,11 +75,10 @@ class Metrics:
             "Requests to an endpoint's server that were made again, by cause",
             ("inference_id", "cause"),
         )
-        self.limiter_wait = counter(
-            f"{name}_limiter_wait_seconds",
-            "Seconds that requests to an endpoint's server waited for the rate limit",
-            ("inference_id",),
-        )
+        self.totals = {
+            key: counter(f"{name}_{key}", words, ("inference_id",))
+            for key, words in _TOTALS.items()
+        }
 
     def of_endpoint(self, inference_id: str) -> EndpointMetrics:
         """Who counts for one endpoint."""
@@ -85,7 +97,7 @@ class Metrics:
         """Those that have series."""
         return {
             sample.labels["inference_id"]
-            for metric in (self.inputs, self.retries, self.batches, self.limiter_wait)
+            for metric in (self.inputs, self.retries, self.batches, *self.totals.values())
             for family in metric.collect()
             for sample in family.samples
         }
@@ -96,7 +108,7 @@ class Metrics:
             *((self.inputs, lane) for lane in LANES),
             *((self.retries, cause) for cause in _CAUSES.values()),
             (self.batches, ""),
-            (self.limiter_wait, ""),
+            *((total, "") for total in self.totals.values()),
         ]
         for metric, label in series:
             with suppress(KeyError):  # older versions raise where there is nothing to remove
@@ -108,20 +120,30 @@ class Metrics:
         return encode(self._registry), media_type
 
 
-class EndpointMetrics(NullProgress):
+class EndpointMetrics(Progress):
     """Counts the requests to one endpoint's server."""
 
     def __init__(self, metrics: Metrics, inference_id: str) -> None:
         self._metrics = metrics
         self._id = inference_id
 
-    def sent(self, inputs: int) -> None:
-        """A request leaves for the server."""
-        self._metrics.batches.labels(self._id).observe(inputs)
+    def exchanged(
+        self, action: SendRequest, reply: Response | Failure | None, seconds: float
+    ) -> None:
+        """A request was sent."""
+        if action.inputs:
+            self._metrics.batches.labels(self._id).observe(action.inputs)
+            if isinstance(reply, Response) and reply.status == HTTPStatus.OK:
+                self._add("endpoint_tokens", tokens_reported(reply) or 0)
+        if PROXY_HOLD in action.request.headers:
+            self._add("cold_start_wait_seconds", seconds)
 
-    def waits(self, why: WaitReason, seconds: float) -> None:
+    def waits(self, why: WaitReason, seconds: float, cause: Cause | None = None) -> None:  # noqa: ARG002 - the base's
         """A request waits: for the limiter, or to be made again."""
-        if why is WaitReason.LIMITER:
-            self._metrics.limiter_wait.labels(self._id).inc(seconds)
-        else:
+        if why in _CAUSES:
             self._metrics.retries.labels(self._id, _CAUSES[why]).inc()
+        if why in WAITS:
+            self._add(WAITS[why], seconds)
+
+    def _add(self, total: str, value: float) -> None:
+        self._metrics.totals[total].labels(self._id).inc(value)

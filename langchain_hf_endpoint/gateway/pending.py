@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import orjson
 
-from langchain_hf_endpoint._engine.actions import Progress
 from langchain_hf_endpoint._engine.failures import named
+from langchain_hf_endpoint._protocols import tokens_reported
 from langchain_hf_endpoint.errors import EmbeddingError, HFEndpointError, RateLimitedError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
 
     from langchain_hf_endpoint._engine.vectors import Vector
+    from langchain_hf_endpoint._messages import Response
     from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.settings import TaskSettings
 
@@ -30,13 +31,6 @@ class QueueFullError(RateLimitedError):
             advice=f"Try again in {retry_after:.0f} s.",
             host=host,
         )
-
-
-class BatchProgress(Progress, Protocol):
-    """Whoever counts what passes. Called on the batcher's loop."""
-
-    def sent(self, inputs: int) -> None:
-        """One request with so many inputs leaves for the server; a retry is one more."""
 
 
 class PendingRequest:
@@ -156,11 +150,10 @@ class MergedBatch:
             asked.unsent.popleft()
             self.is_full = self.is_full or self.size >= self._most
 
-    def count(self, headers: Mapping[str, str]) -> None:
-        """Add the tokens that a reply counts, in TEI's header."""
-        counted = headers.get("x-compute-tokens", "")
-        if counted.isdecimal():
-            self._tokens += int(counted)
+    def count(self, reply: Response) -> None:
+        """Add the tokens that a reply says it took."""
+        if reply.status < 300:  # noqa: PLR2004 - a success
+            self._tokens += tokens_reported(reply) or 0
 
     def share_tokens(self) -> None:
         """Tell everyone how many of the tokens are theirs: a share by characters."""

@@ -60,6 +60,7 @@ class Arrival:
         status: The status that it was answered with; 0 for none (so far).
         finished: When the last of its answer was about to be sent, on `time.monotonic`; 0 while it
             was not.
+        tokens: How many tokens its answer says it took; 0 where it does not say.
     """
 
     time: float
@@ -74,6 +75,7 @@ class Arrival:
     fault: str = ""
     status: int = 0
     finished: float = 0.0
+    tokens: int = 0
 
     def finish(self) -> None:
         """Note that the answer is complete. For the endpoint."""

@@ -163,6 +163,7 @@ class Serving:
                     fault, arrival.fault = None, ""
             if fault is None or fault.cut not in ("before", "head"):
                 arrival.status = reply.status
+                arrival.tokens = int(reply.headers.get("x-compute-tokens", 0))
             await connection.send(reply, fault, arrival.finish)
         finally:
             self._in_flight -= len(texts)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -112,6 +115,59 @@ async def test_a_failed_call_names_the_class_of_its_error_and_no_text(
     assert "number 7" not in call.to_json()
 
 
+@both
+async def test_a_span_says_what_its_call_cost(spans, embeddings, tei_double, is_async):
+    tei_double.script(faults.answer(500))
+    await _documents(embeddings, is_async=is_async)
+    (call,) = spans("embed_documents")
+    said = {
+        name.removeprefix("hf_endpoint.usage."): value for name, value in call.attributes.items()
+    }
+    assert said["requests"] == len(tei_double.arrivals)
+    assert said["inputs_sent"] == sum(len(one.texts) for one in tei_double.arrivals)
+    assert said["texts"] == said["chunks"] == len(TEXTS)
+    assert said["retries"] == 1
+    assert said["tokens"] == said["gen_ai.usage.input_tokens"] == 5 * len(TEXTS)
+
+
+@pytest.fixture
+def measured():
+    """The metrics so far, by name; of each the sum of its points, and the attributes of one."""
+    reader = InMemoryMetricReader()
+    with own_tracing():
+        provider = MeterProvider([reader])
+        metrics.set_meter_provider(provider)
+
+        def measured():
+            (resource,) = reader.get_metrics_data().resource_metrics
+            scopes = {one.scope.name: one.metrics for one in resource.scope_metrics}
+            found = {}
+            for metric in scopes["langchain_hf_endpoint"]:  # httpx has its own
+                points = metric.data.data_points
+                total = sum(getattr(one, "value", None) or getattr(one, "sum", 0) for one in points)
+                found[metric.name] = (total, dict(points[0].attributes))
+            return found
+
+        yield measured
+        provider.shutdown()
+
+
+@both
+async def test_metrics_add_up_what_calls_cost(measured, embeddings, tei_double, is_async):
+    await _documents(embeddings, is_async=is_async)
+    await _query(embeddings, is_async=is_async)
+    found = measured()
+    total = {name.removeprefix("hf_endpoint.usage."): value for name, (value, _) in found.items()}
+    assert total["requests"] == len(tei_double.arrivals)
+    assert total["inputs_sent"] == total["texts"] == len(TEXTS) + 1
+    assert total["tokens"] == total["gen_ai.client.token.usage"] == 5 * len(TEXTS) + 3
+    assert total["gen_ai.client.operation.duration"] > 0
+    assert total["retries"] == 0
+    about = found["hf_endpoint.usage.requests"][1]
+    assert about["gen_ai.operation.name"] == "embeddings"
+    assert about["server.address"] == "127.0.0.1"
+
+
 async def test_a_stream_is_a_span_that_leaves_the_users_own_work_alone(spans, embeddings):
     tracer = trace.get_tracer("test")
     with tracer.start_as_current_span("outer"):
@@ -141,7 +197,8 @@ async def test_no_span_holds_the_key_or_a_text(spans, embeddings, is_async):
     assert "text number" not in told
 
 
-async def test_a_progress_bar_and_a_span_are_both_told(spans, tei_double, capfd):
+async def test_a_progress_bar_and_a_span_are_both_told(spans, tei_double, capfd, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     embeddings = HFEndpointEmbeddings(url=tei_double.url, show_progress_bar=True)
     embeddings.embed_documents(TEXTS)
     close_sessions()

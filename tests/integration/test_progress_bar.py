@@ -1,6 +1,8 @@
 """What `show_progress_bar` writes on standard error."""
 
+import logging
 import re
+import sys
 
 import pytest
 from arrivals import numbered
@@ -13,8 +15,9 @@ CHUNKING = {"strategy": "sentence", "max_chunking_size": 50, "sentence_overlap":
 
 
 @pytest.fixture
-def show(connect):
+def show(connect, monkeypatch):
     def show(**settings):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
         endpoint = connect(**settings).endpoint
         return HFEndpointEmbeddings(endpoint=endpoint, show_progress_bar=True)
 
@@ -108,3 +111,18 @@ def test_a_call_that_fails_leaves_its_bar_finished(drive, tei_double, show, capf
     said = capfd.readouterr().err
     assert said.endswith("\n")
     assert "embedding:" in _last_state(said)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_where_there_is_no_terminal_start_and_end_are_logged(
+    drive, show, capfd, caplog, monkeypatch, method
+):
+    embeddings = show()
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    with caplog.at_level(logging.INFO, "langchain_hf_endpoint"):
+        getattr(drive, method)(embeddings, numbered(40))
+    assert capfd.readouterr().err == ""
+    said = [one.getMessage() for one in caplog.records if one.levelname == "INFO"]
+    begin, end = (re.sub(r"^127\.0\.0\.1:\d+: ", "", one) for one in said)
+    assert begin == "embedding begins"
+    assert re.fullmatch(r"40 of 40 chunks embedded in \d+ s, \d+ a second; done", end)

@@ -1,4 +1,4 @@
-"""OpenTelemetry's provider of tracers is one in a process, for good: a test has one of its own."""
+"""OpenTelemetry has one provider in a process, for good: a test has those of its own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.metrics import _internal as metrics
 from opentelemetry.util._once import Once
 
 if TYPE_CHECKING:
@@ -19,4 +20,6 @@ def own_tracing() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trace, "_TRACER_PROVIDER", None)
         patch.setattr(trace, "_TRACER_PROVIDER_SET_ONCE", Once())
+        patch.setattr(metrics, "_METER_PROVIDER", None)
+        patch.setattr(metrics, "_METER_PROVIDER_SET_ONCE", Once())
         yield

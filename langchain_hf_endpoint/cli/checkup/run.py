@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from langchain_hf_endpoint._engine.actions import NullProgress, WaitReason
+from langchain_hf_endpoint._engine.actions import Progress, WaitReason
 from langchain_hf_endpoint._engine.call import EmbeddingCall
 from langchain_hf_endpoint._engine.describe import describe
 from langchain_hf_endpoint._engine.drivers import ThreadDriver
@@ -29,7 +29,7 @@ from langchain_hf_endpoint.cli.checkup.token_usage import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from langchain_hf_endpoint._engine.actions import Progress
+    from langchain_hf_endpoint._messages import Cause
     from langchain_hf_endpoint.cli.checkup.report import ContextUse, Finding, Registered
     from langchain_hf_endpoint.cli.checkup.token_usage import Piece
     from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 _PROBES = 5  # short texts, one after another, to see how long they take
 
 
-class _Start(NullProgress):
+class _Start(Progress):
     """Notes since when the endpoint is waited for because it starts."""
 
     since: float | None = None
 
-    def waits(self, why: WaitReason, seconds: float) -> None:  # noqa: ARG002 - the protocol's
+    def waits(self, why: WaitReason, seconds: float, cause: Cause | None = None) -> None:  # noqa: ARG002 - the base's
         """A request waits."""
         if why is WaitReason.COLD_START and self.since is None:
             self.since = time.monotonic()

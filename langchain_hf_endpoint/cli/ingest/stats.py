@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._engine.actions import NullProgress, WaitReason
+from langchain_hf_endpoint._engine.actions import WaitReason
+from langchain_hf_endpoint._engine.usage import EmbeddingUsage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from langchain_hf_endpoint._engine.progress import TimedLog
+    from langchain_hf_endpoint._messages import Cause
 
 _WORTH_SAYING = 0.5  # seconds; shorter waits are the limiter's ordinary pace
 
@@ -30,64 +33,78 @@ class Counts:
     limited: float = 0.0  # seconds in which at least one request waited for the rate limit
 
 
-class Stats(NullProgress):
-    """Counts what happens. Called from several threads."""
+class Stats(EmbeddingUsage):
+    """Counts what happens from here on, and what it costs.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
+    Attributes:
+        log: Is asked at every event whether it is time to say something.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        price_per_million_tokens: float | None = None,
+        price_per_hour: float | None = None,
+    ) -> None:
+        super().__init__(price_per_million_tokens, price_per_hour, clock=clock)
+        self.log: TimedLog | None = None
         self._counts = Counts()
-        self._begun = clock()
-        self._waits_until = self._limited_until = self._begun
-        self._why = ""
+        self._waits_until, self._why = clock(), ""
+        self.begin()
 
-    def planned(self, chunks: int) -> None:
-        """So many chunks are to be embedded, as far as is known."""
+    def planned(self, inputs: int, texts: int = 0, chunks: int = 0) -> None:  # noqa: ARG002 - see `read`
+        """So many more chunks are to be embedded."""
+        super().planned(inputs, 0, inputs)
         with self._lock:
-            self._counts.planned = chunks
+            self._counts.planned += inputs
 
-    def done(self, chunks: int) -> None:
+    def cached(self, inputs: int) -> None:
+        """The vectors of so many were in a cache."""
+        super().cached(inputs)
+        with self._lock:
+            self._counts.known += inputs
+
+    def done(self, inputs: int) -> None:
         """So many more of them are."""
         with self._lock:
-            self._counts.done += chunks
+            self._counts.done += inputs
+        self._tick()
 
-    def waits(self, why: WaitReason, seconds: float) -> None:
+    def waits(self, why: WaitReason, seconds: float, cause: Cause | None = None) -> None:
         """A request waits."""
-        now = self._clock()
+        super().waits(why, seconds, cause)
+        until = self.clock() + seconds
         with self._lock:
-            counts, until = self._counts, now + seconds
             if seconds >= _WORTH_SAYING and until > self._waits_until:
                 self._waits_until, self._why = until, why.value
-            if why is WaitReason.LIMITER:
-                # Requests wait at the same time: each second counts once.
-                counts.limited += max(0.0, until - max(now, self._limited_until))
-                self._limited_until = max(until, self._limited_until)
-            else:
-                counts.retries += 1
-                counts.refusals += why is WaitReason.REFUSED
+            self._counts.retries += why is not WaitReason.LIMITER
+            self._counts.refusals += why is WaitReason.REFUSED
+        self._tick()
 
     def read(self, fraction: float | None) -> None:
         """One more text was read."""
+        super().planned(0, 1)
         with self._lock:
             self._counts.texts += 1
             self._counts.fraction = fraction
+        self._tick()
 
     def found(self) -> None:
         """The vector of one more chunk is there already."""
+        super().planned(0, 0, 1)
         with self._lock:
             self._counts.known += 1
 
-    @property
-    def seconds(self) -> float:
-        """How long it takes so far."""
-        return self._clock() - self._begun
+    def _tick(self) -> None:
+        if self.log is not None:
+            self.log.tick()
 
     def counts(self) -> Counts:
         """The state at this moment."""
         with self._lock:
-            left = self._waits_until - self._clock()
+            left = self._waits_until - self.clock()
             words = f"{self._why}, {left:.0f} s" if left > 0 and self._why else ""
-            return replace(self._counts, waits_for=words)
+            return replace(self._counts, waits_for=words, limited=self.limiter_wait_seconds)
 
     def rate(self) -> float:
         """Chunks embedded per second."""

@@ -110,6 +110,18 @@ def test_a_terminal_gets_live_lines_and_keeps_none(tally):
     assert file.getvalue().endswith(("\x1b[2K", "\x1b[?25h"))
 
 
+def test_without_a_terminal_a_line_is_logged_about_every_half_minute(tally, clock, capsys):
+    with shown(tally, Console(file=io.StringIO()), clock):
+        for _ in range(7):
+            tally.planned(10)
+            clock.now += 10
+            tally.done(10)
+    first, *later = capsys.readouterr().err.splitlines()
+    assert first.endswith(" INFO embedding begins")
+    said = [line.split(" INFO ")[1] for line in later]
+    assert said == [f"{done} of {done} chunks · 1/s" for done in (30, 60, 70)]
+
+
 def test_known_vectors_are_said_apart(tally):
     tally.found()
     assert "1 known" in words(tally)

@@ -183,6 +183,8 @@ def test_the_metrics_count_requests_inputs_and_retries(gateway, client, put, tei
     assert found["inputs_total", "counted", "query"] == 1
     assert found["endpoint_retries_total", "refused", "counted"] == 1
     assert found["endpoint_batch_inputs_count", "counted"] == 3
+    assert found["endpoint_batch_inputs_sum", "counted"] == 5
+    assert found["endpoint_tokens_total", "counted"] == 9
     assert found["in_flight",] == 1
     assert found["requests_total", "POST", "_inference.infer", "200"] >= 2
     client.delete(path)

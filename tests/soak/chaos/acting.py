@@ -6,12 +6,18 @@ import asyncio
 import threading
 import time
 from contextlib import aclosing, closing
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scenario import PASSING, PATIENT
 
-from langchain_hf_endpoint import HFEndpointEmbeddings, RequestsPerMinuteLimiter
+from langchain_hf_endpoint import (
+    EmbeddingUsage,
+    HFEndpointEmbeddings,
+    RequestsPerMinuteLimiter,
+    get_embedding_usage,
+)
 from langchain_hf_endpoint._session.session import close_sessions, session_for
 from langchain_hf_endpoint.testing import FaultPlan, ScriptedEndpoint
 
@@ -39,6 +45,7 @@ class Ended:
     error: BaseException | None = None
     chunks: list[object] = field(default_factory=list)
     was_cancelled: bool = False
+    usage: EmbeddingUsage = field(default_factory=EmbeddingUsage)
 
 
 @dataclass
@@ -50,6 +57,7 @@ class Ran:
     limiter: RequestsPerMinuteLimiter
     ended: list[Ended] = field(default_factory=list)
     arrivals: Sequence[Arrival] = ()
+    usage: EmbeddingUsage = field(default_factory=EmbeddingUsage)
     left_behind: list[str] = field(default_factory=list)
 
 
@@ -88,11 +96,12 @@ def run(scenario: Scenario) -> Ran:
             **settings,
         )
         ran = Ran(scenario, time.monotonic(), limiter)
-        _act_all(scenario.actors, embeddings, ran)
-        ran.arrivals = server.arrivals
+        with get_embedding_usage() as ran.usage:
+            _act_all(scenario.actors, embeddings, ran)
         plan.is_over = True
         server.resume()
         _look_for_remains(embeddings, ran)
+        ran.arrivals = server.arrivals
         _try_once_more(embeddings, ran)
         close_sessions()
         _wait(lambda: server.open_connections == 0)
@@ -103,7 +112,7 @@ def run(scenario: Scenario) -> Ran:
 
 def _act_all(actors: Sequence[Actor], embeddings: HFEndpointEmbeddings, ran: Ran) -> None:
     threads = [
-        threading.Thread(target=_act, args=(actor, embeddings, ran), name="actor")
+        threading.Thread(target=copy_context().run, args=(_act, actor, embeddings, ran))
         for actor in actors
     ]
     for thread in threads:
@@ -140,6 +149,12 @@ async def _act_in_loop(actor: Actor, embeddings: HFEndpointEmbeddings, ran: Ran)
 
 def _sync(call: Call, embeddings: HFEndpointEmbeddings) -> Ended:
     ended = Ended(call)
+    with get_embedding_usage() as ended.usage:
+        _sync_within(call, embeddings, ended)
+    return ended
+
+
+def _sync_within(call: Call, embeddings: HFEndpointEmbeddings, ended: Ended) -> None:
     try:
         if call.method == "stream":
             with closing(embeddings.stream_chunks(_source(call))) as stream:
@@ -154,12 +169,12 @@ def _sync(call: Call, embeddings: HFEndpointEmbeddings) -> Ended:
             ended.result = getattr(embeddings, f"embed_{call.method}")(list(call.texts))
     except Exception as error:  # noqa: BLE001 - to be judged
         ended.error = error
-    return ended
 
 
 async def _async_or_cancelled(call: Call, embeddings: HFEndpointEmbeddings) -> Ended:
     ended = Ended(call)
-    task = asyncio.create_task(_async(call, embeddings, ended))
+    with get_embedding_usage() as ended.usage:
+        task = asyncio.create_task(_async(call, embeddings, ended))
     if call.cancel_after is not None:
         await asyncio.wait({task}, timeout=call.cancel_after)
         ended.was_cancelled = task.cancel()

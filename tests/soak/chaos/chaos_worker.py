@@ -33,6 +33,8 @@ class Record:
     seconds: float = 0.0
     requests: int = 0
     texts: int = 0
+    tokens: int = 0
+    billed_exactly: bool = False
     faults: dict[str, int] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
 
@@ -65,7 +67,7 @@ def _tell(what: dict[str, object]) -> None:
 def run_one(seed: int, problems: list[str]) -> Record:
     """Run one seed and judge it."""
     from acting import run  # noqa: PLC0415 - as above
-    from judging import judge  # noqa: PLC0415
+    from judging import is_billed_exactly, judge  # noqa: PLC0415
 
     scenario = scenario_of(seed)
     record = Record(seed, scenario.mood)
@@ -74,6 +76,7 @@ def run_one(seed: int, problems: list[str]) -> Record:
     record.seconds = time.monotonic() - begun
     record.violations = judge(ran)
     record.requests = len(ran.arrivals)
+    record.tokens, record.billed_exactly = ran.usage.tokens or 0, is_billed_exactly(ran)
     record.texts = sum(len(ended.call.texts) for ended in ran.ended)
     record.faults = dict(Counter(one.fault for one in ran.arrivals if one.fault))
     overload = sum(one.status == 429 and not one.fault for one in ran.arrivals)

@@ -70,7 +70,7 @@ _ERRORS: Mapping[str, tuple[type[HFEndpointError], ...]] = {
 
 def judge(ran: Ran) -> list[str]:
     """All that was broken, an empty list where nothing was."""
-    return [*ran.left_behind, *_of_the_server(ran), *_of_the_calls(ran)]
+    return [*ran.left_behind, *_of_the_server(ran), *_of_the_calls(ran), *_of_the_usage(ran)]
 
 
 def _of_the_calls(ran: Ran) -> Iterator[str]:
@@ -223,6 +223,47 @@ def _always_failed(call: Call, index: int, ran: Ran) -> bool:
         if len(faults) >= _BLAMED_AFTER and all(faults[-_BLAMED_AFTER:]):
             return True
     return False
+
+
+# What it is said to have cost
+
+_MOST_AT_ONCE = 64  # requests of a call that may be under way when it is left
+_OF_THE_CONNECTION = ("reset", "truncated", "closed", "hang", "compressed", "huge", "slow")
+"""Faults after which the client may know of a request what the server does not, or less."""
+
+
+def _of_the_usage(ran: Ran) -> Iterator[str]:
+    """All calls together are billed what the server's log says, and each has its share."""
+    usage, log = ran.usage, ran.arrivals
+    for name in ("texts", "chunks", "repeats_saved", "inputs_sent", "requests", "retries"):
+        whole, parts = getattr(usage, name), [getattr(one.usage, name) for one in ran.ended]
+        if whole != sum(parts[1:], parts[0]):
+            yield f"{name}: {whole} in all, and {parts} by call"
+    sent, inputs = len(log), sum(len(one.texts) for one in log)
+    tokens = sum(one.tokens for one in log if one.texts and one.status == 200)
+    billed = usage.tokens if usage.tokens is not None else tokens
+    told = f"{usage} where the log has {sent} requests with {inputs} inputs, {tokens} tokens"
+    if is_billed_exactly(ran):
+        if (usage.requests, usage.inputs_sent, billed) != (sent, inputs, tokens):
+            yield told
+        return
+    unsure = sum(one.fault.startswith(_OF_THE_CONNECTION) for one in log)
+    unsure += _MOST_AT_ONCE * sum(map(_was_left, ran.ended))
+    unsure += len(log) * ran.scenario.may_time_out
+    if not sent <= usage.requests <= sent + unsure:
+        yield told
+    if usage.inputs_sent < inputs or billed > tokens:
+        yield told
+
+
+def is_billed_exactly(ran: Ran) -> bool:
+    """Whether client and server must know of the same requests and replies."""
+    is_whole = not any(one.fault.startswith(_OF_THE_CONNECTION) for one in ran.arrivals)
+    return is_whole and not (any(map(_was_left, ran.ended)) or ran.scenario.may_time_out)
+
+
+def _was_left(ended: Ended) -> bool:
+    return ended.was_cancelled or ended.call.stop_after is not None
 
 
 # Vectors

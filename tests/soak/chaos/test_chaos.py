@@ -96,6 +96,8 @@ def _figures(records: list[dict], seconds: float) -> dict[str, str]:
         "scenarios": f"{len(records)} in {seconds:.0f} s, by mood {_counts(moods)}",
         "requests": f"{sum(record['requests'] for record in records)}, "
         f"for {sum(record['texts'] for record in records)} texts",
+        "billed": f"{sum(record['tokens'] for record in records)} tokens; to the request in "
+        f"{sum(record['billed_exactly'] for record in records)} scenarios",
         "faults": f"{faults.total()}: {_counts(faults)}",
         "slowest": slowest and f"seed {slowest['seed']}, {slowest['seconds']:.1f} s",
         "violations": sum(bool(record["violations"]) for record in records),

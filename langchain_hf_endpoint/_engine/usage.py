@@ -118,10 +118,14 @@ class EmbeddingUsage(Progress):
     @property
     def cost(self) -> float | None:
         """By the prices that were given; None for none, or where the tokens are not known."""
-        by_tokens, by_time, tokens = self.price_per_million_tokens, self.price_per_hour, self.tokens
+        return self.cost_of(self.tokens, self.seconds)
+
+    def cost_of(self, tokens: int | None, seconds: float) -> float | None:
+        """What so many tokens and so much time cost."""
+        by_tokens, by_time = self.price_per_million_tokens, self.price_per_hour
         if (by_tokens is None and by_time is None) or (by_tokens is not None and tokens is None):
             return None
-        return (by_tokens or 0) * (tokens or 0) / 1e6 + (by_time or 0) * self.seconds / 3600
+        return (by_tokens or 0) * (tokens or 0) / 1e6 + (by_time or 0) * seconds / 3600
 
     def figures(self) -> dict[str, float]:
         """All of them by name but for the prices, and for what is not known; retries in one."""

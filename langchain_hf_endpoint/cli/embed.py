@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -26,9 +27,11 @@ from langchain_hf_endpoint.cli.output import (
     print_json,
     say,
 )
+from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint.cli.ingest.pipeline import Summary
+    from langchain_hf_endpoint.cli.ingest.estimate import Estimate
+    from langchain_hf_endpoint.cli.ingest.pipeline import Ingest, Summary
     from langchain_hf_endpoint.cli.ingest.sources import Sources
     from langchain_hf_endpoint.cli.ingest.stats import Stats
 
@@ -65,11 +68,12 @@ _IdColumn = Annotated[
     str | None, typer.Option(metavar="NAME", help="Read ids from this column (default: file:row).")
 ]
 
-_TokenPrice = Annotated[
-    float | None, typer.Option(metavar="N", help="Say what it costs at N per million tokens.")
+_Price = Annotated[
+    str | None, typer.Option(metavar="N/h|N/M", help="Add the cost, per hour or million tokens.")
 ]
-_HourPrice = Annotated[
-    float | None, typer.Option(metavar="N", help="Say what it costs at N per hour.")
+_DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it takes; embed nothing.")]
+_Probe = Annotated[
+    bool, typer.Option("--probe", help="In a dry run, time the server with some chunks.")
 ]
 
 
@@ -85,8 +89,9 @@ def embed(  # noqa: PLR0913 - the options
     no_text: _Text = False,
     resume: _Resume = False,
     cache: _Cache = None,
-    price_per_million_tokens: _TokenPrice = None,
-    price_per_hour: _HourPrice = None,
+    dry_run: _DryRun = False,
+    probe: _Probe = False,
+    price: _Price = None,
     use: DocumentOptions,
     key: Key = None,
     database: Database = None,
@@ -110,7 +115,17 @@ def embed(  # noqa: PLR0913 - the options
         columns = read_as.columns(id_column)
         wanted = Ingest(endpoint, output, per, with_text=not no_text, resume=resume, cache=cache)
         found = Sources(sources, columns, form=read_as.form, but_not=files_of(output, cache))
-        stats = Stats(time.monotonic, price_per_million_tokens, price_per_hour)
+        stats = Stats(time.monotonic, *_prices(price))
+        if dry_run or probe:
+            from langchain_hf_endpoint.cli.ingest.estimate import estimate  # noqa: PLC0415
+
+            expected = estimate(wanted, found, probe=probe)
+            cost = stats.cost_of(expected.tokens, expected.seconds)
+            if as_json:
+                print_json({**dataclasses.asdict(expected), "cost": cost})
+            else:
+                _print_estimate(expected, wanted, cost)
+            return
         with shown(stats), reported(stats):
             summary = ingest(wanted, found, stats)
         if as_json:
@@ -121,6 +136,42 @@ def embed(  # noqa: PLR0913 - the options
             raise summary.error
     if summary.failed:
         raise typer.Exit(PARTLY)
+
+
+def _prices(given: str | None) -> tuple[float | None, float | None]:
+    """The prices of a million tokens, and of an hour."""
+    if given is None:
+        return None, None
+    number, _, unit = given.partition("/")
+    with suppress(ValueError):
+        if unit in ("M", "h"):
+            return (float(number), None) if unit == "M" else (None, float(number))
+    problem = "must be like 0.80/h (an hour) or 0.02/M (a million tokens)"
+    raise SettingsError(("--price", problem))
+
+
+def _print_estimate(expected: Estimate, wanted: Ingest, cost: float | None) -> None:
+    say(
+        f"{counted(expected.texts, 'text')}, {counted(expected.chunks, 'chunk')}; "
+        f"{expected.embedded:,} to be embedded, {expected.repeats:,} like others, "
+        f"{expected.known:,} known"
+    )
+    tokens = "the server does not count tokens"
+    if expected.tokens is not None:
+        about = "about " if expected.tokens_counted < expected.embedded else ""
+        tokens = about + counted(expected.tokens, "token")
+    say(f"{counted(expected.requests, 'request')}; {tokens}")
+    limit, server = expected.limit_seconds / 60, expected.server_seconds
+    if server is None:
+        say(f"at least {limit:,.1f} minutes, by the limit; --probe times the server")
+    else:
+        why = "the server" if server > expected.limit_seconds else "the limit"
+        say(f"about {expected.seconds / 60:,.1f} minutes: {why} holds it back")
+    size = expected.bytes
+    unknown = "size not known before the first vector; --probe gets some"
+    say(f"{wanted.output}: {unknown if size is None else f'about {size / 1e6:,.1f} MB'}")
+    if cost is not None:
+        say(f"cost {'at least ' * (server is None)}{cost:,.4f}")
 
 
 def _print_json(summary: Summary, stats: Stats) -> None:

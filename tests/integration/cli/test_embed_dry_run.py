@@ -1,0 +1,120 @@
+"""What `hf-endpoint embed --dry-run` says beforehand, beside what a run then takes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from commands import run
+
+WORDS = [f"word{number}" for number in range(13)]
+
+
+@pytest.fixture
+def source(tmp_path):
+    """300 texts of 1 to 13 words, the first 20 of them twice."""
+    texts = [" ".join([f"{n}", *WORDS[: n % 13]]) for n in range(300)]
+    file = tmp_path / "texts.jsonl"
+    file.write_text("".join(json.dumps({"text": one}) + "\n" for one in [*texts, *texts[:20]]))
+    return file
+
+
+def dry(*arguments):
+    done = run("embed", *arguments, "--dry-run", "--json")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def real(*arguments):
+    done = run("embed", *arguments, "--json")
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_it_says_what_the_run_then_takes_and_sends_nothing_to_be_embedded(
+    tei_double, source, tmp_path
+):
+    command = (source, "-e", tei_double.url, "-o", tmp_path / "out.npy")
+    said = dry(*command)
+    assert {one.path for one in tei_double.arrivals} == {"/info", "/tokenize"}
+    assert not (tmp_path / "out.npy").exists()
+    tei_double.forget()
+    took = real(*command)
+    assert (said["texts"], said["chunks"]) == (took["texts"], took["chunks"]) == (320, 320)
+    assert (said["embedded"], said["repeats"]) == (took["embedded"], 20)
+    assert took["usage"]["requests"] == len(tei_double.arrivals)
+    # A source that is slow for a moment is not waited for, and a batch less full then.
+    assert said["requests"] == pytest.approx(took["usage"]["requests"], abs=2)
+    assert said["tokens"] == took["usage"]["tokens"]
+    assert said["tokens_counted"] == 300
+
+
+@pytest.mark.parametrize("ending", ["npy", "jsonl", "parquet"])
+@pytest.mark.parametrize("per", ["chunk", "text"])
+def test_the_bytes_are_those_that_are_written(tei_double, source, tmp_path, ending, per):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    command = (source, "-e", tei_double.url, "-o", folder / f"out.{ending}", "--per", per)
+    run("embed", *command, "--json")
+    written = sum(file.stat().st_size for file in folder.iterdir())
+    again = (source, "-e", tei_double.url, "-o", tmp_path / f"again.{ending}", "--per", per)
+    said = json.loads(run("embed", *again, "--probe", "--json").stdout)
+    assert said["bytes"] == pytest.approx(written, rel=0.05)
+
+
+def test_the_tokens_of_many_chunks_follow_from_a_sample(tei_double, tmp_path):
+    file = tmp_path / "many.jsonl"
+    texts = [f"{n} " + " ".join(WORDS[: n * n % 13]) for n in range(4000)]
+    file.write_text("".join(json.dumps({"text": one}) + "\n" for one in texts))
+    command = (file, "-e", tei_double.url, "-o", tmp_path / "out.npy")
+    said = dry(*command)
+    assert 1000 < said["tokens_counted"] < 1300
+    assert len(tei_double.requests) == 40
+    assert said["tokens"] == pytest.approx(real(*command)["usage"]["tokens"], rel=0.02)
+
+
+def test_the_limit_says_how_long_it_takes_at_least(tei_double, source, tmp_path):
+    command = (source, "-e", tei_double.url, "-o", tmp_path / "out.npy", "--batch", 1)
+    said = dry(*command, "--rpm", 600)
+    assert said["limit_seconds"] == (said["requests"] - 10) / 10 == 29.2
+    assert said["server_seconds"] is None
+    words = run("embed", *command, "--rpm", 600, "--dry-run", "--price", "0.5/M").stdout
+    assert words.splitlines() == [
+        "320 texts, 320 chunks; 300 to be embedded, 20 like others, 0 known",
+        f"302 requests; {said['tokens']:,} tokens",
+        "at least 0.5 minutes, by the limit; --probe times the server",
+        f"{tmp_path / 'out.npy'}: size not known before the first vector; --probe gets some",
+        f"cost at least {said['tokens'] / 2e6:.4f}",
+    ]
+
+
+def test_a_probe_says_whether_the_server_or_the_limit_holds_it_back(tei_double, source, tmp_path):
+    tei_double.configure(seconds_per_request=0.05)
+    command = (source, "-e", tei_double.url, "-o", tmp_path / "out.npy", "--batch", 60, "--probe")
+    said = run("embed", *command).stdout
+    assert "minutes: the server holds it back" in said
+    said = run("embed", *command, "--rpm", 100).stdout
+    assert "minutes: the limit holds it back" in said
+
+
+def test_of_a_run_that_was_broken_off_the_rest_is_told(tei_double, source, tmp_path):
+    command = (source, "-e", tei_double.url, "-o", tmp_path / "out.npy")
+    tei_double.configure(rejects="299")
+    assert run("embed", *command).exit_code == 3
+    tei_double.configure(rejects="")
+    said = dry(*command, "--resume")
+    assert (said["known"], said["embedded"]) == (299, 1)
+
+
+def test_without_a_tokenizer_the_tokens_are_not_known(tei_double, source, tmp_path):
+    tei_double.configure(shape="embeddings")
+    said = dry(source, "-e", tei_double.url, "-o", tmp_path / "out.npy", "--price", "0.5/M")
+    assert said["tokens"] is None
+    assert said["cost"] is None
+
+
+@pytest.mark.parametrize("price", ["0.5", "x/h", "1/day", "/M"])
+def test_a_price_that_is_none_is_refused(tei_double, source, tmp_path, price):
+    done = run("embed", source, "-e", tei_double.url, "-o", tmp_path / "out.npy", "--price", price)
+    assert done.exit_code == 1
+    assert "--price: must be like 0.80/h" in done.stderr

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from langchain_hf_endpoint._package import __version__
 
 if TYPE_CHECKING:
-    from langchain_hf_endpoint.cache import ChunkCache
     from langchain_hf_endpoint._engine.usage import EmbeddingUsage, get_embedding_usage
+    from langchain_hf_endpoint.cache import ChunkCache
     from langchain_hf_endpoint.chunking import Chunk, chunk
     from langchain_hf_endpoint.chunking.chunks import EmbeddedChunk
     from langchain_hf_endpoint.embeddings import HFEndpointEmbeddings

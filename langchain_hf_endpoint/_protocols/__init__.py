@@ -22,8 +22,8 @@ from langchain_hf_endpoint._protocols.openai import (
     read_models,
     unknown_model,
 )
-from langchain_hf_endpoint._protocols.rerank import RERANK_DIALECTS
 from langchain_hf_endpoint._protocols.parsing import tokens_reported
+from langchain_hf_endpoint._protocols.rerank import RERANK_DIALECTS
 from langchain_hf_endpoint._protocols.retry_after import wait_foretold
 from langchain_hf_endpoint._protocols.server_info import (
     Tokens,

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from langchain_hf_endpoint.errors import RegistryError
-from langchain_hf_endpoint.gateway import elastic_api, openai_api, tei_api
+from langchain_hf_endpoint.gateway import elastic_api, elastic_models_api, openai_api, tei_api
 from langchain_hf_endpoint.gateway.config import GatewayOptions, default_allowed_urls
 from langchain_hf_endpoint.gateway.errors import Refusal
 from langchain_hf_endpoint.gateway.middleware import CallerKeys, GatewayMiddleware
@@ -103,6 +103,7 @@ def create_app(  # noqa: PLR0913 - the operator's decisions
             *openai_api.routes(service),
             *tei_api.routes(service),
             *_own_routes(service),
+            *elastic_models_api.routes(service),
             *elastic_api.routes(service),
         ],
         exception_handlers={404: _no_such_route, 405: _no_such_method},

@@ -381,7 +381,7 @@ async def while_there(request: Request, work: Awaitable[T], seconds: float | Non
         if not limit.expired():
             raise  # a time limit of the work itself
         raise Refusal(
-            408, "status_exception", f"Request timed out after [{seconds:g}s]", code="timeout"
+            504, "status_exception", f"Request timed out after [{seconds:g}s]", code="timeout"
         ) from None
     finally:
         watching.cancel()

@@ -26,6 +26,7 @@ HERE = Path(__file__).parent
 JS_CLIENT = "@elastic/elasticsearch@9"
 ID = "hugging-face-embeddings"
 KEY = "gateway-key-of-a-test"
+ACCEPTED = {"Accept": "application/json"}
 TEXTS = ["The quick brown fox.", "Ein ganz anderer Satz."]
 
 
@@ -204,3 +205,31 @@ async def test_clients_of_different_languages_share_one_budget(locked, tei_doubl
             # One more for those that spent longer on their way.
             most = burst + (times[last] - begin) * per_minute / 60 + 1
             assert last - first + 1 <= most
+
+
+def test_the_services_are_listed_by_task_type(locked):
+    with Elasticsearch(locked.url, api_key=KEY) as client:
+        for path in ("/_inference/_services", "/_inference/_services/rerank"):
+            [service] = client.perform_request("GET", path, headers=ACCEPTED).body
+            assert service["service"] == "hugging_face"
+            assert service["task_types"] == ["text_embedding", "rerank"]
+            assert service["configurations"]["api_key"]["sensitive"] is True
+        none = client.perform_request("GET", "/_inference/_services/completion", headers=ACCEPTED)
+        assert none.body == []
+
+
+def test_a_deployed_model_is_asked_as_by_elasticsearch_embeddings(locked, local_server, vectors):
+    with Elasticsearch(locked.url, api_key=KEY) as client:
+        config = {"service": "hugging_face", "service_settings": {"url": local_server.url}}
+        config["service_settings"]["api_key"] = "<access_token>"
+        client.inference.put(inference_id="deployed", task_type="text_embedding", body=config)
+        docs = [{"text_field": text} for text in TEXTS]
+        answer = client.ml.infer_trained_model(model_id="deployed", docs=docs)
+        rows = [one["predicted_value"] for one in answer["inference_results"]]
+        assert close_to([{"embedding": row} for row in rows], vectors)
+        with pytest.raises(NotFoundError, match="No known trained model"):
+            client.ml.infer_trained_model(model_id="nothing", docs=docs)
+        for wrong in ([], [{}], [{"a": 1}], [{"a": "x", "b": "y"}], ["x"]):
+            with pytest.raises((BadRequestError, ValueError)):
+                client.ml.infer_trained_model(model_id="deployed", docs=wrong)
+        client.inference.delete(inference_id="deployed")

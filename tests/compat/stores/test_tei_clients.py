@@ -1,4 +1,4 @@
-"""The gateway's URLs in place of a TEI's, with other people's classes for one."""
+"""The gateway in place of a TEI, or of Elasticsearch, with other people's classes for one."""
 
 from __future__ import annotations
 
@@ -69,3 +69,14 @@ def test_chromas(url):
     from chromadb.utils.embedding_functions import HuggingFaceEmbeddingServer
 
     assert close(HuggingFaceEmbeddingServer(url=f"{url}/embed")(TEXTS), EXPECTED)
+
+
+def test_langchains_embeddings_of_elasticsearchs_deployed_models(url):
+    from elasticsearch import Elasticsearch
+    from langchain_elasticsearch import ElasticsearchEmbeddings
+
+    gateway, _, name = url.partition("/tei/")
+    with Elasticsearch(gateway, api_key="none") as client:
+        embeddings = ElasticsearchEmbeddings.from_es_connection(name, client)
+        assert close(embeddings.embed_documents(TEXTS), EXPECTED)
+        assert close([embeddings.embed_query(TEXTS[0])], EXPECTED[:1])

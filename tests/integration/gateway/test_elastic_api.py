@@ -218,7 +218,7 @@ def test_a_request_that_takes_too_long_is_broken_off(client, put, tei_double):
     path = put()
     tei_double.script(faults.hang())
     answer = client.post(path, json={"input": "text"}, params={"timeout": "50ms"})
-    assert answer.status_code == 408
+    assert answer.status_code == 504
     assert answer.json()["error"]["reason"] == "Request timed out after [0.05s]"
 
 

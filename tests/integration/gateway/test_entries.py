@@ -43,7 +43,7 @@ def test_a_put_of_somebodys_url_does_not_slow_its_owner(client, config, tei_doub
     other = {**own, "service_settings": {**own["service_settings"], **SLOW, **wrong}}
     assert client.put("/_inference/text_embedding/own", json=own).status_code == 200
     answer = client.put(f"/_inference/text_embedding/other{query}", json=other)
-    assert answer.status_code == (408 if query else 400 if wrong else 200)
+    assert answer.status_code == (504 if query else 400 if wrong else 200)
     check_quick(client, "/_inference/own", tei_double)
 
 

@@ -85,7 +85,8 @@ class Progress:
         """So many more inputs are to be embedded, those of so many texts and chunks."""
 
     def cached(self, inputs: int) -> None:
-        """So many of them are known from before, and not sent."""
+        """So many of them are done, since a cache had their vectors."""
+        self.done(inputs)
 
     def done(self, inputs: int) -> None:
         """So many more of them have their vectors, or failed."""

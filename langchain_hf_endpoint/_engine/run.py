@@ -161,7 +161,7 @@ class Run(Generic[RowT]):
             if self.received:
                 self.received(numbers, rows)
             if self.progress:
-                self.progress.done(len(numbers))
+                self.progress.cached(len(numbers))
 
     def _reason_to_stop(
         self, outcomes: Sequence[Outcome[RowT]], inputs: int

@@ -151,6 +151,7 @@ class EmbeddingUsage(Progress):
     def cached(self, inputs: int) -> None:
         with self._lock:
             self.cache_hits += inputs
+        self.done(inputs)
 
     def waits(self, why: WaitReason, seconds: float, cause: Cause | None = None) -> None:
         now = self.clock()

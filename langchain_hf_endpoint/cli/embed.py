@@ -154,7 +154,7 @@ def _print_estimate(expected: Estimate, wanted: Ingest, cost: float | None) -> N
     say(
         f"{counted(expected.texts, 'text')}, {counted(expected.chunks, 'chunk')}; "
         f"{expected.embedded:,} to be embedded, {expected.repeats:,} like others, "
-        f"{expected.known:,} known"
+        f"{expected.known:,} from an earlier run, {expected.cached:,} in the cache"
     )
     tokens = "the server does not count tokens"
     if expected.tokens is not None:

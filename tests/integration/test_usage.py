@@ -9,7 +9,7 @@ import threading
 import pytest
 from arrivals import numbered
 
-from langchain_hf_endpoint import EmbeddingError, get_embedding_usage
+from langchain_hf_endpoint import EmbeddingError, HFEndpointEmbeddings, get_embedding_usage
 from langchain_hf_endpoint.testing import faults
 
 METHODS = ["documents", "array", "chunks", "stream"]
@@ -157,4 +157,15 @@ def test_waits_of_several_requests_at_once_count_once(drive, tei_double, connect
 def test_the_description_of_an_endpoint_is_counted(drive, tei_double, connect):
     with get_embedding_usage() as usage:
         drive.describe(connect().endpoint)
+    assert_billed(usage, tei_double)
+
+
+def test_what_a_cache_had_is_told_and_not_billed(drive, tei_double, connect, tmp_path):
+    embeddings = HFEndpointEmbeddings(endpoint=connect().endpoint, cache=tmp_path / "vectors.db")
+    drive.documents(embeddings, numbered(10))
+    tei_double.forget()
+    with get_embedding_usage() as usage:
+        drive.documents(embeddings, numbered(12))
+    assert usage.cache_hits == 10
+    assert usage.inputs_sent == 2
     assert_billed(usage, tei_double)

@@ -13,15 +13,18 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 import numpy as np
+import orjson
 
 from langchain_hf_endpoint._engine.actions import Progress
 from langchain_hf_endpoint._engine.call import EmbeddingCall
+from langchain_hf_endpoint._engine.chunk_cache import look_up
 from langchain_hf_endpoint._engine.drivers import ThreadDriver
 from langchain_hf_endpoint._engine.planner import BatchBounds, Planner
 from langchain_hf_endpoint._engine.preparation import prepare
 from langchain_hf_endpoint._engine.run import Run, run
 from langchain_hf_endpoint._engine.vectors import ARRAYS, Rows
 from langchain_hf_endpoint._session.fingerprint import TEXTS
+from langchain_hf_endpoint.cache import ChunkCache
 from langchain_hf_endpoint.chunking import chunk
 from langchain_hf_endpoint.cli.checkup.token_usage import seen_by_model, tokenize
 from langchain_hf_endpoint.cli.ingest.journal import Journal, Row, key_of
@@ -55,7 +58,8 @@ class Estimate:
     texts: int
     chunks: int
     repeats: int  # chunks that are not sent since an equal one is
-    known: int  # chunks whose vectors are there from before
+    known: int  # chunks whose vectors an earlier run has received
+    cached: int  # chunks whose vectors are in the cache
     embedded: int  # chunks that are sent
     requests: int
     tokens: int | None
@@ -111,7 +115,8 @@ class _Pace(Progress):
 def estimate(wanted: Ingest, sources: Sources, *, probe: bool) -> Estimate:
     """Read the sources as an ingest does, cut and batch their texts, and send none of them.
 
-    The server is asked what it is, and for the tokens of a sample.
+    The server is asked what it is, and for the tokens of a sample; where there is a cache, also for
+    the model's fingerprint.
 
     Args:
         wanted: The ingest.
@@ -121,12 +126,13 @@ def estimate(wanted: Ingest, sources: Sources, *, probe: bool) -> Estimate:
     Raises:
         HFEndpointError: The server cannot be reached.
     """
-    call = EmbeddingCall.for_documents(wanted.endpoint, ARRAYS)
+    cache = None if wanted.cache is None else ChunkCache(wanted.cache)
+    call = EmbeddingCall.for_documents(wanted.endpoint, ARRAYS, cache=cache)
     call = replace(call, chunking=None, expected_fingerprint=None)
     driver = ThreadDriver(call.sync_transport(), None)
     driver.run(prepare(call))
     with closing(sources.records()) as records, _known(wanted) as is_known:
-        plan = _Plan(wanted, call, is_known)
+        plan = _Plan(wanted, call, driver, is_known)
         for record in records:
             if isinstance(record, Record):
                 plan.add(record)
@@ -137,7 +143,8 @@ def estimate(wanted: Ingest, sources: Sources, *, probe: bool) -> Estimate:
     pace = _Pace()
     vectors: list[Array] = []
     if probe and inputs.count:
-        for text in run(inputs.items, Run(call, pace, keep=False)):
+        texts = [orjson.loads(one)[len(call.prompt) :] for one in inputs.items]
+        for text in run(texts, Run(replace(call, cache=None), pace, keep=False)):
             vectors += text.rows
             if pace.seconds > _LONGEST_PROBE:
                 break
@@ -146,8 +153,9 @@ def estimate(wanted: Ingest, sources: Sources, *, probe: bool) -> Estimate:
     return Estimate(
         texts=plan.texts,
         chunks=plan.chunks,
-        repeats=plan.chunks - plan.known - inputs.count,
+        repeats=plan.chunks - plan.known - plan.cached - inputs.count,
         known=plan.known,
+        cached=plan.cached,
         embedded=inputs.count,
         requests=requests,
         tokens=tokens,
@@ -177,19 +185,23 @@ class _Plan:
         texts: Texts so far.
         chunks: Their chunks.
         known: Chunks whose vectors are there from before.
-        size: Bytes of those that are to be sent.
-        inputs: These.
+        cached: Chunks that the cache has.
+        inputs: Those that are to be sent, as JSON.
+        size: Their bytes.
         rows: The rows of the output, without vectors.
     """
 
-    def __init__(self, wanted: Ingest, call: Call, is_known: Callable[[str], bool]) -> None:
+    def __init__(
+        self, wanted: Ingest, call: Call, driver: ThreadDriver, is_known: Callable[[str], bool]
+    ) -> None:
         self._wanted, self._is_known = wanted, is_known
+        self._call, self._driver = call, driver
         bounds = BatchBounds(call.batch_size, call.server.body_bytes)
         self._planner = Planner[None](None, call.prompt, lambda: bounds, Rows(), keep=False)
         self._seen: set[int] = set()
         self._requests = 0
-        self.texts = self.chunks = self.known = self.size = 0
-        self.inputs, self.rows = _Sample[str](), _Sample[Row]()
+        self.texts = self.chunks = self.known = self.cached = self.size = 0
+        self.inputs, self.rows = _Sample[bytes](), _Sample[Row]()
 
     def add(self, record: Record) -> None:
         """One more text."""
@@ -215,17 +227,22 @@ class _Plan:
         if self._is_known(text):
             self.known += 1
             return
-        self.inputs.add(text)
-        self.size += len(text.encode())
         self._planner.add([text])
         if self._planner.room <= 0:
             self._take_batches(more_to_come=True)
 
     def _take_batches(self, *, more_to_come: bool) -> None:
+        if self._call.cache is not None:
+            numbers, _ = self._driver.run(look_up(self._planner.newest(), self._call))
+            self._planner.settle_found(numbers, [None] * len(numbers))
+            self.cached += len(numbers)
         while (batch := self._planner.next_batch(more_to_come=more_to_come)) is not None:
             self._requests += 1
+            for one in batch.inputs:
+                self.inputs.add(one)
+                self.size += len(one)
             self._planner.settle(batch.numbers, [None] * len(batch.numbers))
-            self._planner.finished()
+        self._planner.finished()
 
 
 def _tokens(plan: _Plan, call: Call, driver: ThreadDriver) -> tuple[int | None, int]:
@@ -236,7 +253,7 @@ def _tokens(plan: _Plan, call: Call, driver: ThreadDriver) -> tuple[int | None, 
     # Each request takes a permit, for which nobody should wait long.
     count = size * min(_MOST_TOKENIZING, max(1, rate // 10)) - len(first)
     inputs = random.Random(0).sample(plan.inputs.items, min(count, len(plan.inputs.items)))  # noqa: S311
-    sent = [*first, *(call.prompt + text for text in inputs)]
+    sent = [*first, *map(orjson.loads, inputs)]
     counts: list[int] = []
     for start in range(0, len(sent), size):
         some = sent[start : start + size]
@@ -245,7 +262,7 @@ def _tokens(plan: _Plan, call: Call, driver: ThreadDriver) -> tuple[int | None, 
             return None, 0
         counts += [min(one.count, most or one.count) for one in told]
     of_inputs = sum(counts[len(first) :])
-    measured = sum(len(text.encode()) for text in inputs)
+    measured = sum(map(len, inputs))
     total = sum(counts) - of_inputs + round(of_inputs * plan.size / max(1, measured))
     return total, len(inputs)
 

@@ -80,7 +80,7 @@ def test_the_limit_says_how_long_it_takes_at_least(tei_double, source, tmp_path)
     assert said["server_seconds"] is None
     words = run("embed", *command, "--rpm", 600, "--dry-run", "--price", "0.5/M").stdout
     assert words.splitlines() == [
-        "320 texts, 320 chunks; 300 to be embedded, 20 like others, 0 known",
+        "320 texts, 320 chunks; 300 to be embedded, 20 like others, 0 from an earlier run, 0 in the cache",
         f"302 requests; {said['tokens']:,} tokens",
         "at least 0.5 minutes, by the limit; --probe times the server",
         f"{tmp_path / 'out.npy'}: size not known before the first vector; --probe gets some",
@@ -104,6 +104,18 @@ def test_of_a_run_that_was_broken_off_the_rest_is_told(tei_double, source, tmp_p
     tei_double.configure(rejects="")
     said = dry(*command, "--resume")
     assert (said["known"], said["embedded"]) == (299, 1)
+
+
+def test_what_the_cache_has_is_told_and_nothing_else_is_asked_for(tei_double, source, tmp_path):
+    cache = ("--cache", tmp_path / "vectors.db")
+    run("embed", source, "-e", tei_double.url, "-o", tmp_path / "first.npy", *cache)
+    with source.open("a") as file:
+        file.write('{"text": "one more"}\n')
+    tei_double.forget()
+    said = dry(source, "-e", tei_double.url, "-o", tmp_path / "out.npy", *cache)
+    assert (said["chunks"], said["repeats"]) == (321, 20)
+    assert (said["cached"], said["embedded"]) == (300, 1)
+    assert not any("one more" in one.texts for one in tei_double.requests if one.path == "/embed")
 
 
 def test_without_a_tokenizer_the_tokens_are_not_known(tei_double, source, tmp_path):

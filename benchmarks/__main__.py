@@ -25,8 +25,8 @@ TOPICS = (
 )
 ON_REQUEST = ("linearity", "callers")
 """Measured where they are named only: they take minutes by themselves."""
-PRINTED = ("structure", "sizes")
-"""Printed where they are named: nothing is timed, no peer is needed, no report is written."""
+PRINTED = ("structure", "sizes", "cache")
+"""Printed where they are named: no peer is needed, no report is written."""
 
 
 def main() -> None:

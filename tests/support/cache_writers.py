@@ -15,6 +15,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import traceback
 from contextlib import closing
 from pathlib import Path
 
@@ -54,6 +55,8 @@ def start(url, path, name):
         try:
             os.close(reading)
             write(url, path, name, writing)
+        except BaseException:  # noqa: BLE001 - told, since nobody else would
+            traceback.print_exc()
         finally:
             os._exit(4)
     os.close(writing)

@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import create_retriever_tool
 from langchain_core.vectorstores import InMemoryVectorStore
 
-from langchain_hf_endpoint import HFEndpointEmbeddings, HFEndpointTextSplitter
+from langchain_hf_endpoint import ChunkCache, HFEndpointEmbeddings, HFEndpointTextSplitter
 
 pytestmark = pytest.mark.parametrize("mode", ["sync", "async"])
 
@@ -120,6 +120,23 @@ async def test_cached_embeddings_ask_for_nothing_twice(mode, logged, tmp_path):
     assert logged.arrived() == ["A third."]
     assert again[:3] == vectors
     assert await called(mode, cached, "embed_query", "A text.") == vector
+    assert logged.arrived() == []
+
+
+async def test_cached_embeddings_stand_before_a_cache_of_chunks(mode, logged, tmp_path):
+    from langchain_classic.embeddings import CacheBackedEmbeddings
+    from langchain_classic.storage import LocalFileStore
+
+    store = LocalFileStore(tmp_path / "vectors")
+    with_cache = logged.model_copy(update={"cache": ChunkCache(store)})
+    cached = CacheBackedEmbeddings.from_bytes_store(
+        with_cache, store, namespace="a-model", key_encoder="sha256"
+    )
+    vectors = await called(mode, cached, "embed_documents", ["A text.", "Another."])
+    assert are_right(vectors, ["A text.", "Another."])
+    logged.arrived()
+    assert await called(mode, cached, "embed_documents", ["A text.", "Another."]) == vectors
+    assert await called(mode, with_cache, "embed_documents", ["A text.", "Another."]) == vectors
     assert logged.arrived() == []
 
 

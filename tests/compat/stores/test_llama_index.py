@@ -416,3 +416,15 @@ def test_an_unknown_keyword_is_met_with_all_that_there_are():
 def test_it_is_an_embedding_of_llama_index(connect):
     assert isinstance(connect(), BaseEmbedding)
     assert HFEndpointEmbedding.class_name() == "HFEndpointEmbedding"
+
+
+@MODES
+async def test_a_cache_is_passed_on_and_left_out_of_dumps(mode, connect, tei_double, tmp_path):
+    model = connect(cache=tmp_path / "vectors.cache")
+    texts = numbered(5)
+    vectors = await called(mode, model, "get_text_embedding_batch", texts)
+    tei_double.forget()
+    for again in (model, pickle.loads(pickle.dumps(model))):
+        assert await called(mode, again, "get_text_embedding_batch", texts) == vectors
+    assert len(tei_double.arrivals) == 0
+    assert "cache" not in json.loads(model.to_json())["embeddings"]

@@ -1,0 +1,168 @@
+"""Which model a cached vector is of: swaps before, between and within calls, and noise."""
+
+import asyncio
+
+import httpx
+import numpy as np
+import pytest
+from langchain_core.stores import InMemoryByteStore
+from scripted_server import failing, inputs_of, numbered, vector, vectors
+
+from langchain_hf_endpoint import ChunkCache, HFEndpointEmbeddings, ModelChangedError
+from langchain_hf_endpoint._session.fingerprint import TEXTS, ModelFingerprint
+from langchain_hf_endpoint._session.session import close_sessions
+
+CANARY = list(TEXTS)
+KEPT = ModelFingerprint.of(np.array([vector(text) for text in TEXTS], np.float32))
+
+
+def another_model(request):
+    return httpx.Response(200, json=[vector(f"another {text}") for text in inputs_of(request)])
+
+
+def quantised(request):
+    """The same model in another precision: a cosine of 0.998."""
+    noise = 0.06 * np.array(vector("noise"))
+    rows = [np.array(vector(text)) + noise for text in inputs_of(request)]
+    return httpx.Response(200, json=[(row / np.linalg.norm(row)).tolist() for row in rows])
+
+
+@pytest.fixture(autouse=True)
+def _no_time_passes(clock):
+    """Pauses are over at once."""
+
+
+@pytest.fixture
+def store():
+    return InMemoryByteStore()
+
+
+def of(model, text):
+    return vector(text if model is vectors else f"another {text}")
+
+
+def test_another_model_of_the_same_width_begins_anew_and_the_first_finds_its_own(
+    make, server, drive, store
+):
+    sent = []
+    for model in (vectors, another_model, vectors, another_model):
+        server.behave(model)
+        before = len(server.batches)
+        assert drive.documents(make(cache=store), ["one", "two"]) == [
+            of(model, "one"),
+            of(model, "two"),
+        ]
+        sent.append(server.batches[before:])
+        close_sessions()  # another process
+    assert sent == [[CANARY, ["one", "two"]]] * 2 + [[CANARY]] * 2
+
+
+def test_a_model_whose_vectors_differ_a_little_finds_those_kept(make, server, drive, store):
+    server.behave(vectors)
+    drive.documents(make(cache=store), ["one"])
+    close_sessions()
+    server.behave(quantised)
+    assert drive.documents(make(cache=store), ["one"]) == [vector("one")]
+    assert server.batches == [CANARY, ["one"], CANARY]
+
+
+def test_after_a_failure_the_model_is_asked_for_before_anything_is_found(
+    make, server, drive, store
+):
+    server.script(vectors, vectors, failing(httpx.ReadError))
+    server.behave(another_model)
+    embeddings = make(cache=store)
+    assert drive.documents(embeddings, ["one"]) == [vector("one")]
+    assert drive.documents(embeddings, ["two"]) == [of(another_model, "two")]
+    assert drive.documents(embeddings, ["one"]) == [of(another_model, "one")]
+    # Of which model the reply after the failure was is not known: it was not kept.
+    assert drive.documents(embeddings, ["two"]) == [of(another_model, "two")]
+    assert server.batches == [CANARY, ["one"], ["two"], ["two"], CANARY, ["one"], ["two"]]
+    close_sessions()
+    server.behave(vectors)
+    assert drive.documents(make(cache=store), ["one", "two"]) == [vector("one"), vector("two")]
+    assert server.batches[-2:] == [CANARY, ["two"]]
+
+
+def test_an_expected_model_is_insisted_on(make, server, drive, store):
+    server.behave(another_model)
+    endpoint = make().endpoint.expecting(KEPT)
+    embeddings = HFEndpointEmbeddings(endpoint=endpoint, cache=ChunkCache(store, queries=True))
+    for _ in range(2):
+        with pytest.raises(ModelChangedError):
+            drive.documents(embeddings, ["one"])
+        with pytest.raises(ModelChangedError):
+            drive.query(embeddings, "one")
+    assert not store.store
+
+
+def test_a_server_that_does_not_show_its_model_is_not_trusted_with_what_is_kept(
+    make, server, drive, store
+):
+    server.behave(vectors)
+    drive.documents(make(cache=store), ["one"])
+    close_sessions()
+    server.behave(failing(httpx.ReadError))
+    with pytest.raises(Exception, match="it broke"):
+        drive.documents(make(cache=store, max_wait=1), ["one"])
+
+
+def test_many_models_share_a_store(make, server, drive, store):
+    for number in range(5):
+
+        def model(request, number=number):
+            rows = [vector(f"{number} {text}") for text in inputs_of(request)]
+            return httpx.Response(200, json=rows)
+
+        server.behave(model)
+        for _ in range(2):
+            assert drive.documents(make(cache=store), ["one"]) == [vector(f"{number} one")]
+            close_sessions()
+    assert len(server.batches) == 5 * 3
+    assert sum("models" in key for key in store.yield_keys()) == 5
+
+
+def test_each_batch_is_kept_before_it_comes_out_of_a_stream(make, server, store):
+    server.behave(vectors)
+    embeddings = make(cache=store, max_batch_size=4, max_concurrent_requests=1)
+    for number, chunk in enumerate(embeddings.stream_chunks(numbered(40))):
+        kept = sum("models" not in key for key in store.yield_keys())
+        assert kept > number, chunk
+
+
+def test_what_was_received_is_kept_although_the_call_fails(make, server, drive, store):
+    server.script(vectors, vectors, vectors)
+    server.behave(lambda _request: httpx.Response(402))
+    embeddings = make(cache=store, max_batch_size=4, max_concurrent_requests=1)
+    with pytest.raises(Exception, match="402"):
+        drive.documents(embeddings, numbered(20))
+    server.behave(vectors)
+    before = len(server.batches)
+    drive.documents(embeddings, numbered(20))
+    assert sum(map(len, server.batches[before:])) == 12
+
+
+def test_a_slow_store_does_not_block_the_loop(make, server):
+    """An async call awaits the store's own async methods."""
+    server.behave(vectors)
+    used = []
+
+    class AsyncStore(InMemoryByteStore):
+        def mget(self, keys):
+            raise AssertionError("blocks the loop")
+
+        mset = mget
+
+        async def amget(self, keys):
+            used.append("amget")
+            return [self.store.get(key) for key in keys]
+
+        async def amset(self, key_value_pairs):
+            used.append("amset")
+            self.store.update(key_value_pairs)
+
+    embeddings = make(cache=AsyncStore())
+    for _ in range(2):
+        assert asyncio.run(embeddings.aembed_documents(["one"])) == [vector("one")]
+    assert len(server.batches) == 2
+    assert {"amget", "amset"} == set(used)

@@ -275,7 +275,7 @@ class EmbeddingCall(Generic[RowT]):
     @property
     def is_prepared(self) -> bool:
         """Whether all is known that its inputs depend on."""
-        if self.should_fetch_info:
+        if self.should_fetch_info or self.cache is not None:
             return False
         return self.expected_fingerprint is None or not self.should_verify
 

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import numpy as np
 import orjson
 
-from langchain_hf_endpoint._engine.actions import CallStopped, UseStore
-from langchain_hf_endpoint._engine.flow import embed_batch
+from langchain_hf_endpoint._engine.actions import UseStore
 from langchain_hf_endpoint._engine.model_fingerprint import (
     ModelFingerprint,
     embed_verified,
-    fetch_fingerprint,
+    verify_model,
 )
 from langchain_hf_endpoint.errors import HFEndpointError
 
@@ -44,9 +43,10 @@ def look_up(
     """What the cache of a call has of some inputs: their numbers, and as many vectors.
 
     Raises:
-        HFEndpointError: The server does not show which model it has.
+        HFEndpointError: It is not the model any more that the call began with, or cannot be told.
     """
     cache = _cache_of(call)
+    yield from verify_model(call)
     model = yield from _model(call)
     width = call.server.dimensions(call.task.dimensions)
     if not inputs or model is None or width is None:
@@ -73,17 +73,11 @@ def embed_and_keep(inputs: Sequence[bytes], call: EmbeddingCall[RowT]) -> Flow[l
 
     They come out in the form in which they are kept.
     """
-    if (cache := call.cache) is None:
-        return (yield from embed_verified(inputs, call))
-    model = yield from _model(call)
-    embed = embed_batch if call.expected_fingerprint is None else embed_verified
-    outcomes = yield from embed(inputs, call)
-    try:
-        is_same = model is not None and model == (yield from _model(call))
-    except (CallStopped, HFEndpointError):
-        is_same = False
-    if model is None or not is_same:
-        return outcomes  # of which model they are is not known
+    outcomes = yield from embed_verified(inputs, call)
+    cache = call.cache
+    model = None if cache is None else (yield from _model(call))
+    if cache is None or model is None:
+        return outcomes
     keys = _keys(inputs, model, call)
     pairs: list[tuple[str, bytes]] = []
     for number, outcome in enumerate(outcomes):
@@ -115,16 +109,17 @@ def _use(
 
 
 def _model(call: Call) -> Flow[str | None]:
-    """The cache's name for the model behind the endpoint; None where its store fails.
+    """The cache's name for the model of the call; None where its store fails.
 
     It is the id of the fingerprint with which the model was met first: that of another process may
     differ a little. They stand in numbered places, since not all stores list their keys.
     """
-    cache = _cache_of(call)
-    fingerprint = yield from fetch_fingerprint(call)
-    if fingerprint.id in cache.models:
-        return cache.models[fingerprint.id]
+    cache, fingerprint = _cache_of(call), call.expected_fingerprint
+    if fingerprint is None:  # the call began in the moment of a failure
+        return None
     name = fingerprint.id
+    if name in cache.models:
+        return cache.models[name]
     for number in range(_MOST_MODELS):
         place = f"{_PREFIX}models/{number}"
         held = yield from _use(cache, [place])

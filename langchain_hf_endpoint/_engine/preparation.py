@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._engine.discovery import fetch_server_info
-from langchain_hf_endpoint._engine.model_fingerprint import verify_model
+from langchain_hf_endpoint._engine.model_fingerprint import fetch_fingerprint, verify_model
 
 if TYPE_CHECKING:
     from langchain_hf_endpoint._engine.attempts import Flow
@@ -22,5 +22,7 @@ def prepare(call: Call) -> Flow[None]:
     """
     if call.should_fetch_info:
         yield from fetch_server_info(call)
+    if call.cache is not None:
+        yield from fetch_fingerprint(call)
     if call.should_verify:
         yield from verify_model(call)

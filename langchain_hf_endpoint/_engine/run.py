@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from langchain_hf_endpoint._engine.chunk_cache import embed_and_keep, look_up
@@ -86,8 +86,11 @@ class Run(Generic[RowT]):
     batches_failed: int = 0
 
     def begin(self) -> None:
-        """Open the planner."""
+        """Open the planner, and see to it that all vectors are of the model that is there now."""
         call = self.call
+        if call.cache is not None:
+            now = call.server.fingerprint(call.task.dimensions)
+            self.call = call = replace(call, expected_fingerprint=now)
         self.planner = Planner(
             call.chunking,
             call.prompt,
@@ -244,6 +247,7 @@ def run(texts: Iterable[str], state: Run[RowT]) -> Iterator[PlannedText[RowT]]:
     if not call.is_prepared:
         driver.run(prepare(call))
     state.begin()
+    call = state.call
     is_plain = call.cache is None and call.expected_fingerprint is None
     embed = embed_batch if is_plain else embed_and_keep
     source = Source(texts)
@@ -285,6 +289,7 @@ async def arun(
     if not call.is_prepared:
         await driver.run(prepare(call))
     state.begin()
+    call = state.call
     is_plain = call.cache is None and call.expected_fingerprint is None
     embed = embed_batch if is_plain else embed_and_keep
     source = AsyncSource(texts) if isinstance(texts, AsyncIterable) else Source(texts)

@@ -66,18 +66,19 @@ def test_a_model_whose_vectors_differ_a_little_finds_those_kept(make, server, dr
     assert server.batches == [CANARY, ["one"], CANARY]
 
 
-def test_after_a_failure_the_model_is_asked_for_before_anything_is_found(
+def test_a_model_that_changes_within_a_call_ends_it_and_the_next_call_begins_anew(
     make, server, drive, store
 ):
     server.script(vectors, vectors, failing(httpx.ReadError))
     server.behave(another_model)
     embeddings = make(cache=store)
     assert drive.documents(embeddings, ["one"]) == [vector("one")]
-    assert drive.documents(embeddings, ["two"]) == [of(another_model, "two")]
-    assert drive.documents(embeddings, ["one"]) == [of(another_model, "one")]
-    # Of which model the reply after the failure was is not known: it was not kept.
-    assert drive.documents(embeddings, ["two"]) == [of(another_model, "two")]
-    assert server.batches == [CANARY, ["one"], ["two"], ["two"], CANARY, ["one"], ["two"]]
+    with pytest.raises(ModelChangedError):
+        drive.documents(embeddings, ["one", "two"])
+    for _ in range(2):
+        found = drive.documents(embeddings, ["one", "two"])
+        assert found == [of(another_model, "one"), of(another_model, "two")]
+    assert server.batches == [CANARY, ["one"], ["two"], ["two"], CANARY, ["one", "two"]]
     close_sessions()
     server.behave(vectors)
     assert drive.documents(make(cache=store), ["one", "two"]) == [vector("one"), vector("two")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -146,6 +146,7 @@ class ServerInfo:
         truncates: Whether it cuts what is too long where a request does not say.
         unfit: Why no text embedding will come from this server (a reranker, say), else None.
         unfit_to_score: Why no scores will come from it, else None.
+        fault: What it is known to do wrong with texts that share a batch, else None.
     """
 
     kind: str
@@ -158,6 +159,42 @@ class ServerInfo:
     truncates: bool = False
     unfit: str | None = None
     unfit_to_score: str | None = None
+    fault: str | None = None
+
+
+SAME_VECTOR = 0.999
+"""The cosine from which a text counts as having one vector, whatever it is sent with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """Whether a text gets the vector that it has alone: the lowest cosine to that, of a few texts.
+
+    Attributes:
+        repeated: In another request, alone again.
+        equal_lengths: In a request of texts of as many tokens each.
+        mixed_lengths: In a request of texts of various lengths.
+        concurrent: In requests of one text each, of various lengths, at the same time.
+        concurrent_equal_lengths: The same, of texts of as many tokens each.
+    """
+
+    repeated: float
+    equal_lengths: float
+    mixed_lengths: float
+    concurrent: float
+    concurrent_equal_lengths: float
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it does in all of them."""
+        return not str(self)
+
+    def __str__(self) -> str:
+        """What is wrong, if anything."""
+        wrong = {name: cosine for name, cosine in asdict(self).items() if cosine < SAME_VECTOR}
+        return ", ".join(
+            f"{name.replace('_', ' ')}: cosine {cosine:.3f}" for name, cosine in wrong.items()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +214,7 @@ class EndpointDescription:
         max_batch_size: Inputs per request.
         max_concurrent_inputs: Inputs in flight.
         transport: The library that sends requests.
+        parity: Whether a text's vector depends on what it is sent with, where that was asked for.
         fingerprint: In hexadecimal digits: the vector of a fixed text, by which a registry notices
             another model of the same name and dimensions.
     """
@@ -193,4 +231,5 @@ class EndpointDescription:
     max_batch_size: int | None = None
     max_concurrent_inputs: int | None = None
     transport: str | None = None
+    parity: Parity | None = field(default=None, repr=False)
     fingerprint: str | None = field(default=None, repr=False)

@@ -302,27 +302,31 @@ class InferenceEndpoint(Section):
         task = self.task_settings.model_dump(mode="json", exclude_defaults=True)
         return {**config, "task_settings": task} if task else config
 
-    def describe(self, *, http_client: httpx.Client | None = None) -> EndpointDescription:
+    def describe(
+        self, *, http_client: httpx.Client | None = None, parity: bool = False
+    ) -> EndpointDescription:
         """Ask the server what it is: ``/info`` where there is one, and one probe embedding.
 
         Args:
             http_client: Instead of our own connections, as in `HFEndpointEmbeddings`.
+            parity: See whether a text's vector depends on what it is sent with, by a few more
+                requests. Where it does, calls of this process avoid what is wrong, or are refused.
 
         Raises:
             HFEndpointError: It cannot be reached, or does not embed.
         """
         from langchain_hf_endpoint._engine.describe import describe  # noqa: PLC0415 - httpx loads late
 
-        return describe(self, http_client)
+        return describe(self, http_client, parity=parity)
 
     async def adescribe(
-        self, *, http_async_client: httpx.AsyncClient | None = None
+        self, *, http_async_client: httpx.AsyncClient | None = None, parity: bool = False
     ) -> EndpointDescription:
         """The async twin of `describe`."""
         from langchain_hf_endpoint._engine.describe import adescribe  # noqa: PLC0415 - the same
         from langchain_hf_endpoint._http.clients import Clients  # noqa: PLC0415 - httpx loads late
 
-        return await adescribe(self, Clients(asynchronous=http_async_client))
+        return await adescribe(self, Clients(asynchronous=http_async_client), parity=parity)
 
 
 def _model_of(endpoint: InferenceEndpoint) -> tuple[object, ...]:

@@ -217,6 +217,8 @@ def send_once(
         started = call.clock()
         reply = yield SendRequest(_held_by_proxy(request, timeout, call), timeout, inputs)
         assert isinstance(reply, (Response, Failure))  # noqa: S101 - the driver's promise for SendRequest
+        if isinstance(reply, Failure) or reply.status >= 500:  # noqa: PLR2004 - the server fails
+            call.server.doubt()
         if isinstance(reply, Failure):
             return reply
         if reply.status < 300:  # noqa: PLR2004 - a success

@@ -20,6 +20,7 @@ from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
 from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._messages import Cause
 from langchain_hf_endpoint._protocols.base import as_json
+from langchain_hf_endpoint._session.server_state import Restriction
 from langchain_hf_endpoint._session.session import session_for
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.limiter.reservation import ReservingLimiter
@@ -269,13 +270,21 @@ class EmbeddingCall(Generic[RowT]):
 
     @property
     def batch_size(self) -> int:
-        """Inputs per request at present."""
-        return self.server.batch_size(self.service.max_batch_size)
+        """Inputs per request at present, without the one that shows which model answers."""
+        size = self.server.batch_size(self.service.max_batch_size)
+        return size if self.expected_fingerprint is None or size == 1 else size - self.takes_proof
+
+    @property
+    def takes_proof(self) -> bool:
+        """Whether each request of several inputs has one more, by which the model is told."""
+        return self.expected_fingerprint is not None and self.options.prompt_name is None
 
     @property
     def is_prepared(self) -> bool:
         """Whether all is known that its inputs depend on."""
         if self.should_fetch_info or self.cache is not None:
+            return False
+        if self.server.restriction is Restriction.NOTHING:
             return False
         return self.expected_fingerprint is None or not self.should_verify
 

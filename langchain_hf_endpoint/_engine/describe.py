@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from langchain_hf_endpoint._engine.call import EmbeddingCall, Endpoint
 from langchain_hf_endpoint._engine.discovery import fetch_models
 from langchain_hf_endpoint._engine.drivers import TaskDriver, ThreadDriver
+from langchain_hf_endpoint._engine.parity import acheck_parity, check_parity
 from langchain_hf_endpoint._engine.progress import followers
 from langchain_hf_endpoint._engine.prompts import e5_prompt, needs_e5_prompts, unnamed
 from langchain_hf_endpoint._engine.results import reported
@@ -41,6 +42,8 @@ def describe(
     endpoint: Endpoint,
     client: httpx.Client | None = None,
     progress: Progress | None = None,
+    *,
+    parity: bool = False,
 ) -> EndpointDescription:
     """Ask and probe. See `InferenceEndpoint.describe`.
 
@@ -48,17 +51,24 @@ def describe(
         endpoint: Which one.
         client: The user's own, if there is one.
         progress: Is told of waits, such as that for a cold start.
+        parity: See whether a text's vector depends on what it is sent with.
     """
     call = _probe_call(endpoint, Clients(sync=client))
     with reported(progress or _followers(call)) as followed:
         vector = run_query(_PROBE, _without_prompt(call), followed)
         if (route := _route_to_ask(call)) is not None:
             ThreadDriver(call.sync_transport(), followed).run(fetch_models(route, call))
+        if parity:
+            check_parity(call, followed)
     return _described(endpoint, call, vector, client)
 
 
 async def adescribe(
-    endpoint: Endpoint, clients: Clients, session: EndpointSession | None = None
+    endpoint: Endpoint,
+    clients: Clients,
+    session: EndpointSession | None = None,
+    *,
+    parity: bool = False,
 ) -> EndpointDescription:
     """Ask and probe. See `InferenceEndpoint.describe`.
 
@@ -66,12 +76,15 @@ async def adescribe(
         endpoint: Which one.
         clients: The user's own, if there are any.
         session: With whom limits and connections are shared; default: as by any call.
+        parity: As in `describe`.
     """
     call = _probe_call(endpoint, clients, session)
     with reported(_followers(call)) as followed:
         vector = await arun_query(_PROBE, _without_prompt(call), followed)
         if (route := _route_to_ask(call)) is not None:
             await TaskDriver(await call.async_transport(), followed).run(fetch_models(route, call))
+        if parity:
+            await acheck_parity(call, followed)
     return _described(endpoint, call, vector, clients.asynchronous)
 
 
@@ -149,5 +162,6 @@ def _described(
         max_batch_size=info.max_batch_size,
         max_concurrent_inputs=info.max_concurrent_inputs,
         transport=library_of(client, service.transport),
+        parity=server.parity,
         fingerprint=fingerprint.to_bytes().hex() if fingerprint else None,
     )

@@ -23,6 +23,7 @@ from langchain_hf_endpoint._protocols import (
     shortened,
 )
 from langchain_hf_endpoint._session.concurrency import Slot
+from langchain_hf_endpoint._session.server_state import Restriction
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import HFEndpointError
 
@@ -106,7 +107,29 @@ def _ask(call: Call) -> Flow[None]:
         if unfit is not None:
             raise call.error(Failure(Cause.BACKEND, unfit), 1)
         call.window.bound(inputs=server.info.max_concurrent_inputs)
+        if server.info.fault is not None:
+            restrict(call, Restriction.ONE_AT_A_TIME, server.info.fault)
     server.asked_for_info = True
+
+
+_HOW = {
+    Restriction.ONE_A_REQUEST: "Each text is sent in a request of its own, which is slower",
+    Restriction.ONE_AT_A_TIME: "This process sends one text at a time, which is slow; other "
+    "clients of the server should do the same",
+    Restriction.NOTHING: "Nothing is sent to it",
+}
+
+
+def restrict(call: Call, how: Restriction, why: str) -> None:
+    """Send texts so that a fault of the server cannot strike, and say so."""
+    server = call.server
+    if how <= server.restriction:
+        return
+    server.restriction = how
+    if how is Restriction.ONE_AT_A_TIME:
+        # A server that puts requests together makes batches of what others in this process send.
+        call.window.bound(inputs=1)
+    _logger.warning("%s %s. %s", host_of(call.service.url), why, _HOW[how])
 
 
 def _worth_asking_again(reply: Response | Failure | None) -> Failure | None:

@@ -14,6 +14,7 @@ from langchain_hf_endpoint.errors import (
     EndpointPausedError,
     HFEndpointError,
     InputError,
+    ModelChangedError,
     PaymentRequiredError,
     ProtocolError,
     RateLimitedError,
@@ -24,6 +25,8 @@ from langchain_hf_endpoint.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from langchain_hf_endpoint._session.fingerprint import ModelFingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,4 +243,19 @@ def named(error: HFEndpointError, index: int) -> HFEndpointError:
         host=error.host,
         attempts=error.attempts,
         status=error.status,
+    )
+
+
+def model_changed(
+    expected: ModelFingerprint, found: ModelFingerprint, host: str
+) -> ModelChangedError:
+    """The error of a server with another model than the one whose vectors are kept."""
+    said = f"its vectors of fixed texts have a cosine of {expected.similarity(found):.3f} to those"
+    if expected.dimensions != found.dimensions:
+        said = f"its vectors have {found.dimensions} dimensions, those {expected.dimensions}"
+    return ModelChangedError(
+        f"another model answers than the one whose vectors are kept: {said}",
+        advice="Nothing of it was used. Bring the former model back, or embed all texts anew, "
+        "under another name or into another file.",
+        host=host,
     )

@@ -24,6 +24,7 @@ from langchain_hf_endpoint._engine.blame import (
     tries_again,
 )
 from langchain_hf_endpoint._engine.discovery import choose_model, fetch_models, names_of
+from langchain_hf_endpoint._engine.failures import model_changed
 from langchain_hf_endpoint._engine.isolation import GivenUp, Outcome, Search
 from langchain_hf_endpoint._engine.prompts import unsupported_settings
 from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
@@ -42,6 +43,8 @@ from langchain_hf_endpoint._protocols import (
     rerank_candidates,
     unknown_model,
 )
+from langchain_hf_endpoint._protocols.base import as_json
+from langchain_hf_endpoint._session.fingerprint import RELATED, TEXTS, ModelFingerprint
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import HFEndpointError, RateLimitedError, SettingsError
 
@@ -80,10 +83,15 @@ def embed_batch(inputs: Sequence[bytes], call: EmbeddingCall[RowT]) -> Flow[list
     search: Search[RowT] = Search(len(inputs), call, retry)
     while (run := search.next_run()) is not None:
         sent = search.probe if run.size == 0 else inputs[run.start : run.stop]
+        is_proven = call.expected_fingerprint is not None and run.size > 1 and call.takes_proof
+        if is_proven:
+            sent = [*sent, _PROOF]
         searching = call.service.dialect == "auto" and call.server.route is None
         part = _Part(sent, run, search.is_last(run), searching)
         try:
             result = yield from _vectors(part, retry)
+            if is_proven and not isinstance(result, GivenUp):
+                result = _without_proof(result, call)
         except CallStopped:
             break  # what was answered is kept
         except HFEndpointError as no_permit:
@@ -96,6 +104,24 @@ def embed_batch(inputs: Sequence[bytes], call: EmbeddingCall[RowT]) -> Flow[list
     else:
         search.learn_from_refusals()
     return search.outcomes
+
+
+_PROOF = as_json(TEXTS[:1])[0]
+
+
+def _without_proof(rows: Vectors, call: Call) -> Vectors:
+    """The vectors of a reply without the last, which shows whose model's they are.
+
+    Replicas of one server may have different models, and a server may be replaced without a sign.
+
+    Raises:
+        ModelChangedError: Another's.
+    """
+    expected = call.expected_fingerprint
+    found = ModelFingerprint.of(np.asarray(rows[-1:], dtype=np.float32))
+    if expected is not None and expected.similarity(found) < RELATED:
+        raise model_changed(expected, found, host_of(call.service.url))
+    return rows[:-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,15 +306,9 @@ class _Then:
     is_over: bool = False
 
 
-_OF_A_REPLACEMENT = {Cause.TRANSPORT, Cause.UNREACHABLE, Cause.NOT_READY, Cause.SERVER}
-"""What a server that is replaced, or its proxy, may answer meanwhile."""
-
-
 def _after(failure: Failure, part: _Part, retry: RetryState) -> _Then:
     """Count a failure and say how to go on."""
     run, server = part.run, retry.call.server
-    if failure.cause in _OF_A_REPLACEMENT:
-        server.doubt()
     pause = retry.after(failure)
     why = suspicion(failure, has_worked=server.has_worked)
     if why is None:

@@ -9,13 +9,14 @@ import numpy as np
 
 from langchain_hf_endpoint._engine.actions import CallStopped
 from langchain_hf_endpoint._engine.discovery import ask_once
+from langchain_hf_endpoint._engine.failures import model_changed
 from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._engine.isolation import Outcome
 from langchain_hf_endpoint._engine.vectors import ARRAYS
 from langchain_hf_endpoint._protocols.base import as_json
 from langchain_hf_endpoint._session.fingerprint import TEXTS, ModelFingerprint
 from langchain_hf_endpoint._urls import host_of
-from langchain_hf_endpoint.errors import HFEndpointError, ModelChangedError
+from langchain_hf_endpoint.errors import HFEndpointError
 from langchain_hf_endpoint.settings import TaskSettings
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def verify_model(call: Call) -> Flow[None]:
     while expected is not None and call.should_verify:
         found = call.server.fingerprint(asked) or (yield from fetch_fingerprint(call))
         if not expected.matches(found):
-            raise _model_changed(expected, found, host_of(call.service.url))
+            raise model_changed(expected, found, host_of(call.service.url))
         call.server.verified(asked, expected, found)
 
 
@@ -92,18 +93,3 @@ def embed_verified(inputs: Sequence[bytes], call: EmbeddingCall[RowT]) -> Flow[l
     except CallStopped:
         return []
     return outcomes
-
-
-def _model_changed(
-    expected: ModelFingerprint, found: ModelFingerprint, host: str
-) -> ModelChangedError:
-    """The error of a server with another model than the one whose vectors are kept."""
-    said = f"its vectors of fixed texts have a cosine of {expected.similarity(found):.3f} to those"
-    if expected.dimensions != found.dimensions:
-        said = f"its vectors have {found.dimensions} dimensions, those {expected.dimensions}"
-    return ModelChangedError(
-        f"another model answers than the one whose vectors are kept: {said}",
-        advice="Nothing of it was used. Bring the former model back, or embed all texts anew, "
-        "under another name or into another file.",
-        host=host,
-    )

@@ -104,7 +104,9 @@ class Run(Generic[RowT]):
 
     def _bounds(self) -> BatchBounds:
         call, server = self.call, self.call.server
-        return BatchBounds(server.batch_size(call.service.max_batch_size), server.body_bytes)
+        size = server.batch_size(call.service.max_batch_size)
+        size = size if call.expected_fingerprint is None else call.batch_size
+        return BatchBounds(size, server.body_bytes)
 
     def add(self, texts: list[str]) -> None:
         """Take texts into the planner."""

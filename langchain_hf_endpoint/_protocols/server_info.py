@@ -5,6 +5,7 @@ https://github.com/huggingface/text-embeddings-inference (router/src/lib.rs, ``I
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,7 @@ def read_info(response: Response) -> ServerInfo | None:
             truncates=told.get("auto_truncate") is True,
             unfit=_unfit(told.get("model_type")),
             unfit_to_score=_unfit_to_score(told.get("model_type")),
+            fault=_fault(told),
         )
     if "max_total_tokens" in told:
         # https://github.com/huggingface/text-generation-inference
@@ -116,6 +118,29 @@ def _unfit_to_score(model_type: JSON) -> str | None:
         return None
     kind = shortened(str(next(iter(model_type))), 40)
     return f"it has a model of the type {kind}, not a reranker"
+
+
+_WITHOUT_MASK = re.compile(r"qwen3|gemma-?3|embedding-?gemma", re.IGNORECASE)
+_WITHOUT_MASK_UNTIL = (1, 9, 3)
+
+
+def _fault(told: Mapping[str, JSON]) -> str | None:
+    """Say what TEI's candle backend does wrong with some models.
+
+    It makes batches of inputs from all requests, and where those have as many tokens each it leaves
+    out the attention mask: https://github.com/huggingface/text-embeddings-inference/issues/882.
+    Flash attention, of CUDA images in half precision, has a mask of its own.
+    """
+    version = _text(told, "version") or ""
+    release = tuple(map(int, re.findall(r"\d+", version)[:3]))
+    model = _text(told, "model_id") or ""
+    is_flash = told.get("model_dtype") == "float16" and told.get("docker_label") is not None
+    if not _WITHOUT_MASK.search(model) or release > _WITHOUT_MASK_UNTIL or is_flash:
+        return None
+    return (
+        f"is TEI {version} with {model}: of texts that have as many tokens each it makes wrong "
+        "vectors where they share a batch (issue 882 of text-embeddings-inference)"
+    )
 
 
 def _model_id(told: Mapping[str, JSON]) -> str | None:

@@ -27,6 +27,10 @@ SAME = 0.99
 """The cosine from which two vectors of a text count as one model's: int8 of its weights has 0.997,
 what is below is another model, or a quantisation that changes what is found."""
 
+RELATED = 0.95
+"""What one model's vectors have at least, whatever they share a batch with: where each batch is
+quantised by itself they differ more."""
+
 _COMPONENTS = 512
 _HEADER = struct.Struct("<4sIB")
 _MAGIC = b"hfm1"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_hf_endpoint._messages import ServerInfo
+    from langchain_hf_endpoint._messages import Parity, ServerInfo
     from langchain_hf_endpoint._protocols import Route, ServedModels
     from langchain_hf_endpoint._session.fingerprint import ModelFingerprint
     from langchain_hf_endpoint.errors import HFEndpointError
@@ -41,6 +42,15 @@ class RequestStyle:
     truncate_tokens: int | None = None
 
 
+class Restriction(IntEnum):
+    """How texts are sent to a server that answers some of them wrongly; the greater is stricter."""
+
+    NONE = 0
+    ONE_A_REQUEST = 1
+    ONE_AT_A_TIME = 2
+    NOTHING = 3
+
+
 @dataclass(slots=True)
 class ServerState:
     """Facts about the server behind one URL.
@@ -61,6 +71,8 @@ class ServerState:
         begun: How many requests with inputs were begun.
         sample: A short input, as JSON, that it has answered: whether it still does shows that it
             works.
+        parity: Whether a text's vector depends on what it is sent with, None before that was asked.
+        restriction: How texts are sent, since it does.
         doubts: How many failures came after which another server, with another model, may answer.
     """
 
@@ -78,6 +90,8 @@ class ServerState:
     answers: int = 0
     begun: int = 0
     sample: bytes | None = None
+    parity: Parity | None = None
+    restriction: Restriction = Restriction.NONE
     doubts: int = 0
     _fingerprints: dict[int | None, tuple[ModelFingerprint, int]] = field(default_factory=dict)
     _verified: dict[int | None, tuple[ModelFingerprint, int]] = field(default_factory=dict)
@@ -100,6 +114,8 @@ class ServerState:
 
     def batch_size(self, wanted: int | None) -> int:
         """How many inputs a request may have, where the settings want `wanted`."""
+        if self.restriction:
+            return 1
         stated = self.info.max_batch_size if self.info else None
         at_once = self.info.max_concurrent_inputs if self.info else None
         bounds = [wanted or stated or DEFAULT_BATCH_SIZE, stated, at_once, self._batch_size]

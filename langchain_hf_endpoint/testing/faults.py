@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from langchain_hf_endpoint._protocols import tei_server
@@ -17,11 +18,17 @@ from langchain_hf_endpoint._protocols.tei_server import TEXT, RefusedError
 from langchain_hf_endpoint.testing import messages
 from langchain_hf_endpoint.testing.corruptions import CHANGES
 from langchain_hf_endpoint.testing.messages import Reply, json_reply, proxy_refusal, refusal
+from langchain_hf_endpoint.testing.vectors import expected_vector, similar_vector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from langchain_hf_endpoint._protocols.tei_server import Release
+
+    Rows: TypeAlias = list[NDArray[np.float32]]
 
 Where: TypeAlias = Literal["before", "head", "body", "after"]
 """Before the answer, in the middle of its head or of its body, after all of it."""
@@ -36,12 +43,14 @@ class Asked:
         path: Its path.
         texts: What it asks to embed.
         release: The version of TEI that is spoken, (1, 9, 3).
+        in_flight: The texts of the other requests that are being answered.
     """
 
     method: str
     path: str
     texts: tuple[str, ...]
     release: Release
+    in_flight: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +74,7 @@ class Fault:
         pieces: Into how many a dripping answer is cut.
         size: The body is made as long as this many bytes, of numbers that nobody asked for.
         lasts: For so many seconds from the first such answer, every request gets it.
+        vectors: Makes the vectors of texts, of so many dimensions, in the place of the right ones.
     """
 
     kind: str
@@ -79,6 +89,7 @@ class Fault:
     pieces: int = 100
     size: int = 0
     lasts: float = 0.0
+    vectors: Callable[[Asked, Sequence[str], int], Sequence[NDArray[np.float32]]] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a change that there is not.
@@ -93,7 +104,7 @@ class Fault:
         told = [
             f", {each.name}={getattr(self, each.name)!r}"
             for each in fields(self)
-            if each.name not in ("kind", "answer")
+            if each.name not in ("kind", "answer", "vectors")
             and getattr(self, each.name) != each.default
             and getattr(self, each.name) != {}
         ]
@@ -254,6 +265,49 @@ def huge(size: int = 100_000_000) -> Fault:
     They are made as they are sent.
     """
     return Fault("huge", size=size)
+
+
+# Vectors that look right, and are wrong
+
+
+def equal_length_mask(*, merges: bool = False) -> Fault:
+    """TEI up to 1.9.3 with Qwen3 or Gemma3: where all texts of a batch have as many tokens.
+
+    With `merges` texts of other requests in flight share the batch, as with TEI itself.
+    """
+
+    def vectors(asked: Asked, texts: Sequence[str], dimensions: int) -> Rows:
+        batch = [*texts, *chain.from_iterable(asked.in_flight if merges else ())]
+        struck = len(batch) > 1 and len({len(text.split(" ")) for text in batch}) == 1
+        return [similar_vector(text, dimensions, 0.14 if struck else 1.0) for text in texts]
+
+    return Fault("equal_length_mask", vectors=vectors)
+
+
+def swapped(cosine: float = 0.0, seconds: float = float("inf")) -> Fault:
+    """Another model of the same dimensions, by this request and all that follow.
+
+    Args:
+        cosine: To the right vectors; 0.9: an older version; 0.97: a coarse quantisation, of which
+            int8 has 0.997.
+        seconds: How long. 0: for this request alone, as by one of several replicas.
+    """
+
+    def vectors(_asked: Asked, texts: Sequence[str], dimensions: int) -> Rows:
+        return [similar_vector(text, dimensions, cosine) for text in texts]
+
+    return Fault("swapped", vectors=vectors, lasts=seconds)
+
+
+def rows_of_another() -> Fault:
+    """The vectors of another request in flight with as many texts, where there is one."""
+
+    def vectors(asked: Asked, texts: Sequence[str], dimensions: int) -> Rows:
+        others = [other for other in asked.in_flight if len(other) == len(texts)]
+        answered = others[-1] if others else texts
+        return [expected_vector(text, dimensions) for text in answered]
+
+    return Fault("rows_of_another", vectors=vectors)
 
 
 # Answers that are right, however odd

@@ -7,6 +7,7 @@ import contextlib
 import threading
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_hf_endpoint._protocols import tei_server
@@ -26,7 +27,10 @@ from langchain_hf_endpoint.testing.messages import Arrival, Reply, refusal, unau
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from langchain_hf_endpoint.testing.answering import Traits
     from langchain_hf_endpoint.testing.connections import Request
@@ -60,6 +64,7 @@ class Serving:
         self._server: asyncio.Server | None = None
         self._numbered = 0
         self._in_flight = 0
+        self._being_answered: list[tuple[str, ...]] = []
         self._arrived = threading.Condition()
         self.configure(traits)
 
@@ -146,7 +151,9 @@ class Serving:
             connection=number,
             texts_in_flight=self._in_flight,
         )
-        asked = Asked(request.method, request.route, texts, self.traits.release)
+        others = tuple(self._being_answered)
+        self._being_answered.append(texts)
+        asked = Asked(request.method, request.route, texts, self.traits.release, others)
         fault = self._fault(asked)
         arrival.fault = fault.kind if fault else ""
         self.arrivals.append(arrival)
@@ -157,7 +164,8 @@ class Serving:
                 await connection.wait(fault.delay)
             reply = fault.answer_to(asked) if fault else None
             if reply is None:
-                reply = await self._right_answer(request, content, connection)
+                wrong = partial(fault.vectors, asked) if fault and fault.vectors else None
+                reply = await self._right_answer(request, content, connection, wrong)
                 # A refusal stays what it is, and the fault does not happen.
                 if fault is not None and fault.change and not change(reply, fault.change):
                     fault, arrival.fault = None, ""
@@ -167,6 +175,7 @@ class Serving:
             await connection.send(reply, fault, arrival.finish)
         finally:
             self._in_flight -= len(texts)
+            self._being_answered.remove(texts)
 
     def _fault(self, asked: Asked) -> Fault | None:
         """What a request meets: what lasts, the script's next, what the plan says."""
@@ -184,7 +193,11 @@ class Serving:
         return fault
 
     async def _right_answer(
-        self, request: Request, content: dict[str, Any] | RefusedError, connection: Connection
+        self,
+        request: Request,
+        content: dict[str, Any] | RefusedError,
+        connection: Connection,
+        wrong: Callable[[Sequence[str], int], Sequence[NDArray[np.float32]]] | None,
     ) -> Reply:
         traits, path = self.traits, request.route
         if traits.api_key and request.headers.get("authorization") != f"Bearer {traits.api_key}":
@@ -209,7 +222,7 @@ class Serving:
                 wanted = tei_server.embed_request(content, path, traits)
                 texts = texts_to_embed(wanted, traits)
                 seconds = traits.service_seconds(count := len(texts))
-                reply = vectors(wanted, texts, path, traits, seconds)
+                reply = vectors(wanted, texts, path, traits, seconds, wrong=wrong)
             async with self._permits.held(count, is_waited_for=traits.waits_for_permits):
                 if seconds:
                     await connection.wait(seconds)

@@ -180,8 +180,8 @@ class Journal:
         """Note something under a name."""
         with self._errors():
             self._write()
-            row = (name, json.dumps(value))
-            self._sql.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", row)
+            noted = "INSERT OR REPLACE INTO about VALUES (?, ?)"
+            self._sql.execute(noted, [name, json.dumps(value)])
             self.commit()
 
     def has(self, key: bytes) -> bool:
@@ -210,10 +210,10 @@ class Journal:
                 ),
                 advice="Another model answers now. Delete the journal to begin anew.",
             )
+        if before is None:
+            self.note("dimensions", dimensions)
         with self._errors():
             self._write()
-            if before is None:
-                self._sql.execute("INSERT INTO about VALUES ('dimensions', ?)", [str(dimensions)])
             self._sql.executemany(
                 "INSERT OR IGNORE INTO vectors (key, vector) VALUES (?, ?)",
                 ((key, _bytes(one)) for key, one in zip(keys, vectors, strict=True)),
@@ -270,7 +270,7 @@ class Journal:
             self._sql.execute("PRAGMA synchronous = FULL")
             self._sql.execute("BEGIN IMMEDIATE")
             forced = "INSERT OR REPLACE INTO about VALUES ('forced', ?)"
-            self._sql.execute(forced, [json.dumps(time.time())])
+            self._sql.execute(forced, [str(time.time())])
             self._end()
             self._sql.execute("PRAGMA synchronous = NORMAL")
             took = time.monotonic() - now

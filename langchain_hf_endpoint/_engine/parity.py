@@ -1,0 +1,125 @@
+"""See whether a text has one vector, whatever it is sent with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from langchain_hf_endpoint._engine.discovery import restrict
+from langchain_hf_endpoint._engine.run import Run, arun, run
+from langchain_hf_endpoint._engine.vectors import ARRAYS
+from langchain_hf_endpoint._messages import SAME_VECTOR, Parity
+from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow
+from langchain_hf_endpoint._session.server_state import Restriction
+from langchain_hf_endpoint.settings import TaskSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from numpy.typing import NDArray
+
+    from langchain_hf_endpoint._engine.actions import Progress
+    from langchain_hf_endpoint._engine.call import Call
+    from langchain_hf_endpoint._engine.planner import PlannedText
+
+    Rows: TypeAlias = list[NDArray[np.float32]]
+
+# The same words in other orders: as many tokens for any tokenizer.
+_EQUAL = (
+    "the dog sees the cat and the bird",
+    "the cat sees the bird and the dog",
+    "the bird sees the dog and the cat",
+)
+_OTHERS = (
+    "rain",
+    "seven ships in the harbour, and one at sea",
+    "A keeper counts the ships all winter and writes every one of them into a book.",
+)
+_ALL = (*_EQUAL, *_OTHERS)
+
+
+def check_parity(call: Call, progress: Progress | None) -> None:
+    """Find it out, once for a server, and have what is wrong avoided from then on.
+
+    Raises:
+        HFEndpointError: A text was not embedded.
+    """
+    steps, rows = _steps(call), None
+    while (step := _next(steps, rows)) is not None:
+        rows = _rows(list(run(step[0], Run(step[1], progress))))
+
+
+async def acheck_parity(call: Call, progress: Progress | None) -> None:
+    """The async twin of `check_parity`."""
+    steps, rows = _steps(call), None
+    while (step := _next(steps, rows)) is not None:
+        rows = _rows([text async for text in arun(step[0], Run(step[1], progress))])
+
+
+def _next(
+    steps: Generator[tuple[Sequence[str], Call], Rows, None], rows: Rows | None
+) -> tuple[Sequence[str], Call] | None:
+    try:
+        return next(steps) if rows is None else steps.send(rows)
+    except StopIteration:
+        return None
+
+
+def _rows(texts: Sequence[PlannedText[NDArray[np.float32]]]) -> Rows:
+    for text in texts:
+        if text.error is not None:
+            raise text.error
+    return [text.rows[0] for text in texts]
+
+
+def _steps(call: Call) -> Generator[tuple[Sequence[str], Call], Rows, None]:
+    """What is to be embedded, and how; it takes the vectors."""
+    server = call.server
+    if server.parity is not None:
+        return
+    # What was learned before must not hide what is looked for.
+    window = ConcurrencyWindow()
+    window.bound(requests=call.service.max_concurrent_requests)
+    plain: Call = replace(
+        call,
+        server=replace(server, restriction=Restriction.NONE),
+        window=window,
+        task=TaskSettings(dimensions=call.task.dimensions),
+        vector_format=ARRAYS,
+        expected_fingerprint=None,
+    )
+    single = replace(plain, service=call.service.model_copy(update={"max_batch_size": 1}))
+    alone: Rows = []
+    for text in _ALL:
+        alone += yield [text], plain
+    of_equal, of_others = alone[: len(_EQUAL)], alone[len(_EQUAL) :]
+    server.parity = found = Parity(
+        repeated=_lowest(of_others, (yield _OTHERS[:1], plain)),
+        equal_lengths=_lowest(of_equal, (yield _EQUAL, plain)),
+        mixed_lengths=_lowest(alone, (yield _ALL, plain)),
+        concurrent=_lowest(of_others, (yield _OTHERS, single)),
+        concurrent_equal_lengths=_lowest(of_equal, (yield _EQUAL, single)),
+    )
+    if (needed := needed_restriction(found)) is not Restriction.NONE:
+        restrict(call, needed, f"gives a text another vector than alone ({found})")
+
+
+def _lowest(rows: Rows, others: Rows) -> float:
+    """The lowest cosine of those that both have."""
+    return min(
+        float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+        for a, b in zip(rows, others, strict=False)
+    )
+
+
+def needed_restriction(found: Parity) -> Restriction:
+    """By which requests each text gets the vector that it has alone."""
+    if min(found.repeated, found.concurrent) < SAME_VECTOR:
+        return Restriction.NOTHING  # of other requests, or of other models: no request is safe
+    if found.concurrent_equal_lengths < SAME_VECTOR:
+        return Restriction.ONE_AT_A_TIME  # the server puts requests together
+    if not found.is_good:
+        return Restriction.ONE_A_REQUEST
+    return Restriction.NONE

@@ -112,7 +112,7 @@ def _ask(call: Call) -> Flow[None]:
     server.asked_for_info = True
 
 
-_HOW = {
+HOW_RESTRICTED = {
     Restriction.ONE_A_REQUEST: "Each text is sent in a request of its own, which is slower",
     Restriction.ONE_AT_A_TIME: "This process sends one text at a time, which is slow; other "
     "clients of the server should do the same",
@@ -129,7 +129,7 @@ def restrict(call: Call, how: Restriction, why: str) -> None:
     if how is Restriction.ONE_AT_A_TIME:
         # A server that puts requests together makes batches of what others in this process send.
         call.window.bound(inputs=1)
-    _logger.warning("%s %s. %s", host_of(call.service.url), why, _HOW[how])
+    _logger.warning("%s %s. %s", host_of(call.service.url), why, HOW_RESTRICTED[how])
 
 
 def _worth_asking_again(reply: Response | Failure | None) -> Failure | None:

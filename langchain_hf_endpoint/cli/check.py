@@ -130,6 +130,7 @@ def _rows(found: Checkup) -> Iterator[tuple[str, str]]:
     yield "Latency", f"{middle} ms for a short text ({low} to {high} in {found.latency.probes})"
     yield "Limits", _limits(found.limits)
     yield "Prompts", _prompts(found.prompts)
+    yield "Parity", str(about.parity) or "one vector for a text, alone, in batches and at once"
     if found.window:
         yield "Chunks", _context(found.window)
     else:

@@ -271,10 +271,7 @@ def huge(size: int = 100_000_000) -> Fault:
 
 
 def equal_length_mask(*, merges: bool = False) -> Fault:
-    """TEI up to 1.9.3 with Qwen3 or Gemma3: where all texts of a batch have as many tokens.
-
-    With `merges` texts of other requests in flight share the batch, as with TEI itself.
-    """
+    """TEI with Qwen3: a batch of texts of as many tokens; `merges` adds those of other requests."""
 
     def vectors(asked: Asked, texts: Sequence[str], dimensions: int) -> Rows:
         batch = [*texts, *chain.from_iterable(asked.in_flight if merges else ())]

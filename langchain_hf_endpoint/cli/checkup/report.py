@@ -73,7 +73,7 @@ class Finding:
     """Something that is likely to go wrong, and what to do.
 
     Its kind is `chunks_over_window`, `missing_prompts`, `unnamed_model`, `limit_over_permits`,
-    `model_changed` or `not_normalized`.
+    `model_changed`, `no_parity` or `not_normalized`.
     """
 
     kind: str

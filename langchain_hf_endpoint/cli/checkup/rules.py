@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from langchain_hf_endpoint._engine.discovery import HOW_RESTRICTED
+from langchain_hf_endpoint._engine.parity import needed_restriction
 from langchain_hf_endpoint._engine.prompts import e5_prompt, needs_e5_prompts, unnamed
 from langchain_hf_endpoint._engine.vectors import is_unit_length
+from langchain_hf_endpoint._session.fingerprint import SAME
 from langchain_hf_endpoint.cli.checkup.report import Finding
 
 if TYPE_CHECKING:
+    from langchain_hf_endpoint._messages import Parity, ServerInfo
     from langchain_hf_endpoint.cli.checkup.report import (
         ContextUse,
         Latency,
@@ -109,13 +113,17 @@ def over_permits(limits: Limits, latency: Latency) -> list[Finding]:
     return [Finding("limit_over_permits", problem, advice) for problem, advice in said]
 
 
-def changed_model(before: Registered, model: str | None, dimensions: int) -> Finding | None:
-    """A name of the registry whose model is another by now."""
+def changed_model(
+    before: Registered, model: str | None, dimensions: int, cosine: float | None = None
+) -> Finding | None:
+    """A name of the registry whose model is another by now; `cosine` is to its vector then."""
     said = []
     if before.dimensions and before.dimensions != dimensions:
         said.append(f"{dimensions} dimensions, where the registry has {before.dimensions}")
     if before.model_id and model and before.model_id != model:
         said.append(f"the model {model}, where the registry has {before.model_id}")
+    if not said and cosine is not None and cosine < SAME:
+        said.append(f"other vectors than when it was put (cosine {cosine:.3f} for a fixed text)")
     if not said:
         return None
     return Finding(
@@ -124,6 +132,18 @@ def changed_model(before: Registered, model: str | None, dimensions: int) -> Fin
         "Vectors that are stored cannot stand beside new ones: put the endpoint anew, under "
         "another name, and embed all texts again.",
     )
+
+
+def no_parity(parity: Parity | None, info: ServerInfo | None) -> Finding | None:
+    """A server where the vector of a text depends on what it is sent with, as found or known."""
+    if info is not None and info.fault is not None:
+        advice = "One text at a time is sent to it, which is slow. Take a later version of it, or "
+        return Finding("no_parity", f"it {info.fault}.", f"{advice}its CUDA image.")
+    if parity is None or parity.is_good:
+        return None
+    how = needed_restriction(parity)
+    sent = f"{HOW_RESTRICTED[how]}. Vectors made through other clients may be wrong."
+    return Finding("no_parity", f"a text has other vectors than alone: {parity}.", sent)
 
 
 def not_normalized(length: float) -> Finding | None:

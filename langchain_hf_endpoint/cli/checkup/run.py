@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from itertools import islice
 from statistics import median
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from langchain_hf_endpoint._engine.actions import Progress, WaitReason
 from langchain_hf_endpoint._engine.call import EmbeddingCall
 from langchain_hf_endpoint._engine.describe import describe
 from langchain_hf_endpoint._engine.drivers import ThreadDriver
+from langchain_hf_endpoint._engine.parity import check_parity
 from langchain_hf_endpoint._engine.progress import CompositeProgress
 from langchain_hf_endpoint._engine.run import run_query
 from langchain_hf_endpoint._engine.vectors import ARRAYS
@@ -58,7 +60,8 @@ def check(
 ) -> Checkup:
     """Ask an endpoint what it is, see how it does, and say what is likely to go wrong.
 
-    A few short texts are embedded. Chunks are only tokenized, by TEI's ``/tokenize``.
+    A few short texts are embedded, alone, together and at the same time. Chunks are only tokenized,
+    by TEI's ``/tokenize``.
 
     Args:
         endpoint: Which endpoint.
@@ -71,15 +74,24 @@ def check(
         HFEndpointError: It cannot be reached, or does not embed.
     """
     start, task = _Start(), endpoint.task_settings
+    # Another model is a finding here, and what follows is told of that one.
+    kept, endpoint = endpoint.expected_fingerprint, endpoint.expecting(None)
     description = describe(endpoint, progress=CompositeProgress((start, progress)))
     starting_seconds = None if start.since is None else time.monotonic() - start.since
     latency, length = _probed(endpoint, progress)
     limits, prompts = _limits(endpoint, description), _prompts(endpoint)
     pieces = None if texts is None else pieces_of(texts, endpoint.chunking_settings)
     use, not_measured = _measured(endpoint, pieces, most_chunks, description, progress)
+    # Last: a server that mixes requests up is sent nothing after it.
+    call = EmbeddingCall.for_query(endpoint, ARRAYS)
+    check_parity(call, progress)
+    description = replace(description, parity=call.server.parity)
+    found_fingerprint = call.server.fingerprint(task.dimensions)
+    cosine = kept.similarity(found_fingerprint) if kept and found_fingerprint else None
     model, strategy = description.model_id, endpoint.chunking_settings.strategy
     found: list[Finding | None] = [
-        rules.changed_model(registered, model, description.dimensions),
+        rules.changed_model(registered, model, description.dimensions, cosine),
+        rules.no_parity(description.parity, call.server.info),
         rules.over_context(use, strategy, truncate=task.truncate) if use else None,
         rules.missing_prompts(model, endpoint.service_settings.url, prompts),
         rules.unnamed_model(model, _path_of_model(endpoint), prompts),

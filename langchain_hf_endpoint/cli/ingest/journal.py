@@ -180,8 +180,8 @@ class Journal:
         """Note something under a name."""
         with self._errors():
             self._write()
-            noted = "INSERT OR REPLACE INTO about VALUES (?, ?)"
-            self._sql.execute(noted, [name, json.dumps(value)])
+            row = (name, json.dumps(value))
+            self._sql.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", row)
             self.commit()
 
     def has(self, key: bytes) -> bool:
@@ -203,13 +203,9 @@ class Journal:
         dimensions = len(vectors[0])
         before = self.about("dimensions")
         if before not in (None, dimensions):
-            raise SettingsError(
-                (
-                    "dimensions",
-                    f"the vectors have {dimensions}, those in {self._path} have {before}",
-                ),
-                advice="Another model answers now. Delete the journal to begin anew.",
-            )
+            problem = f"the vectors have {dimensions}, those in {self._path} have {before}"
+            advice = "Another model answers now. Delete the journal to begin anew."
+            raise SettingsError(("dimensions", problem), advice=advice)
         if before is None:
             self.note("dimensions", dimensions)
         with self._errors():

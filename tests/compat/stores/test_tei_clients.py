@@ -77,6 +77,6 @@ def test_langchains_embeddings_of_elasticsearchs_deployed_models(url):
 
     gateway, _, name = url.partition("/tei/")
     with Elasticsearch(gateway, api_key="none") as client:
-        embeddings = ElasticsearchEmbeddings.from_es_connection(name, client)
+        embeddings = ElasticsearchEmbeddings(name, client=client)
         assert close(embeddings.embed_documents(TEXTS), EXPECTED)
         assert close([embeddings.embed_query(TEXTS[0])], EXPECTED[:1])

@@ -80,8 +80,10 @@ def test_the_limit_says_how_long_it_takes_at_least(tei_double, source, tmp_path)
     assert said["server_seconds"] is None
     words = run("embed", *command, "--rpm", 600, "--dry-run", "--price", "0.5/M").stdout
     assert words.splitlines() == [
-        "320 texts, 320 chunks; 300 to be embedded, 20 like others, 0 from an earlier run, "
-        "0 in the cache",
+        (
+            "320 texts, 320 chunks; 300 to be embedded, 20 like others, 0 from an earlier run, "
+            "0 in the cache"
+        ),
         f"302 requests; {said['tokens']:,} tokens",
         "at least 0.5 minutes, by the limit; --probe times the server",
         f"{tmp_path / 'out.npy'}: size not known before the first vector; --probe gets some",

@@ -65,6 +65,10 @@ _EnvironmentKeys = Annotated[
     bool,
     typer.Option("--environment-keys", help="Let callers use keys of the environment."),
 ]
+_AllowKeyRotation = Annotated[
+    bool,
+    typer.Option("--allow-key-rotation", help="Let an update give an endpoint a new key."),
+]
 _Replicas = Annotated[
     int | None,
     _number(
@@ -98,6 +102,7 @@ def serve(  # noqa: PLR0913 - the options
     shutdown_seconds: _ShutdownSeconds = 30,
     allow_url: _AllowUrl = None,
     environment_keys: _EnvironmentKeys = False,
+    allow_key_rotation: _AllowKeyRotation = False,
     replicas: _Replicas = None,
     access_log: _AccessLog = True,
 ) -> None:
@@ -135,6 +140,7 @@ def serve(  # noqa: PLR0913 - the options
             shutdown_seconds=shutdown_seconds,
             allow_urls=(*default_urls, *(allow_url or ())),
             environment_keys=environment_keys,
+            allow_key_rotation=allow_key_rotation,
             redis_url=find_key(REDIS_VARIABLE),
             replicas=replicas,
         )

@@ -38,6 +38,7 @@ def create_app(  # noqa: PLR0913 - the operator's decisions
     request_seconds: float = 60.0,
     allow_urls: Sequence[str] | None = None,
     environment_keys: bool = False,
+    allow_key_rotation: bool = False,
     max_inputs: int = 2048,
     max_body_bytes: int = 20_000_000,
     redis_url: SecretStr | str | None = None,
@@ -64,6 +65,8 @@ def create_app(  # noqa: PLR0913 - the operator's decisions
         environment_keys: Let callers create endpoints that use a key of this process's environment
             (``HF_TOKEN`` by leaving the key out, any variable with ``api_key_env``). Whoever may
             do that can have it sent to a host of his own among `allow_urls`.
+        allow_key_rotation: Let those who may manage endpoints give one a new `api_key` by an
+            update. Otherwise it must be deleted and created anew.
         max_inputs: Texts of one request.
         max_body_bytes: Bytes of one request.
         redis_url: Of a Redis where all replicas of the gateway count together, each endpoint's
@@ -78,6 +81,7 @@ def create_app(  # noqa: PLR0913 - the operator's decisions
     options = GatewayOptions(
         max_queue=max_queue,
         environment_keys=environment_keys,
+        allow_key_rotation=allow_key_rotation,
         max_inputs=max_inputs,
         max_body_bytes=max_body_bytes,
         max_waiting_bytes=max_waiting_bytes,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from langchain_hf_endpoint._urls import is_hugging_face
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class GatewayOptions:
 
     max_queue: int
     environment_keys: bool
+    allow_key_rotation: bool
     max_inputs: int
     max_body_bytes: int
     max_waiting_bytes: int
@@ -102,3 +104,34 @@ def check_least(*numbers: tuple[str, float, float]) -> None:
     ]
     if problems:
         raise SettingsError(*problems)
+
+
+def check_service(service: dict[str, Any], options: GatewayOptions) -> None:
+    """Refuse what a caller from outside may not ask for, though the program's owner may."""
+    url, is_free = service.get("url"), options.environment_keys
+    if service.get("tls") is not None:
+        raise _not_taken(
+            "tls",
+            "names files of the gateway's own machine, which no caller may: "
+            "its operator puts such an endpoint into the registry (hf-endpoint put)",
+        )
+    if not is_free and "api_key_env" in service:
+        raise _not_taken(
+            "api_key_env",
+            "this gateway gives no caller a key of its environment "
+            "(its operator can allow it, --environment-keys)",
+        )
+    # The registry would fall back on HF_TOKEN, the operator's own.
+    if not is_free and service.get("api_key") is None and isinstance(url, str) and _is_hf(url):
+        raise _not_taken("api_key", "is required for a host of Hugging Face")
+
+
+def _not_taken(field: str, problem: str) -> SettingsError:
+    return SettingsError((f"service_settings.{field}", problem))
+
+
+def _is_hf(url: str) -> bool:
+    try:
+        return is_hugging_face(url)
+    except ValueError:
+        return False

@@ -14,7 +14,6 @@ from langchain_hf_endpoint._engine.describe import adescribe
 from langchain_hf_endpoint._engine.results import SCORES, acollect
 from langchain_hf_endpoint._http.clients import Clients
 from langchain_hf_endpoint._session.session import private_session
-from langchain_hf_endpoint._urls import is_hugging_face
 from langchain_hf_endpoint.chunking import chunk
 from langchain_hf_endpoint.endpoint import preferring_fast
 from langchain_hf_endpoint.errors import (
@@ -26,6 +25,7 @@ from langchain_hf_endpoint.errors import (
     UnknownEndpointError,
 )
 from langchain_hf_endpoint.gateway.batcher import DynamicBatcher
+from langchain_hf_endpoint.gateway.config import check_service
 from langchain_hf_endpoint.gateway.errors import incompatible, invalid, unknown_endpoint
 from langchain_hf_endpoint.gateway.metrics import Metrics
 from langchain_hf_endpoint.gateway.requests import Turns
@@ -135,7 +135,7 @@ class Service:
         """Create an endpoint."""
         service = config.get("service_settings")
         if isinstance(service, dict):
-            self._check_service(service)
+            check_service(service, self.options)
             url = service.get("url")
             if isinstance(url, str) and url.lower().startswith(("http://", "https://")):
                 # No URL: the registry says so, along with all else that is wrong.
@@ -166,27 +166,14 @@ class Service:
             self._enter(endpoint, session)
         return stored
 
-    def _check_service(self, service: dict[str, Any]) -> None:
-        """Refuse what a caller from outside may not ask for, though the program's owner may."""
-        url, is_free = service.get("url"), self.options.environment_keys
-        if service.get("tls") is not None:
-            raise _not_taken(
-                "tls",
-                "names files of the gateway's own machine, which no caller may: "
-                "its operator puts such an endpoint into the registry (hf-endpoint put)",
-            )
-        if not is_free and "api_key_env" in service:
-            raise _not_taken(
-                "api_key_env",
-                "this gateway gives no caller a key of its environment "
-                "(its operator can allow it, --environment-keys)",
-            )
-        # The registry would fall back on HF_TOKEN, the operator's own.
-        if not is_free and service.get("api_key") is None and isinstance(url, str) and _is_hf(url):
-            raise _not_taken("api_key", "is required for a host of Hugging Face")
-
     async def update(self, inference_id: str, config: dict[str, Any]) -> dict[str, Any]:
         """Change an endpoint; see `InferenceEndpoints.update`. A new limit holds at once."""
+        service = config.get("service_settings")
+        if self.options.allow_key_rotation and isinstance(service, dict) and "api_key" in service:
+            if len(service) > 1 or len(config) > 1:
+                alone = "is changed by itself: leave other fields to a request of their own"
+                raise SettingsError(("service_settings.api_key", alone))
+            return await self._rotate_key(inference_id, service["api_key"])
 
         def update() -> tuple[dict[str, Any], InferenceEndpoint]:
             changed = self.endpoints.update(inference_id=inference_id, inference_config=config)
@@ -197,6 +184,22 @@ class Service:
             with suppress(SettingsError):  # its key is not in the environment: nobody uses it
                 self._batcher(endpoint)
         return changed
+
+    async def _rotate_key(self, inference_id: str, key: Any) -> dict[str, Any]:
+        tried: list[EndpointSession] = []
+
+        async def describe(endpoint: InferenceEndpoint) -> EndpointDescription:
+            await self._check_url(endpoint.service_settings.url)
+            tried.append(session := private_session(endpoint.service_settings))
+            return await adescribe(preferring_fast(endpoint), self._clients(endpoint), session)
+
+        try:
+            return await self.endpoints.arotate_key(
+                inference_id=inference_id, api_key=key, describe=describe
+            )
+        finally:
+            for session in tried:
+                await session.aclose()
 
     async def get(self, inference_id: str | None) -> list[dict[str, Any]]:
         """One endpoint's configuration, or all; see `InferenceEndpoints.get`."""
@@ -385,14 +388,3 @@ def _check_dimensions(error: EmbeddingError, asked: int) -> None:
         raise SettingsError(
             ("dimensions", f"{asked} cannot be had: {first.problem}"), status=first.status
         ) from error
-
-
-def _not_taken(field: str, problem: str) -> SettingsError:
-    return SettingsError((f"service_settings.{field}", problem))
-
-
-def _is_hf(url: str) -> bool:
-    try:
-        return is_hugging_face(url)
-    except ValueError:
-        return False

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
     from typing import Self
 
+    from pydantic import SecretStr
+
     from langchain_hf_endpoint._session import session
     from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint
 else:
@@ -107,7 +109,7 @@ class InferenceEndpoints:
         entry = Entry.of_put(task_type, inference_id, inference_config)
         self._store.refuse_known(inference_id)
         if not skip_validation:
-            with _refusing(entry.endpoint):
+            with _refusing(entry.endpoint, "was not created"):
                 entry = entry.described(entry.endpoint.describe())
         self._store.add(entry, allow_model_change=allow_model_change)
         return entry.public_config()
@@ -132,7 +134,7 @@ class InferenceEndpoints:
         entry = Entry.of_put(task_type, inference_id, inference_config)
         await run_sync(self._store.refuse_known, inference_id)
         if not skip_validation:
-            with _refusing(entry.endpoint):
+            with _refusing(entry.endpoint, "was not created"):
                 endpoint = entry.endpoint
                 shown = await (describe(endpoint) if describe else endpoint.adescribe())
                 entry = entry.described(shown)
@@ -203,6 +205,56 @@ class InferenceEndpoints:
             session.change_rate(self[inference_id].service_settings)
         return entry.public_config()
 
+    def rotate_key(self, *, inference_id: str, api_key: SecretStr | str) -> dict[str, Any]:
+        """Give an endpoint a new key, after it has answered one call with it.
+
+        Endpoints that were taken with ``[]`` before keep the old one.
+
+        Args:
+            inference_id: Which endpoint.
+            api_key: Its new key.
+
+        Returns:
+            What `get` returns.
+
+        Raises:
+            UnknownEndpointError: There is none of this name. Also a ``KeyError``.
+            SettingsError: It is no key, or the endpoint takes its key from the environment.
+            EndpointValidationError: The call failed; `__cause__` says why. The old key stays.
+        """
+        api_key = hidden("api_key", api_key)
+        before, tried = self._with_new_key(inference_id, api_key)
+        with _refusing(tried, "keeps its key"):
+            before.described(tried.describe())
+        return self._store.replace_key(tried).public_config()
+
+    async def arotate_key(
+        self,
+        *,
+        inference_id: str,
+        api_key: SecretStr | str,
+        describe: Callable[[InferenceEndpoint], Awaitable[EndpointDescription]] | None = None,
+    ) -> dict[str, Any]:
+        """The async twin of `rotate_key`; `describe` as of `aput`."""
+        from anyio.to_thread import run_sync  # noqa: PLC0415 - only programs with a loop need it
+
+        api_key = hidden("api_key", api_key)
+        before, tried = await run_sync(self._with_new_key, inference_id, api_key)
+        with _refusing(tried, "keeps its key"):
+            before.described(await (describe(tried) if describe else tried.adescribe()))
+        return (await run_sync(self._store.replace_key, tried)).public_config()
+
+    def _with_new_key(self, inference_id: str, key: object) -> tuple[Entry, InferenceEndpoint]:
+        before = self._store.one(inference_id)
+        service = before.endpoint.service_settings
+        if service.api_key_env is not None:
+            elsewhere = f"is that of the variable {service.api_key_env}: change it there"
+            raise SettingsError(("api_key", elsewhere))
+        if key is None:
+            raise SettingsError(("api_key", "is required"))
+        service = service.model_copy(update={"api_key": key})
+        return before, before.endpoint.model_copy(update={"service_settings": service})
+
     def delete(self, *, inference_id: str) -> None:
         """Delete an endpoint and its key. Which model it had is remembered, see `put`.
 
@@ -242,15 +294,15 @@ class InferenceEndpoints:
 
 
 @contextmanager
-def _refusing(endpoint: InferenceEndpoint) -> Iterator[None]:
-    """Say of a failing first call that it is why the endpoint was not stored."""
+def _refusing(endpoint: InferenceEndpoint, outcome: str) -> Iterator[None]:
+    """Say of a failing call what the endpoint is, or is not, for its sake."""
     try:
         yield
     except SettingsError:
         raise
     except HFEndpointError as cause:
         raise EndpointValidationError(
-            f"Inference endpoint [{endpoint.inference_id}] was not created, since its first call "
+            f"Inference endpoint [{endpoint.inference_id}] {outcome}, since its first call "
             f"failed: {cause.problem}",
             advice=cause.advice,
             host=cause.host,

@@ -14,6 +14,7 @@ from langchain_hf_endpoint.endpoint import InferenceEndpoint
 from langchain_hf_endpoint.errors import (
     EndpointExistsError,
     ModelChangedError,
+    RegistryError,
     UnknownEndpointError,
 )
 from langchain_hf_endpoint.registry.configs import Entry, Facts, fingerprint_of
@@ -122,6 +123,23 @@ class Store:
                 (json.dumps(after.stored_config()), inference_id),
             )
         return after
+
+    def replace_key(self, tried: InferenceEndpoint) -> Entry:
+        """Store the key of an endpoint that was tried out with it, if it is still at that URL.
+
+        Raises:
+            RegistryError: It was deleted and created anew elsewhere: the key is not for that host.
+        """
+        name, service = tried.inference_id, tried.service_settings
+        with self._connections.writing() as connection:
+            entry = _find(connection, name)
+            if entry.endpoint.service_settings.url != service.url or service.api_key is None:
+                raise RegistryError(f"[{name}] was created anew meanwhile; its key stays as it is")
+            connection.execute(
+                "INSERT OR REPLACE INTO secrets VALUES (?, ?)",
+                (name, service.api_key.get_secret_value()),
+            )
+        return entry
 
     def remove(self, inference_id: str) -> None:
         """Delete an endpoint and its key; what model it had is remembered."""

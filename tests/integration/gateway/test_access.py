@@ -7,12 +7,14 @@ import socket
 
 import httpx
 import pytest
+from gateway_child import GatewayChild
 
 from langchain_hf_endpoint import InferenceEndpoints, RegistryError, SettingsError
 from langchain_hf_endpoint.gateway import create_app, serve
 from langchain_hf_endpoint.gateway.config import DEFAULT_ALLOWED_URLS
 from langchain_hf_endpoint.gateway.errors import Refusal
 from langchain_hf_endpoint.gateway.url_allowlist import UrlAllowlist
+from langchain_hf_endpoint.testing import ScriptedEndpoint
 
 KEY = "gateway-key-of-a-test"
 
@@ -367,3 +369,36 @@ async def test_a_registry_that_cannot_be_used_is_a_500_without_its_path(call, mo
     assert answer.status_code == 500
     assert "/secret/place" not in answer.text
     assert "/secret/place" in caplog.text
+
+
+# A new key for an endpoint
+
+
+def test_a_new_key_for_an_endpoint_is_taken_where_the_operator_allows_it(tmp_path):
+    with (
+        ScriptedEndpoint(api_key="hf_the-old-key") as server,
+        GatewayChild(tmp_path / "log", allow_key_rotation=True) as gateway,
+        httpx.Client(base_url=gateway.url, timeout=30) as client,
+    ):
+        settings = {"url": server.url, "api_key": "hf_the-old-key", "max_wait": 0.1}
+        config = {"service": "hugging_face", "service_settings": settings}
+        put = client.put("/_inference/text_embedding/mine", json=config).json()
+        update = "/_inference/mine/_update"
+        server.configure(api_key="hf_the-new-key")
+        wrong = client.put(update, json={"service_settings": {"api_key": "hf_a-wrong-key"}})
+        assert wrong.status_code == 400
+        assert "hf_a-wrong" not in wrong.text
+        both = {"service_settings": {"api_key": "hf_the-new-key", "timeout": 5}}
+        assert "by itself" in client.put(update, json=both).text
+        right = client.put(update, json={"service_settings": {"api_key": "hf_the-new-key"}})
+        assert (right.status_code, right.json()) == (200, put)
+        answer = client.post("/_inference/mine", json={"input": "text"})
+        assert answer.status_code == 200
+
+
+def test_a_new_key_is_refused_where_he_does_not(client, put):
+    put("mine")
+    body = {"service_settings": {"api_key": "hf_the-new-key"}}
+    answer = client.put("/_inference/mine/_update", json=body)
+    assert answer.status_code == 400
+    assert "create it anew" in answer.text

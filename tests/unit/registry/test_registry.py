@@ -1,5 +1,6 @@
 """The registry of endpoints: names, rules, the file and its mode, and where the key is."""
 
+import asyncio
 import json
 import logging
 import os
@@ -17,6 +18,7 @@ from rendered_errors import rendered
 
 from langchain_hf_endpoint import (
     EndpointExistsError,
+    EndpointValidationError,
     HFEndpointEmbeddings,
     HFEndpointError,
     InferenceEndpoint,
@@ -27,6 +29,7 @@ from langchain_hf_endpoint import (
     UnknownEndpointError,
 )
 from langchain_hf_endpoint.registry import migrations, registry
+from langchain_hf_endpoint.testing import ScriptedEndpoint
 
 URL = "https://x.endpoints.huggingface.cloud"
 SIDE = ("-wal", "-shm")
@@ -778,3 +781,76 @@ def test_the_name_of_a_model_is_kept_and_cannot_be_updated():
         change = {"service_settings": {"model": "BAAI/bge-m3"}}
         with pytest.raises(SettingsError, match="create it anew, since another model"):
             endpoints.update(inference_id="mine", inference_config=change)
+
+
+# A new key
+
+
+@pytest.fixture
+def locked():
+    with ScriptedEndpoint(api_key="hf_the-old-key") as server:
+        yield server
+
+
+def put_locked(endpoints, server):
+    settings = {"url": server.url, "api_key": "hf_the-old-key"}
+    config = {"service": "hugging_face", "service_settings": settings}
+    return endpoints.put(inference_id="mine", inference_config=config)
+
+
+def test_a_key_is_rotated_once_the_endpoint_has_answered_with_it(locked):
+    with InferenceEndpoints() as endpoints:
+        before = put_locked(endpoints, locked)
+        locked.configure(api_key="hf_the-new-key")
+        assert endpoints.rotate_key(inference_id="mine", api_key="hf_the-new-key") == before
+        key = endpoints["mine"].service_settings.api_key
+        assert key.get_secret_value() == "hf_the-new-key"
+        assert len(HFEndpointEmbeddings(endpoint=endpoints["mine"]).embed_query("text")) == 384
+
+
+async def test_a_key_that_does_not_work_is_not_stored(locked):
+    with InferenceEndpoints() as endpoints:
+        put_locked(endpoints, locked)
+        with pytest.raises(EndpointValidationError, match="keeps its key") as raised:
+            endpoints.rotate_key(inference_id="mine", api_key="hf_a-wrong-key")
+        with pytest.raises(EndpointValidationError, match="keeps its key") as later:
+            await endpoints.arotate_key(inference_id="mine", api_key="hf_a-wrong-key")
+        for error in (raised.value, later.value):
+            assert "hf_a-wrong" not in f"{error!r}{error.__cause__!r}"
+        key = endpoints["mine"].service_settings.api_key
+        assert key.get_secret_value() == "hf_the-old-key"
+
+
+def test_a_key_goes_to_no_other_host_that_took_the_name_meanwhile(locked):
+    with InferenceEndpoints() as endpoints, ScriptedEndpoint() as other:
+        put_locked(endpoints, locked)
+        locked.configure(api_key="hf_the-new-key")
+
+        async def describe(endpoint):
+            endpoints.delete(inference_id="mine")
+            settings = {"url": other.url, "api_key": "hf_of-the-other"}
+            config = {"service": "hugging_face", "service_settings": settings}
+            endpoints.put(inference_id="mine", inference_config=config, allow_model_change=True)
+            return await endpoint.adescribe()
+
+        rotation = endpoints.arotate_key(
+            inference_id="mine", api_key="hf_the-new-key", describe=describe
+        )
+        with pytest.raises(RegistryError, match="created anew meanwhile"):
+            asyncio.run(rotation)
+        key = endpoints["mine"].service_settings.api_key
+        assert key.get_secret_value() == "hf_of-the-other"
+
+
+def test_a_key_of_the_environment_is_not_rotated_here(locked, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "hf_the-old-key")
+    with InferenceEndpoints() as endpoints:
+        settings = {"url": locked.url, "api_key_env": "MY_KEY"}
+        config = {"service": "hugging_face", "service_settings": settings}
+        endpoints.put(inference_id="mine", inference_config=config)
+        with pytest.raises(SettingsError, match="MY_KEY"):
+            endpoints.rotate_key(inference_id="mine", api_key="hf_the-new-key")
+        with pytest.raises(UnknownEndpointError):
+            endpoints.rotate_key(inference_id="other", api_key="hf_the-new-key")
+        with pytest.raises(SettingsError, match="api_key"):
+            endpoints.rotate_key(inference_id="mine", api_key="")

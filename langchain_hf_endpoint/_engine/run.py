@@ -68,7 +68,6 @@ class Run(Generic[RowT]):
             chunks is known from the start.
         planner: Its texts and batches. The prompt may depend on what the server says of itself,
             so there is none before that.
-        found: How many inputs the cache had.
         fatal: What ends the call early.
         batches_failed: Batches in a row of which nothing was embedded.
     """
@@ -81,7 +80,6 @@ class Run(Generic[RowT]):
     all_come_out: bool = True
     plan_first: bool = False
     planner: Planner[RowT] = field(init=False, repr=False)
-    found: int = 0
     fatal: HFEndpointError | None = None
     batches_failed: int = 0
 
@@ -161,12 +159,12 @@ class Run(Generic[RowT]):
     def settle_found(self, numbers: Sequence[int], rows: Sequence[RowT]) -> None:
         """Enter what the cache had of the inputs added last."""
         if numbers:
-            self.found += len(numbers)
             self.planner.settle_found(numbers, rows)
             if self.received:
                 self.received(numbers, rows)
             if self.progress:
                 self.progress.cached(len(numbers))
+                self.progress.done(len(numbers))
 
     def _reason_to_stop(
         self, outcomes: Sequence[Outcome[RowT]], inputs: int

@@ -17,7 +17,13 @@ import pytest
 from arrivals import are_right, numbered, texts_of
 from langchain_core.stores import InMemoryByteStore
 
-from langchain_hf_endpoint import ChunkCache, HFEndpointEmbeddings, InputError, SettingsError
+from langchain_hf_endpoint import (
+    ChunkCache,
+    HFEndpointEmbeddings,
+    InputError,
+    SettingsError,
+    get_embedding_usage,
+)
 from langchain_hf_endpoint._session.session import close_sessions
 from langchain_hf_endpoint.ray import EmbedChunks, EmbedTexts
 from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector
@@ -152,6 +158,15 @@ def test_what_fails_is_not_kept_and_the_rest_is(drive, tei_double, connect, path
     tei_double.configure(rejects="")
     assert are_right(drive.documents(embeddings, texts), texts)
     assert sent(tei_double) == {"text 7"}
+
+
+def test_usage_counts_what_was_found(drive, tei_double, connect, cache):
+    embeddings = connect(cache=cache)
+    drive.array(embeddings, numbered(40))
+    with get_embedding_usage() as usage:
+        drive.array(embeddings, numbered(60))
+        drive.array(embeddings, numbered(60))
+    assert (usage.cache_hits, usage.inputs_sent) == (100, 20)
 
 
 # int8

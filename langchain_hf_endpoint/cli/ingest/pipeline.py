@@ -294,7 +294,7 @@ class _Embedding:
             texts=journal.count("SELECT count(*) FROM records"),
             failed=failed,
             chunks=journal.count("SELECT count(*) FROM chunks"),
-            embedded=self._embedded - self._state.found,
+            embedded=self._embedded - self._stats.cache_hits,
             rows=count,
             dimensions=dimensions if isinstance(dimensions, int) else None,
             output=wanted.output if count else None,

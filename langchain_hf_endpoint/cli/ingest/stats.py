@@ -63,6 +63,8 @@ class Stats(EmbeddingUsage):
         super().cached(inputs)
         with self._lock:
             self._counts.known += inputs
+            self._counts.planned -= inputs  # which `done` is about to be told of as well
+            self._counts.done -= inputs
 
     def done(self, inputs: int) -> None:
         """So many more of them are."""

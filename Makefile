@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench chaos attacks test-stores test-engines test-lowest audit clean
+.PHONY: help demo test lint docs bench chaos attacks test-stores test-servers test-engines test-lowest audit clean
 
 help:  ## say what there is to make
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ attacks: $(VENV)/dev.stamp  ## attack client and gateway, N times as hard as the
 
 test-stores: $(VENV)-stores/stamp  ## run the tests with vector stores, LangChain, LangGraph, LlamaIndex
 	$(VENV)-stores/bin/python -m pytest tests/compat/stores
+
+test-servers: $(VENV)-servers/stamp  ## compare models behind llama.cpp's own server and ours
+	$(VENV)-servers/bin/python -m pytest tests/compat/test_llama_cpp.py
 
 test-engines: $(VENV)-engines/stamp  ## run the examples for Ray, Dask, Spark (needs Java) and Beam
 	$(VENV)-engines/bin/python -m pytest tests/compat/engines
@@ -76,6 +79,7 @@ $(VENV)-bench/stamp:   WANTED := --editable '.[cli,fast,gateway,local,testing]' 
 $(VENV)-docs/stamp:    WANTED := --editable . --group docs
 $(VENV)-engines/stamp: WANTED := --editable '.[local,ray,redis]' --group test --group engines
 $(VENV)-lowest/stamp:  WANTED := --editable '.[$(EXTRAS)]' --group test --resolution lowest-direct
+$(VENV)-servers/stamp: WANTED := --editable '.[$(EXTRAS)]' --group test --group servers
 $(VENV)-stores/stamp:  WANTED := --editable '.[cli,gateway,llama-index,local]' --group stores
 
 $(VENV)-%/stamp: pyproject.toml

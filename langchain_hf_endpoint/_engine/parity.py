@@ -77,7 +77,7 @@ def _rows(texts: Sequence[PlannedText[NDArray[np.float32]]]) -> Rows:
 def _steps(call: Call) -> Generator[tuple[Sequence[str], Call], Rows, None]:
     """What is to be embedded, and how; it takes the vectors."""
     server = call.server
-    if server.parity is not None:
+    if server.parity is not None or call.query is not None:  # scores are no vectors
         return
     # What was learned before must not hide what is looked for.
     window = ConcurrencyWindow()

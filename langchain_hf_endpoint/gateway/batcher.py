@@ -24,6 +24,7 @@ from langchain_hf_endpoint._engine.vectors import AS_RECEIVED
 from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._messages import Response
 from langchain_hf_endpoint._protocols.base import as_json
+from langchain_hf_endpoint._session.fingerprint import TEXTS
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import EndpointNotReadyError, HFEndpointError, TransportError
 from langchain_hf_endpoint.gateway.pending import MergedBatch, PendingRequest, QueueFullError
@@ -244,7 +245,7 @@ class DynamicBatcher:
         errors: list[HFEndpointError] = []
         try:
             outcomes = await self._embed_batch(batch, call)
-            batch.share_tokens()
+            batch.share_tokens(len(TEXTS[0]) if batch.size > 1 and call.takes_proof else 0)
             for outcome in outcomes:
                 batch.settle(outcome.start, outcome.stop, outcome.result)
                 if not isinstance(outcome.result, HFEndpointError):

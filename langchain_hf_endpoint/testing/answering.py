@@ -18,20 +18,9 @@ from langchain_hf_endpoint._protocols.tei_server import (
     TeiServer,
 )
 from langchain_hf_endpoint.testing.messages import Reply
-from langchain_hf_endpoint.testing.vectors import (
-    as_base64,
-    as_json,
-    base64_row,
-    expected_score,
-    json_row,
-)
+from langchain_hf_endpoint.testing.vectors import base64_row, expected_score, json_row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
-
     from langchain_hf_endpoint._protocols.tei_server import EmbedRequest, Input
 
 _EVERY_EMBED_PATH = (*EMBED_PATHS, "/predict")
@@ -187,40 +176,19 @@ def scores(content: dict[str, Any], traits: Traits) -> Reply:
     return Reply(200, orjson.dumps(answer))
 
 
-def vectors(  # noqa: PLR0913 - all that an answer depends on
-    request: EmbedRequest,
-    texts: list[str],
-    path: str,
-    traits: Traits,
-    seconds: float,
-    *,
-    wrong: Callable[[Sequence[str], int], Sequence[NDArray[np.float32]]] | None = None,
+def vectors(
+    request: EmbedRequest, texts: list[str], path: str, traits: Traits, seconds: float
 ) -> Reply:
-    """The vectors, in the protocol of the path.
-
-    Args:
-        request: What is asked for.
-        texts: Those whose vectors are answered.
-        path: Where it was asked for.
-        traits: The server's.
-        seconds: How long they took.
-        wrong: Makes the vectors of texts, of so many dimensions, in the place of the right ones.
-    """
+    """The right vectors, in the protocol of the path; `seconds` is how long they took."""
     dimensions = request.dimensions or traits.dimensions
     tokens = sum(map(_count, texts))
-    spoilt = wrong(texts, dimensions) if wrong else None
     if path in OPENAI_PATHS:
-        rows: Iterable[bytes]
-        if spoilt is None:
-            row = base64_row if request.base64 else json_row
-            rows = (row(text, dimensions) for text in texts)
-        else:
-            rows = map(as_base64 if request.base64 else as_json, spoilt)
+        row = base64_row if request.base64 else json_row
+        rows = (row(text, dimensions) for text in texts)
         body = tei_server.openai_answer(rows, traits.model_id, tokens)
     else:
         normalize = request.normalize
-        rows = (json_row(text, dimensions, normalize=normalize) for text in texts)
-        joined = b",".join(rows if spoilt is None else map(as_json, spoilt))
+        joined = b",".join(json_row(text, dimensions, normalize=normalize) for text in texts)
         body = b'{"embeddings":[%b]}' % joined if traits.shape == "embeddings" else b"[%b]" % joined
     characters = sum(map(len, texts))
     headers = tei_server.figures(seconds, characters, tokens)

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from langchain_hf_endpoint.testing.messages import Reply
 
@@ -89,6 +92,22 @@ def change(reply: Reply, name: str) -> bool:
         # Python's own module writes NaN and Infinity where orjson writes null.
         reply.body = json.dumps(body, separators=(",", ":")).encode()
     return True
+
+
+def answer_with(reply: Reply, vectors: Callable[[int], Sequence[NDArray[np.float32]]]) -> None:
+    """Put other vectors, of as many dimensions, in the place of those of a right reply."""
+    if reply.status != 200:  # noqa: PLR2004 - a success
+        return
+
+    def others(rows: Rows) -> Rows:
+        is_base64 = isinstance(rows[0], str)
+        width = len(base64.b64decode(rows[0])) // 4 if is_base64 else len(rows[0])
+        return [
+            base64.b64encode(row.tobytes()).decode() if is_base64 else row.tolist()
+            for row in vectors(width)
+        ]
+
+    reply.body = orjson.dumps(_with_rows(orjson.loads(reply.body), others))
 
 
 def _with_data(body: Any, change_items: Callable[[list[Any]], list[Any]]) -> Any:

@@ -74,7 +74,7 @@ class Fault:
         pieces: Into how many a dripping answer is cut.
         size: The body is made as long as this many bytes, of numbers that nobody asked for.
         lasts: For so many seconds from the first such answer, every request gets it.
-        vectors: Makes the vectors of texts, of so many dimensions, in the place of the right ones.
+        vectors: Makes vectors of so many dimensions in the place of the right ones.
     """
 
     kind: str
@@ -89,7 +89,7 @@ class Fault:
     pieces: int = 100
     size: int = 0
     lasts: float = 0.0
-    vectors: Callable[[Asked, Sequence[str], int], Sequence[NDArray[np.float32]]] | None = None
+    vectors: Callable[[Asked, int], Sequence[NDArray[np.float32]]] | None = None
 
     def __post_init__(self) -> None:
         """Refuse a change that there is not.
@@ -273,10 +273,10 @@ def huge(size: int = 100_000_000) -> Fault:
 def equal_length_mask(*, merges: bool = False) -> Fault:
     """TEI with Qwen3: a batch of texts of as many tokens; `merges` adds those of other requests."""
 
-    def vectors(asked: Asked, texts: Sequence[str], dimensions: int) -> Rows:
-        batch = [*texts, *chain.from_iterable(asked.in_flight if merges else ())]
+    def vectors(asked: Asked, dimensions: int) -> Rows:
+        batch = [*asked.texts, *chain.from_iterable(asked.in_flight if merges else ())]
         struck = len(batch) > 1 and len({len(text.split(" ")) for text in batch}) == 1
-        return [similar_vector(text, dimensions, 0.14 if struck else 1.0) for text in texts]
+        return [similar_vector(text, dimensions, 0.14 if struck else 1.0) for text in asked.texts]
 
     return Fault("equal_length_mask", vectors=vectors)
 
@@ -290,8 +290,8 @@ def swapped(cosine: float = 0.0, seconds: float = float("inf")) -> Fault:
         seconds: How long. 0: for this request alone, as by one of several replicas.
     """
 
-    def vectors(_asked: Asked, texts: Sequence[str], dimensions: int) -> Rows:
-        return [similar_vector(text, dimensions, cosine) for text in texts]
+    def vectors(asked: Asked, dimensions: int) -> Rows:
+        return [similar_vector(text, dimensions, cosine) for text in asked.texts]
 
     return Fault("swapped", vectors=vectors, lasts=seconds)
 
@@ -299,10 +299,9 @@ def swapped(cosine: float = 0.0, seconds: float = float("inf")) -> Fault:
 def rows_of_another() -> Fault:
     """The vectors of another request in flight with as many texts, where there is one."""
 
-    def vectors(asked: Asked, texts: Sequence[str], dimensions: int) -> Rows:
-        others = [other for other in asked.in_flight if len(other) == len(texts)]
-        answered = others[-1] if others else texts
-        return [expected_vector(text, dimensions) for text in answered]
+    def vectors(asked: Asked, dimensions: int) -> Rows:
+        others = [other for other in asked.in_flight if len(other) == len(asked.texts)]
+        return [expected_vector(text, dimensions) for text in [asked.texts, *others][-1]]
 
     return Fault("rows_of_another", vectors=vectors)
 

@@ -21,16 +21,13 @@ from langchain_hf_endpoint.testing.answering import (
     vectors,
 )
 from langchain_hf_endpoint.testing.connections import HEAD_LIMIT, ClientGone, Connection, Ended
-from langchain_hf_endpoint.testing.corruptions import change
+from langchain_hf_endpoint.testing.corruptions import answer_with, change
 from langchain_hf_endpoint.testing.faults import Asked
 from langchain_hf_endpoint.testing.messages import Arrival, Reply, refusal, unauthorized
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Callable, Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import AsyncIterator
 
     from langchain_hf_endpoint.testing.answering import Traits
     from langchain_hf_endpoint.testing.connections import Request
@@ -164,11 +161,12 @@ class Serving:
                 await connection.wait(fault.delay)
             reply = fault.answer_to(asked) if fault else None
             if reply is None:
-                wrong = partial(fault.vectors, asked) if fault and fault.vectors else None
-                reply = await self._right_answer(request, content, connection, wrong)
+                reply = await self._right_answer(request, content, connection)
                 # A refusal stays what it is, and the fault does not happen.
                 if fault is not None and fault.change and not change(reply, fault.change):
                     fault, arrival.fault = None, ""
+                if fault is not None and fault.vectors and texts:
+                    answer_with(reply, partial(fault.vectors, asked))
             if fault is None or fault.cut not in ("before", "head"):
                 arrival.status = reply.status
                 arrival.tokens = int(reply.headers.get("x-compute-tokens", 0))
@@ -193,11 +191,7 @@ class Serving:
         return fault
 
     async def _right_answer(
-        self,
-        request: Request,
-        content: dict[str, Any] | RefusedError,
-        connection: Connection,
-        wrong: Callable[[Sequence[str], int], Sequence[NDArray[np.float32]]] | None,
+        self, request: Request, content: dict[str, Any] | RefusedError, connection: Connection
     ) -> Reply:
         traits, path = self.traits, request.route
         if traits.api_key and request.headers.get("authorization") != f"Bearer {traits.api_key}":
@@ -222,7 +216,7 @@ class Serving:
                 wanted = tei_server.embed_request(content, path, traits)
                 texts = texts_to_embed(wanted, traits)
                 seconds = traits.service_seconds(count := len(texts))
-                reply = vectors(wanted, texts, path, traits, seconds, wrong=wrong)
+                reply = vectors(wanted, texts, path, traits, seconds)
             async with self._permits.held(count, is_waited_for=traits.waits_for_permits):
                 if seconds:
                     await connection.wait(seconds)

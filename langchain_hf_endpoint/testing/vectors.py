@@ -98,7 +98,8 @@ def similar_vector(text: str, dimensions: int, cosine: float) -> NDArray[np.floa
 def json_row(text: str, dimensions: int, *, normalize: bool = True) -> bytes:
     """``expected_vector`` as a JSON array."""
     if dimensions % _SEGMENT:
-        return as_json(expected_vector(text, dimensions, normalize=normalize))
+        row = expected_vector(text, dimensions, normalize=normalize)
+        return orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY)
     pool = _pool(dimensions, 1.0 if normalize else RAW_LENGTH).json
     return b"[%b]" % b",".join([pool[pick] for pick in _picks(text, dimensions)])
 
@@ -106,20 +107,11 @@ def json_row(text: str, dimensions: int, *, normalize: bool = True) -> bytes:
 def base64_row(text: str, dimensions: int) -> bytes:
     """``expected_vector`` as a JSON string of base64, little-endian float32."""
     if dimensions % _SEGMENT:
-        return as_base64(expected_vector(text, dimensions))
-    pool = _pool(dimensions, 1.0).raw
-    raw = b"".join([pool[pick] for pick in _picks(text, dimensions)])
+        raw = expected_vector(text, dimensions).astype("<f4").tobytes()
+    else:
+        pool = _pool(dimensions, 1.0).raw
+        raw = b"".join([pool[pick] for pick in _picks(text, dimensions)])
     return b'"%b"' % base64.b64encode(raw)
-
-
-def as_json(row: NDArray[np.float32]) -> bytes:
-    """A vector as a JSON array."""
-    return orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY)
-
-
-def as_base64(row: NDArray[np.float32]) -> bytes:
-    """A vector as a JSON string of base64, little-endian float32."""
-    return b'"%b"' % base64.b64encode(row.astype("<f4").tobytes())
 
 
 def expected_score(query: str, text: str) -> float:

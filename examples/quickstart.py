@@ -32,11 +32,8 @@ QUESTIONS = [
 def index_the_book(embeddings: HFEndpointEmbeddings) -> InMemoryVectorStore:
     """Chunk the book, embed the chunks and store them."""
     book = Document(BOOK.read_text(encoding="ascii"), metadata={"title": "Alice in Wonderland"})
-    # 150 words are some 200 tokens: a chunk fits into the model's window of 256.
-    splitter = HFEndpointTextSplitter(
-        {"strategy": "sentence", "max_chunking_size": 150, "sentence_overlap": 1},
-        add_start_index=True,
-    )
+    # With the settings of the endpoint, whose server counts the tokens.
+    splitter = HFEndpointTextSplitter(endpoint=embeddings.endpoint, add_start_index=True)
     started = time.perf_counter()
     passages = splitter.split_documents([book])
     chunked = time.perf_counter()
@@ -69,7 +66,11 @@ def ask(store: InMemoryVectorStore, question: str, most: int = 3) -> None:
 def main() -> None:
     with LocalServer() as server:
         print(server, "\n")
-        embeddings = HFEndpointEmbeddings(url=server.url)
+        # Short passages, none of them longer than the model reads.
+        embeddings = HFEndpointEmbeddings(
+            url=server.url,
+            chunking_settings={"max_chunking_size": 150, "max_chunk_tokens": "auto"},
+        )
         store = index_the_book(embeddings)
         for question in QUESTIONS:
             ask(store, question)

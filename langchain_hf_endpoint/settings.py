@@ -6,10 +6,9 @@ https://www.elastic.co/docs/solutions/search/semantic-search/semantic-search-inf
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator
 
 from langchain_hf_endpoint._secrets import (
     advice_on_tokens,
@@ -20,23 +19,24 @@ from langchain_hf_endpoint._secrets import (
     variable_problem,
 )
 from langchain_hf_endpoint._urls import is_hugging_face, is_loopback, url_problem
-from langchain_hf_endpoint._validation import Allowed, Flag, PositiveInteger, Problem, Section, Text
+from langchain_hf_endpoint._validation import (
+    DEFAULTS,
+    FEWEST_TOKENS,
+    PUNKT_LANGUAGES,
+    SMALLEST_CHUNK,
+    Allowed,
+    Flag,
+    PositiveInteger,
+    Problem,
+    Section,
+    Text,
+    chunking_fields,
+    usual_overlap,
+)
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_CODES = {
-    "czech": "cs ces cze", "danish": "da dan", "dutch": "nl nld dut", "english": "en eng",
-    "estonian": "et est", "finnish": "fi fin", "french": "fr fra fre", "german": "de deu ger",
-    "greek": "el ell gre", "italian": "it ita", "malayalam": "ml mal",
-    "norwegian": "no nor nb nob nn nno", "polish": "pl pol", "portuguese": "pt por",
-    "russian": "ru rus", "slovene": "sl slv", "spanish": "es spa", "swedish": "sv swe",
-    "turkish": "tr tur",
-}  # fmt: skip
-_LANGUAGE_OF_CODE = {code: name for name, codes in _CODES.items() for code in codes.split()}
-PUNKT_LANGUAGES = tuple(_CODES)
-"""The languages that NLTK's sentence tokenizer (punkt) was trained on."""
 
 
 def _is_no_url(value: str) -> str:
@@ -48,6 +48,12 @@ def _is_no_url(value: str) -> str:
 def _is_a_name(value: str) -> str:
     if not is_variable_name(value):
         raise ValueError(f"must be {_A_VARIABLE}")
+    return value
+
+
+def _is_a_token_bound(value: object) -> object:
+    if value != "auto" and (type(value) is not int or value < FEWEST_TOKENS):
+        raise ValueError(f"must be an integer of {FEWEST_TOKENS} or more, or 'auto'")
     return value
 
 
@@ -218,17 +224,6 @@ class ServiceSettings(_EndpointSection):
         return advice_on_tokens(are_read=is_hugging_face(self.url))
 
 
-_OTHER_NAME_OF_SIZE = "max_chunk_size"
-_DEFAULTS: Mapping[str, Mapping[str, int | str]] = {
-    "sentence": {"max_chunking_size": 250, "sentence_overlap": 1, "language": "english"},
-    "word": {"max_chunking_size": 250, "overlap": 100},
-    "none": {},
-}
-"""The fields that go with each strategy."""
-_SMALLEST_CHUNK = {"sentence": 20, "word": 10}
-_LARGEST_CHUNK = 300
-
-
 class ChunkingSettings(_EndpointSection):
     """How a long text is cut. A word is a run of characters between blanks.
 
@@ -243,6 +238,12 @@ class ChunkingSettings(_EndpointSection):
             Default 1.
         language: ``sentence`` only: one of `PUNKT_LANGUAGES`, or its ISO 639 code (``de``).
             Default ``english``.
+        max_chunk_tokens: Tokens of a chunk, 8 or more, beside the words; ``auto``: as many as the
+            server says that its model reads, less those of the prompt and those that the model puts
+            around each input. With ``none`` a text that has more is cut as with ``sentence``.
+            Default: words alone count.
+        tokenizer: The model's ``tokenizer.json``, to count tokens on this machine. Default: the
+            server counts them, or they are estimated.
 
     A field that belongs to another strategy is an error. Fields that do not apply are None, which
     is the same as absent, in every section.
@@ -255,92 +256,54 @@ class ChunkingSettings(_EndpointSection):
         Annotated[int, Field(strict=True, ge=0, le=1), Allowed("either 0 or 1")] | None
     ) = None
     language: Literal[PUNKT_LANGUAGES] | None = None  # type: ignore[valid-type]
+    max_chunk_tokens: (
+        Annotated[int | Literal["auto"], BeforeValidator(_is_a_token_bound)] | None
+    ) = None
+    tokenizer: Text | None = None
 
     @classmethod
     def _prepared(cls, fields: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
-        problems = _take_either_size(fields)
-        if isinstance(fields.get("language"), str):
-            code = re.split("[-_]", fields["language"].lower())[0]  # of ISO 639, such as pt-BR
-            fields["language"] = _LANGUAGE_OF_CODE.get(code, fields["language"])
-        strategy = fields.get("strategy", "sentence")
-        if not isinstance(strategy, str) or strategy not in _DEFAULTS:
-            return fields, problems
-        problems += _of_other_strategies(strategy, fields)
-        fields = _with_defaults(strategy, fields)
-        return fields, [*problems, *_out_of_range(strategy, fields)]
+        return chunking_fields(fields)
 
-    def smaller_by(self, words: int) -> Self:
-        """The same settings for chunks of fewer words, but not of fewer than are allowed.
+    @property
+    def asks_server(self) -> bool:
+        """Whether it takes a server to know what bounds a chunk."""
+        tokens = self.max_chunk_tokens
+        return tokens is not None and (tokens == "auto" or self.tokenizer is None)
+
+    def smaller_by(self, words: int, tokens: int) -> Self:
+        """The same settings for chunks of fewer words and tokens, as far as that is allowed.
 
         An overlap that is over half of the new size becomes that half.
         """
-        if self.max_chunking_size is None:
-            return self
-        size = max(_SMALLEST_CHUNK[self.strategy], self.max_chunking_size - words)
-        changed = {"max_chunking_size": size}
-        if self.overlap is not None:
-            changed["overlap"] = min(self.overlap, size // 2)
+        changed: dict[str, int] = {}
+        if isinstance(self.max_chunk_tokens, int):
+            changed["max_chunk_tokens"] = max(FEWEST_TOKENS, self.max_chunk_tokens - tokens)
+        if self.max_chunking_size is not None:
+            size = max(SMALLEST_CHUNK[self.strategy], self.max_chunking_size - words)
+            changed["max_chunking_size"] = size
+            if self.overlap is not None:
+                changed["overlap"] = min(self.overlap, size // 2)
         return self.model_copy(update=changed)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """As pydantic's; an overlap that only follows from the size follows from the new one."""
+        changed = {**(update or {})}
+        size = changed.get("max_chunking_size")
+        if (
+            size
+            and self.max_chunking_size
+            and self.overlap == usual_overlap(self.max_chunking_size)
+        ):
+            changed = {"overlap": usual_overlap(size), **changed}
+        return super().model_copy(update=changed, deep=deep)
 
     def public_config(self) -> dict[str, Any]:
         """The settings as JSON: those that apply, `language` only where it is not the default."""
         config = self.model_dump(mode="json", exclude_none=True)
-        if config.get("language") == _DEFAULTS["sentence"]["language"]:
+        if config.get("language") == DEFAULTS["sentence"]["language"]:
             del config["language"]
         return config
-
-
-def _take_either_size(fields: dict[str, Any]) -> list[Problem]:
-    """Take either name of the size: Elastic's pages use one, its product the other."""
-    size = fields.pop(_OTHER_NAME_OF_SIZE, None)
-    if size is None:
-        return []
-    if "max_chunking_size" in fields:
-        both = "max_chunking_size and max_chunk_size are two names of one field; give one of them"
-        return [(_OTHER_NAME_OF_SIZE, both)]
-    fields["max_chunking_size"] = size
-    return []
-
-
-def _of_other_strategies(strategy: str, fields: dict[str, Any]) -> list[Problem]:
-    """Take out the fields of the other strategies and name them."""
-    allowed = _DEFAULTS[strategy].keys()
-    others = set().union(*_DEFAULTS.values()) - allowed
-    foreign = [name for name in fields if name in others]
-    for name in foreign:
-        del fields[name]
-    has = ", ".join(sorted(allowed)) or "no other field"
-    return [(name, f"does not go with strategy {strategy!r}, which has {has}") for name in foreign]
-
-
-def _with_defaults(strategy: str, fields: dict[str, Any]) -> dict[str, Any]:
-    values = {**_DEFAULTS[strategy], **fields}
-    size = values.get("max_chunking_size")
-    if strategy == "word" and "overlap" not in fields and _is_integer(size):
-        values["overlap"] = max(0, min(values["overlap"], size // 2))
-    return values
-
-
-def _out_of_range(strategy: str, fields: dict[str, Any]) -> list[Problem]:
-    """Check the ranges that depend on another field; wrong types are left to pydantic."""
-    size, overlap = fields.get("max_chunking_size"), fields.get("overlap")
-    problems: list[Problem] = []
-    most_overlap, half = _LARGEST_CHUNK // 2, "half of max_chunking_size"
-    if _is_integer(size):
-        smallest = _SMALLEST_CHUNK[strategy]
-        if smallest <= size <= _LARGEST_CHUNK:
-            most_overlap, half = size // 2, f"{half} ({size})"
-        else:
-            allowed = f"{smallest} to {_LARGEST_CHUNK} words for strategy {strategy!r}"
-            problems.append(("max_chunking_size", f"{size} is not allowed: must be {allowed}"))
-    if _is_integer(overlap) and not 0 <= overlap <= most_overlap:
-        allowed = f"0 to {most_overlap}, {half}"
-        problems.append(("overlap", f"{overlap} is not allowed: must be {allowed}"))
-    return problems
-
-
-def _is_integer(value: object) -> TypeGuard[int]:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 class TaskSettings(_EndpointSection):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from langchain_hf_endpoint.chunking.chunks import Chunk
+    from langchain_hf_endpoint.endpoint import InferenceEndpoint
     from langchain_hf_endpoint.settings import ChunkingSettings
 
 
@@ -26,8 +27,10 @@ class HFEndpointTextSplitter(TextSplitter):
         documents = splitter.split_documents(loader.load())
 
     Args:
-        chunking_settings: How to cut; a mapping is checked as `ChunkingSettings` is. Default:
-            sentences, at most 250 words a chunk, one sentence of overlap.
+        chunking_settings: How to cut; a mapping is checked as `ChunkingSettings` is. Default: those
+            of `endpoint`, else sentences, at most 250 words a chunk, one sentence of overlap.
+        endpoint: Whose server is asked for tokens, where ``max_chunk_tokens`` wants them counted.
+            Without it they are counted by ``tokenizer``, or estimated.
         add_start_index: Put the offset of each chunk in its source, in code points, into the
             chunk's metadata as ``start_index``. It is exact, for texts that repeat themselves too.
 
@@ -43,18 +46,33 @@ class HFEndpointTextSplitter(TextSplitter):
         self,
         chunking_settings: ChunkingSettings | Mapping[str, object] | None = None,
         *,
+        endpoint: InferenceEndpoint | None = None,
         add_start_index: bool = False,
     ) -> None:
         super().__init__(add_start_index=add_start_index)
+        if chunking_settings is None and endpoint is not None:
+            chunking_settings = endpoint.chunking_settings
         self._settings = as_settings(chunking_settings)
+        self._endpoint = endpoint if self._settings.asks_server else None
+
+    def _cut(self, texts: list[str]) -> list[list[Chunk]]:
+        """The chunks of each text."""
+        if self._endpoint is None:
+            return [chunk(text, self._settings) for text in texts]
+        from langchain_hf_endpoint._engine.preparation import cut_for  # noqa: PLC0415 - loads late
+
+        chosen = self._endpoint.model_copy(update={"chunking_settings": self._settings})
+        return cut_for(chosen, texts)
 
     def split_text(self, text: str) -> list[str]:
         """Cut a text; an empty or blank one gives no chunk.
 
         Raises:
             SettingsError: The language has no trained table on this machine.
+            HFEndpointError: The endpoint, if it is asked for tokens, cannot be reached.
         """
-        return [piece.text for piece in chunk(text, self._settings)]
+        (pieces,) = self._cut([text])
+        return [piece.text for piece in pieces]
 
     def create_documents(
         self, texts: list[str], metadatas: list[dict[Any, Any]] | None = None
@@ -70,14 +88,17 @@ class HFEndpointTextSplitter(TextSplitter):
 
         Raises:
             SettingsError: The language has no trained table on this machine.
+            HFEndpointError: The endpoint, if it is asked for tokens, cannot be reached.
             ValueError: There are not as many metadatas as texts.
         """
         # Not the base class's way, which searches each chunk in the text from a place that is
         # right only where lengths are in characters and no chunk occurs twice.
         return [
             Document(page_content=piece.text, metadata=self._metadata(piece, metadata))
-            for text, metadata in zip(texts, metadatas or [{}] * len(texts), strict=True)
-            for piece in chunk(text, self._settings)
+            for pieces, metadata in zip(
+                self._cut(texts), metadatas or [{}] * len(texts), strict=True
+            )
+            for piece in pieces
         ]
 
     def _metadata(self, piece: Chunk, source: dict[Any, Any]) -> dict[Any, Any]:

@@ -258,7 +258,8 @@ class EmbeddingCall(Generic[RowT]):
             clients=clients,
             cache=cache,
             show_progress_bar=show_progress_bar,
-            insists_on_info=insists_on_info,
+            insists_on_info=insists_on_info
+            or bool(chunking and chunking.max_chunk_tokens and chunking.asks_server),
             expected_fingerprint=expected,
             query=query,
         )
@@ -293,6 +294,18 @@ class EmbeddingCall(Generic[RowT]):
         """Whether it is not known, or doubted by now, that the model is the one expected."""
         expected, server = self.expected_fingerprint, self.server
         return expected is not None and not server.is_verified(self.task.dimensions, expected)
+
+    @property
+    def bounds_tokens(self) -> bool:
+        """Whether chunks are bounded in tokens too."""
+        return bool(self.chunking and self.chunking.max_chunk_tokens)
+
+    @property
+    def bounds_key(self) -> tuple[object, ...]:
+        """What the bound in tokens depends on, beside the server."""
+        settings = self.chunking
+        limits = (settings.max_chunk_tokens, settings.tokenizer) if settings else ()
+        return (*limits, self.prompt, self.options.prompt_name)
 
     @property
     def should_fetch_info(self) -> bool:

@@ -12,8 +12,8 @@ from langchain_hf_endpoint._engine.drivers import TaskDriver, ThreadDriver
 from langchain_hf_endpoint._engine.parity import acheck_parity, check_parity
 from langchain_hf_endpoint._engine.progress import followers
 from langchain_hf_endpoint._engine.prompts import e5_prompt, needs_e5_prompts, unnamed
+from langchain_hf_endpoint._engine.query import arun_query, run_query
 from langchain_hf_endpoint._engine.results import reported
-from langchain_hf_endpoint._engine.run import arun_query, run_query
 from langchain_hf_endpoint._engine.vectors import ARRAYS
 from langchain_hf_endpoint._http.clients import Clients, check_clients, library_of
 from langchain_hf_endpoint._messages import EndpointDescription, ServerInfo

@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import orjson
 
-from langchain_hf_endpoint.chunking import Chunk, chunk
-from langchain_hf_endpoint.chunking.chunks import is_one_chunk
+from langchain_hf_endpoint.chunking.chunks import Chunk, cut, is_one_chunk
 from langchain_hf_endpoint.errors import HFEndpointError, InputError, ranges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from langchain_hf_endpoint._engine.vectors import Rows
+    from langchain_hf_endpoint.chunking.tokens import TokenBound
     from langchain_hf_endpoint.settings import ChunkingSettings
 
 RowT = TypeVar("RowT")
 
 LOOK_AHEAD = 16
 """Batches that are gathered before they are cut, so that inputs of like lengths meet."""
+
+_MOST_NAMED = 5  # texts of which chunks are too long
 
 
 @dataclass(slots=True)
@@ -80,6 +82,9 @@ class Planner(Generic[RowT]):
         look_ahead: Batches to gather before they are cut.
         chunks_planned: How many chunks there are so far.
         inputs_planned: How many of them are inputs: the others are like one of those.
+        bound: How many tokens a chunk of the next texts may have.
+        reads: How many tokens of an input the model reads, where that is known.
+        too_long: How many chunks surely have more.
     """
 
     chunking: ChunkingSettings | None
@@ -91,6 +96,10 @@ class Planner(Generic[RowT]):
     look_ahead: float = LOOK_AHEAD
     chunks_planned: int = 0
     inputs_planned: int = 0
+    bound: TokenBound | None = None
+    reads: int | None = None
+    too_long: int = 0
+    _too_long_of: list[int] = field(default_factory=list)  # texts, one more than are named
     _numbers: dict[str, int] = field(default_factory=dict)  # by the input without its prompt
     _wanted: dict[int, int] = field(default_factory=dict)  # of a stream: by how many chunks
     _open: set[int] = field(default_factory=set)  # have neither row nor error
@@ -104,24 +113,54 @@ class Planner(Generic[RowT]):
 
     def add(self, texts: Iterable[str]) -> None:
         """Cut the next texts and note which of their chunks are new."""
-        chunking = self.chunking
+        chunking, bound, reads = self.chunking, self.bound, self.reads
+        # Characters of a chunk that may be too long: as many words take as many, each has a token.
+        least = float("inf") if reads is None else 2 * reads
         for text in texts:
             index = self._next_index
             self._next_index += 1
             try:
                 if not self.keep:
                     check_text(text, index)
-                if chunking is None or is_one_chunk(text, chunking):
+                if chunking is None or is_one_chunk(text, chunking, bound):
+                    if len(text) >= least:
+                        self._look_at_length(index, text)
                     number = self._number(text, index)
                     if number != index or self.all_come_out:
                         chunks: Sequence[Chunk] = (Chunk(text, 0, len(text)),)
                         self._texts.append(PlannedText(index, chunks, (number,)))
                     continue
-                chunks = chunk(text, chunking)
+                chunks = cut(text, chunking, bound)
             except HFEndpointError as error:
                 self._texts.append(PlannedText(index, (), (), error))
                 continue
+            for one in chunks:
+                if len(one.text) >= least:
+                    self._look_at_length(index, one.text)
             self._texts.append(PlannedText(index, chunks, [self._part(one.text) for one in chunks]))
+
+    def _look_at_length(self, index: int, text: str) -> None:
+        """Note a chunk that surely has more tokens than the model reads."""
+        reads, bound = self.reads or 0, self.bound
+        if bound is None:
+            tokens = len(text.split())
+        else:
+            tokens = bound.counter.of_text(text) if bound.tokens > reads else 0
+        if tokens > reads:
+            self.too_long += 1
+            if index not in self._too_long_of[-1:] and len(self._too_long_of) <= _MOST_NAMED:
+                self._too_long_of.append(index)
+
+    def said_of_length(self) -> str:
+        """What there is to say of chunks that are too long."""
+        named = ", ".join(map(str, self._too_long_of[:_MOST_NAMED]))
+        more = ", …" if len(self._too_long_of) > _MOST_NAMED else ""
+        of_texts = f" (of the texts {named}{more})" if self.chunking else ""
+        return (
+            f"reads {self.reads:,} tokens of an input, and {self.too_long:,} chunks have more"
+            f"{of_texts}: the rest of them is in no vector. "
+            "Set chunking_settings.max_chunk_tokens to 'auto'"
+        )
 
     def _part(self, text: str) -> int:
         """The number of an input that is a part of a text."""

@@ -12,7 +12,8 @@ import numpy as np
 from langchain_hf_endpoint._engine.failures import named, of_the_machine
 from langchain_hf_endpoint._engine.planner import check_text, check_texts
 from langchain_hf_endpoint._engine.progress import followers
-from langchain_hf_endpoint._engine.run import Run, arun, arun_query, run, run_query
+from langchain_hf_endpoint._engine.query import arun_query, run_query
+from langchain_hf_endpoint._engine.run import Run, arun, run
 from langchain_hf_endpoint._engine.vectors import ARRAYS, LISTS, MatrixRows, Rows
 from langchain_hf_endpoint._session.session import session_for
 from langchain_hf_endpoint.chunking.chunks import EmbeddedChunk

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import logging
 from collections.abc import AsyncIterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -18,18 +18,16 @@ from langchain_hf_endpoint._engine.drivers import (
     ThreadWorkers,
 )
 from langchain_hf_endpoint._engine.failures import (
-    begun_before_fork,
     of_the_machine,
     rejects_everything,
 )
 from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._engine.isolation import Fault, Outcome
-from langchain_hf_endpoint._engine.model_fingerprint import embed_verified
 from langchain_hf_endpoint._engine.planner import LOOK_AHEAD, BatchBounds, Planner
-from langchain_hf_endpoint._engine.preparation import prepare
+from langchain_hf_endpoint._engine.preparation import bound_for, prepare
 from langchain_hf_endpoint._engine.sources import AsyncSource, Source
 from langchain_hf_endpoint._engine.vectors import Rows
-from langchain_hf_endpoint._protocols.base import as_json
+from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
@@ -40,6 +38,8 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._engine.planner import Batch, PlannedText
 
 RowT = TypeVar("RowT")
+
+_logger = logging.getLogger("langchain_hf_endpoint")
 
 # Batches of which nothing was embedded, one after another, after which no more are sent. Where each
 # text was rejected by itself, more than a look-ahead from a server that works: the longest inputs
@@ -69,6 +69,7 @@ class Run(Generic[RowT]):
         planner: Its texts and batches. The prompt may depend on what the server says of itself,
             so there is none before that.
         fatal: What ends the call early.
+        bounds_tokens: Whether chunks are bounded in tokens too.
         batches_failed: Batches in a row of which nothing was embedded.
     """
 
@@ -81,6 +82,7 @@ class Run(Generic[RowT]):
     plan_first: bool = False
     planner: Planner[RowT] = field(init=False, repr=False)
     fatal: HFEndpointError | None = None
+    bounds_tokens: bool = False
     batches_failed: int = 0
 
     def begin(self) -> None:
@@ -97,6 +99,9 @@ class Run(Generic[RowT]):
             keep=self.keep,
             all_come_out=self.all_come_out,
         )
+        if call.server.info and call.task.truncate:  # else what is too long is refused, and named
+            self.planner.reads = call.server.info.max_input_tokens
+        self.bounds_tokens = bool(call.chunking and call.chunking.max_chunk_tokens)
         if self.plan_first:
             self.planner.look_ahead = float("inf")
 
@@ -220,6 +225,8 @@ class Run(Generic[RowT]):
 
     def close(self, source: Source | AsyncSource) -> None:
         """Raise what ended the call early, when all that was under way is entered."""
+        if self.planner.too_long:
+            _logger.warning("%s %s", host_of(self.call.service.url), self.planner.said_of_length())
         if self.fatal:
             raise self.fatal
         if source.error:
@@ -328,7 +335,10 @@ def _repays_a_loop(source: Source, state: Run[RowT], driver: ThreadDriver) -> bo
 def _fill(source: Source, state: Run[RowT], driver: ThreadDriver) -> None:
     """Take texts into the planner until its look-ahead is full, or the source is slow."""
     while (room := state.room(source)) > 0:
-        state.add(source.take(room))
+        texts = source.take(room)
+        if state.bounds_tokens:
+            state.planner.bound = driver.run(bound_for(texts, state.call))
+        state.add(texts)
         if state.call.cache is not None:
             state.settle_found(*driver.run(look_up(state.planner.newest(), state.call)))
         if source.is_slow:
@@ -339,6 +349,8 @@ async def _afill(source: Source | AsyncSource, state: Run[RowT], driver: TaskDri
     """The async twin of `_fill`; chunking goes to a thread where a loop would feel it."""
     while (room := state.room(source)) > 0:
         texts = source.take(room) if isinstance(source, Source) else await source.take(room)
+        if state.bounds_tokens:
+            state.planner.bound = await driver.run(bound_for(texts, state.call))
         if source.characters > _WORTH_A_THREAD and any(map(_may_be_cut, texts)):
             await asyncio.to_thread(state.add, texts)
         else:
@@ -351,55 +363,3 @@ async def _afill(source: Source | AsyncSource, state: Run[RowT], driver: TaskDri
 
 def _may_be_cut(text: object) -> bool:
     return isinstance(text, str) and len(text) > _LIKELY_ONE_CHUNK
-
-
-def run_query(text: str, call: EmbeddingCall[RowT], progress: Progress | None = None) -> RowT:
-    """Embed one text on the caller's thread: the way of `run` without planner and workers.
-
-    Raises:
-        HFEndpointError: What befell the text.
-    """
-    process = os.getpid()
-    driver = ThreadDriver(call.sync_transport(), progress)
-    if not call.is_prepared:
-        driver.run(prepare(call))
-    if progress:
-        progress.planned(1, 1, 1)
-    embed = embed_batch if call.expected_fingerprint is None else embed_verified
-    try:
-        outcomes = driver.run(embed(as_json([call.prompt + text]), call))
-    except (MemoryError, RuntimeError) as error:
-        if (said := of_the_machine(error)) is not None:
-            raise said from None
-        raise
-    if os.getpid() != process:
-        raise begun_before_fork()
-    return _vector(outcomes, progress)
-
-
-async def arun_query(
-    text: str, call: EmbeddingCall[RowT], progress: Progress | None = None
-) -> RowT:
-    """Embed one text in the caller's task; otherwise as `run_query`."""
-    driver = TaskDriver(await call.async_transport(), progress)
-    if not call.is_prepared:
-        await driver.run(prepare(call))
-    if progress:
-        progress.planned(1, 1, 1)
-    embed = embed_batch if call.expected_fingerprint is None else embed_verified
-    try:
-        outcomes = await driver.run(embed(as_json([call.prompt + text]), call))
-    except (MemoryError, RuntimeError) as error:
-        if (said := of_the_machine(error)) is not None:
-            raise said from None
-        raise
-    return _vector(outcomes, progress)
-
-
-def _vector(outcomes: Sequence[Outcome[RowT]], progress: Progress | None) -> RowT:
-    if progress:
-        progress.done(1)
-    result = outcomes[0].result
-    if isinstance(result, HFEndpointError):
-        raise result
-    return result[0]

@@ -25,12 +25,14 @@ from langchain_hf_endpoint._protocols.openai import (
 from langchain_hf_endpoint._protocols.parsing import tokens_reported
 from langchain_hf_endpoint._protocols.rerank import RERANK_DIALECTS
 from langchain_hf_endpoint._protocols.retry_after import wait_foretold
-from langchain_hf_endpoint._protocols.server_info import (
+from langchain_hf_endpoint._protocols.server_info import info_request, read_info
+from langchain_hf_endpoint._protocols.tokenize import (
     Tokens,
-    info_request,
-    read_info,
+    batches_of_words,
     read_tokens,
+    read_words,
     tokenize_request,
+    words_request,
 )
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "ServedModels",
     "Tokens",
     "base64_route",
+    "batches_of_words",
     "candidates",
     "conclude",
     "declines",
@@ -52,6 +55,7 @@ __all__ = [
     "read_info",
     "read_models",
     "read_tokens",
+    "read_words",
     "recognise",
     "refuses_base64",
     "rerank_candidates",
@@ -60,4 +64,5 @@ __all__ = [
     "tokens_reported",
     "unknown_model",
     "wait_foretold",
+    "words_request",
 ]

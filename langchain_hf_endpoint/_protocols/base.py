@@ -82,6 +82,15 @@ def post(url: str, field: str, inputs: Sequence[bytes], others: Mapping[str, obj
     return Request("POST", url, body, _SENDING)
 
 
+def post_object(url: str, fields: Mapping[str, object]) -> Request:
+    """Make the request that posts a JSON object.
+
+    Raises:
+        JSONEncodeError: It holds a lone surrogate.
+    """
+    return Request("POST", url, orjson.dumps(fields), _SENDING)
+
+
 def get(url: str) -> Request:
     """Make the request that asks for a JSON document."""
     return Request("GET", url, b"", _ASKING)

@@ -1,4 +1,4 @@
-"""Read what a server says of itself: TEI's ``GET /info`` and ``POST /tokenize``.
+"""Read what a server says of itself: TEI's ``GET /info``.
 
 https://github.com/huggingface/text-embeddings-inference (router/src/lib.rs, ``Info``)
 """
@@ -6,22 +6,19 @@ https://github.com/huggingface/text-embeddings-inference (router/src/lib.rs, ``I
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._messages import ServerInfo
 from langchain_hf_endpoint._protocols.base import (
-    as_json,
     get,
     json_of,
     positive_integer,
-    post,
     split_url,
 )
 from langchain_hf_endpoint._protocols.errors import shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from langchain_hf_endpoint._messages import Request, Response
     from langchain_hf_endpoint._protocols.base import JSON
@@ -155,65 +152,3 @@ def _model_id(told: Mapping[str, JSON]) -> str | None:
 def _text(told: Mapping[str, JSON], field: str) -> str | None:
     value = told.get(field)
     return (shortened(value, 200) or None) if isinstance(value, str) else None
-
-
-_MOST_TOKENS = 4096
-"""Of one text on average; a longer one is measured in chunks."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """The tokens of one text.
-
-    Attributes:
-        marks: How many the model puts around every text, such as ``[CLS]`` and ``[SEP]``.
-        ends: Where each token of the text itself ends, in bytes of UTF-8. None where the server
-            does not say.
-    """
-
-    marks: int
-    ends: Sequence[int | None]
-
-    @property
-    def count(self) -> int:
-        """How many of the model's window they take."""
-        return self.marks + len(self.ends)
-
-
-def tokenize_request(url: str, texts: Sequence[str], prompt_name: str | None) -> Request | None:
-    """Ask the server behind an embeddings URL for tokens; None where it has none.
-
-    Raises:
-        InputError: A text holds a lone surrogate; its index is that in `texts`.
-    """
-    route = beside(url, "/tokenize")
-    if route is None:
-        return None
-    fields: dict[str, object] = {"add_special_tokens": True}
-    if prompt_name is not None:
-        fields["prompt_name"] = prompt_name
-    return post(route, "inputs", as_json(texts), fields)
-
-
-def read_tokens(response: Response, count: int) -> list[Tokens] | None:
-    """Read the answer; None where it is not one of TEI's for so many texts."""
-    told = json_of(response, count * _MOST_TOKENS)
-    if not isinstance(told, list) or len(told) != count:
-        return None
-    read = [tokens for text in told if (tokens := _tokens(text)) is not None]
-    return read if len(read) == count else None
-
-
-def _tokens(told: JSON) -> Tokens | None:
-    if not isinstance(told, list):
-        return None
-    marks, ends = 0, []
-    for token in told:
-        if not isinstance(token, dict) or "special" not in token:
-            return None
-        if token["special"]:
-            marks += 1
-        else:
-            end = token.get("stop")
-            ends.append(end if type(end) is int and end >= 0 else None)
-    return Tokens(marks, ends)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._messages import Parity, ServerInfo
     from langchain_hf_endpoint._protocols import Route, ServedModels
     from langchain_hf_endpoint._session.fingerprint import ModelFingerprint
+    from langchain_hf_endpoint.chunking.tokens import TokenBound, TokenCounter
     from langchain_hf_endpoint.errors import HFEndpointError
 
 DEFAULT_BATCH_SIZE = 32
@@ -66,6 +67,8 @@ class ServerState:
         is_waking: Whether its last reply said that it is starting.
         e5_logged: Whether it was logged that E5's prompts are in use.
         norm_checked: Whether it was looked at whether its vectors have length 1.
+        tokens: Counts the tokens of words; None before that was asked of it.
+        token_bounds: How many tokens a chunk may have, by what that depends on beside the server.
         latency_seconds: How long the last good reply took.
         answers: The number of the request that was begun last of those that it has answered.
         begun: How many requests with inputs were begun.
@@ -86,6 +89,8 @@ class ServerState:
     is_waking: bool = False
     e5_logged: bool = False
     norm_checked: bool = False
+    tokens: TokenCounter | None = None
+    token_bounds: dict[tuple[object, ...], TokenBound | None] = field(default_factory=dict)
     latency_seconds: float = 0.0
     answers: int = 0
     begun: int = 0
@@ -106,6 +111,12 @@ class ServerState:
     def has_worked(self) -> bool:
         """Whether the server ever gave a right answer."""
         return bool(self._dimensions)
+
+    @property
+    def max_input_tokens(self) -> int | None:
+        """How many tokens the model reads of an input, as far as the server has said so."""
+        told = self.info.max_input_tokens if self.info else None
+        return told or (self.served.context_length if self.served else None)
 
     @property
     def body_bytes(self) -> int:

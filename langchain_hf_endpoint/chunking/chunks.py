@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from langchain_hf_endpoint.chunking.windows import WordWindow
+    from langchain_hf_endpoint.chunking.tokens import TokenBound
+    from langchain_hf_endpoint.chunking.windows import Reach, WordWindow
     from langchain_hf_endpoint.chunking.words import Words
 
 _DEFAULTS = ChunkingSettings()
@@ -67,6 +68,9 @@ def chunk(
 ) -> list[Chunk]:
     """Cut a text into chunks of at most ``max_chunking_size`` words.
 
+    With ``max_chunk_tokens``, of at most so many tokens too: as the ``tokenizer`` of the settings
+    counts them, else as they are estimated.
+
     A word is a run of characters between blanks, exactly as ``str.split()`` has it; a run that is
     more than a word, in scripts that are written without blanks, longer than 255 characters, or
     longer than 63 after another such one, counts as many. Every word of the text is in at least
@@ -82,26 +86,52 @@ def chunk(
         The chunks; none for an empty or blank text.
 
     Raises:
-        SettingsError: A setting is wrong, or its ``language`` has no trained table on this machine.
+        SettingsError: A setting is wrong, or its ``language`` has no trained table on this machine,
+            or ``max_chunk_tokens`` is ``auto``, which takes a server.
+        MissingExtraError: A ``tokenizer`` is set, and the package tokenizers not installed.
         InputError: The text is no string.
     """
     chosen = as_settings(settings)
-    size = chosen.max_chunking_size
+    if chosen.max_chunk_tokens is None:
+        return cut(text, chosen, None)
+    from langchain_hf_endpoint.chunking.tokenizer_file import bound_here  # noqa: PLC0415 - numpy
+
+    return cut(text, chosen, bound_here(chosen))
+
+
+def cut(text: str, settings: ChunkingSettings, bound: TokenBound | None) -> list[Chunk]:
+    """Cut a text as `chunk` does, into chunks that keep within a bound in tokens too.
+
+    With the strategy ``none`` a text that is over the bound is cut as with ``sentence``, without
+    an overlap and without a bound in words.
+    """
     if not isinstance(text, str):
         raise InputError(f"a text must be a string, not {type(text).__name__}")
-    if size is None or is_short(text, size):
+    size = settings.max_chunking_size
+    if (size is None or is_short(text, size)) and (bound is None or bound.holds(text)):
         return _whole(text)
     from langchain_hf_endpoint.chunking.words import Words  # noqa: PLC0415 - numpy loads late
 
     words = Words.of(text)
-    spans = words.spans(_windows(text, words, size, chosen), LONGEST_CHUNK)
-    return [Chunk(text[start:end], start, end) for start, end in spans]
+    if bound is None or not len(words):
+        spans = words.spans(_windows(text, words, settings), LONGEST_CHUNK)
+        return [Chunk(text[start:end], start, end) for start, end in spans]
+    from langchain_hf_endpoint.chunking.tokens import MeasuredText  # noqa: PLC0415 - as above
+
+    measured = MeasuredText.of(text, words, bound)
+    reach = measured.reach(size or len(words))
+    spans = words.spans(_windows(text, words, settings, reach), LONGEST_CHUNK)
+    return [Chunk(text[start:end], start, end) for start, end in measured.fitting(spans)]
 
 
-def is_one_chunk(text: str, settings: ChunkingSettings) -> bool:
-    """Whether `chunk` would return the text as it is, which is what happens to most."""
+def is_one_chunk(text: str, settings: ChunkingSettings, bound: TokenBound | None = None) -> bool:
+    """Whether `cut` would return the text as it is, which is what happens to most."""
     size = settings.max_chunking_size
-    return len(text.strip()) == len(text) > 0 and (size is None or is_short(text, size))
+    return (
+        len(text.strip()) == len(text) > 0
+        and (size is None or is_short(text, size))
+        and (bound is None or bound.holds(text))
+    )
 
 
 def as_settings(settings: ChunkingSettings | Mapping[str, object] | None) -> ChunkingSettings:
@@ -126,12 +156,16 @@ def _whole(text: str) -> list[Chunk]:
     return [Chunk(body, start, start + len(body))]
 
 
-def _windows(text: str, words: Words, size: int, settings: ChunkingSettings) -> list[WordWindow]:
-    if len(words) <= size:
-        return [(0, len(words))][: len(words)]
+def _windows(
+    text: str, words: Words, settings: ChunkingSettings, reach: Reach | None = None
+) -> list[WordWindow]:
+    count, size = len(words), settings.max_chunking_size or len(words)
+    if count <= size and (reach is None or not count or reach(0) >= count):
+        return [(0, count)][:count]
     if settings.strategy == "word":
-        return word_windows(len(words), size, settings.overlap or 0)
+        return word_windows(count, size, settings.overlap or 0, reach)
     from langchain_hf_endpoint.chunking.punkt import sentence_starts  # noqa: PLC0415 - NLTK, too
 
     ends = words.sentence_ends(sentence_starts(text, settings.language or "english"))
-    return sentence_windows(ends, size, overlapping=bool(settings.sentence_overlap))
+    overlapping = bool(settings.sentence_overlap)
+    return sentence_windows(ends, size, overlapping=overlapping, reach=reach)

@@ -59,6 +59,7 @@ class FastPunkt:
         self._patterns = patterns
         # A full stop after any other word of two letters or more ends the sentence.
         self._doubtful = tables.abbreviations | {first for first, *_ in tables.collocations}
+        self._may_close = frozenset(filter(patterns.closing.match, map(chr, range(1 << 16))))
 
     def sentence_starts(self, text: str) -> list[int]:
         """The offsets at which the sentences of a text start, ascending, the first excepted."""
@@ -66,7 +67,8 @@ class FastPunkt:
         start = -1
         for stop, following in self._breaks(text):
             if start >= 0:
-                begins.append(self._after_closing(text, start, stop))
+                is_usual = text[start] not in self._may_close
+                begins.append(start if is_usual else self._after_closing(text, start, stop))
             start = following
         if start >= 0:
             stop = len(text.rstrip())
@@ -78,18 +80,19 @@ class FastPunkt:
 
     def _after_closing(self, text: str, start: int, stop: int) -> int:
         """Where a sentence starts if the closing marks at its start belong to the one before."""
-        if text[start].isalnum():
-            return start
         closing = self._patterns.closing.match(text, start, stop)
         return closing.end() if closing else start
 
     def _breaks(self, text: str) -> Iterator[tuple[int, int]]:
         """Where a sentence ends and where the next one starts, before closing marks are moved."""
         decided: dict[str, bool] = {}  # for this text only: what it holds may be private
-        for start, match in self._candidates(text):
-            mark = match.start()
+        doubtful = self._doubtful
+        for start, mark, match in self._candidates(text):
             word = text[start:mark]
-            if text[mark] == "." and not self._is_ordinary(word):
+            # A single letter may be an initial; what is no word has rules of its own.
+            if text[mark] == "." and not (
+                mark > start + 1 and word.isalpha() and word.lower() not in doubtful
+            ):
                 context = f"{word}.{match['after_tok']}"
                 ends = decided.get(context)
                 if ends is None:
@@ -99,8 +102,8 @@ class FastPunkt:
             following = match.start("next_tok")
             yield mark + 1, mark + 1 if following < 0 else following
 
-    def _candidates(self, text: str) -> Iterator[tuple[int, re.Match[str]]]:
-        """The marks that may end a sentence, each with the start of the word before it.
+    def _candidates(self, text: str) -> Iterator[tuple[int, int, re.Match[str]]]:
+        """The start of the word before each mark that may end a sentence, and the mark.
 
         Of marks that are parted by no blank, only the last one counts, with the word before the
         first one; except that a first one which has no word before it counts too.
@@ -112,17 +115,13 @@ class FastPunkt:
         word = mark = 0
         held: re.Match[str] | None = None
         for match in self._patterns.candidates.finditer(text):
-            before = spaced.rfind(" ", mark + 1, match.start())
-            start = before + 1 if before >= 0 else word
+            place = match.start()
+            start = spaced.rfind(" ", mark + 1, place) + 1 or word
             if held and mark <= start:
-                yield word, held
-            word, mark, held = start, match.start(), match
+                yield word, mark, held
+            word, mark, held = start, place, match
         if held:
-            yield word, held
-
-    def _is_ordinary(self, word: str) -> bool:
-        # A single letter may be an initial; what is no word has rules of its own.
-        return len(word) > 1 and word.isalpha() and word.lower() not in self._doubtful
+            yield word, mark, held
 
     def _holds_break(self, context: str) -> bool:
         """Whether a sentence ends after any token of a text but the last."""

@@ -194,6 +194,14 @@ def units(
     )
 
 
+def cluster_starts(text: str) -> NDArray[np.intp]:
+    """Where what a reader takes for one character starts."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+    count = len(codes)
+    inside = np.ones(count, np.bool_)
+    return np.flatnonzero(_cluster_starts(_traits(codes), inside, np.arange(count)))
+
+
 def _traits(codes: _Codes) -> NDArray[np.uint16]:
     """What is known of each character; what is met for the first time is looked up."""
     traits = _TRAITS.take(codes)

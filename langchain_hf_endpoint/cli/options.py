@@ -55,6 +55,8 @@ _DocumentPrompt = typer.Option(metavar="TEXT", help="Prepend TEXT to each docume
 _QueryPrompt = typer.Option(metavar="TEXT", help="Prepend TEXT to each query.")
 _Strategy = typer.Option(metavar="NAME", help=f"Chunk in this way: {', '.join(STRATEGIES)}.")
 _Size = typer.Option("--size", metavar="N", help="Make chunks of at most N words (default: 250).")
+_Tokens = typer.Option(metavar="N", help="Make chunks of at most N tokens, or auto.")
+_Tokenizer = typer.Option(metavar="FILE", help="Count tokens with this tokenizer.json.")
 _Overlap = typer.Option(metavar="N", help="Overlap chunks by N words, or 0 or 1 sentences.")
 _Language = typer.Option(metavar="NAME", help="Split sentences as in this language (en, german).")
 _TextColumn = typer.Option(metavar="NAME", help="Read texts from this column (default: text).")
@@ -120,6 +122,8 @@ class ChunkingOptions:
     size: Annotated[int | None, _Size] = None
     overlap: Annotated[int | None, _Overlap] = None
     language: Annotated[str | None, _Language] = None
+    max_tokens: Annotated[str | None, _Tokens] = None
+    tokenizer: Annotated[str | None, _Tokenizer] = None
 
     def applied_to(self, base: ChunkingSettings) -> ChunkingSettings:
         """The settings with what these options change.
@@ -127,17 +131,24 @@ class ChunkingOptions:
         A strategy of its own starts from that strategy's defaults; else what is not given stays.
         """
         chosen = self.strategy or base.strategy
-        kept: Mapping[str, Any] = base.model_dump() if chosen == base.strategy else {}
+        of_any = None if chosen == base.strategy else {"max_chunk_tokens", "tokenizer"}
+        kept: Mapping[str, Any] = base.model_dump(include=of_any)
         given = {
             "strategy": chosen,
             "max_chunking_size": self.size,
             "sentence_overlap" if chosen == "sentence" else "overlap": self.overlap,
             "language": self.language,
+            "max_chunk_tokens": _number_or(self.max_tokens),
+            "tokenizer": self.tokenizer,
         }
         if self.size is not None and self.overlap is None:
             kept = {**kept, "overlap": None}  # half the size
         given = {name: value for name, value in given.items() if value is not None}
         return ChunkingSettings(**{**kept, **given})
+
+
+def _number_or(given: str | None) -> int | str | None:
+    return int(given) if given is not None and given.isdecimal() else given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._engine.isolation import Fault
 from langchain_hf_endpoint._engine.model_fingerprint import embed_verified
 from langchain_hf_endpoint._engine.planner import check_text
-from langchain_hf_endpoint._engine.preparation import prepare
+from langchain_hf_endpoint._engine.preparation import bound_for, prepare
 from langchain_hf_endpoint._engine.vectors import AS_RECEIVED
 from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._messages import Response
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._engine.vectors import Vector
     from langchain_hf_endpoint._http.clients import Clients
     from langchain_hf_endpoint._session.session import EndpointSession
+    from langchain_hf_endpoint.chunking.tokens import TokenBound
     from langchain_hf_endpoint.limiter import Lane
     from langchain_hf_endpoint.settings import TaskSettings
 
@@ -147,6 +148,14 @@ class DynamicBatcher:
         finally:
             self._leave(asked)
         return Embedded(asked.vectors(), asked.tokens)
+
+    async def token_bound(self, texts: Sequence[str]) -> TokenBound | None:
+        """How many tokens the chunks of these texts may have, where the endpoint bounds them."""
+        call = self._call("document", self._settings.task_settings)
+        if not call.bounds_tokens:
+            return None
+        driver = TaskDriver(await call.async_transport(), self._progress)
+        return await driver.run(bound_for(texts, call))
 
     async def finished(self) -> None:
         """Return when nobody waits any more."""

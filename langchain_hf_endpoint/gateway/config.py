@@ -21,6 +21,10 @@ HUGGING_FACE_URLS = (
     "https://*.hf.space",
 )
 """Hugging Face's hosts: endpoints may be created there over HTTP, wherever the gateway listens."""
+_NAMES_FILES = (
+    "names files of the gateway's own machine, which no caller may: "
+    "its operator puts such an endpoint into the registry (hf-endpoint put)"
+)
 LOOPBACK_URLS = ("localhost", "127.0.0.1", "[::1]")
 DEFAULT_ALLOWED_URLS = (*HUGGING_FACE_URLS, *LOOPBACK_URLS)
 """Where only this machine is answered: this machine as well."""
@@ -106,15 +110,16 @@ def check_least(*numbers: tuple[str, float, float]) -> None:
         raise SettingsError(*problems)
 
 
-def check_service(service: dict[str, Any], options: GatewayOptions) -> None:
+def check_config(config: dict[str, Any], options: GatewayOptions) -> None:
     """Refuse what a caller from outside may not ask for, though the program's owner may."""
+    service, chunking = config.get("service_settings"), config.get("chunking_settings")
+    if isinstance(chunking, dict) and chunking.get("tokenizer") is not None:
+        raise SettingsError(("chunking_settings.tokenizer", _NAMES_FILES))
+    if not isinstance(service, dict):
+        return
     url, is_free = service.get("url"), options.environment_keys
     if service.get("tls") is not None:
-        raise _not_taken(
-            "tls",
-            "names files of the gateway's own machine, which no caller may: "
-            "its operator puts such an endpoint into the registry (hf-endpoint put)",
-        )
+        raise _not_taken("tls", _NAMES_FILES)
     if not is_free and "api_key_env" in service:
         raise _not_taken(
             "api_key_env",

@@ -14,7 +14,7 @@ from langchain_hf_endpoint._engine.describe import adescribe
 from langchain_hf_endpoint._engine.results import SCORES, acollect
 from langchain_hf_endpoint._http.clients import Clients
 from langchain_hf_endpoint._session.session import private_session
-from langchain_hf_endpoint.chunking import chunk
+from langchain_hf_endpoint.chunking.chunks import cut
 from langchain_hf_endpoint.endpoint import preferring_fast
 from langchain_hf_endpoint.errors import (
     EmbeddingError,
@@ -25,7 +25,7 @@ from langchain_hf_endpoint.errors import (
     UnknownEndpointError,
 )
 from langchain_hf_endpoint.gateway.batcher import DynamicBatcher
-from langchain_hf_endpoint.gateway.config import check_service
+from langchain_hf_endpoint.gateway.config import check_config
 from langchain_hf_endpoint.gateway.errors import incompatible, invalid, unknown_endpoint
 from langchain_hf_endpoint.gateway.metrics import Metrics
 from langchain_hf_endpoint.gateway.requests import Turns
@@ -133,9 +133,9 @@ class Service:
         allow_model_change: bool,
     ) -> dict[str, Any]:
         """Create an endpoint."""
+        check_config(config, self.options)
         service = config.get("service_settings")
         if isinstance(service, dict):
-            check_service(service, self.options)
             url = service.get("url")
             if isinstance(url, str) and url.lower().startswith(("http://", "https://")):
                 # No URL: the registry says so, along with all else that is wrong.
@@ -288,22 +288,23 @@ class Service:
     ) -> list[list[tuple[Chunk, Vector]]]:
         """The chunks of each text, cut by the endpoint's settings, with their vectors."""
         self._check_count(len(texts))
+        bound = await self._batcher(endpoint).token_bound(texts)
 
         def cut_all() -> list[list[Chunk]]:
-            return [list(chunk(text, endpoint.chunking_settings)) for text in texts]
+            return [cut(text, endpoint.chunking_settings, bound) for text in texts]
 
         is_long = sum(map(len, texts)) > _WORTH_A_THREAD
-        cut = await _in(self._cutting, cut_all) if is_long else cut_all()
-        for index, pieces in enumerate(cut):
+        chunks = await _in(self._cutting, cut_all) if is_long else cut_all()
+        for index, pieces in enumerate(chunks):
             if not pieces:
                 raise InputError("is empty or blank", index=index, advice="Leave it out.")
-        self._check_count(sum(map(len, cut)), "chunks", _CHUNKS_PER_INPUT)
-        flat = [piece for pieces in cut for piece in pieces]
+        self._check_count(sum(map(len, chunks)), "chunks", _CHUNKS_PER_INPUT)
+        flat = [piece for pieces in chunks for piece in pieces]
         self.metrics.asked(endpoint.inference_id, "document", len(flat))
         rows = await self._batcher(endpoint).embed([piece.text for piece in flat])
         await self._turn(rows)
         pairs = zip(flat, rows, strict=True)
-        return [[next(pairs) for _ in pieces] for pieces in cut]
+        return [[next(pairs) for _ in pieces] for pieces in chunks]
 
     async def _turn(self, rows: Sequence[Vector]) -> None:
         """Let the loop turn between the answers of those who got their vectors at the same time.

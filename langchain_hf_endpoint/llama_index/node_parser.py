@@ -12,6 +12,7 @@ from llama_index.core.utils import get_tqdm_iterable
 
 from langchain_hf_endpoint.chunking.chunks import as_settings, chunk
 from langchain_hf_endpoint.chunking.counting import count_words
+from langchain_hf_endpoint.chunking.tokenizer_file import bound_here
 from langchain_hf_endpoint.settings import ChunkingSettings
 
 if TYPE_CHECKING:
@@ -100,8 +101,11 @@ class HFEndpointNodeParser(NodeParser):
         if not (self.metadata_aware and self.include_metadata):
             return settings
         text = node.get_content(metadata_mode=MetadataMode.NONE)
-        room = count_words(node.get_content(metadata_mode=MetadataMode.EMBED)) - count_words(text)
-        return settings.smaller_by(room) if room else settings
+        whole = node.get_content(metadata_mode=MetadataMode.EMBED)
+        room = count_words(whole) - count_words(text)
+        bound = bound_here(settings) if room else None
+        tokens = bound.counter.count([whole.replace(text, " ", 1)])[0] if bound else 0
+        return settings.smaller_by(room, tokens) if room else settings
 
     def _postprocess_parsed_nodes(
         self, nodes: list[BaseNode], parent_doc_map: dict[str, Document]

@@ -5,6 +5,7 @@ A token of this server is a run between spaces; [CLS] and [SEP] come on top, as 
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -113,7 +114,14 @@ def _tokens(text: str, *, special: bool) -> list[dict[str, object]]:
     for word in text.split(" "):
         stop = start + len(word.encode())
         place = {"start": start, "stop": stop}
-        tokens.append({"id": 1000 + len(word), "text": word, "special": False, **place})
+        tokens.append(
+            {
+                "id": 1000 + zlib.crc32(word.encode()) % 29_000,
+                "text": word,
+                "special": False,
+                **place,
+            }
+        )
         start = stop + 1
     if special:
         ends = {"special": True, "start": None, "stop": None}

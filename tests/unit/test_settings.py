@@ -68,6 +68,8 @@ NO_TEXTS = [1, True, b"query: ", ["query: "]]
         ("chunking", "sentence_overlap", 0),
         ("chunking", "sentence_overlap", 1),
         *(("chunking", "language", name) for name in PUNKT_LANGUAGES),
+        *(("chunking", "max_chunk_tokens", tokens) for tokens in (8, 254, 8190, "auto")),
+        ("chunking", "tokenizer", "models/e5/tokenizer.json"),
         *(("task", name, "query: ") for name in ("query_prompt", "document_prompt")),
         *(("task", name, "") for name in ("query_prompt", "document_prompt")),
         *(("task", name, "query") for name in ("query_prompt_name", "document_prompt_name")),
@@ -105,6 +107,13 @@ def test_a_value_within_the_range_is_taken_as_it_is(section, field, value):
         ("chunking", "max_chunk_size", NO_INTEGERS, "an integer"),
         ("chunking", "sentence_overlap", [-1, 2, *NO_INTEGERS], "either 0 or 1"),
         ("chunking", "language", ["English", "tlh", "klingon", "", 1, True], "'english'"),
+        (
+            "chunking",
+            "max_chunk_tokens",
+            [7, 0, -1, "AUTO", "", "254", *NO_INTEGERS],
+            "an integer of 8 or more, or 'auto'",
+        ),
+        ("chunking", "tokenizer", NO_TEXTS, "a string"),
         *(
             ("task", name, NO_TEXTS, "a string")
             for name in (
@@ -127,6 +136,36 @@ def test_a_value_outside_of_the_range_is_refused_with_field_and_range(
         problems = refusal(SECTIONS[section], **{field: value})
         assert list(problems) == [named], value
         assert allowed in problems[named], value
+
+
+def test_a_size_that_is_too_large_says_what_larger_chunks_take():
+    problems = refusal(ChunkingSettings, max_chunking_size=400)
+    assert "larger chunks are what max_chunk_tokens is for" in problems["max_chunking_size"]
+    problems = refusal(ChunkingSettings, max_chunking_size=4)
+    assert "max_chunk_tokens" not in problems["max_chunking_size"]
+
+
+def test_a_copy_with_another_size_has_the_overlap_that_goes_with_it():
+    words = ChunkingSettings(strategy="word")
+    smaller = words.model_copy(update={"max_chunking_size": 60})
+    assert (smaller.max_chunking_size, smaller.overlap) == (60, 30)
+    assert ChunkingSettings(**smaller.public_config()) == smaller
+    assert smaller.model_copy(update={"max_chunking_size": 250}) == words
+    chosen = ChunkingSettings(strategy="word", overlap=7)
+    assert chosen.model_copy(update={"max_chunking_size": 60}).overlap == 7
+    assert words.model_copy(update={"max_chunking_size": 60, "overlap": 20}).overlap == 20
+    assert words.model_copy() == words
+    assert ChunkingSettings().model_copy(update={"max_chunking_size": 60}).overlap is None
+
+
+@pytest.mark.parametrize("strategy", ["sentence", "word", "none"])
+def test_every_strategy_has_a_bound_in_tokens_that_is_absent_where_none_is_set(strategy):
+    bounded = ChunkingSettings(strategy=strategy, max_chunk_tokens="auto")
+    assert bounded.public_config()["max_chunk_tokens"] == "auto"
+    assert ChunkingSettings(**bounded.public_config()) == bounded
+    plain = ChunkingSettings(strategy=strategy)
+    assert plain.max_chunk_tokens is None
+    assert not {"max_chunk_tokens", "tokenizer"} & plain.public_config().keys()
 
 
 def test_every_field_has_the_default_of_the_contract():

@@ -16,7 +16,7 @@ from langchain_hf_endpoint._engine.describe import describe
 from langchain_hf_endpoint._engine.drivers import ThreadDriver
 from langchain_hf_endpoint._engine.parity import check_parity
 from langchain_hf_endpoint._engine.progress import CompositeProgress
-from langchain_hf_endpoint._engine.run import run_query
+from langchain_hf_endpoint._engine.query import run_query
 from langchain_hf_endpoint._engine.vectors import ARRAYS
 from langchain_hf_endpoint.cli.checkup import rules
 from langchain_hf_endpoint.cli.checkup.report import Checkup, Latency, Limits, Prompts
@@ -29,11 +29,10 @@ from langchain_hf_endpoint.cli.checkup.token_usage import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from langchain_hf_endpoint._messages import Cause
     from langchain_hf_endpoint.cli.checkup.report import ContextUse, Finding, Registered
-    from langchain_hf_endpoint.cli.checkup.token_usage import Piece
     from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint
 
 
@@ -80,8 +79,7 @@ def check(
     starting_seconds = None if start.since is None else time.monotonic() - start.since
     latency, length = _probed(endpoint, progress)
     limits, prompts = _limits(endpoint, description), _prompts(endpoint)
-    pieces = None if texts is None else pieces_of(texts, endpoint.chunking_settings)
-    use, not_measured = _measured(endpoint, pieces, most_chunks, description, progress)
+    use, not_measured = _measured(endpoint, texts, most_chunks, description, progress)
     # Last: a server that mixes requests up is sent nothing after it.
     call = EmbeddingCall.for_query(endpoint, ARRAYS)
     check_parity(call, progress)
@@ -153,19 +151,20 @@ def _path_of_model(endpoint: InferenceEndpoint) -> str | None:
 
 def _measured(
     endpoint: InferenceEndpoint,
-    pieces: Iterator[Piece] | None,
+    texts: Iterable[str] | None,
     most_chunks: int,
     description: EndpointDescription,
     progress: Progress,
 ) -> tuple[ContextUse | None, str | None]:
     """How the texts fit, or why that is not known."""
-    if pieces is None:
+    if texts is None:
         return None, "no file was named"
     if description.max_input_tokens is None:
         return None, "the server does not say how many tokens its model reads"
     call = EmbeddingCall.for_documents(endpoint, ARRAYS)
     prompt, max_tokens = call.prompt, description.max_input_tokens
     driver = ThreadDriver(call.sync_transport(), progress)
+    pieces = pieces_of(texts, call, driver)
     first = islice(pieces, most_chunks)
     usage = TokenUsage(max_tokens)
     for batch in batches_of(first, call.batch_size, call.server.body_bytes):

@@ -6,15 +6,13 @@ loses at its end, the next may have at its beginning.
 
 from __future__ import annotations
 
-from itertools import chain
+from operator import itemgetter
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
-from langchain_hf_endpoint._engine.attempts import RetryState, send_once
-from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
-from langchain_hf_endpoint._messages import Response
-from langchain_hf_endpoint._protocols import explain, read_tokens, tokenize_request
-from langchain_hf_endpoint.chunking import Chunk, chunk
+from langchain_hf_endpoint._engine.preparation import cut_each
+from langchain_hf_endpoint._engine.token_bounds import ask
+from langchain_hf_endpoint._protocols import read_tokens, tokenize_request
 from langchain_hf_endpoint.chunking.counting import count_words
 from langchain_hf_endpoint.cli.checkup.report import ContextUse
 
@@ -23,8 +21,9 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._engine.attempts import Flow
     from langchain_hf_endpoint._engine.call import Call
+    from langchain_hf_endpoint._engine.drivers import ThreadDriver
     from langchain_hf_endpoint._protocols import Tokens
-    from langchain_hf_endpoint.settings import ChunkingSettings
+    from langchain_hf_endpoint.chunking import Chunk
 
 _ENOUGH_WORDS = 20  # of a chunk, to tell how many tokens its words have
 _ROUND = 10
@@ -41,11 +40,10 @@ class Piece(NamedTuple):
     chunk: Chunk
 
 
-def pieces_of(texts: Iterable[str], settings: ChunkingSettings) -> Iterator[Piece]:
+def pieces_of(texts: Iterable[str], call: Call, driver: ThreadDriver) -> Iterator[Piece]:
     """The chunks of all texts, in order."""
-    return chain.from_iterable(
-        (Piece(index, one) for one in chunk(text, settings)) for index, text in enumerate(texts)
-    )
+    for (index, _), chunks in cut_each(enumerate(texts), itemgetter(1), call, driver):
+        yield from (Piece(index, one) for one in chunks)
 
 
 def batches_of(pieces: Iterable[Piece], inputs: int, size: int) -> Iterator[list[Piece]]:
@@ -75,19 +73,8 @@ def tokenize(texts: list[str], call: Call) -> Flow[list[Tokens] | None]:
         HFEndpointError: The server cannot be reached, or is not ready even after `max_wait`.
     """
     request = tokenize_request(call.service.url, texts, call.options.prompt_name)
-    attempts = RetryState(call)
-    while request is not None:
-        reply = yield from send_once(request, 0, call.service.timeout, call, attempts.seconds_left)
-        if isinstance(reply, Response) and reply.status < 300:  # noqa: PLR2004 - a success
-            return read_tokens(reply, len(texts))
-        failure = explain(reply) if isinstance(reply, Response) else reply
-        if failure is None or failure.cause not in WORTH_ANOTHER_TRY:
-            return None
-        pause = attempts.after(failure)
-        if pause is None:
-            raise call.error(failure, attempts.count)
-        yield pause
-    return None
+    reply = yield from ask(request, call)
+    return None if reply is None else read_tokens(reply, len(texts))
 
 
 class TokenUsage:

@@ -20,25 +20,25 @@ from langchain_hf_endpoint._engine.call import EmbeddingCall
 from langchain_hf_endpoint._engine.chunk_cache import look_up
 from langchain_hf_endpoint._engine.drivers import ThreadDriver
 from langchain_hf_endpoint._engine.planner import BatchBounds, Planner
-from langchain_hf_endpoint._engine.preparation import prepare
+from langchain_hf_endpoint._engine.preparation import cut_each, prepare
 from langchain_hf_endpoint._engine.run import Run, run
 from langchain_hf_endpoint._engine.vectors import ARRAYS, Rows
 from langchain_hf_endpoint._session.fingerprint import TEXTS
 from langchain_hf_endpoint.cache import ChunkCache
-from langchain_hf_endpoint.chunking import chunk
 from langchain_hf_endpoint.cli.checkup.token_usage import seen_by_model, tokenize
 from langchain_hf_endpoint.cli.ingest.journal import Journal, Row, key_of
-from langchain_hf_endpoint.cli.ingest.pipeline import journal_path
+from langchain_hf_endpoint.cli.ingest.pipeline import journal_path, text_of
 from langchain_hf_endpoint.cli.ingest.readers import Record
 from langchain_hf_endpoint.cli.ingest.writers import write_rows
 from langchain_hf_endpoint.limiter.reservation import burst_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from langchain_hf_endpoint._engine.call import Call
+    from langchain_hf_endpoint.chunking import Chunk
     from langchain_hf_endpoint.cli.ingest.pipeline import Ingest
     from langchain_hf_endpoint.cli.ingest.sources import Sources
 
@@ -127,15 +127,16 @@ def estimate(wanted: Ingest, sources: Sources, *, probe: bool) -> Estimate:
         HFEndpointError: The server cannot be reached.
     """
     cache = None if wanted.cache is None else ChunkCache(wanted.cache)
-    call = EmbeddingCall.for_documents(wanted.endpoint, ARRAYS, cache=cache)
-    call = replace(call, chunking=None, expected_fingerprint=None)
+    cutting = EmbeddingCall.for_documents(wanted.endpoint, ARRAYS, cache=cache)
+    cutting = replace(cutting, expected_fingerprint=None)
+    call = replace(cutting, chunking=None)
     driver = ThreadDriver(call.sync_transport(), None)
     driver.run(prepare(call))
     with closing(sources.records()) as records, _known(wanted) as is_known:
         plan = _Plan(wanted, call, driver, is_known)
-        for record in records:
+        for record, pieces in cut_each(records, text_of, cutting, driver):
             if isinstance(record, Record):
-                plan.add(record)
+                plan.add(record, pieces)
     requests, inputs = plan.requests(), plan.inputs
     # Before them the server is asked what it is, and for its model's fingerprint.
     if requests:
@@ -203,13 +204,13 @@ class _Plan:
         self.texts = self.chunks = self.known = self.cached = self.size = 0
         self.inputs, self.rows = _Sample[bytes](), _Sample[Row]()
 
-    def add(self, record: Record) -> None:
+    def add(self, record: Record, pieces: Sequence[Chunk]) -> None:
         """One more text."""
         by_chunk, name, source = self._wanted.per == "chunk", record.id, record.source
         self.texts += 1
         if not by_chunk:
             self.rows.add(Row(name, source, None, None, None, record.text, _NOTHING))
-        for number, piece in enumerate(chunk(record.text, self._wanted.endpoint.chunking_settings)):
+        for number, piece in enumerate(pieces):
             self.chunks += 1
             if by_chunk:
                 place = (number, piece.start, piece.end)

@@ -11,13 +11,12 @@ from urllib.parse import urlsplit
 from langchain_hf_endpoint._engine.call import EmbeddingCall
 from langchain_hf_endpoint._engine.drivers import ThreadDriver
 from langchain_hf_endpoint._engine.model_fingerprint import fetch_fingerprint, verify_model
-from langchain_hf_endpoint._engine.preparation import prepare
+from langchain_hf_endpoint._engine.preparation import cut_each, prepare
 from langchain_hf_endpoint._engine.run import Run, run
 from langchain_hf_endpoint._engine.vectors import ARRAYS
 from langchain_hf_endpoint._session.fingerprint import ModelFingerprint
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.cache import ChunkCache
-from langchain_hf_endpoint.chunking import chunk
 from langchain_hf_endpoint.cli.ingest.journal import (
     Journal,
     Per,
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from langchain_hf_endpoint.chunking import Chunk
     from langchain_hf_endpoint.cli.ingest.readers import Record
     from langchain_hf_endpoint.cli.ingest.sources import Sources
     from langchain_hf_endpoint.cli.ingest.stats import Stats
@@ -159,7 +159,9 @@ class _Embedding:
         call = EmbeddingCall.for_documents(wanted.endpoint, ARRAYS, cache=cache)
         # Chunks are cut here, so that a long text whose chunks are known in part costs the rest.
         # The model is compared when it is clear that something is to be sent.
-        whole = replace(call, chunking=None, expected_fingerprint=None)
+        self._call = replace(call, expected_fingerprint=None)
+        self._driver = ThreadDriver(call.sync_transport(), stats)
+        whole = replace(self._call, chunking=None)
         self._state: Run[Array] = Run(whole, stats, self._received, keep=False)
 
     def summary(self, sources: Sources) -> Summary:
@@ -178,9 +180,8 @@ class _Embedding:
         return self._written(error)
 
     def _embed(self, sources: Sources) -> None:
-        call = self._state.call
-        driver = ThreadDriver(call.sync_transport(), self._stats)
-        driver.run(prepare(call))
+        driver = self._driver
+        driver.run(prepare(self._call))
         # By now the server has said what it is, on which the prompt depends.
         self._journal.begin(self._about())
         # Closed here: whatever ends the run, the file that is open is closed with it.
@@ -229,15 +230,13 @@ class _Embedding:
     def _missing(self, sources: Sources) -> Generator[str, None, None]:
         """The chunks of all records that have no vector and were not asked for."""
         with closing(sources.records()) as records:
-            for record in records:
+            for record, pieces in cut_each(records, text_of, self._call, self._driver):
                 self._stats.read(sources.fraction)
                 whole = self._wanted.with_text
                 number = self._journal.add_record(record, with_text=whole)
-                if not isinstance(record, Unreadable):
-                    yield from self._missing_of(record, number)
+                yield from self._missing_of(pieces, number)
 
-    def _missing_of(self, record: Record, number: int) -> Iterator[str]:
-        pieces = chunk(record.text, self._wanted.endpoint.chunking_settings)
+    def _missing_of(self, pieces: Sequence[Chunk], number: int) -> Iterator[str]:
         keys = [key_of(piece.text) for piece in pieces]
         # All of them before the first is out: a run that ends early has no text in parts.
         for place, (piece, key) in enumerate(zip(pieces, keys, strict=True)):
@@ -318,3 +317,8 @@ class _Embedding:
         if not count:
             path.unlink()
         return count
+
+
+def text_of(record: Record | Unreadable) -> str:
+    """The text to cut; that of an unreadable one has no chunk."""
+    return "" if isinstance(record, Unreadable) else record.text

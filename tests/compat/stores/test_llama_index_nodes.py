@@ -78,6 +78,17 @@ def test_the_words_of_the_metadata_have_room_in_each_chunk():
     assert longest == {True: 20, False: 27}  # "title:" is a word too
 
 
+def test_the_tokens_of_the_metadata_have_room_in_each_chunk():
+    text = " ".join("word" for number in range(200))
+    document = Document(text=text, metadata={"title": "some words that are embedded too"})
+    settings = {"strategy": "word", "max_chunk_tokens": 40}  # estimated: one for each such word
+    longest = max(
+        len(node.get_content(MetadataMode.EMBED).split())
+        for node in HFEndpointNodeParser(settings)([document])
+    )
+    assert 20 < longest <= 40
+
+
 def test_what_the_embedding_is_not_given_takes_no_room():
     text = " ".join(f"word{number}" for number in range(40))
     document = Document(

@@ -30,6 +30,25 @@ def file(tmp_path) -> Path:
     return path
 
 
+def test_tokens_are_counted_with_a_file(file, tmp_path):
+    words = {word: number for number, word in enumerate([*TEXT.split(), "[UNK]"])}
+    model = {"type": "WordLevel", "vocab": words, "unk_token": "[UNK]"}
+    described = {"version": "1.0", "added_tokens": [], "pre_tokenizer": {"type": "WhitespaceSplit"}}
+    tokenizer = tmp_path / "tokenizer.json"
+    tokenizer.write_text(json.dumps({**described, "model": model}))
+    done = run("chunk", file, "--max-tokens", "16", "--tokenizer", tokenizer, "--json")
+    shown = json.loads(done.stdout)
+    assert shown["chunking_settings"]["max_chunk_tokens"] == 16
+    texts = [piece["text"] for piece in shown["texts"][0]["cuts"]]
+    assert {len(text.split()) for text in texts} == {16}  # two sentences
+
+
+def test_auto_takes_an_endpoint(file):
+    done = run("chunk", file, "--max-tokens", "auto")
+    assert done.exit_code == 1
+    assert "none is asked here: give a number" in done.stderr
+
+
 def test_one_word_is_one_word(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.txt").write_text("Hello.")

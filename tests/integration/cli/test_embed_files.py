@@ -14,7 +14,7 @@ from commands import embed, rows_of, run, vectors_of
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, chunk
 from langchain_hf_endpoint._session.fingerprint import TEXTS as TELLING
-from langchain_hf_endpoint.testing import expected_vector
+from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector
 
 TEXTS = {
     "a": "The first text, with a comma.",
@@ -77,6 +77,20 @@ def test_every_format_gives_the_same_vectors(tei_double, tmp_path, name):
     )
     if name != "folder":
         assert [row["id"] for row in rows] == list(TEXTS)
+
+
+def test_no_chunk_has_more_tokens_than_the_model_reads(tmp_path):
+    records = [{"text": f"{LONG} {number}" if number % 3 else "Short."} for number in range(300)]
+    source, output = tmp_path / "texts.jsonl", tmp_path / "out.jsonl"
+    source.write_text("\n".join(map(json.dumps, records)))
+    with ScriptedEndpoint(max_input_length=50) as double:
+        summary = embed(source, double, output, "--max-tokens", "auto")
+        asked = [request for request in double.requests if request.path == "/tokenize"]
+    rows = rows_of(output)
+    assert summary["rows"] == len(rows)
+    # The double takes each word for a token, and puts two more around each input.
+    assert 30 < max(len(row["text"].split(" ")) for row in rows) <= 48
+    assert len(asked) <= len(rows) / 100
 
 
 @pytest.mark.parametrize("ending", ["parquet", "jsonl", "npy"])

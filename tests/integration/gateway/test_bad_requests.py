@@ -104,6 +104,11 @@ BAD_PUTS = {
         with_settings(tls={"certificate_file": "/etc/ssl/private/gateway.pem"}),
         "names files of the gateway's own machine",
     ),
+    "a tokenizer of the gateway's machine": (
+        "text_embedding/a",
+        {**GOOD, "chunking_settings": {"max_chunk_tokens": 50, "tokenizer": "/etc/passwd"}},
+        "[chunking_settings.tokenizer] names files of the gateway's own machine",
+    ),
     "tls that is no object": (
         "text_embedding/a",
         with_settings(tls="/etc/passwd"),

@@ -193,6 +193,18 @@ def test_chunks_are_returned_with_offsets_and_vectors(client, config):
         assert chunk["embedding"] == pytest.approx(expected_vector(chunk["text"], 384), abs=1e-6)
 
 
+def test_chunks_are_bounded_in_the_servers_tokens_too(client, config):
+    chunking = {"strategy": "sentence", "max_chunk_size": 100, "max_chunk_tokens": 10}
+    put = {**config(), "chunking_settings": chunking}
+    stored = client.put("/_inference/text_embedding/m", json=put).json()
+    assert stored["chunking_settings"] == {**chunking, "sentence_overlap": 1}
+    text = " ".join(f"word{number}" for number in range(60))
+    answer = client.post("/_inference/text_embedding/m/_chunks", json={"input": text})
+    (told,) = answer.json()["text_embedding"]
+    sizes = [len(chunk["text"].split()) for chunk in told["chunks"]]
+    assert 8 <= max(sizes) <= 10
+
+
 def test_elastics_own_media_type_is_taken_and_answered(client, put):
     path = put()
     media_type = "application/vnd.elasticsearch+json;compatible-with=9"

@@ -301,13 +301,6 @@ class EmbeddingCall(Generic[RowT]):
         return bool(self.chunking and self.chunking.max_chunk_tokens)
 
     @property
-    def bounds_key(self) -> tuple[object, ...]:
-        """What the bound in tokens depends on, beside the server."""
-        settings = self.chunking
-        limits = (settings.max_chunk_tokens, settings.tokenizer) if settings else ()
-        return (*limits, self.prompt, self.options.prompt_name)
-
-    @property
     def should_fetch_info(self) -> bool:
         """Whether the server is one that may have an ``/info`` and was not asked yet.
 

@@ -145,7 +145,7 @@ class Planner(Generic[RowT]):
         if bound is None:
             tokens = len(text.split())
         else:
-            tokens = bound.counter.of_text(text) if bound.tokens > reads else 0
+            tokens = bound.counter.of_texts([text])[0] if bound.tokens > reads else 0
         if tokens > reads:
             self.too_long += 1
             if index not in self._too_long_of[-1:] and len(self._too_long_of) <= _MOST_NAMED:

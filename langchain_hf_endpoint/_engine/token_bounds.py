@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._messages import Request
     from langchain_hf_endpoint._protocols import Route
+    from langchain_hf_endpoint.settings import ChunkingSettings
 
 _logger = logging.getLogger("langchain_hf_endpoint")
 
@@ -65,10 +66,12 @@ def find_bound(texts: Iterable[str], call: Call) -> Flow[TokenBound | None]:
             settings cannot be used.
         HFEndpointError: The server cannot be reached, or is not ready even after `max_wait`.
     """
-    server = call.server
-    if call.bounds_key not in server.token_bounds:
-        server.token_bounds[call.bounds_key] = yield from _bound(texts, call)
-    bound = server.token_bounds[call.bounds_key]
+    settings, bounds = call.chunking, call.server.token_bounds
+    assert settings is not None  # noqa: S101 - else nothing is bounded
+    key = (settings.max_chunk_tokens, settings.tokenizer, call.prompt, call.options.prompt_name)
+    if key not in bounds:
+        bounds[key] = yield from _bound(settings, texts, call)
+    bound = bounds[key]
     if bound is not None and bound.counter.server is not None:
         # What is no text is refused when it is cut.
         some = [one for one in texts if isinstance(one, str) and not bound.is_tiny(one)]
@@ -80,10 +83,8 @@ def find_bound(texts: Iterable[str], call: Call) -> Flow[TokenBound | None]:
     return bound
 
 
-def _bound(texts: Iterable[str], call: Call) -> Flow[TokenBound | None]:
-    settings, server = call.chunking, call.server
-    assert settings is not None  # noqa: S101 - else nothing is bounded
-    counter, tokens = counter_here(settings), settings.max_chunk_tokens
+def _bound(settings: ChunkingSettings, texts: Iterable[str], call: Call) -> Flow[TokenBound | None]:
+    server, counter, tokens = call.server, counter_here(settings), settings.max_chunk_tokens
     if settings.asks_server and server.info is None and server.served is None:
         route = yield from _route(call)
         if route is not None and route.dialect.name == "openai":
@@ -169,7 +170,7 @@ def _room(window: int, counter: TokenCounter, call: Call) -> Flow[int]:
         if counter.server is not None:
             yield from _learn([prompt], counter, call)
         # A letter at its end, or a blank, may make others of the chunk's first ones.
-        before = counter.of_text(prompt) + (prompt[-1].isalnum() or not counter.adds_up)
+        before = counter.of_texts([prompt])[0] + (prompt[-1].isalnum() or not counter.adds_up)
     room = window - counter.marks - before
     if room < FEWEST_TOKENS:
         problem = f"the prompt leaves {room} of the {window} tokens that the model reads"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import string
 from functools import lru_cache, partial
 from pathlib import Path
@@ -21,7 +22,9 @@ _logger = logging.getLogger("langchain_hf_endpoint")
 _NAME = "chunking_settings.tokenizer"
 _AT_ONCE = 1024  # texts that are given to the tokenizer in one go: each token takes 100 bytes
 _LETTERS = string.ascii_letters.encode()
-_TOKENS_PER_LETTER = 0.25
+_TOKENS_PER_LETTER, _TOKENS_PER_ODD_LETTER = 0.25, 0.6
+_ODD = re.compile(rb"[0-9][A-Za-z]|[A-Za-z][0-9]|[a-z][A-Z]")
+_LONGEST_USUAL = 12  # letters of a word that a model may know as a whole
 
 
 def bound_here(settings: ChunkingSettings) -> TokenBound | None:
@@ -116,11 +119,14 @@ def estimate(texts: list[str], *, per_letter: float = 0.0, per_other: float = 0.
         per_other: Tokens of a character that is not ASCII; one at least, as a model has for what
             it does not know.
     """
-    per_letter, per_other = max(_TOKENS_PER_LETTER, per_letter), max(1.0, per_other)
     counts = []
     for text in texts:
         of_ascii = text.encode("ascii", "ignore")
         signs = len(of_ascii.translate(None, _LETTERS))
-        rest = (len(of_ascii) - signs) * per_letter + (len(text) - len(of_ascii)) * per_other
+        letters = len(of_ascii) - signs
+        # What no vocabulary has falls into pieces: long words, those of letters and digits, base64.
+        is_odd = letters > _LONGEST_USUAL or _ODD.search(of_ascii)
+        rate = max(_TOKENS_PER_LETTER, per_letter, _TOKENS_PER_ODD_LETTER if is_odd else 0)
+        rest = letters * rate + (len(text) - len(of_ascii)) * max(1.0, per_other)
         counts.append(signs + math.ceil(rest))
     return counts

@@ -87,9 +87,11 @@ class TokenCounter:
         self.learn(found)
         return [found[word] if (count := counts[word]) is None else count for word in words]
 
-    def of_text(self, text: str) -> int:
-        """The tokens of a text; where they cannot be counted, those of its words."""
-        return self.count([text])[0] if self.is_exact else sum(self.of_words(self.words_of(text)))
+    def of_texts(self, texts: list[str]) -> Sequence[int]:
+        """The tokens of each text; where they cannot be counted, those of its words."""
+        if self.is_exact:
+            return self.count(texts)
+        return [sum(self.of_words(self.words_of(text))) for text in texts]
 
     def words_of(self, text: str) -> list[str]:
         """What is counted by itself to measure a text."""
@@ -208,7 +210,7 @@ class MeasuredText:
         kept = [chosen[place] for place in np.flatnonzero(~doubtful)]
         parts = [chosen[place] for place in np.flatnonzero(doubtful)]
         while parts:
-            counts = self.bound.counter.count([self.text[start:end] for start, end in parts])
+            counts = self.bound.counter.of_texts([self.text[start:end] for start, end in parts])
             halves = [
                 (part, self._halves(*part) if count > self.bound.tokens else [])
                 for part, count in zip(parts, counts, strict=True)

@@ -295,9 +295,8 @@ class Service:
 
         is_long = sum(map(len, texts)) > _WORTH_A_THREAD
         chunks = await _in(self._cutting, cut_all) if is_long else cut_all()
-        for index, pieces in enumerate(chunks):
-            if not pieces:
-                raise InputError("is empty or blank", index=index, advice="Leave it out.")
+        if [] in chunks:
+            raise InputError("is empty or blank", index=chunks.index([]), advice="Leave it out.")
         self._check_count(sum(map(len, chunks)), "chunks", _CHUNKS_PER_INPUT)
         flat = [piece for pieces in chunks for piece in pieces]
         self.metrics.asked(endpoint.inference_id, "document", len(flat))

@@ -48,13 +48,11 @@ _Target = Annotated[
 ]
 _Output = Annotated[
     Path,
-    typer.Option(
-        "--output", "-o", metavar="FILE", help="Write this .parquet, .jsonl or .npy file."
-    ),
+    typer.Option("--output", "-o", metavar="FILE", help="Write this .parquet, .jsonl, .npy file."),
 ]
 _Per = Annotated[
     Literal["chunk", "text"],
-    typer.Option(metavar="chunk|text", help="Write one row per chunk, or per text."),
+    typer.Option(metavar="chunk|text", help="Write a row per chunk or text."),
 ]
 _Text = Annotated[bool, typer.Option("--no-text", help="Leave the texts out of the output.")]
 _Resume = Annotated[
@@ -62,7 +60,7 @@ _Resume = Annotated[
 ]
 _Cache = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Keep vectors in this file; send no chunk that it has."),
+    typer.Option(metavar="FILE", help="Look up and keep vectors in this file."),
 ]
 _IdColumn = Annotated[
     str | None, typer.Option(metavar="NAME", help="Read ids from this column (default: file:row).")
@@ -163,7 +161,8 @@ def _print_estimate(expected: Estimate, wanted: Ingest, cost: float | None) -> N
     say(f"{counted(expected.requests, 'request')}; {tokens}")
     limit, server = expected.limit_seconds / 60, expected.server_seconds
     if server is None:
-        say(f"at least {limit:,.1f} minutes, by the limit; --probe times the server")
+        least = f"at least {limit:,.1f} minutes, by the limit" if limit else "no wait for the limit"
+        say(f"{least}; --probe times the server")
     else:
         why = "the server" if server > expected.limit_seconds else "the limit"
         say(f"about {expected.seconds / 60:,.1f} minutes: {why} holds it back")

@@ -37,7 +37,7 @@ Database = Annotated[
 Key = Annotated[
     str | None,
     typer.Option(
-        "--key", metavar="SOURCE", help="Take the API key from env:NAME or file:PATH, or ask."
+        "--key", metavar="SOURCE", help="Take the key from env:NAME or file:PATH, or ask."
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

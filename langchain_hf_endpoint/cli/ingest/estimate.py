@@ -161,7 +161,7 @@ def estimate(wanted: Ingest, sources: Sources, *, probe: bool) -> Estimate:
         requests=requests,
         tokens=tokens,
         tokens_counted=counted,
-        limit_seconds=max(0, requests - burst_of(rate, None)) * 60 / rate,
+        limit_seconds=requests * 60 / rate if requests > burst_of(rate, None) else 0.0,
         server_seconds=pace.seconds_for(inputs.count) if probe and inputs.count else None,
         bytes=_bytes(wanted, plan.rows, vectors, call),
     )

@@ -20,16 +20,18 @@ from langchain_hf_endpoint._secrets import (
 )
 from langchain_hf_endpoint._urls import is_hugging_face, is_loopback, url_problem
 from langchain_hf_endpoint._validation import (
-    DEFAULTS,
-    FEWEST_TOKENS,
-    PUNKT_LANGUAGES,
-    SMALLEST_CHUNK,
     Allowed,
     Flag,
     PositiveInteger,
     Problem,
     Section,
     Text,
+)
+from langchain_hf_endpoint.chunking_settings import (
+    DEFAULTS,
+    FEWEST_TOKENS,
+    PUNKT_LANGUAGES,
+    SMALLEST_CHUNK,
     chunking_fields,
     usual_overlap,
 )
@@ -228,16 +230,20 @@ class ChunkingSettings(_EndpointSection):
     """How a long text is cut. A word is a run of characters between blanks.
 
     Attributes:
-        strategy: ``sentence`` packs whole sentences, ``word`` slides a window of words, ``none``
-            leaves the text whole. Default ``sentence``.
-        max_chunking_size: Words per chunk, 20 to 300 (``sentence``) or 10 to 300 (``word``).
-            Default 250. ``max_chunk_size`` is accepted as another name.
+        strategy: ``sentence`` packs whole sentences, ``word`` slides a window of words,
+            ``recursive`` cuts where separators are, ``none`` leaves the text whole. Default
+            ``sentence``.
+        max_chunking_size: Words per chunk, 20 to 300 (``sentence``) or 10 to 300 (``word``,
+            ``recursive``). Default 250. ``max_chunk_size`` is accepted as another name.
         overlap: ``word`` only: words that a chunk shares with the one before, 0 to half the size.
             Default 100, or half the size where that is less.
         sentence_overlap: ``sentence`` only: sentences shared with the chunk before, 0 or 1.
             Default 1.
         language: ``sentence`` only: one of `PUNKT_LANGUAGES`, or its ISO 639 code (``de``).
             Default ``english``.
+        separators: ``recursive`` only: regular expressions, the coarsest first, at most 50. Or
+            `separator_group`: ``plaintext``, which cuts at empty lines and then at lines, or
+            ``markdown``, at headings. Default ``plaintext``.
         max_chunk_tokens: Tokens of a chunk, 8 or more, beside the words; ``auto``: as many as the
             server says that its model reads, less those of the prompt and those that the model puts
             around each input. With ``none`` a text that has more is cut as with ``sentence``.
@@ -249,13 +255,14 @@ class ChunkingSettings(_EndpointSection):
     is the same as absent, in every section.
     """
 
-    strategy: Literal["sentence", "word", "none"] = "sentence"
+    strategy: Literal["sentence", "word", "recursive", "none"] = "sentence"
     max_chunking_size: Annotated[int, Field(strict=True), Allowed("an integer")] | None = None
     overlap: Annotated[int, Field(strict=True), Allowed("an integer")] | None = None
     sentence_overlap: (
         Annotated[int, Field(strict=True, ge=0, le=1), Allowed("either 0 or 1")] | None
     ) = None
     language: Literal[PUNKT_LANGUAGES] | None = None  # type: ignore[valid-type]
+    separators: tuple[Text, ...] | None = None
     max_chunk_tokens: (
         Annotated[int | Literal["auto"], BeforeValidator(_is_a_token_bound)] | None
     ) = None

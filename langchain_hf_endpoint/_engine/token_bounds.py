@@ -21,7 +21,6 @@ from langchain_hf_endpoint._protocols import (
 )
 from langchain_hf_endpoint._protocols.base import as_json
 from langchain_hf_endpoint._urls import host_of
-from langchain_hf_endpoint._validation import FEWEST_TOKENS
 from langchain_hf_endpoint.chunking.tokenizer_file import counter_here, estimate, estimating
 from langchain_hf_endpoint.chunking.tokens import (
     LONGEST_KNOWN,
@@ -30,6 +29,7 @@ from langchain_hf_endpoint.chunking.tokens import (
     TokenCounter,
     adds_up,
 )
+from langchain_hf_endpoint.chunking_settings import FEWEST_TOKENS
 from langchain_hf_endpoint.errors import HFEndpointError, SettingsError
 
 if TYPE_CHECKING:

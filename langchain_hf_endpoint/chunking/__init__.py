@@ -19,7 +19,7 @@ numpy, NLTK and its trained tables are loaded with the first text that is longer
 
 from __future__ import annotations
 
-from langchain_hf_endpoint._validation import PUNKT_LANGUAGES
 from langchain_hf_endpoint.chunking.chunks import Chunk, chunk
+from langchain_hf_endpoint.chunking_settings import PUNKT_LANGUAGES
 
 __all__ = ["PUNKT_LANGUAGES", "Chunk", "chunk"]

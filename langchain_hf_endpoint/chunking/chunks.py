@@ -164,6 +164,10 @@ def _windows(
         return [(0, count)][:count]
     if settings.strategy == "word":
         return word_windows(count, size, settings.overlap or 0, reach)
+    if settings.strategy == "recursive":
+        from langchain_hf_endpoint.chunking.recursive import recursive_windows  # noqa: PLC0415 - as above
+
+        return recursive_windows(text, words, settings.separators or (), size, reach)
     from langchain_hf_endpoint.chunking.punkt import sentence_starts  # noqa: PLC0415 - NLTK, too
 
     ends = words.sentence_ends(sentence_starts(text, settings.language or "english"))

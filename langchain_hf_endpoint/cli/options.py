@@ -58,6 +58,7 @@ _Size = typer.Option("--size", metavar="N", help="Make chunks of at most N words
 _Tokens = typer.Option(metavar="N", help="Make chunks of at most N tokens, or auto.")
 _Tokenizer = typer.Option(metavar="FILE", help="Count tokens with this tokenizer.json.")
 _Overlap = typer.Option(metavar="N", help="Overlap chunks by N words, or 0 or 1 sentences.")
+_SeparatorGroup = typer.Option(metavar="NAME", help="Cut at plaintext's or markdown's separators.")
 _Language = typer.Option(metavar="NAME", help="Split sentences as in this language (en, german).")
 _TextColumn = typer.Option(metavar="NAME", help="Read texts from this column (default: text).")
 _Format = typer.Option("--format", metavar="NAME", help=f"Read files as {', '.join(FORMATS)}.")
@@ -122,6 +123,7 @@ class ChunkingOptions:
     size: Annotated[int | None, _Size] = None
     overlap: Annotated[int | None, _Overlap] = None
     language: Annotated[str | None, _Language] = None
+    separator_group: Annotated[str | None, _SeparatorGroup] = None
     max_tokens: Annotated[str | None, _Tokens] = None
     tokenizer: Annotated[str | None, _Tokenizer] = None
 
@@ -138,9 +140,12 @@ class ChunkingOptions:
             "max_chunking_size": self.size,
             "sentence_overlap" if chosen == "sentence" else "overlap": self.overlap,
             "language": self.language,
+            "separator_group": self.separator_group,
             "max_chunk_tokens": _number_or(self.max_tokens),
             "tokenizer": self.tokenizer,
         }
+        if self.separator_group is not None:
+            kept = {**kept, "separators": None}
         if self.size is not None and self.overlap is None:
             kept = {**kept, "overlap": None}  # half the size
         given = {name: value for name, value in given.items() if value is not None}

@@ -101,7 +101,7 @@ def test_a_value_within_the_range_is_taken_as_it_is(section, field, value):
         ),
         ("service", "api_key", [1, True, b"hf_x", ["hf_x"]], "string"),
         ("rate", "requests_per_minute", [0, -1, *NO_INTEGERS], "an integer of 1 or more"),
-        ("chunking", "strategy", ["SENTENCE", "recursive", "", 1, True, ["word"]], "'sentence'"),
+        ("chunking", "strategy", ["SENTENCE", "semantic", "", 1, True, ["word"]], "'sentence'"),
         ("chunking", "max_chunking_size", [19, 301, 0, -1], "20 to 300 words"),
         ("chunking", "max_chunking_size", NO_INTEGERS, "an integer"),
         ("chunking", "max_chunk_size", NO_INTEGERS, "an integer"),

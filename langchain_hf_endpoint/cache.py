@@ -92,8 +92,9 @@ class ChunkCache:
     """A cache of chunks for `HFEndpointEmbeddings`, with other than the usual choices.
 
     A vector is found again where the model, the prompt, the task settings and the chunk's text are
-    the same. The model is known by its vectors of a few fixed texts, which each process asks for
-    once. A store that fails is left alone for a while: calls go on without it.
+    the same. The model is known by its vectors of a few fixed texts: each process asks for them,
+    and each request of several chunks for one of them. A store that fails is left alone for a
+    while: calls go on without it.
 
     Example:
         ```python

@@ -289,6 +289,11 @@ class EmbeddingCall(Generic[RowT]):
             return False
         return self.expected_fingerprint is None or not self.should_verify
 
+    def of_this_model(self) -> EmbeddingCall[RowT]:
+        """The same call, once it is prepared, which insists on the model that is there now."""
+        found = self.server.fingerprint(self.task.dimensions)
+        return dataclasses.replace(self, expected_fingerprint=found)
+
     @property
     def should_verify(self) -> bool:
         """Whether it is not known, or doubted by now, that the model is the one expected."""

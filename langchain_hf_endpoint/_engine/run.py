@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterable
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from langchain_hf_endpoint._engine.chunk_cache import embed_and_keep, look_up
@@ -89,8 +89,7 @@ class Run(Generic[RowT]):
         """Open the planner, and see to it that all vectors are of the model that is there now."""
         call = self.call
         if call.cache is not None:
-            now = call.server.fingerprint(call.task.dimensions)
-            self.call = call = replace(call, expected_fingerprint=now)
+            self.call = call = call.of_this_model()
         self.planner = Planner(
             call.chunking,
             call.prompt,
@@ -169,7 +168,6 @@ class Run(Generic[RowT]):
                 self.received(numbers, rows)
             if self.progress:
                 self.progress.cached(len(numbers))
-                self.progress.done(len(numbers))
 
     def _reason_to_stop(
         self, outcomes: Sequence[Outcome[RowT]], inputs: int

@@ -132,6 +132,7 @@ def estimate(wanted: Ingest, sources: Sources, *, probe: bool) -> Estimate:
     call = replace(cutting, chunking=None)
     driver = ThreadDriver(call.sync_transport(), None)
     driver.run(prepare(call))
+    call = call.of_this_model()
     with closing(sources.records()) as records, _known(wanted) as is_known:
         plan = _Plan(wanted, call, driver, is_known)
         for record, pieces in cut_each(records, text_of, cutting, driver):

@@ -63,7 +63,7 @@ class Stats(EmbeddingUsage):
         super().cached(inputs)
         with self._lock:
             self._counts.known += inputs
-            self._counts.planned -= inputs  # which `done` is about to be told of as well
+            self._counts.planned -= inputs  # none of those that are embedded
             self._counts.done -= inputs
 
     def done(self, inputs: int) -> None:

@@ -167,5 +167,5 @@ def test_what_a_cache_had_is_told_and_not_billed(drive, tei_double, connect, tmp
     with get_embedding_usage() as usage:
         drive.documents(embeddings, numbered(12))
     assert usage.cache_hits == 10
-    assert usage.inputs_sent == 2
+    assert usage.inputs_sent == 2 + 1  # by which the model is told
     assert_billed(usage, tei_double)

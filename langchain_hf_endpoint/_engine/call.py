@@ -238,8 +238,6 @@ class EmbeddingCall(Generic[RowT]):
         service = endpoint.service_settings
         if session is None:
             session = session_for(service)
-        if cache is not None and lane == "query" and not cache.queries:
-            cache = None
         expected, own_task = endpoint.expected_fingerprint, endpoint.task_settings
         is_of_others = task is not None and task.dimensions != own_task.dimensions
         if is_of_others or query is not None:
@@ -256,7 +254,7 @@ class EmbeddingCall(Generic[RowT]):
             policy=RetryPolicy(service.max_wait),
             chunking=chunking,
             clients=clients,
-            cache=cache,
+            cache=None if lane == "query" and cache and not cache.queries else cache,
             show_progress_bar=show_progress_bar,
             insists_on_info=insists_on_info
             or bool(chunking and chunking.max_chunk_tokens and chunking.asks_server),

@@ -21,12 +21,13 @@ from langchain_hf_endpoint import (
     ChunkCache,
     HFEndpointEmbeddings,
     InputError,
+    ModelChangedError,
     SettingsError,
     get_embedding_usage,
 )
 from langchain_hf_endpoint._session.session import close_sessions
 from langchain_hf_endpoint.ray import EmbedChunks, EmbedTexts
-from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector
+from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector, faults
 
 BOOK = Path(__file__).parents[2] / "examples" / "data" / "alice_in_wonderland.txt"
 WIDTH = 384
@@ -207,6 +208,21 @@ def test_nothing_is_used_of_another_model_behind_the_url(drive, path):
     assert narrow.shape == (20, 64)
     assert vectors({})[1] == set()  # the first is back
     assert vectors({"dimensions": 64})[1] == set()
+
+
+@pytest.mark.parametrize("swap", [faults.swapped(), faults.swapped(0.9)])
+def test_nothing_is_kept_of_a_model_that_slips_in_while_a_call_runs(
+    drive, tei_double, connect, cache, swap
+):
+    embeddings = connect(cache=cache, max_batch_size=8, max_concurrent_requests=1)
+    texts = numbered(40)
+    tei_double.script(None, None, None, swap)
+    with pytest.raises(ModelChangedError):
+        drive.array(embeddings, texts)
+    tei_double.forget()
+    close_sessions()
+    assert are_right(drive.array(embeddings, texts), texts)
+    assert 0 < len(sent(tei_double)) < len(texts)
 
 
 # Stores that fail, values that are wrong

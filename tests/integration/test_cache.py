@@ -1,6 +1,7 @@
 """A cache of chunks over real sockets: what is sent, what comes back, and what is never used."""
 
 import asyncio
+import copy
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ import cache_writers
 import numpy as np
 import pytest
 from arrivals import are_right, numbered, texts_of
+from langchain_core.load import dumps
 from langchain_core.stores import InMemoryByteStore
 
 from langchain_hf_endpoint import (
@@ -363,6 +365,15 @@ def test_a_pickle_whose_file_cannot_be_opened_elsewhere_goes_on_without_it(
     elsewhere = pickle.loads(content)
     assert are_right(elsewhere.embed_documents(numbered(3)), numbered(3))
     assert "calls go on without it" in caplog.text
+
+
+def test_a_dump_leaves_it_out_and_copies_share_it(connect, path):
+    embeddings = connect(cache=path)
+    assert "cache" not in dumps(embeddings)
+    assert str(path) not in repr(embeddings)
+    assert copy.deepcopy(embeddings).cache is embeddings.cache
+    loaded = pickle.loads(pickle.dumps(connect(cache=ChunkCache(path, dtype="int8", queries=True))))
+    assert (loaded.cache.dtype, loaded.cache.queries) == ("int8", True)
 
 
 def test_many_threads_and_loops_share_one_file(tei_double, connect, path):

@@ -49,7 +49,9 @@ def fields(endpoint: InferenceEndpoint) -> None:
     assert_type(endpoint.service_settings.rate_limit.requests_per_minute, int)
     assert_type(endpoint.service_settings.max_batch_size, int | None)
     assert_type(endpoint.service_settings.timeout, float)
-    assert_type(endpoint.chunking_settings.strategy, Literal["sentence", "word", "recursive", "none"])
+    assert_type(
+        endpoint.chunking_settings.strategy, Literal["sentence", "word", "recursive", "none"]
+    )
     assert_type(endpoint.chunking_settings.max_chunking_size, int | None)
     assert_type(endpoint.task_settings.query_prompt, str | None)
     assert_type(endpoint.task_settings.truncate, bool)

@@ -408,7 +408,14 @@ def test_embeddings_can_be_made_of_a_dump_of_theirs():
 
 # What the constructors say of themselves
 
-OURS = ["endpoint", "rate_limiter", "show_progress_bar", "http_client", "http_async_client"]
+OURS = [
+    "endpoint",
+    "cache",
+    "rate_limiter",
+    "show_progress_bar",
+    "http_client",
+    "http_async_client",
+]
 SHORT = [*ServiceSettings.model_fields, *InferenceEndpoint.model_fields]
 
 

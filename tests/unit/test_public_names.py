@@ -127,8 +127,8 @@ def test_the_endpoint_has_its_constructors_and_its_methods():
         "inference_config",
     ]
     assert names_of(InferenceEndpoint.public_config) == ["self"]
-    assert names_of(InferenceEndpoint.describe) == ["self", "http_client"]
-    assert names_of(InferenceEndpoint.adescribe) == ["self", "http_async_client"]
+    assert names_of(InferenceEndpoint.describe) == ["self", "http_client", "parity"]
+    assert names_of(InferenceEndpoint.adescribe) == ["self", "http_async_client", "parity"]
     assert inspect.iscoroutinefunction(InferenceEndpoint.adescribe)
     facts = {"dimensions", "latency_seconds", "server", "version", "model_id"}
     facts |= {"max_input_tokens", "max_batch_size", "max_concurrent_inputs"}

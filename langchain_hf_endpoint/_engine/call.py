@@ -127,6 +127,7 @@ class EmbeddingCall(Generic[RowT]):
         show_progress_bar: Whether a call for a list of documents shows how far it is.
         insists_on_info: Whether the server is asked what it is even where it is unlikely to say.
         expected_fingerprint: The model must be this one; None: whichever it is.
+        counts_for_others: Whether it is others whose inputs are counted: nothing is added to them.
         query: What the inputs are scored against, as JSON; None: vectors are wanted.
         clock: In seconds.
         pausing: Which of its batches pause at present.
@@ -147,6 +148,7 @@ class EmbeddingCall(Generic[RowT]):
     show_progress_bar: bool = False
     insists_on_info: bool = False
     expected_fingerprint: ModelFingerprint | None = None
+    counts_for_others: bool = False
     query: bytes | None = None
     clock: Callable[[], float] = time.monotonic
     pausing: Pausing = field(default_factory=Pausing)
@@ -276,7 +278,8 @@ class EmbeddingCall(Generic[RowT]):
     @property
     def takes_proof(self) -> bool:
         """Whether each request of several inputs has one more, by which the model is told."""
-        return self.expected_fingerprint is not None and self.options.prompt_name is None
+        is_wanted = self.expected_fingerprint is not None and not self.counts_for_others
+        return is_wanted and self.options.prompt_name is None
 
     @property
     def is_prepared(self) -> bool:

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from langchain_hf_endpoint._engine.actions import Progress
-from langchain_hf_endpoint.cli.endpoints import endpoint_of, names_beginning, registered_as
+from langchain_hf_endpoint.cli.endpoints import (
+    endpoint_of,
+    names_beginning,
+    open_registry,
+    registered_as,
+)
 from langchain_hf_endpoint.cli.options import (
     AsJson,
     ChunkingOptions,
@@ -72,6 +77,9 @@ def check(  # noqa: PLR0913 - the options
         most_chunks,
         _Waits(),
     )
+    if "://" not in endpoint and (shown := found.description.fingerprint):
+        with open_registry(database) as endpoints:
+            endpoints.keep_fingerprint(inference_id=endpoint, fingerprint=shown)
     if as_json:
         print_json(dataclasses.asdict(found))
     else:

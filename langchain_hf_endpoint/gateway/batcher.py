@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from langchain_hf_endpoint._engine.actions import SendRequest
@@ -24,7 +25,6 @@ from langchain_hf_endpoint._engine.vectors import AS_RECEIVED
 from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._messages import Response
 from langchain_hf_endpoint._protocols.base import as_json
-from langchain_hf_endpoint._session.fingerprint import TEXTS
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import EndpointNotReadyError, HFEndpointError, TransportError
 from langchain_hf_endpoint.gateway.pending import MergedBatch, PendingRequest, QueueFullError
@@ -181,7 +181,7 @@ class DynamicBatcher:
 
     def _call(self, lane: Lane, task: TaskSettings) -> EmbeddingCall[Vector]:
         make = EmbeddingCall.for_query if lane == "query" else EmbeddingCall.for_documents
-        return make(
+        call = make(
             self._settings,
             AS_RECEIVED,
             limiter=self._limiter,
@@ -189,6 +189,7 @@ class DynamicBatcher:
             session=self._session,
             task=task,
         )
+        return replace(call, counts_for_others=True)
 
     def _pump_soon(self) -> None:
         """Cut batches when this turn of the loop is over: those who come together go together."""
@@ -254,7 +255,7 @@ class DynamicBatcher:
         errors: list[HFEndpointError] = []
         try:
             outcomes = await self._embed_batch(batch, call)
-            batch.share_tokens(len(TEXTS[0]) if batch.size > 1 and call.takes_proof else 0)
+            batch.share_tokens()
             for outcome in outcomes:
                 batch.settle(outcome.start, outcome.stop, outcome.result)
                 if not isinstance(outcome.result, HFEndpointError):

@@ -155,14 +155,11 @@ class MergedBatch:
         if reply.status < 300:  # noqa: PLR2004 - a success
             self._tokens += tokens_reported(reply) or 0
 
-    def share_tokens(self, others: int) -> None:
-        """Tell everyone how many of the tokens are theirs: a share by characters.
-
-        So many characters were sent that are nobody's.
-        """
+    def share_tokens(self) -> None:
+        """Tell everyone how many of the tokens are theirs: a share by characters."""
         if not self._tokens:
             return
-        per_character = self._tokens / (others + sum(map(len, self._asked_by)))
+        per_character = self._tokens / sum(map(len, self._asked_by))
         for asked, texts in self._texts_of.items():
             asked.tokens = (asked.tokens or 0) + round(sum(map(len, texts)) * per_character)
 

@@ -321,10 +321,10 @@ class Service:
     def _batcher(self, endpoint: InferenceEndpoint) -> DynamicBatcher:
         """The one of this endpoint; a new one where the endpoint was changed meanwhile."""
         held = self._entries.get(endpoint.inference_id)
-        service = endpoint.service_settings
+        service, kept = endpoint.service_settings, endpoint.expected_fingerprint
         if held is None or not held.session.serves(service):
             session = private_session(service)
-        elif held.endpoint == endpoint:
+        elif held.endpoint == endpoint and held.endpoint.expected_fingerprint == kept:
             return held.batcher
         elif _bounds(held.endpoint) == _bounds(endpoint):
             # The session goes on: what its limit has granted counts, and its connections stay open.

@@ -178,6 +178,15 @@ class InferenceEndpoints:
             raise SettingsError(("task_type", f"[{inference_id}] is of {config['task_type']}"))
         return config
 
+    def keep_fingerprint(self, *, inference_id: str, fingerprint: str) -> None:
+        """Keep by what another model is noticed, if nothing is kept: of `skip_validation` say.
+
+        Args:
+            inference_id: Which endpoint.
+            fingerprint: That of its `EndpointDescription`.
+        """
+        self._store.keep_fingerprint(inference_id, bytes.fromhex(fingerprint))
+
     def update(self, *, inference_id: str, inference_config: Mapping[str, Any]) -> dict[str, Any]:
         """Change service settings that have no part in what the vectors are. Nothing is sent.
 

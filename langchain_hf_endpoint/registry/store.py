@@ -113,6 +113,15 @@ class Store:
                     "INSERT INTO secrets VALUES (?, ?)", (name, key.get_secret_value())
                 )
 
+    def keep_fingerprint(self, inference_id: str, fingerprint: bytes) -> None:
+        """Keep it, if none is kept."""
+        with self._connections.writing() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO fingerprints "
+                "SELECT inference_id, ? FROM endpoints WHERE inference_id = ?",
+                (fingerprint, _askable(inference_id)),
+            )
+
     def change(self, inference_id: str, changed: Callable[[Entry], Entry]) -> Entry:
         """Replace an endpoint's settings by what `changed` makes of them; its key stays."""
         with self._connections.writing() as connection:

@@ -1,11 +1,13 @@
 """The inference endpoint: its two constructors, its name, its copies, what it shows."""
 
+import copy
 import dataclasses
 import inspect
 import pickle
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from pydantic import SecretStr
 
@@ -18,6 +20,7 @@ from langchain_hf_endpoint import (
     SettingsError,
     TaskSettings,
 )
+from langchain_hf_endpoint._session.fingerprint import ModelFingerprint
 
 URL = "https://x1.us-east-1.aws.endpoints.huggingface.cloud"
 PUT = {
@@ -476,3 +479,41 @@ def test_a_field_of_a_section_beside_the_sections_is_met_with_its_place():
     problems = refusal(from_config, {**PUT, "url": URL, "max_chunking_size": 100})
     assert "did you mean service_settings.url?" in problems["url"]
     assert "chunking_settings.max_chunking_size?" in problems["max_chunking_size"]
+
+
+# The model that an endpoint is expected to have
+
+
+def kept(seed=1):
+    rows = np.random.default_rng(seed).standard_normal((3, 8)).astype(np.float32)
+    return ModelFingerprint.of(rows)
+
+
+def test_an_expected_model_is_no_setting():
+    endpoint = InferenceEndpoint(URL)
+    expecting = endpoint.expecting(kept())
+    assert endpoint.expected_fingerprint is None
+    assert expecting.expected_fingerprint == kept()
+    assert expecting == endpoint
+    assert hash(expecting) == hash(endpoint)
+    assert repr(expecting) == repr(endpoint)
+    assert expecting.public_config() == endpoint.public_config()
+    assert expecting.model_dump() == endpoint.model_dump()
+    with pytest.raises(SettingsError):
+        InferenceEndpoint(URL, expected_fingerprint=kept())
+
+
+def test_an_expected_model_goes_with_copies_and_to_workers_but_not_to_another_model():
+    endpoint = InferenceEndpoint(URL).expecting(kept())
+    for same in (
+        pickle.loads(pickle.dumps(endpoint)),
+        copy.deepcopy(endpoint),
+        endpoint.model_copy(update={"chunking_settings": ChunkingSettings(strategy="none")}),
+        HFEndpointEmbeddings(endpoint=endpoint).endpoint,
+    ):
+        assert same.expected_fingerprint == kept()
+    for update in (
+        {"service_settings": endpoint.service_settings.model_copy(update={"model": "other"})},
+        {"task_settings": TaskSettings(dimensions=4)},
+    ):
+        assert endpoint.model_copy(update=update).expected_fingerprint is None

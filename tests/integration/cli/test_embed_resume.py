@@ -327,3 +327,43 @@ def test_a_cache_saves_what_another_run_has_sent(tei_double, texts, tmp_path):
 def test_a_cache_within_the_folder_that_is_read_is_not_read(tei_double, texts, tmp_path):
     cache = tmp_path / "vectors.jsonl"
     assert embed(tmp_path, tei_double, tmp_path / "out.npy", "--cache", cache)["texts"] == COUNT
+
+
+# The model
+
+
+def cut_short(double, texts, output):
+    """A run that ended early; its journal has vectors."""
+    double.script(None, None, *[faults.answer(402, {"error": "no credit"})] * 99)
+    assert run("embed", texts, "-e", double.url, "-o", output).exit_code == 4
+    assert journalled(output) > 0
+    double.forget()
+
+
+@pytest.mark.parametrize("cosine", [0.0, 0.9, 0.98])
+def test_vectors_of_another_model_of_the_same_name_do_not_get_into_one_file(
+    tei_double, texts, tmp_path, cosine
+):
+    output = tmp_path / "out.jsonl"
+    cut_short(tei_double, texts, output)
+    tei_double.script(faults.swapped(cosine))
+    refused = run("embed", texts, "-e", tei_double.url, "-o", output, "--resume")
+    assert refused.exit_code == 1
+    assert "another model" in refused.stderr
+    assert not sent(tei_double)
+    tei_double.forget()
+    embed(texts, tei_double, output, "--resume")
+    assert_complete(output)
+
+
+def test_a_model_that_is_swapped_while_it_runs_ends_the_run(tei_double, texts, tmp_path):
+    output = tmp_path / "out.jsonl"
+    tei_double.script(*[None] * 4, faults.swapped())
+    ended = run("embed", texts, "-e", tei_double.url, "-o", output)
+    assert ended.exit_code == 1
+    assert "another model" in ended.stderr
+    rows = rows_of(output)
+    assert all(np.allclose(row["embedding"], expected_vector(row["text"])) for row in rows)
+    tei_double.forget()
+    embed(texts, tei_double, output, "--resume")
+    assert_complete(output)

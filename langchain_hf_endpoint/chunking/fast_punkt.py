@@ -8,8 +8,10 @@ Here the ordinary case costs just that, and every other case goes through NLTK's
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 if TYPE_CHECKING:
     import re
@@ -24,6 +26,7 @@ _SMALL, _SMALL_AT_START = 0b1110000, 0b0010000
 
 _NUMBER = "##number##"  # how the tables write any number
 _SENTENCE_ENDS = frozenset(".?!")
+_IS_SENTENCE_END = np.array([chr(code) in _SENTENCE_ENDS for code in range(128)])
 _NEVER_FIRST = frozenset(";:,.!?")
 
 
@@ -64,29 +67,9 @@ class FastPunkt:
     def sentence_starts(self, text: str) -> list[int]:
         """The offsets at which the sentences of a text start, ascending, the first excepted."""
         begins: list[int] = []
-        start = -1
-        for stop, following in self._breaks(text):
-            if start >= 0:
-                is_usual = text[start] not in self._may_close
-                begins.append(start if is_usual else self._after_closing(text, start, stop))
-            start = following
-        if start >= 0:
-            stop = len(text.rstrip())
-            begin = self._after_closing(text, start, stop)
-            # Of the last one there may be nothing left; each other has the mark at its end.
-            if begin < stop:
-                begins.append(begin)
-        return begins
-
-    def _after_closing(self, text: str, start: int, stop: int) -> int:
-        """Where a sentence starts if the closing marks at its start belong to the one before."""
-        closing = self._patterns.closing.match(text, start, stop)
-        return closing.end() if closing else start
-
-    def _breaks(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where a sentence ends and where the next one starts, before closing marks are moved."""
+        begin = -1  # of the sentence at hand, before closing marks are moved
         decided: dict[str, bool] = {}  # for this text only: what it holds may be private
-        doubtful = self._doubtful
+        doubtful, may_close = self._doubtful, self._may_close
         for start, mark, match in self._candidates(text):
             word = text[start:mark]
             # A single letter may be an initial; what is no word has rules of its own.
@@ -99,8 +82,24 @@ class FastPunkt:
                     ends = decided[context] = self._holds_break(context)
                 if not ends:
                     continue
+            stop = mark + 1
+            if begin >= 0:
+                is_usual = text[begin] not in may_close
+                begins.append(begin if is_usual else self._after_closing(text, begin, stop))
             following = match.start("next_tok")
-            yield mark + 1, mark + 1 if following < 0 else following
+            begin = stop if following < 0 else following
+        if begin >= 0:
+            stop = len(text.rstrip())
+            begin = self._after_closing(text, begin, stop)
+            # Of the last one there may be nothing left; each other has the mark at its end.
+            if begin < stop:
+                begins.append(begin)
+        return begins
+
+    def _after_closing(self, text: str, start: int, stop: int) -> int:
+        """Where a sentence starts if the closing marks at its start belong to the one before."""
+        closing = self._patterns.closing.match(text, start, stop)
+        return closing.end() if closing else start
 
     def _candidates(self, text: str) -> Iterator[tuple[int, int, re.Match[str]]]:
         """The start of the word before each mark that may end a sentence, and the mark.
@@ -114,7 +113,7 @@ class FastPunkt:
             spaced = spaced.replace(blank, " ")
         word = mark = 0
         held: re.Match[str] | None = None
-        for match in self._patterns.candidates.finditer(text):
+        for match in self._matches(text):
             place = match.start()
             start = spaced.rfind(" ", mark + 1, place) + 1 or word
             if held and mark <= start:
@@ -122,6 +121,16 @@ class FastPunkt:
             word, mark, held = start, place, match
         if held:
             yield word, mark, held
+
+    def _matches(self, text: str) -> Iterator[re.Match[str]]:
+        """The matches of `candidates`, each of which is one mark and what is seen behind it."""
+        candidates = self._patterns.candidates
+        if not text.isascii():
+            return candidates.finditer(text)
+        # To look for marks is most of what the expression takes.
+        codes = np.frombuffer(text.encode("ascii"), np.uint8)
+        places = np.flatnonzero(_IS_SENTENCE_END.take(codes)).tolist()
+        return filter(None, map(candidates.match, repeat(text), places))
 
     def _holds_break(self, context: str) -> bool:
         """Whether a sentence ends after any token of a text but the last."""

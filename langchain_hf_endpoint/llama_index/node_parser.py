@@ -104,7 +104,7 @@ class HFEndpointNodeParser(NodeParser):
         whole = node.get_content(metadata_mode=MetadataMode.EMBED)
         room = count_words(whole) - count_words(text)
         bound = bound_here(settings) if room else None
-        tokens = bound.counter.count([whole.replace(text, " ", 1)])[0] if bound else 0
+        tokens = bound.counter.of_texts([whole.replace(text, " ", 1)])[0] if bound else 0
         return settings.smaller_by(room, tokens) if room else settings
 
     def _postprocess_parsed_nodes(

@@ -238,7 +238,15 @@ def test_words_are_not_kept_without_end():
 def test_estimates_leave_room_in_scripts_that_the_model_of_the_extra_knows_or_not():
     """An estimate that is too low would lose text without a word; Alice is in the middle."""
     bound = TokenBound(254, estimating("a test"))
-    for text in (BOOK, "ученье свет, неученье тьма. " * 300, "我能吞下玻璃而不伤身体。" * 500):
+    texts = [
+        BOOK,
+        "ученье свет, неученье тьма. " * 300,
+        "我能吞下玻璃而不伤身体。" * 500,
+        "Die Donaudampfschifffahrtsgesellschaft veröffentlichte Geschäftsberichte. " * 300,
+        "N-(4-hydroxyphenyl)acetamide dichlorodiphenyltrichloroethane phosphofructokinase " * 300,
+        "https://example.com/3f9a0c77/index.html?q=17 b2f1c9d0 aGVsbG8gd29ybGQgYWdhaW4 " * 300,
+    ]
+    for text in texts:
         pieces = cut(text, ChunkingSettings(), bound)
         assert len(pieces) > 1
         assert max(wordpiece().count([piece.text for piece in pieces])) <= 254

@@ -75,6 +75,13 @@ SETTINGS = st.one_of(
         st.integers(20, 300),
         st.integers(0, 1),
     ),
+    st.builds(
+        lambda size, group: ChunkingSettings(
+            strategy="recursive", max_chunking_size=size, separator_group=group
+        ),
+        st.integers(20, 300),
+        st.sampled_from(["plaintext", "markdown"]),
+    ),
     st.just(ChunkingSettings(strategy="none")),
 )
 COMMON = "Alice was beginning to get very tired. “Oh!” No? 3.14 [MASK] e\u0301e ﷺ"

@@ -57,11 +57,15 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class SendRequest:
-    """Send the request, with so many inputs, and read the whole reply within `timeout` seconds."""
+    """Send the request, with so many inputs, and read the whole reply within `timeout` seconds.
+
+    With `tokenizer` their tokens are counted where the reply does not tell.
+    """
 
     request: Request
     timeout: float
     inputs: int = 0
+    tokenizer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -215,7 +215,8 @@ def send_once(
             slot = Slot(inputs, call.lane)
             yield AcquireSlot(call.window, slot)
         started = call.clock()
-        reply = yield SendRequest(_held_by_proxy(request, timeout, call), timeout, inputs)
+        request = _held_by_proxy(request, timeout, call)
+        reply = yield SendRequest(request, timeout, inputs, call.tokenizer)
         assert isinstance(reply, (Response, Failure))  # noqa: S101 - the driver's promise for SendRequest
         if isinstance(reply, Failure) or reply.status >= 500:  # noqa: PLR2004 - the server fails
             call.server.doubt()

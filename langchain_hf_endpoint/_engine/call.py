@@ -128,6 +128,7 @@ class EmbeddingCall(Generic[RowT]):
         insists_on_info: Whether the server is asked what it is even where it is unlikely to say.
         expected_fingerprint: The model must be this one; None: whichever it is.
         counts_for_others: Whether it is others whose inputs are counted: nothing is added to them.
+        tokenizer: The file that counts tokens where the server does not.
         query: What the inputs are scored against, as JSON; None: vectors are wanted.
         clock: In seconds.
         pausing: Which of its batches pause at present.
@@ -149,6 +150,7 @@ class EmbeddingCall(Generic[RowT]):
     insists_on_info: bool = False
     expected_fingerprint: ModelFingerprint | None = None
     counts_for_others: bool = False
+    tokenizer: str | None = None
     query: bytes | None = None
     clock: Callable[[], float] = time.monotonic
     pausing: Pausing = field(default_factory=Pausing)
@@ -261,6 +263,7 @@ class EmbeddingCall(Generic[RowT]):
             insists_on_info=insists_on_info
             or bool(chunking and chunking.max_chunk_tokens and chunking.asks_server),
             expected_fingerprint=expected,
+            tokenizer=endpoint.chunking_settings.tokenizer,
             query=query,
         )
 

@@ -5,21 +5,25 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
+
+import orjson
 
 from langchain_hf_endpoint._engine.actions import Progress, WaitReason
 from langchain_hf_endpoint._engine.attempts import PROXY_HOLD
 from langchain_hf_endpoint._messages import Response
 from langchain_hf_endpoint._protocols import tokens_reported
+from langchain_hf_endpoint.chunking.tokenizer_file import counter_of_file
+from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from langchain_hf_endpoint._engine.actions import SendRequest
-    from langchain_hf_endpoint._messages import Cause, Failure
+    from langchain_hf_endpoint._messages import Cause, Failure, Request
 
 CURRENT: ContextVar[tuple[EmbeddingUsage, ...]] = ContextVar("hf_endpoint_usage", default=())
 """Who is told of the calls that begin here, the outermost first."""
@@ -97,8 +101,9 @@ class EmbeddingUsage(Progress):
     retry_wait_seconds: float = 0.0
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-    _reported: int = field(default=0, repr=False)
-    _unreported: int = field(default=0, repr=False)
+    _tokens: int = field(default=0, repr=False)
+    _counted: int = field(default=0, repr=False)
+    _unknown: int = field(default=0, repr=False)
     _seconds: float = field(default=0.0, repr=False)
     _running: int = field(default=0, repr=False)
     _since: float = field(default=0.0, repr=False)
@@ -106,8 +111,16 @@ class EmbeddingUsage(Progress):
 
     @property
     def tokens(self) -> int | None:
-        """The tokens of all answers, as the servers count them; None where one does not say."""
-        return None if self._unreported else self._reported
+        """The tokens of all answers, as servers count them, else by the settings' tokenizer.
+
+        None where an answer does not say, and there is no tokenizer.
+        """
+        return None if self._unknown else self._tokens
+
+    @property
+    def tokens_counted(self) -> int:
+        """How many of the tokens the tokenizer has counted, what a server cuts included."""
+        return self._counted
 
     @property
     def seconds(self) -> float:
@@ -131,7 +144,8 @@ class EmbeddingUsage(Progress):
         """All of them by name but for the prices, and for what is not known; retries in one."""
         numbers = [one.name for one in fields(self) if one.type in ("int", "float")]
         names = [name for name in numbers if not name.startswith("_")]
-        figures = {name: getattr(self, name) for name in (*names, "tokens", "seconds", "cost")}
+        names += ["tokens", "tokens_counted", "seconds", "cost"]
+        figures = {name: getattr(self, name) for name in names}
         figures["retries"] = self.retries.total()
         return {name: value for name, value in figures.items() if value is not None}
 
@@ -164,14 +178,19 @@ class EmbeddingUsage(Progress):
         self, action: SendRequest, reply: Response | Failure | None, seconds: float
     ) -> None:
         tokens: int | None = 0
+        counted = 0
         if action.inputs and isinstance(reply, Response) and reply.status in _SUCCESSES:
             tokens = tokens_reported(reply)
+            if tokens is None and action.tokenizer is not None:
+                with suppress(HFEndpointError):  # it cannot be used
+                    tokens = counted = _counted(action.request, action.tokenizer)
         now = self.clock()
         with self._lock:
             self.requests += 1
             self.inputs_sent += action.inputs
-            self._reported += tokens or 0
-            self._unreported += tokens is None
+            self._tokens += tokens or 0
+            self._counted += counted
+            self._unknown += tokens is None
             if PROXY_HOLD in action.request.headers:
                 self._add_wait(WAITS[WaitReason.COLD_START], now - seconds, now)
 
@@ -190,3 +209,11 @@ class EmbeddingUsage(Progress):
         until = self._counted_to.get(name, begin)
         setattr(self, name, getattr(self, name) + max(0.0, end - max(begin, until)))
         self._counted_to[name] = max(until, end)
+
+
+def _counted(request: Request, tokenizer: str) -> int:
+    """The tokens of the inputs of a request."""
+    content = orjson.loads(request.body)
+    texts = content.get("inputs") or content.get("input")
+    counter = counter_of_file(tokenizer)
+    return sum(counter.of_texts(texts)) + counter.marks * len(texts)

@@ -50,11 +50,12 @@ def counter_here(settings: ChunkingSettings) -> TokenCounter | None:
         SettingsError: There is no such file, or it is no tokenizer.
         MissingExtraError: The package tokenizers is not installed.
     """
-    return None if settings.tokenizer is None else _counter_of_file(settings.tokenizer)
+    return None if settings.tokenizer is None else counter_of_file(settings.tokenizer)
 
 
 @lru_cache(maxsize=4)
-def _counter_of_file(name: str) -> TokenCounter:
+def counter_of_file(name: str) -> TokenCounter:
+    """What counts with a file, or that of a folder, as `counter_here`."""
     path = Path(name)
     try:
         return counter_of((path / "tokenizer.json" if path.is_dir() else path).read_bytes())

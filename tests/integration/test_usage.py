@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gzip
 import threading
+from importlib import resources
 
 import pytest
 from arrivals import numbered
@@ -64,6 +66,32 @@ def test_where_an_answer_does_not_say_the_tokens_are_not_known(drive, tei_double
         drive.query(connect("/embed", dialect="tei"), "a question")
     assert usage.tokens is None
     assert usage.cost is None
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    """The file of the local model."""
+    packed = resources.files("langchain_hf_endpoint.local") / "data" / "tokenizer.json.gz"
+    file = tmp_path_factory.mktemp("model") / "tokenizer.json"
+    file.write_bytes(gzip.decompress(packed.read_bytes()))
+    return str(file)
+
+
+def test_what_no_server_says_a_tokenizer_counts(drive, tei_double, connect, tokenizer):
+    tei_double.script(faults.answer(200, [[1.0, 0.0]]), faults.answer(200, [[1.0, 0.0]]))
+    embeddings = connect("/embed", dialect="tei", chunking_settings={"tokenizer": tokenizer})
+    with get_embedding_usage() as usage:
+        drive.query(embeddings, "How long is a vector?")
+        drive.documents(embeddings, ["Unbelievable!"])
+    assert usage.tokens == usage.tokens_counted == 8 + 4  # with [CLS] and [SEP]
+
+
+def test_a_tokenizer_that_cannot_be_read_ends_no_call(drive, tei_double, connect):
+    tei_double.script(faults.answer(200, [[1.0, 0.0]]))
+    embeddings = connect("/embed", dialect="tei", chunking_settings={"tokenizer": "/no/such/file"})
+    with get_embedding_usage() as usage:
+        drive.query(embeddings, "a question")
+    assert usage.tokens is None
 
 
 def test_retries_are_told_by_cause(drive, tei_double, connect):

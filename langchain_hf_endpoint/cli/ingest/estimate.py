@@ -7,10 +7,9 @@ import time
 from bisect import bisect
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 import orjson
@@ -25,6 +24,7 @@ from langchain_hf_endpoint._engine.run import Run, run
 from langchain_hf_endpoint._engine.vectors import ARRAYS, Rows
 from langchain_hf_endpoint._session.fingerprint import TEXTS
 from langchain_hf_endpoint.cache import ChunkCache
+from langchain_hf_endpoint.chunking.tokenizer_file import counter_of_file
 from langchain_hf_endpoint.cli.checkup.token_usage import seen_by_model, tokenize
 from langchain_hf_endpoint.cli.ingest.journal import Journal, Row, key_of
 from langchain_hf_endpoint.cli.ingest.pipeline import journal_path, text_of
@@ -35,14 +35,11 @@ from langchain_hf_endpoint.limiter.reservation import burst_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from numpy.typing import NDArray
-
     from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint.chunking import Chunk
     from langchain_hf_endpoint.cli.ingest.pipeline import Ingest
     from langchain_hf_endpoint.cli.ingest.sources import Sources
 
-Array: TypeAlias = "NDArray[np.float32]"
 ItemT = TypeVar("ItemT")
 
 _SAMPLE = 4096  # chunks, and rows
@@ -129,10 +126,9 @@ def estimate(wanted: Ingest, sources: Sources, *, probe: bool) -> Estimate:
     cache = None if wanted.cache is None else ChunkCache(wanted.cache)
     cutting = EmbeddingCall.for_documents(wanted.endpoint, ARRAYS, cache=cache)
     cutting = replace(cutting, expected_fingerprint=None)
-    call = replace(cutting, chunking=None)
-    driver = ThreadDriver(call.sync_transport(), None)
-    driver.run(prepare(call))
-    call = call.of_this_model()
+    driver = ThreadDriver(cutting.sync_transport(), None)
+    driver.run(prepare(cutting))
+    call = replace(cutting, chunking=None).of_this_model()
     with closing(sources.records()) as records, _known(wanted) as is_known:
         plan = _Plan(wanted, call, driver, is_known)
         for record, pieces in cut_each(records, text_of, cutting, driver):
@@ -143,11 +139,9 @@ def estimate(wanted: Ingest, sources: Sources, *, probe: bool) -> Estimate:
     if requests:
         requests += 1 + call.server.asked_for_info
     pace = _Pace()
-    vectors: list[Array] = []
     if probe and inputs.count:
         texts = [orjson.loads(one)[len(call.prompt) :] for one in inputs.items]
-        for text in run(texts, Run(replace(call, cache=None), pace, keep=False)):
-            vectors += text.rows
+        for _ in run(texts, Run(replace(call, cache=None), pace, keep=False)):
             if pace.seconds > _LONGEST_PROBE:
                 break
     tokens, counted = _tokens(plan, call, driver)
@@ -164,7 +158,7 @@ def estimate(wanted: Ingest, sources: Sources, *, probe: bool) -> Estimate:
         tokens_counted=counted,
         limit_seconds=requests * 60 / rate if requests > burst_of(rate, None) else 0.0,
         server_seconds=pace.seconds_for(inputs.count) if probe and inputs.count else None,
-        bytes=_bytes(wanted, plan.rows, vectors, call),
+        bytes=_bytes(wanted, plan.rows, call),
     )
 
 
@@ -189,6 +183,7 @@ class _Plan:
         known: Chunks whose vectors are there from before.
         cached: Chunks that the cache has.
         inputs: Those that are to be sent, as JSON.
+        proofs: Requests with one input more, by which the model is told.
         size: Their bytes.
         rows: The rows of the output, without vectors.
     """
@@ -198,11 +193,14 @@ class _Plan:
     ) -> None:
         self._wanted, self._is_known = wanted, is_known
         self._call, self._driver = call, driver
-        bounds = BatchBounds(call.batch_size, call.server.body_bytes)
+        size = call.server.batch_size(call.service.max_batch_size)
+        # In a request of several inputs there is one more, by which the model is told.
+        self._proof = call.options.prompt_name is None and size > 1
+        bounds = BatchBounds(size - self._proof, call.server.body_bytes)
         self._planner = Planner[None](None, call.prompt, lambda: bounds, Rows(), keep=False)
         self._seen: set[int] = set()
         self._requests = 0
-        self.texts = self.chunks = self.known = self.cached = self.size = 0
+        self.texts = self.chunks = self.known = self.cached = self.size = self.proofs = 0
         self.inputs, self.rows = _Sample[bytes](), _Sample[Row]()
 
     def add(self, record: Record, pieces: Sequence[Chunk]) -> None:
@@ -240,6 +238,7 @@ class _Plan:
             self.cached += len(numbers)
         while (batch := self._planner.next_batch(more_to_come=more_to_come)) is not None:
             self._requests += 1
+            self.proofs += self._proof and len(batch.inputs) > 1
             for one in batch.inputs:
                 self.inputs.add(one)
                 self.size += len(one)
@@ -248,40 +247,47 @@ class _Plan:
 
 
 def _tokens(plan: _Plan, call: Call, driver: ThreadDriver) -> tuple[int | None, int]:
-    """The tokens of all inputs, and of how many the server has counted them."""
-    most = call.server.info.max_input_tokens if call.server.info else None
-    first, size = TEXTS[: call.batch_size], call.server.batch_size(None)
+    """The tokens of all inputs, and of how many they were counted: here, else by the server."""
+    most, counter = call.server.max_input_tokens, None
+    if call.tokenizer is not None:
+        counter = counter_of_file(call.tokenizer)
+    first = TEXTS[: call.server.batch_size(call.service.max_batch_size)]
+    size = call.server.batch_size(None)
     rate = call.service.rate_limit.requests_per_minute
     # Each request takes a permit, for which nobody should wait long.
-    count = size * min(_MOST_TOKENIZING, max(1, rate // 10)) - len(first)
-    inputs = random.Random(0).sample(plan.inputs.items, min(count, len(plan.inputs.items)))  # noqa: S311
+    asked = size * min(_MOST_TOKENIZING, max(1, rate // 10)) - len(first)
+    count = min(len(plan.inputs.items), _SAMPLE if counter else asked)
+    inputs = random.Random(0).sample(plan.inputs.items, count)  # noqa: S311 - no secret
     sent = [*first, *map(orjson.loads, inputs)]
     counts: list[int] = []
     for start in range(0, len(sent), size):
         some = sent[start : start + size]
+        if counter is not None:
+            counts += [counter.marks + one for one in counter.of_texts(some)]
+            continue
         seen = some if most is None else [seen_by_model(text, "", most) for text in some]
         if (told := driver.run(tokenize(seen, call))) is None:
             return None, 0
-        counts += [min(one.count, most or one.count) for one in told]
+        counts += [one.count for one in told]
+    counts = [min(one, most or one) for one in counts]
     of_inputs = sum(counts[len(first) :])
     measured = sum(map(len, inputs))
-    total = sum(counts) - of_inputs + round(of_inputs * plan.size / max(1, measured))
-    return total, len(inputs)
+    of_model = sum(counts) - of_inputs + counts[0] * plan.proofs
+    return of_model + round(of_inputs * plan.size / max(1, measured)), len(inputs)
 
 
-def _bytes(wanted: Ingest, rows: _Sample[Row], vectors: list[Array], call: Call) -> int | None:
-    """The size of the output, from that of a sample: with the vectors of a probe, or such."""
+def _bytes(wanted: Ingest, rows: _Sample[Row], call: Call) -> int | None:
+    """The size of the output, from that of a sample of its rows with vectors made up."""
     width = call.server.dimensions(call.task.dimensions) or call.task.dimensions
     if width is None and (expected := wanted.endpoint.expected_fingerprint) is not None:
         width = expected.dimensions
     if width is None or not rows.items:
         return None
-    if not vectors:
-        chance = np.random.default_rng(0)
-        vectors = [*chance.standard_normal((len(rows.items), width), np.float32) / width**0.5]
+    chance = np.random.default_rng(0)
+    vectors = chance.standard_normal((len(rows.items), width), np.float32) / width**0.5
     made = [
         replace(row, embedding=vector, text=row.text if wanted.with_text else None)
-        for row, vector in zip(rows.items, cycle(vectors), strict=False)
+        for row, vector in zip(rows.items, vectors, strict=True)
     ]
     with TemporaryDirectory() as folder:
         path = Path(folder) / wanted.output.name

@@ -12,11 +12,12 @@ from pydantic import ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 - pydantic reads the annotation
 
 from langchain_hf_endpoint._package import LazyModule
+from langchain_hf_endpoint._secrets import TOKEN_VARIABLE
+from langchain_hf_endpoint._urls import is_hugging_face
 from langchain_hf_endpoint._validation import given, hidden, unknown_field, wrong_type
 from langchain_hf_endpoint.endpoint import (
     InferenceEndpoint,
     made_endpoint,
-    secret_name,
     short_form,
 )
 from langchain_hf_endpoint.errors import SettingsError
@@ -55,6 +56,17 @@ else:
     results = LazyModule("langchain_hf_endpoint._engine.results")
 
 RowT = TypeVar("RowT")
+
+
+_OTHER_HOSTS_KEY = "HF_ENDPOINT_API_KEY"
+"""The secret's name where the host is not Hugging Face's: `loads(…, secrets_from_env=True)` looks
+it up in the environment, and must not send ``HF_TOKEN`` to whoever is at that URL."""
+
+
+def _secret_name(endpoint: InferenceEndpoint) -> str:
+    """Under which name the key is to be given to `loads`."""
+    ours = is_hugging_face(endpoint.service_settings.url)
+    return TOKEN_VARIABLE if ours else _OTHER_HOSTS_KEY
 
 
 class HFEndpointEmbeddings(Serializable, Embeddings):
@@ -319,7 +331,7 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
 
         ``HF_TOKEN`` for Hugging Face's own hosts over https, else ``HF_ENDPOINT_API_KEY``.
         """
-        return {"api_key": secret_name(self.endpoint)}
+        return {"api_key": _secret_name(self.endpoint)}
 
     @property
     def lc_attributes(self) -> dict[str, Any]:

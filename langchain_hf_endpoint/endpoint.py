@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from langchain_hf_endpoint._messages import EndpointDescription
-from langchain_hf_endpoint._secrets import TOKEN_VARIABLE
-from langchain_hf_endpoint._urls import host_of, is_hugging_face
+from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint._validation import (
     Allowed,
     Problem,
@@ -387,19 +386,6 @@ def preferring_fast(endpoint: InferenceEndpoint) -> InferenceEndpoint:
         return endpoint
     service = service.model_copy(update={"transport": fastest})
     return endpoint.model_copy(update={"service_settings": service})
-
-
-# What LangChain's `dumps` writes down of an endpoint, so that `loads` makes the same one again
-
-OTHER_HOSTS_KEY = "HF_ENDPOINT_API_KEY"
-"""The secret's name where the host is not Hugging Face's: `loads(…, secrets_from_env=True)` looks
-it up in the environment, and must not send ``HF_TOKEN`` to whoever is at that URL."""
-
-
-def secret_name(endpoint: InferenceEndpoint) -> str:
-    """Under which name the key is to be given to `loads`."""
-    ours = is_hugging_face(endpoint.service_settings.url)
-    return TOKEN_VARIABLE if ours else OTHER_HOSTS_KEY
 
 
 def short_form(endpoint: InferenceEndpoint) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypedDict, TypeVar
@@ -20,6 +19,7 @@ from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
 from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._messages import Cause
 from langchain_hf_endpoint._protocols.base import as_json
+from langchain_hf_endpoint._session.concurrency import Pausing
 from langchain_hf_endpoint._session.server_state import Restriction
 from langchain_hf_endpoint._session.session import session_for
 from langchain_hf_endpoint._urls import host_of
@@ -89,22 +89,6 @@ class Choices(TypedDict, total=False):
     session: EndpointSession | None
     task: TaskSettings | None
     cache: ChunkCache | None
-
-
-class Pausing:
-    """How many of a call's batches were refused and pause; enter it for the pause."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self.count += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self.count -= 1
 
 
 @dataclass(frozen=True, slots=True)

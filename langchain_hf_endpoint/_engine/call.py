@@ -15,7 +15,7 @@ from langchain_hf_endpoint._engine.prompts import (
     options_of,
     should_fetch_info,
 )
-from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
+from langchain_hf_endpoint._engine.retry_policy import Pausing, RetryPolicy
 from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._messages import Cause
 from langchain_hf_endpoint._protocols.base import as_json

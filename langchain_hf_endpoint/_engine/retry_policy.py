@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -77,3 +78,19 @@ class RetryPolicy:
     def _within(self, bound: float) -> float:
         """Not all callers at the same instant."""
         return bound / 2 + bound / 2 * self.chance()
+
+
+class Pausing:
+    """How many of a call's batches were refused and pause; enter it for the pause."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self.count -= 1

@@ -70,9 +70,8 @@ _Price = Annotated[
     str | None, typer.Option(metavar="N/h|N/M", help="Add the cost, per hour or million tokens.")
 ]
 _DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it takes; embed nothing.")]
-_Probe = Annotated[
-    bool, typer.Option("--probe", help="In a dry run, time the server with some chunks.")
-]
+# Its place in the help is what a dry run says of it.
+_Probe = Annotated[bool, typer.Option("--probe", hidden=True)]
 
 
 def embed(  # noqa: PLR0913 - the options

@@ -19,7 +19,6 @@ from langchain_hf_endpoint._engine.retry_policy import Pausing, RetryPolicy
 from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._messages import Cause
 from langchain_hf_endpoint._protocols.base import as_json
-from langchain_hf_endpoint._session.concurrency import Pausing
 from langchain_hf_endpoint._session.server_state import Restriction
 from langchain_hf_endpoint._session.session import session_for
 from langchain_hf_endpoint._urls import host_of

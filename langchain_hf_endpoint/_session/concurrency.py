@@ -204,19 +204,3 @@ def one_at_a_time() -> ConcurrencyWindow:
     window = ConcurrencyWindow()
     window.bound(requests=1)
     return window
-
-
-class Pausing:
-    """How many of a call's batches were refused and pause; enter it for the pause."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self.count += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self.count -= 1

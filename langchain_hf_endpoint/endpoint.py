@@ -226,6 +226,10 @@ class InferenceEndpoint(Section):
             for name in foreign
             if getattr(self.task_settings, name) != getattr(default, name)
         ]
+        stated, asked = self.service_settings.dimensions, self.task_settings.dimensions
+        if None not in (stated, asked) and stated != asked:
+            differs = f"{stated} differs from task_settings.dimensions, {asked}"
+            problems.append(("service_settings.dimensions", differs))
         if problems:
             raise SettingsError(*problems)
         return self

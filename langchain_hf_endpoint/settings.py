@@ -122,6 +122,10 @@ class ServiceSettings(_EndpointSection):
         dialect: The server's protocol; ``auto`` finds out.
         model: The model's name, such as ``intfloat/e5-small-v2``: sent where the protocol has a
             place for it, and decides the prompts. Default: what the server says.
+        max_input_tokens: Inputs are cut to three characters for each of so many tokens, as Elastic
+            does. Default: they are not cut here.
+        dimensions: Numbers in the model's vectors: others are refused. Default: whatever comes.
+        similarity: What stored vectors are to be compared by; it changes nothing here.
         max_batch_size: Inputs per request. Default: what the server says, else 32.
         max_concurrent_requests: Requests in flight. Default: adapts to the server.
         timeout: Seconds for one attempt. Default 60.
@@ -148,6 +152,9 @@ class ServiceSettings(_EndpointSection):
         ]
         | None
     ) = None
+    max_input_tokens: PositiveInteger | None = None
+    dimensions: PositiveInteger | None = None
+    similarity: Literal["cosine", "dot_product", "l2_norm"] | None = None
     max_batch_size: PositiveInteger | None = None
     max_concurrent_requests: PositiveInteger | None = None
     timeout: Annotated[

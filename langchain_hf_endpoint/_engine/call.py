@@ -25,7 +25,7 @@ from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.limiter.reservation import ReservingLimiter
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
     from typing import Unpack
 
@@ -315,6 +315,17 @@ class EmbeddingCall(Generic[RowT]):
             truncate_tokens=server.style.truncate_tokens if self.task.truncate else None,
             query=self.query,
         )
+
+    @property
+    def longest_input(self) -> int | None:
+        """Characters of an input at most, without its prompt; Elastic takes three for a token."""
+        tokens = self.service.max_input_tokens
+        return None if tokens is None else 3 * tokens
+
+    def inputs_of(self, texts: Sequence[str]) -> list[bytes]:
+        """Whole texts as they are sent, each as JSON."""
+        prompt, longest = self.prompt, self.longest_input
+        return as_json([prompt + text[:longest] for text in texts])
 
     @property
     def prompt(self) -> str:

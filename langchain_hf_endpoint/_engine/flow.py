@@ -341,7 +341,11 @@ def _read(
         return spoken if isinstance(spoken, Failure) else result
     if call.task.normalize and (zeros := _row_of_zeros(result)) is not None:
         return Failure(Cause.PROTOCOL, f"{_ZEROS} (row {zeros})", reply.status)
-    if problem := call.server.problem_with_dimensions(call.task.dimensions, len(result[0])):
+    width, stated = len(result[0]), call.service.dimensions
+    problem = call.server.problem_with_dimensions(call.task.dimensions, width)
+    if problem is None and stated not in (None, width) and call.query is None:
+        problem = f"the vectors have {width} dimensions, service_settings.dimensions says {stated}"
+    if problem:
         return Failure(Cause.DIMENSIONS, problem, reply.status)
     if call.task.normalize and not call.server.norm_checked:
         _check_norm(result[0], call)

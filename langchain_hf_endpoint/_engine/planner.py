@@ -72,6 +72,7 @@ class Planner(Generic[RowT]):
     Args:
         chunking: How texts are cut; None leaves them whole, outer blanks included.
         prompt: Text put before every chunk.
+        longest: Characters of an input at most, without the prompt; None: of any length.
         bounds: How large a batch may be, asked for at every cut.
         rows: Takes the vectors of inputs, and their errors, by their numbers.
         keep: Whether rows are kept for later texts that are the same (a list, whose texts were
@@ -93,6 +94,7 @@ class Planner(Generic[RowT]):
     rows: Rows[RowT]
     keep: bool = True
     all_come_out: bool = True
+    longest: int | None = None
     look_ahead: float = LOOK_AHEAD
     chunks_planned: int = 0
     inputs_planned: int = 0
@@ -175,7 +177,9 @@ class Planner(Generic[RowT]):
         number = self._numbers.setdefault(text, new)
         if number == new:
             # Copied, since orjson keeps kilobytes of spare room behind what it returns.
-            self._unsent.append((new, bytes(memoryview(orjson.dumps(self.prompt + text)))))
+            self._unsent.append(
+                (new, bytes(memoryview(orjson.dumps(self.prompt + text[: self.longest]))))
+            )
             self._open.add(new)
             self.inputs_planned += 1
         if not self.keep:

@@ -10,7 +10,6 @@ from langchain_hf_endpoint._engine.failures import begun_before_fork, of_the_mac
 from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._engine.model_fingerprint import embed_verified
 from langchain_hf_endpoint._engine.preparation import prepare
-from langchain_hf_endpoint._protocols.base import as_json
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ def run_query(text: str, call: EmbeddingCall[RowT], progress: Progress | None = 
         progress.planned(1, 1, 1)
     embed = embed_batch if call.expected_fingerprint is None else embed_verified
     try:
-        outcomes = driver.run(embed(as_json([call.prompt + text]), call))
+        outcomes = driver.run(embed(call.inputs_of((text,)), call))
     except (MemoryError, RuntimeError) as error:
         if (said := of_the_machine(error)) is not None:
             raise said from None
@@ -58,7 +57,7 @@ async def arun_query(
         progress.planned(1, 1, 1)
     embed = embed_batch if call.expected_fingerprint is None else embed_verified
     try:
-        outcomes = await driver.run(embed(as_json([call.prompt + text]), call))
+        outcomes = await driver.run(embed(call.inputs_of((text,)), call))
     except (MemoryError, RuntimeError) as error:
         if (said := of_the_machine(error)) is not None:
             raise said from None

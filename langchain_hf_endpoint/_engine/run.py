@@ -97,6 +97,7 @@ class Run(Generic[RowT]):
             self.rows,
             keep=self.keep,
             all_come_out=self.all_come_out,
+            longest=call.longest_input,
         )
         if call.server.info and call.task.truncate:  # else what is too long is refused, and named
             self.planner.reads = call.server.info.max_input_tokens

@@ -24,7 +24,6 @@ from langchain_hf_endpoint._engine.preparation import bound_for, prepare
 from langchain_hf_endpoint._engine.vectors import AS_RECEIVED
 from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._messages import Response
-from langchain_hf_endpoint._protocols.base import as_json
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import EndpointNotReadyError, HFEndpointError, TransportError
 from langchain_hf_endpoint.gateway.pending import MergedBatch, PendingRequest, QueueFullError
@@ -282,7 +281,7 @@ class DynamicBatcher:
         if not call.is_prepared:
             await driver.run(prepare(call))
         embed = embed_batch if call.expected_fingerprint is None else embed_verified
-        inputs = as_json([call.prompt + text for text in batch.texts])
+        inputs = call.inputs_of(batch.texts)
         return await driver.run(self._reporting(embed(inputs, call), batch))
 
     def _reporting(self, flow: Flow[T], batch: MergedBatch) -> Flow[T]:

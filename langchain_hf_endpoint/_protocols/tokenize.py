@@ -63,6 +63,12 @@ def tokenize_request(url: str, texts: Sequence[str], prompt_name: str | None) ->
     return post(route, "inputs", as_json(texts), fields)
 
 
+def tokens_told(response: Response, count: int) -> list[JSON] | None:
+    """The answer as it is, a list for each text; None where it is not one of TEI's."""
+    told = json_of(response, count * _MOST_TOKENS)
+    return told if isinstance(told, list) and all(map(_tokens, told)) else None
+
+
 def read_tokens(response: Response, count: int) -> list[Tokens] | None:
     """Read the answer; None where it is not one of TEI's for so many texts."""
     told = json_of(response, count * _MOST_TOKENS)

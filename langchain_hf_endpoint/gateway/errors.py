@@ -14,6 +14,7 @@ from langchain_hf_endpoint.errors import (
     HFEndpointError,
     InputError,
     ModelChangedError,
+    ProtocolError,
     RateLimitedError,
     SettingsError,
     UnknownEndpointError,
@@ -217,3 +218,12 @@ def tei_error(refusal: Refusal) -> RefusedError:
         return RefusedError(refusal.status, refusal.kind, refusal.reason)
     status = _TEI_STATUSES.get(refusal.openai_status, refusal.openai_status)
     return RefusedError(status, _TEI_KINDS_OF.get(status, "Validation"), refusal.reason)
+
+
+def check_dimensions(error: EmbeddingError, asked: int) -> None:
+    """Say of a model that does not shorten its vectors that `dimensions` are wrong."""
+    first = error.failures[min(error.failures)]
+    if isinstance(first, ProtocolError) and f"{asked} dimensions were asked for" in first.problem:
+        raise SettingsError(
+            ("dimensions", f"{asked} cannot be had: {first.problem}"), status=first.status
+        ) from error

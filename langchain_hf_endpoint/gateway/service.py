@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from langchain_hf_endpoint._engine.call import EmbeddingCall
+from langchain_hf_endpoint._engine.call import Choices, EmbeddingCall
 from langchain_hf_endpoint._engine.describe import adescribe
 from langchain_hf_endpoint._engine.results import SCORES, acollect
+from langchain_hf_endpoint._engine.vectors import AS_RECEIVED
 from langchain_hf_endpoint._http.clients import Clients
 from langchain_hf_endpoint._session.session import private_session
 from langchain_hf_endpoint.chunking.chunks import cut
@@ -20,13 +21,17 @@ from langchain_hf_endpoint.errors import (
     EmbeddingError,
     HFEndpointError,
     InputError,
-    ProtocolError,
     SettingsError,
     UnknownEndpointError,
 )
 from langchain_hf_endpoint.gateway.batcher import DynamicBatcher
 from langchain_hf_endpoint.gateway.config import check_config
-from langchain_hf_endpoint.gateway.errors import incompatible, invalid, unknown_endpoint
+from langchain_hf_endpoint.gateway.errors import (
+    check_dimensions,
+    incompatible,
+    invalid,
+    unknown_endpoint,
+)
 from langchain_hf_endpoint.gateway.metrics import Metrics
 from langchain_hf_endpoint.gateway.requests import Turns
 from langchain_hf_endpoint.reranker import check_query_text, ranked
@@ -34,6 +39,7 @@ from langchain_hf_endpoint.reranker import check_query_text, ranked
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._engine.vectors import Vector
     from langchain_hf_endpoint._session.session import EndpointSession
     from langchain_hf_endpoint.chunking import Chunk
@@ -256,7 +262,7 @@ class Service:
         except EmbeddingError as error:
             asked = task.dimensions if task else None
             if asked is not None and asked != endpoint.task_settings.dimensions:
-                _check_dimensions(error, asked)
+                check_dimensions(error, asked)
             raise
         await self._turn(embedded.vectors)
         return embedded
@@ -270,18 +276,31 @@ class Service:
         self._check_count(len(texts))
         self.metrics.asked(endpoint.inference_id, "query", len(texts))
         check_query_text(query)
-        self._batcher(endpoint)
+        choices = self._choices(endpoint)
+        choices["task"] = task
         make_call = partial(
             EmbeddingCall[list[float]].for_scores,
             preferring_fast(endpoint),
             query=query,
-            limiter=self.options.shared_limiter(endpoint),
-            clients=self._clients(endpoint),
-            session=self._entries[endpoint.inference_id].session,
-            task=task,
+            **choices,
         )
         scores: list[float] = await acollect(make_call, texts, SCORES)
         return ranked(scores, task.top_n)
+
+    def call(self, endpoint: InferenceEndpoint) -> Call:
+        """A call for what the endpoint's server says, not for vectors."""
+        return EmbeddingCall.for_query(
+            preferring_fast(endpoint), AS_RECEIVED, **self._choices(endpoint)
+        )
+
+    def _choices(self, endpoint: InferenceEndpoint) -> Choices:
+        """What a call shares with all others to the endpoint."""
+        self._batcher(endpoint)
+        return {
+            "limiter": self.options.shared_limiter(endpoint),
+            "clients": self._clients(endpoint),
+            "session": self._entries[endpoint.inference_id].session,
+        }
 
     async def chunks(
         self, endpoint: InferenceEndpoint, texts: Sequence[str]
@@ -379,12 +398,3 @@ def _bounds(endpoint: InferenceEndpoint) -> tuple[object, ...]:
     """What a session is made with and cannot change, beside URL and key."""
     service = endpoint.service_settings
     return service.max_concurrent_requests, service.dialect
-
-
-def _check_dimensions(error: EmbeddingError, asked: int) -> None:
-    """Say of a model that does not shorten its vectors that `dimensions` are wrong."""
-    first = error.failures[min(error.failures)]
-    if isinstance(first, ProtocolError) and f"{asked} dimensions were asked for" in first.problem:
-        raise SettingsError(
-            ("dimensions", f"{asked} cannot be had: {first.problem}"), status=first.status
-        ) from error

@@ -11,7 +11,16 @@ import orjson
 from starlette.responses import Response
 from starlette.routing import Route
 
-from langchain_hf_endpoint._protocols.tei_server import RefusedError, TeiServer, embed_request
+from langchain_hf_endpoint._engine.drivers import TaskDriver
+from langchain_hf_endpoint._engine.token_bounds import ask
+from langchain_hf_endpoint._protocols.tei_server import (
+    RefusedError,
+    TeiServer,
+    adds_special_tokens,
+    embed_request,
+    inputs_of,
+)
+from langchain_hf_endpoint._protocols.tokenize import tokenize_request, tokens_told
 from langchain_hf_endpoint.gateway import openai_api
 from langchain_hf_endpoint.gateway.errors import Refusal
 from langchain_hf_endpoint.gateway.requests import json_object, while_there
@@ -20,6 +29,7 @@ from langchain_hf_endpoint.gateway.responses import TEI_PREFIX, guarded
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from langchain_hf_endpoint.endpoint import InferenceEndpoint
     from langchain_hf_endpoint.gateway.service import Service
     from langchain_hf_endpoint.limiter import Lane
 
@@ -40,6 +50,7 @@ def routes(service: Service) -> list[Route]:
             guarded(openai_api.Api(service).embeddings, "tei.v1.embeddings"),
             methods=["POST"],
         ),
+        Route(_BASE + "/tokenize", guarded(api.tokenize, "tei.tokenize"), methods=["POST"]),
         Route(_BASE + "/rerank", guarded(api.rerank, "tei.rerank"), methods=["POST"]),
         Route(_BASE + "/info", guarded(api.info, "tei.info"), methods=["GET"]),
         Route(_BASE + "/health", health, methods=["GET"]),
@@ -61,15 +72,8 @@ class _Api:
         """One vector per input, none chunked."""
         content = await json_object(request, self._service.options)
         endpoint = await self._service.endpoint(request.path_params["id"])
-        # The prompts are the endpoint's own: their names only say what the inputs are.
-        reader = TeiServer(
-            model_id=endpoint.inference_id,
-            dimensions=1 << 32,  # how many there may be, the endpoint's server knows
-            max_client_batch_size=self._service.options.max_inputs,
-            prompts={name: name for name in _LANES if name},
-        )
         try:
-            asked = embed_request(content, "/embed", reader)
+            asked = embed_request(content, "/embed", self._reader(endpoint))
         except RefusedError as error:
             raise Refusal(error.status, error.kind or "Validation", error.message) from None
         texts = [text for text in asked.inputs if isinstance(text, str)]
@@ -89,6 +93,28 @@ class _Api:
         tokens = {} if embedded.tokens is None else {"x-compute-tokens": str(embedded.tokens)}
         body = orjson.dumps(embedded.vectors, option=orjson.OPT_SERIALIZE_NUMPY)
         return Response(body, headers=tokens, media_type="application/json")
+
+    async def tokenize(self, request: Request) -> Response:
+        """The tokens of each input, as the endpoint's own server tells them."""
+        content = await json_object(request, self._service.options)
+        endpoint = await self._service.endpoint(request.path_params["id"])
+        try:
+            inputs = inputs_of(content, "inputs", self._reader(endpoint))
+            special = adds_special_tokens(content)
+        except RefusedError as error:
+            raise Refusal(error.status, error.kind or "Validation", error.message) from None
+        texts = [text for text in inputs if isinstance(text, str)]
+        if len(texts) < len(inputs):
+            raise _wrong("`inputs` must be texts")
+        call = self._service.call(endpoint)
+        driver = TaskDriver(await call.async_transport(), None)
+        asking = tokenize_request(endpoint.service_settings.url, texts, None)
+        response = await while_there(request, driver.run(ask(asking, call)))
+        told = tokens_told(response, len(texts)) if response else None
+        if told is None:
+            raise Refusal(404, "Validation", "the endpoint's server tells no tokens as TEI does")
+        kept = told if special else [[one for one in of if not one["special"]] for of in told]
+        return Response(orjson.dumps(kept), media_type="application/json")
 
     async def rerank(self, request: Request) -> Response:
         """The places of texts by their scores, the best first."""
@@ -131,6 +157,15 @@ class _Api:
         )
         own = {"model_type": _RERANKER} if endpoint.task_type == "rerank" else {}
         return Response(orjson.dumps(server.info(**own)), media_type="application/json")
+
+    def _reader(self, endpoint: InferenceEndpoint) -> TeiServer:
+        # The prompts are the endpoint's own: their names only say what the inputs are.
+        return TeiServer(
+            model_id=endpoint.inference_id,
+            dimensions=1 << 32,  # how many there may be, the endpoint's server knows
+            max_client_batch_size=self._service.options.max_inputs,
+            prompts={name: name for name in _LANES if name},
+        )
 
     async def health(self, request: Request) -> Response:
         """Whether there is such an endpoint; its server is not asked."""

@@ -168,3 +168,24 @@ def test_health_is_empty_and_says_200(url):
     for path in ("", "/", "/health"):
         answer = httpx.get(url + path)
         assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_tokens_are_those_of_the_endpoints_server(post, client, add):
+    [tokens, other] = post({"inputs": ["two words", "three whole words"]}, "/tokenize").json()
+    assert [one["text"] for one in tokens] == ["[CLS]", "two", "words", "[SEP]"]
+    bare = post({"inputs": "two words", "add_special_tokens": False}, "/tokenize").json()
+    assert [one["text"] for one in bare[0]] == ["two", "words"]
+    assert len(other) == 5
+    assert post({"inputs": []}, "/tokenize").status_code == 400
+    assert post({"inputs": [[1, 2]]}, "/tokenize").status_code == 422
+    with ScriptedEndpoint(shape="embeddings") as double:
+        base = add(double)
+        answer = client.post(f"{base}/tokenize", json={"inputs": "text"})
+    assert (answer.status_code, answer.json()["error_type"]) == (404, "Validation")
+
+
+def test_our_own_class_bounds_its_chunks_by_the_tokens_behind_the_gateway(url, tei_double):
+    embeddings = HFEndpointEmbeddings(url=url, chunking_settings={"max_chunk_tokens": 40})
+    chunks = embeddings.embed_chunks(["Some words of a text. " * 100])[0]
+    assert max(len(chunk.text.split()) for chunk in chunks) <= 38
+    assert len(chunks) > 10

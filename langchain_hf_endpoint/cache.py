@@ -42,8 +42,11 @@ CACHE = FileKind(
     steps=(
         ("CREATE TABLE vectors (n INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, value BLOB)",),
     ),
-    # Five vectors of 384 numbers in a page; what a power cut takes can be had again.
-    pragmas=("PRAGMA page_size = 8192", "PRAGMA synchronous = NORMAL"),
+    pragmas=(
+        "PRAGMA page_size = 8192",  # five vectors of 384 numbers
+        "PRAGMA cache_size = -32000",  # kilobytes: the keys of half a million
+        "PRAGMA synchronous = NORMAL",  # what a power cut takes can be had again
+    ),
     error=_wrong,
     one_connection=True,  # else each thread of each call would open one
 )

@@ -318,9 +318,9 @@ class EmbeddingCall(Generic[RowT]):
 
     @property
     def longest_input(self) -> int | None:
-        """Characters of an input at most, without its prompt; Elastic takes three for a token."""
+        """Characters of an input at most, three for a token; not of chunks bounded in tokens."""
         tokens = self.service.max_input_tokens
-        return None if tokens is None else 3 * tokens
+        return None if tokens is None or self.bounds_tokens else 3 * tokens
 
     def inputs_of(self, texts: Sequence[str]) -> list[bytes]:
         """Whole texts as they are sent, each as JSON."""

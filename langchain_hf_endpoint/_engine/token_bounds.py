@@ -68,7 +68,8 @@ def find_bound(texts: Iterable[str], call: Call) -> Flow[TokenBound | None]:
     """
     settings, bounds = call.chunking, call.server.token_bounds
     assert settings is not None  # noqa: S101 - else nothing is bounded
-    key = (settings.max_chunk_tokens, settings.tokenizer, call.prompt, call.options.prompt_name)
+    limits = (settings.max_chunk_tokens, settings.tokenizer, call.service.max_input_tokens)
+    key = (*limits, call.prompt, call.options.prompt_name)
     if key not in bounds:
         bounds[key] = yield from _bound(settings, texts, call)
     bound = bounds[key]
@@ -89,7 +90,8 @@ def _bound(settings: ChunkingSettings, texts: Iterable[str], call: Call) -> Flow
         route = yield from _route(call)
         if route is not None and route.dialect.name == "openai":
             yield from fetch_models(route, call)
-    if tokens == "auto" and server.max_input_tokens is None:
+    windows = [*filter(None, (server.max_input_tokens, call.service.max_input_tokens))]
+    if tokens == "auto" and not windows:
         _logger.warning(
             "max_chunk_tokens: %s does not say how many tokens its model reads: words alone "
             "bound the chunks. Set chunking_settings.max_chunk_tokens to a number",
@@ -100,7 +102,7 @@ def _bound(settings: ChunkingSettings, texts: Iterable[str], call: Call) -> Flow
         server.tokens = server.tokens or (yield from _asking(texts, call))
         server.tokens = counter = server.tokens or (yield from _estimating(call))
     if not isinstance(tokens, int):
-        tokens = yield from _room(server.max_input_tokens or 0, counter, call)
+        tokens = yield from _room(min(windows), counter, call)
     return TokenBound(tokens, counter)
 
 

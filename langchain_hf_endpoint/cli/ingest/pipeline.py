@@ -161,7 +161,10 @@ class _Embedding:
         # The model is compared when it is clear that something is to be sent.
         self._call = replace(call, expected_fingerprint=None)
         self._driver = ThreadDriver(call.sync_transport(), stats)
-        whole = replace(self._call, chunking=None)
+        service = call.service
+        if call.bounds_tokens:  # nothing of a chunk is to be cut off
+            service = service.model_copy(update={"max_input_tokens": None})
+        whole = replace(self._call, chunking=None, service=service)
         self._state: Run[Array] = Run(whole, stats, self._received, keep=False)
 
     def summary(self, sources: Sources) -> Summary:

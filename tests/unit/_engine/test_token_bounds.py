@@ -47,12 +47,15 @@ class Server:
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
 
-    def embeddings(self, **settings):
+    def embeddings(self, service=None, **settings):
         """For a host of its own, of which nothing is known yet."""
         path = "" if self.kind == "tei" else "/v1"
         transport = httpx.MockTransport(self.answer)
         return HFEndpointEmbeddings(
-            url=f"http://{self.kind}-{self.number}.test{path}",
+            service_settings={
+                "url": f"http://{self.kind}-{self.number}.test{path}",
+                **(service or {}),
+            },
             http_client=httpx.Client(transport=transport),
             http_async_client=httpx.AsyncClient(transport=transport),
             **settings,
@@ -267,6 +270,16 @@ def test_auto_where_the_server_does_not_say_what_its_model_reads(drive, caplog):
             (chunks,) = drive.chunks(embeddings, [BOOK[:20_000]])
     assert [one.text for one in chunks] == [one.text for one in chunk(BOOK[:20_000])]
     assert len([text for text in caplog.messages if "words alone bound the chunks" in text]) == 1
+
+
+def test_auto_where_the_settings_say_what_the_model_reads(drive):
+    server = Server("vllm", window=512)
+    told = {"max_input_tokens": 128}
+    embeddings = server.embeddings(chunking_settings=AUTO, service=told)
+    drive.documents(embeddings, [BOOK[:20_000]])
+    chunks = [text for text in server.inputs if text in BOOK]
+    assert 110 < most_tokens(chunks) <= 126
+    assert max(map(len, chunks)) > 3 * 128  # nothing of a chunk is cut off
 
 
 def test_a_server_that_stops_counting_costs_no_vectors(drive):

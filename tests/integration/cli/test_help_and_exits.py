@@ -55,7 +55,14 @@ def test_no_command_takes_a_key_itself():
     for command in typer.main.get_command(app).commands.values():
         for option in command.params:
             if "key" in option.name and not option.hidden:
-                of_files = ("key", "api_key_file", "manage_key_file", "ask_key", "environment_keys")
+                of_files = (
+                    "key",
+                    "api_key_file",
+                    "manage_key_file",
+                    "ask_key",
+                    "environment_keys",
+                    "allow_key_rotation",
+                )
                 assert option.name in of_files
 
 

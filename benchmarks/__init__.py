@@ -9,6 +9,7 @@ these files and from nothing else.
     tei_server  the measuring server; `serving` starts it
     clients     those that embed: bare ones, peers with their defaults and their best, ours
     gateways    ours, bare pass-throughs, LiteLLM's proxy, each in a process of its own
+    quality     how well chunks are found; of itself, on request, with `quality_*` and QUALITY.md
     goals       what was to be reached, and whether it was
     report      RESULTS.md, of `tables` and the pictures of `plots`
 """

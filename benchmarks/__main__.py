@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.records import Scale, saved, say
@@ -27,15 +28,18 @@ ON_REQUEST = ("linearity", "callers")
 """Measured where they are named only: they take minutes by themselves."""
 PRINTED = ("structure", "sizes", "cache")
 """Printed where they are named: no peer is needed, no report is written."""
+QUALITY = "quality"
+"""Measured where it is named only, with a report of its own, since nothing is timed."""
 
 
 def main() -> None:
     """The command line."""
-    known = (*TOPICS, *ON_REQUEST, *PRINTED)
+    known = (*TOPICS, *ON_REQUEST, *PRINTED, QUALITY)
     options = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     options.add_argument("topics", nargs="*", metavar="TOPIC", help=", ".join(known))
     options.add_argument("--quick", action="store_true", help="a minute or two; says little")
     options.add_argument("--runs", type=int, help="rounds (5, or 1 with --quick)")
+    options.add_argument("--data", type=Path, help="for quality: the folder with its texts")
     options.add_argument("--report", action="store_true", help="only write what was measured")
     chosen = options.parse_args()
     if unknown := set(chosen.topics) - set(known):
@@ -43,7 +47,11 @@ def main() -> None:
     for name in PRINTED:
         if name in chosen.topics:
             import_module(f"benchmarks.{name}").show()
-    timed = [name for name in chosen.topics if name not in PRINTED]
+    if QUALITY in chosen.topics:
+        if chosen.data is None:
+            options.error("quality needs --data; docs/chunking.md says where the set is")
+        import_module("benchmarks.quality").write(chosen.data)
+    timed = [name for name in chosen.topics if name not in (*PRINTED, QUALITY)]
     if timed or not chosen.topics:
         scale = Scale(chosen.quick, chosen.runs or (1 if chosen.quick else 5))
         measure(() if chosen.report else timed or TOPICS, scale)

@@ -36,7 +36,7 @@ class Splitter:
 
 
 def nltk_data() -> Path:
-    """A folder for ``NLTK_DATA`` with the genuine English tables, which llama-index carries.
+    """A folder for ``NLTK_DATA`` with the genuine English tables, and stop words, of llama-index.
 
     They are copied, since NLTK refuses hard links, which some installers make.
     """
@@ -44,9 +44,9 @@ def nltk_data() -> Path:
     assert spec
     assert spec.submodule_search_locations
     held = Path(next(iter(spec.submodule_search_locations))) / "_static/nltk_cache"
-    english = Path("tokenizers/punkt_tab/english")
-    if not (SCRATCH / english).exists():
-        shutil.copytree(held / english, SCRATCH / english)
+    for part in ("tokenizers/punkt_tab/english", "corpora/stopwords"):
+        if not (SCRATCH / part).exists():
+            shutil.copytree(held / part, SCRATCH / part)
     return SCRATCH
 
 

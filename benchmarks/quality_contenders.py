@@ -65,6 +65,15 @@ def _words(words: int, overlap: int) -> Contender:
     return _ours(settings, f"word {words}/{overlap}")
 
 
+def _separators(words: int) -> Contender:
+    settings: Settings = {
+        "strategy": "recursive",
+        "max_chunking_size": words,
+        "max_chunk_tokens": "auto",
+    }
+    return _ours(settings, f"recursive {words}, auto")
+
+
 def _ours(settings: Settings, name: str) -> Contender:
     def make(vectors: Vectors) -> Cut:
         from langchain_hf_endpoint import HFEndpointTextSplitter
@@ -171,6 +180,8 @@ CONTENDERS = (
     _sentences(140, 1),
     *(_sentences(words, 0) for words in (100, 80, 70, 60, 50, 40)),
     _words(250, 100),
+    _separators(80),
+    _separators(60),
     _sentences(300, 1, "auto"),
     _sentences(140, 1, "auto"),
     _sentences(60, 0, "auto"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import OrderedDict
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -30,7 +31,7 @@ from langchain_hf_endpoint.gateway.pending import MergedBatch, PendingRequest, Q
 from langchain_hf_endpoint.limiter.schedule import LANES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from langchain_core.rate_limiters import BaseRateLimiter
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_TRUSTED_SECONDS = 60.0  # after which a model that is expected is asked for anew
 _LONGEST_ADVICE = 60.0
 _LOOK_AGAIN = 1.0
 
@@ -69,6 +71,7 @@ class DynamicBatcher:
         session: With whom limits, connections and what is learned are shared. Default: with all
             users of this URL and key in the process.
         clients: Of the session's connections.
+        clock: In seconds.
     """
 
     def __init__(  # noqa: PLR0913 - the parts that it is put together from
@@ -80,6 +83,7 @@ class DynamicBatcher:
         limiter: BaseRateLimiter | None = None,
         session: EndpointSession | None = None,
         clients: Clients = OURS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._max_queue = max_queue
@@ -90,6 +94,8 @@ class DynamicBatcher:
         self._queues: dict[Lane, OrderedDict[PendingRequest, None]] = {
             lane: OrderedDict() for lane in LANES
         }
+        self._clock = clock
+        self._verified_at = clock()
         self._arrivals = 0
         self._answers = 0
         self._running: dict[Lane, set[MergedBatch]] = {lane: set() for lane in LANES}
@@ -278,6 +284,9 @@ class DynamicBatcher:
         self, batch: MergedBatch, call: EmbeddingCall[Vector]
     ) -> list[Outcome[Vector]]:
         driver = TaskDriver(await call.async_transport(), self._progress)
+        if call.expected_fingerprint and self._clock() - self._verified_at > _TRUSTED_SECONDS:
+            self._verified_at = self._clock()
+            call.server.doubt()  # another model may come without any failure, replica by replica
         if not call.is_prepared:
             await driver.run(prepare(call))
         embed = embed_batch if call.expected_fingerprint is None else embed_verified

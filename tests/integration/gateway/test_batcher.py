@@ -19,6 +19,7 @@ from langchain_hf_endpoint import (
 from langchain_hf_endpoint._engine.isolation import Outcome
 from langchain_hf_endpoint.gateway import batcher
 from langchain_hf_endpoint.gateway.batcher import DynamicBatcher, QueueFullError
+from langchain_hf_endpoint.registry.configs import fingerprint_of
 from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector, faults
 
 
@@ -363,3 +364,21 @@ async def test_a_text_that_the_server_fails_on_costs_its_own_caller_alone(fault)
         await batcher_.close()
     assert [n for n, one in enumerate(answers) if isinstance(one, Exception)] == [20]
     assert isinstance(answers[20], EmbeddingError)
+
+
+async def test_a_model_that_changes_without_a_failure_is_noticed_within_a_minute(
+    endpoint, tei_double
+):
+    shown = await endpoint.adescribe()
+    expecting = endpoint.expecting(fingerprint_of(bytes.fromhex(shown.fingerprint)))
+    now = [0.0]
+    batcher_ = DynamicBatcher(expecting, clock=lambda: now[0])
+    await batcher_.embed(["first"])
+    tei_double.forget()
+    await asyncio.gather(*(batcher_.embed([f"text {number}"]) for number in range(32)))
+    assert len(tei_double.requests) == 1  # nothing is asked meanwhile
+    tei_double.script(faults.swapped())
+    now[0] = 61.0
+    with pytest.raises(EmbeddingError, match="another model"):
+        await batcher_.embed(["second"])
+    await batcher_.close()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,9 @@ from langchain_hf_endpoint._urls import is_loopback_address
 from langchain_hf_endpoint.cli.endpoints import find_key, open_registry
 from langchain_hf_endpoint.cli.options import Database
 from langchain_hf_endpoint.cli.output import say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 KEY_VARIABLE = "HF_ENDPOINT_GATEWAY_KEY"
 MANAGE_KEY_VARIABLE = "HF_ENDPOINT_GATEWAY_MANAGE_KEY"
@@ -119,13 +123,15 @@ def serve(  # noqa: PLR0913 - the options
     # Imported here, so that other commands do without the gateway's extra.
     from langchain_hf_endpoint import gateway  # noqa: PLC0415
 
-    _log_to_stderr(with_access=access_log)
     key = find_key(KEY_VARIABLE, api_key_file, ask=ask_key)
     default_urls = gateway.default_allowed_urls(
         only_this_machine=host == "localhost" or is_loopback_address(host)
     )
     serve_registry = gateway.serve  # without its packages that is said first
-    with open_registry(database, to_write=True) as endpoints:
+    with (
+        _log_on_stderr(with_access=access_log),
+        open_registry(database, to_write=True) as endpoints,
+    ):
         serve_registry(
             endpoints,
             host=host,
@@ -156,7 +162,9 @@ def local(port: _AnyPort = 0, model_dir: _ModelDir = None, threads: _Threads = N
     serve_model(port=port, model_dir=model_dir, threads=threads)
 
 
-def _log_to_stderr(*, with_access: bool) -> None:
+@contextmanager
+def _log_on_stderr(*, with_access: bool) -> Iterator[None]:
+    """Print what is logged while the block runs."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logger = logging.getLogger("langchain_hf_endpoint")
@@ -164,3 +172,7 @@ def _log_to_stderr(*, with_access: bool) -> None:
     logger.setLevel(logging.INFO)
     if not with_access:
         logging.getLogger("langchain_hf_endpoint.gateway.access").setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)

@@ -77,7 +77,8 @@ def test_the_inference_endpoint_example_prints_what_the_endpoint_finds(run, tei_
     arrived = [text for entry in tei_double.requests for text in entry.texts]
     assert BOTTLE in arrived
     passages = int(re.search(r"cut into (\d+) chunks", done.stdout)[1])
-    assert f" {passages}/{passages} " in done.stderr  # the progress bar
+    assert passages >= 5
+    assert "\r" not in done.stderr  # no bar where there is no terminal
 
 
 def test_the_inference_endpoint_example_says_what_is_missing(run):

@@ -245,7 +245,7 @@ class Run:
 
     def _start(self):
         while self._running < self.state.capacity:
-            _fill(self._source, self.state)
+            _fill(self._source, self.state, None)
             batch = self.state.next_batch(self._source, is_idle=not self._running)
             if batch is None:
                 break

@@ -38,7 +38,7 @@ def main() -> None:
     options = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     options.add_argument("topics", nargs="*", metavar="TOPIC", help=", ".join(known))
     options.add_argument("--quick", action="store_true", help="a minute or two; says little")
-    options.add_argument("--runs", type=int, help="rounds (5, or 1 with --quick)")
+    options.add_argument("--runs", type=int, help="rounds (3, or 1 with --quick)")
     options.add_argument("--data", type=Path, help="for quality: the folder with its texts")
     options.add_argument("--report", action="store_true", help="only write what was measured")
     chosen = options.parse_args()
@@ -53,7 +53,7 @@ def main() -> None:
         import_module("benchmarks.quality").write(chosen.data)
     timed = [name for name in chosen.topics if name not in (*PRINTED, QUALITY)]
     if timed or not chosen.topics:
-        scale = Scale(chosen.quick, chosen.runs or (1 if chosen.quick else 5))
+        scale = Scale(chosen.quick, chosen.runs or (1 if chosen.quick else 3))
         measure(() if chosen.report else timed or TOPICS, scale)
 
 

@@ -24,7 +24,7 @@ class Scale:
     """
 
     quick: bool = False
-    runs: int = 5
+    runs: int = 3
 
     def of(self, full: int, quick: int) -> int:
         """A number that depends on it."""

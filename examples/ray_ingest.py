@@ -33,11 +33,14 @@ def main(book: str, folder: str) -> None:
     chunks = dataset.map_batches(
         EmbedChunks,
         fn_constructor_args=(embeddings,),
+        fn_constructor_kwargs={"on_error": "column"},
         batch_size=16,
         concurrency=2,
     )
     chunks.write_parquet(folder)
-    print(f"{len(rows)} paragraphs are in {folder}")
+    written = ray.data.read_parquet(folder, columns=["error"])
+    failed = sum(bool(row["error"]) for row in written.iter_rows())
+    print(f"{len(rows)} paragraphs are in {folder}, {failed} of them without a vector")
 
 
 if __name__ == "__main__":

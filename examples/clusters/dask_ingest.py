@@ -15,7 +15,11 @@ from typing import TYPE_CHECKING
 import dask.bag
 from distributed import Client, LocalCluster
 
-from langchain_hf_endpoint import HFEndpointEmbeddings, RedisRequestsPerMinuteLimiter
+from langchain_hf_endpoint import (
+    EmbeddingError,
+    HFEndpointEmbeddings,
+    RedisRequestsPerMinuteLimiter,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,10 +29,19 @@ LIMIT = int(os.environ.get("HF_ENDPOINT_LIMIT", "3000"))
 
 def embed_partition(texts: Iterable[str], embeddings: HFEndpointEmbeddings) -> list[str]:
     texts = list(texts)
-    vectors = embeddings.embed_documents(texts)
+    try:
+        vectors, failures = dict(enumerate(embeddings.embed_documents(texts))), {}
+    except EmbeddingError as error:  # the others' vectors are in it
+        vectors, failures = dict(error.completed), dict(error.failures)
     return [
-        json.dumps({"text": text, "embedding": vector})
-        for text, vector in zip(texts, vectors, strict=True)
+        json.dumps(
+            {
+                "text": text,
+                "embedding": vectors.get(index),
+                "error": str(failures[index]) if index in failures else None,
+            }
+        )
+        for index, text in enumerate(texts)
     ]
 
 
@@ -44,7 +57,9 @@ def main(book: str, folder: str) -> None:
         # The embeddings are unpickled once for each partition; limiter, window and connections
         # are one in each process all the same.
         bag.map_partitions(embed_partition, embeddings).to_textfiles(f"{folder}/*.jsonl")
-    print(f"{len(texts)} paragraphs are in {folder}")
+        rows = dask.bag.read_text(f"{folder}/*.jsonl").map(json.loads)
+        failed = rows.filter(lambda row: row["error"] is not None).count().compute()
+    print(f"{len(texts)} paragraphs are in {folder}, {failed} of them without a vector")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING
 
 from pyspark.sql import SparkSession
 
-from langchain_hf_endpoint import HFEndpointEmbeddings, RedisRequestsPerMinuteLimiter
+from langchain_hf_endpoint import (
+    EmbeddingError,
+    HFEndpointEmbeddings,
+    RedisRequestsPerMinuteLimiter,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LIMIT = int(os.environ.get("HF_ENDPOINT_LIMIT", "3000"))
+SCHEMA = "paragraph long, text string, embedding array<float>, error string"
 
 
 def main(book: str, folder: str) -> None:
@@ -31,17 +36,29 @@ def main(book: str, folder: str) -> None:
 
     def embed(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for frame in frames:
-            yield frame.assign(embedding=list(embeddings.embed_array(frame["text"].tolist())))
+            texts = frame["text"].tolist()
+            try:
+                vectors, failures = dict(enumerate(embeddings.embed_array(texts))), {}
+            except EmbeddingError as error:  # the others' vectors are in it
+                vectors, failures = dict(error.completed), dict(error.failures)
+            yield frame.assign(
+                embedding=[vectors.get(index) for index in range(len(texts))],
+                error=[
+                    str(failures[index]) if index in failures else None
+                    for index in range(len(texts))
+                ],
+            )
 
     # A cluster of yours: its master's URL, or spark-submit.
     spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
     with spark.getOrCreate() as session:
         texts = session.createDataFrame(rows, "paragraph long, text string").repartition(8)
-        vectors = texts.mapInPandas(embed, "paragraph long, text string, embedding array<float>")
+        vectors = texts.mapInPandas(embed, SCHEMA)
         # Written before anything else is done with it: Spark computes a frame anew for each use,
         # and each time would be paid for.
         vectors.write.mode("overwrite").parquet(folder)
-    print(f"{len(rows)} paragraphs are in {folder}")
+        failed = session.read.parquet(folder).where("error is not null").count()
+    print(f"{len(rows)} paragraphs are in {folder}, {failed} of them without a vector")
 
 
 if __name__ == "__main__":

@@ -18,12 +18,14 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 BOOK = EXAMPLES / "data" / "alice_in_wonderland.txt"
 LIMIT = 240
 PARAGRAPHS = 90  # before the tale whose shape the double would truncate
+BAD = "A paragraph that the server rejects: <bad>"  # one in a hundred, or nearly
 
 
 @pytest.fixture
 def book(tmp_path):
     """The beginning of the book; its paragraphs."""
     paragraphs = BOOK.read_text(encoding="utf-8").split("\n\n")[:PARAGRAPHS]
+    paragraphs.insert(PARAGRAPHS // 2, BAD)
     path = tmp_path / "book.txt"
     path.write_text("\n\n".join(paragraphs), encoding="utf-8")
     return path, [text.strip() for text in paragraphs if text.strip()]
@@ -36,6 +38,7 @@ def run(book, tmp_path, tei_double, redis_server):
     def run(script):
         folder = tmp_path / "out"
         folder.mkdir()
+        tei_double.configure(rejects="<bad>")
         variables = {
             "HF_ENDPOINT_URL": tei_double.url,
             "HF_ENDPOINT_REDIS_URL": redis_server.url,
@@ -53,7 +56,7 @@ def run(book, tmp_path, tei_double, redis_server):
             env={**os.environ, **variables},
         )
         assert done.returncode == 0, done.stderr[-3000:]
-        assert re.search(r"\d+ paragraphs are in", done.stdout)
+        assert re.search(r"\d+ paragraphs are in .*, 1 of them without a vector", done.stdout)
         arrivals = sorted(entry.monotonic for entry in tei_double.arrivals)
         assert len(arrivals) >= 8
         for number, moment in enumerate(arrivals, 1):  # at most the burst and the pace
@@ -80,7 +83,11 @@ def rows_in(folder):
 def assert_right(rows, texts=None):
     if texts is not None:
         assert sorted(row["text"] for row in rows) == sorted(texts)
+    assert [row["text"] for row in rows if row["error"]] == [BAD]
     for row in rows:
+        if row["error"]:
+            assert row["embedding"] is None
+            continue
         assert row["embedding"] == pytest.approx(expected_vector(row["text"]).tolist(), abs=1e-6)
 
 

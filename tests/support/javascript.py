@@ -15,21 +15,23 @@ import pytest
 FOLDER = Path(sys.prefix) / "node"
 
 
-def run_node(script: Path, package: str, **environment: str) -> dict[str, Any]:
+def run_node(script: Path, packages: str, **environment: str) -> Any:
     """What a script prints, as JSON.
 
     Args:
         script: Its file.
-        package: What it needs, with a version (`name@9`); it is fetched from npm once.
+        packages: What it needs, each with or without a version (`name@9`), separated by blanks;
+            they are fetched from npm once.
         environment: What the script is told.
     """
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         pytest.skip("Node and npm are not here; Debian: apt-get install nodejs npm")
-    name = package.rpartition("@")[0]
-    if not (FOLDER / "node_modules" / name).exists():
+    wanted = packages.split()
+    names = [name[: name.find("@", 1)] if "@" in name[1:] else name for name in wanted]
+    if not all((FOLDER / "node_modules" / name).exists() for name in names):
         FOLDER.mkdir(exist_ok=True)
-        command = [npm, "install", "--no-audit", "--no-fund", "--silent", package]
+        command = [npm, "install", "--no-audit", "--no-fund", "--silent", *wanted]
         subprocess.run(command, cwd=FOLDER, check=True, timeout=300)
     full = {**os.environ, "NODE_PATH": str(FOLDER / "node_modules"), **environment}
     command = [node, str(script)]

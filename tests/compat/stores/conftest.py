@@ -5,18 +5,22 @@ Run by `make test-stores`, in an environment with the dependency group ``stores`
 
 from __future__ import annotations
 
+import json
 import sys
+import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from child_process import ChildProcess
+from gateway_child import GatewayChild
 from langchain_core.documents import Document
 from open_stores import STORES
 from recorded_index import RecordedIndex
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, HFEndpointTextSplitter
+from langchain_hf_endpoint.testing import ScriptedEndpoint
 
 HERE = Path(__file__).parent
 KEY = "hf_a-key-that-must-not-show"
@@ -154,3 +158,22 @@ def gateway_url():
     child = ChildProcess([sys.executable, *command])
     yield child.first_line().split()[-1]
     child.stop()
+
+
+@pytest.fixture(scope="session")
+def gateway_with_mine(tmp_path_factory):
+    """A gateway's URL, with an endpoint ``mine`` over a double."""
+    with (
+        ScriptedEndpoint() as double,
+        GatewayChild(tmp_path_factory.mktemp("gateway") / "log") as gateway,
+    ):
+        settings = {"url": double.url, "api_key": "hf_of_a_test"}
+        body = json.dumps({"service": "hugging_face", "service_settings": settings}).encode()
+        put = urllib.request.Request(
+            f"{gateway.url}/_inference/text_embedding/mine",
+            body,
+            {"Content-Type": "application/json"},
+            method="PUT",
+        )
+        urllib.request.urlopen(put).read()
+        yield gateway.url

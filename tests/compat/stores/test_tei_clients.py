@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import urllib.request
-
 import pytest
-from gateway_child import GatewayChild
 
-from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector
+from langchain_hf_endpoint.testing import expected_vector
 
 TEXTS = ["The quick brown fox.", "Ein ganz anderer Satz."]
 EXPECTED = [expected_vector(text, 384) for text in TEXTS]
@@ -19,23 +15,10 @@ def close(ones, others) -> bool:
     return all(list(one) == pytest.approx(list(other), abs=1e-6) for one, other in pairs)
 
 
-@pytest.fixture(scope="module")
-def url(tmp_path_factory):
+@pytest.fixture
+def url(gateway_with_mine):
     """An endpoint's base URL for TEI's clients."""
-    with (
-        ScriptedEndpoint() as double,
-        GatewayChild(tmp_path_factory.mktemp("gateway") / "log") as gateway,
-    ):
-        settings = {"url": double.url, "api_key": "hf_of_a_test"}
-        body = json.dumps({"service": "hugging_face", "service_settings": settings}).encode()
-        put = urllib.request.Request(
-            f"{gateway.url}/_inference/text_embedding/mine",
-            body,
-            {"Content-Type": "application/json"},
-            method="PUT",
-        )
-        urllib.request.urlopen(put).read()
-        yield f"{gateway.url}/tei/mine"
+    return f"{gateway_with_mine}/tei/mine"
 
 
 def test_llama_indexs(url):

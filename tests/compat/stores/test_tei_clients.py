@@ -54,6 +54,23 @@ def test_chromas(url):
     assert close(HuggingFaceEmbeddingServer(url=f"{url}/embed")(TEXTS), EXPECTED)
 
 
+def test_that_of_the_package_tei_client(url):
+    from tei_client import HttpClient
+
+    assert close(HttpClient(url).embed(TEXTS), EXPECTED)
+
+
+def test_litellms_route_for_hugging_face(url, monkeypatch):
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it downloads prices
+    import litellm
+
+    # A task that it is told it does not look up at the hub.
+    answer = litellm.embedding(
+        "huggingface/mine", input=TEXTS, api_base=url, api_key="none", input_type="embed"
+    )
+    assert close([one["embedding"] for one in answer.data], EXPECTED)
+
+
 def test_langchains_embeddings_of_elasticsearchs_deployed_models(url):
     from elasticsearch import Elasticsearch
     from langchain_elasticsearch import ElasticsearchEmbeddings

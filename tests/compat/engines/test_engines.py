@@ -6,8 +6,11 @@ Opt-in: they run where the engines are installed (`make test-engines`).
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -35,7 +38,7 @@ def book(tmp_path):
 def run(book, tmp_path, tei_double, redis_server):
     """Run an example on two workers; what it wrote is in a folder."""
 
-    def run(script):
+    def run(script, *, kills_a_worker=False):
         folder = tmp_path / "out"
         folder.mkdir()
         tei_double.configure(rejects="<bad>")
@@ -46,17 +49,23 @@ def run(book, tmp_path, tei_double, redis_server):
             "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
             "PYSPARK_PYTHON": sys.executable,
         }
-        done = subprocess.run(
+        process = subprocess.Popen(
             [sys.executable, str(EXAMPLES / script), str(book[0]), str(folder)],
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
-            timeout=240,
             cwd=tmp_path,
             env={**os.environ, **variables},
         )
-        assert done.returncode == 0, done.stderr[-3000:]
-        assert re.search(r"\d+ paragraphs are in .*, 1 of them without a vector", done.stdout)
+        try:
+            if kills_a_worker:
+                tei_double.configure(seconds_per_request=0.5)
+                kill_a_worker(process.pid, tei_double)
+            said, errors = process.communicate(timeout=240)
+        finally:
+            process.kill()
+        assert process.returncode == 0, errors[-3000:]
+        assert re.search(r"\d+ paragraphs are in .*, 1 of them without a vector", said)
         arrivals = sorted(entry.monotonic for entry in tei_double.arrivals)
         assert len(arrivals) >= 8
         for number, moment in enumerate(arrivals, 1):  # at most the burst and the pace
@@ -66,6 +75,22 @@ def run(book, tmp_path, tei_double, redis_server):
         return folder
 
     return run
+
+
+def kill_a_worker(driver, double):
+    """Kill a worker of this driver's that waits for an answer of the double."""
+    psutil = pytest.importorskip("psutil")
+    port = int(double.url.rpartition(":")[2])
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        for worker in psutil.Process(driver).children(recursive=True) if double.requests else ():
+            with suppress(psutil.Error):  # it has ended by itself
+                connections = worker.net_connections("tcp")
+                if any(one.raddr and one.raddr.port == port for one in connections):
+                    worker.send_signal(signal.SIGKILL)
+                    return
+        time.sleep(0.05)
+    raise AssertionError("no worker sends anything")
 
 
 def lines_in(folder):
@@ -101,6 +126,20 @@ def test_ray(run, book):
 def test_dask(run, book):
     pytest.importorskip("distributed")
     assert_right(lines_in(run("clusters/dask_ingest.py")), book[1])
+
+
+def test_dask_embeds_again_what_a_killed_worker_had(run, book):
+    pytest.importorskip("distributed")
+    assert_right(lines_in(run("clusters/dask_ingest.py", kills_a_worker=True)), book[1])
+
+
+def test_ray_embeds_again_what_a_killed_actor_had(run, book):
+    pytest.importorskip("ray")
+    rows = rows_in(run("ray_ingest.py", kills_a_worker=True))
+    assert_right(rows)
+    places = [(row["paragraph"], row["start"]) for row in rows]
+    assert len(places) == len(set(places))
+    assert len({row["paragraph"] for row in rows}) == len(book[1])
 
 
 def test_spark(run, book):

@@ -2,7 +2,8 @@
 
 - TEI (router/src/http): ``{"query", "texts"}`` in, ``[{"index", "score"}]`` out.
 - Cohere's shape, which Jina, infinity, vLLM, llama.cpp and Elastic's `hugging_face` service have:
-  ``{"query", "documents"}`` in, and out ``{"results": [{"index", "relevance_score"}]}`` or a list.
+  ``{"query", "documents"}`` in, and out ``{"results": [{"index", "relevance_score"}]}`` or a list;
+  of hf-serve, at the URL itself, ``{"scores": [{"index", "score"}]}``.
 
 A score is handed on as a vector of one number, so that whatever is done with vectors is done with
 scores.
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._protocols.base import Dialect
 
 _SCORES = ("score", "relevance_score")
+_LISTS = ("results", "data", "scores")
 
 
 class _Scores:
@@ -104,8 +106,9 @@ def _query(options: InputOptions) -> orjson.Fragment:
 
 
 def _items(answer: JSON) -> list[JSON]:
-    items = answer.get("results", answer.get("data")) if isinstance(answer, dict) else answer
-    return items if isinstance(items, list) else []
+    if isinstance(answer, dict):
+        answer = next((answer[name] for name in _LISTS if name in answer), None)
+    return answer if isinstance(answer, list) else []
 
 
 def _scores_of(items: list[JSON], count: int) -> list[float] | str:

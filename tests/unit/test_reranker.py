@@ -134,6 +134,20 @@ def test_what_passes_is_retried(server, reranker):
     assert [one["index"] for one in reranker.rerank(TEXTS, QUERY)] == BEST
 
 
+def test_hf_serve_answers_at_the_url_itself():
+    scores = b",".join(b'{"index":%d,"score":0.%d,"text":null}' % (n, n + 1) for n in (3, 1, 0, 2))
+    with ScriptedEndpoint() as server:
+        missing = [faults.answer(404, b'{"detail":"Not Found"}')] * 4
+        server.script(*missing, path="/info")
+        server.script(*missing, path="/rerank")
+        server.script(*missing, path="/v1/rerank")
+        server.script(faults.answer(200, b'{"scores":[%s]}' % scores), path="/")
+        ranked = HFEndpointReranker(url=server.url).rerank(TEXTS, QUERY)
+        sent = server.requests[-1].texts
+    found = [(TEXTS[one["index"]], one["relevance_score"]) for one in ranked]
+    assert found == list(zip(reversed(sent), (0.4, 0.3, 0.2, 0.1), strict=True))
+
+
 @pytest.mark.parametrize(
     "body",
     [

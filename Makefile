@@ -37,7 +37,7 @@ chaos: $(VENV)/dev.stamp  ## run N scenarios of faults from seed SEED on: make c
 attacks: $(VENV)/dev.stamp  ## attack client and gateway, N times as hard as the tests do: make attacks N=8
 	$(BIN)/python -m pytest tests/attacks --times $(or $(N),8)
 
-test-stores: $(VENV)-stores/stamp  ## run the tests with vector stores, LangChain, LangGraph, LlamaIndex
+test-stores: $(VENV)-stores/stamp  ## run the tests with vector stores, LangChain, LangGraph, LlamaIndex, other frameworks
 	$(VENV)-stores/bin/python -m pytest tests/compat/stores
 
 test-servers: $(VENV)-servers/stamp  ## compare models behind llama.cpp's own server and ours

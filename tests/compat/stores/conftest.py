@@ -6,6 +6,7 @@ Run by `make test-stores`, in an environment with the dependency group ``stores`
 from __future__ import annotations
 
 import json
+import os
 import sys
 import urllib.request
 from contextlib import ExitStack
@@ -21,6 +22,9 @@ from recorded_index import RecordedIndex
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, HFEndpointTextSplitter
 from langchain_hf_endpoint.testing import ScriptedEndpoint
+
+# LiteLLM, which other packages import where it is installed, else downloads prices.
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 HERE = Path(__file__).parent
 KEY = "hf_a-key-that-must-not-show"

@@ -60,8 +60,7 @@ def test_that_of_the_package_tei_client(url):
     assert close(HttpClient(url).embed(TEXTS), EXPECTED)
 
 
-def test_litellms_route_for_hugging_face(url, monkeypatch):
-    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # else it downloads prices
+def test_litellms_route_for_hugging_face(url):
     import litellm
 
     # A task that it is told it does not look up at the hub.

@@ -13,7 +13,7 @@ from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 - pydantic reads 
 from langchain_hf_endpoint._package import LazyModule
 from langchain_hf_endpoint._validation import hidden, wrong_type
 from langchain_hf_endpoint.endpoint import InferenceEndpoint, made_endpoint
-from langchain_hf_endpoint.errors import InputError, SettingsError
+from langchain_hf_endpoint.errors import EmbeddingError, InputError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from langchain_core.callbacks import Callbacks
 
     from langchain_hf_endpoint._engine import call as calls
-    from langchain_hf_endpoint._engine import results
+    from langchain_hf_endpoint._engine import planner, results
     from langchain_hf_endpoint._http import clients as http_clients
+    from langchain_hf_endpoint._validation import Problem
+    from langchain_hf_endpoint.errors import HFEndpointError
 else:
     # Imported late, since httpx and numpy take most of the time, and few need them at once.
     calls = LazyModule("langchain_hf_endpoint._engine.call")
+    planner = LazyModule("langchain_hf_endpoint._engine.planner")
     results = LazyModule("langchain_hf_endpoint._engine.results")
     http_clients = LazyModule("langchain_hf_endpoint._http.clients")
 
@@ -103,8 +106,7 @@ class HFEndpointReranker(BaseDocumentCompressor, BaseCrossEncoder):
         settings, endpoint = hidden("", settings), hidden("", endpoint)
         given = {**settings, **({} if url is None else {"url": url})}
         made, problems = made_endpoint("rerank", endpoint, given)
-        if top_n is not None and (type(top_n) is not int or top_n < 1):
-            problems.append(("top_n", f"{top_n!r} is not allowed: must be an integer of 1 or more"))
+        problems += _wrong_top_n(top_n)
         if rate_limiter is not None:
             problems += wrong_type("rate_limiter", rate_limiter, BaseRateLimiter)
         if problems or made is None:
@@ -132,17 +134,20 @@ class HFEndpointReranker(BaseDocumentCompressor, BaseCrossEncoder):
 
         Raises:
             InputError: A text is blank, no string or no UTF-8; nothing was sent.
+            SettingsError: `top_n` is wrong.
             EmbeddingError: Some documents failed; the scores of the others are in `completed`.
         """
+        most = self._most(top_n)
         scores = results.collect(self._call(query), _texts(documents), results.SCORES)
-        return self._ranked(scores, top_n)
+        return ranked(scores, most)
 
     async def arerank(
         self, documents: Sequence[str | Document], query: str, *, top_n: int | None = None
     ) -> list[RankedDocument]:
         """The async twin of `rerank`."""
+        most = self._most(top_n)
         scores = await results.acollect(self._call(query), _texts(documents), results.SCORES)
-        return self._ranked(scores, top_n)
+        return ranked(scores, most)
 
     def compress_documents(
         self,
@@ -156,6 +161,7 @@ class HFEndpointReranker(BaseDocumentCompressor, BaseCrossEncoder):
             InputError: See `rerank`.
             EmbeddingError: See `rerank`.
         """
+        documents = list(documents)
         return _scored(documents, self.rerank(documents, query))
 
     async def acompress_documents(
@@ -165,6 +171,7 @@ class HFEndpointReranker(BaseDocumentCompressor, BaseCrossEncoder):
         callbacks: Callbacks | None = None,  # noqa: ARG002 - there is nothing to tell them
     ) -> Sequence[Document]:
         """The async twin of `compress_documents`."""
+        documents = list(documents)
         return _scored(documents, await self.arerank(documents, query))
 
     def score(self, text_pairs: Sequence[tuple[str, str]]) -> list[float]:
@@ -172,22 +179,32 @@ class HFEndpointReranker(BaseDocumentCompressor, BaseCrossEncoder):
 
         Raises:
             InputError: See `rerank`.
-            EmbeddingError: See `rerank`; its indexes are those of the pairs of one query.
+            EmbeddingError: Some pairs failed; the scores of the others are in `completed`.
         """
-        texts_of: dict[str, list[int]] = {}
+        indexes_of: dict[str, list[int]] = {}
         for index, (query, _) in enumerate(text_pairs):
-            texts_of.setdefault(query, []).append(index)
-        scores = [0.0] * len(text_pairs)
-        for query, indexes in texts_of.items():
+            check_query_text(query, index)
+            indexes_of.setdefault(query, []).append(index)
+        planner.check_texts([text for _, text in text_pairs])
+        scores: dict[int, float] = {}
+        failed: dict[int, HFEndpointError] = {}
+        for query, indexes in indexes_of.items():
             texts = [text_pairs[index][1] for index in indexes]
-            found = results.collect(self._call(query), texts, results.SCORES)
-            for index, score in zip(indexes, found, strict=True):
-                scores[index] = score
-        return scores
+            try:
+                found = results.collect(self._call(query), texts, results.SCORES)
+            except EmbeddingError as error:
+                scores |= {indexes[one]: score for one, score in error.completed.items()}
+                failed |= {indexes[one]: cause for one, cause in error.failures.items()}
+            else:
+                scores |= dict(zip(indexes, found, strict=True))
+        if failed:
+            raise EmbeddingError.of(dict(sorted(scores.items())), dict(sorted(failed.items())))
+        return [scores[index] for index in range(len(text_pairs))]
 
-    def _ranked(self, scores: Sequence[float], top_n: int | None) -> list[RankedDocument]:
-        most = top_n or self.top_n or self.endpoint.task_settings.top_n
-        return ranked(scores, most)
+    def _most(self, top_n: int | None) -> int | None:
+        if problems := _wrong_top_n(top_n):
+            raise SettingsError(*problems)
+        return top_n or self.top_n or self.endpoint.task_settings.top_n
 
     def _call(self, query: str) -> Callable[..., calls.EmbeddingCall[list[float]]]:
         check_query_text(query)
@@ -200,16 +217,17 @@ class HFEndpointReranker(BaseDocumentCompressor, BaseCrossEncoder):
         )
 
 
-def check_query_text(query: object) -> None:
-    """Refuse a query that no document can be compared with.
+def check_query_text(query: object, index: int | None = None) -> None:
+    """Refuse a query that no document can be compared with; `index` is that of its pair.
 
     Raises:
         InputError: It is no string, blank, or no UTF-8.
     """
     if not isinstance(query, str) or not query.strip():
-        raise InputError("the query must be a text that is not blank")
+        raise InputError("the query must be a text that is not blank", index=index)
     if any("\ud800" <= letter <= "\udfff" for letter in query):
-        raise InputError("the query holds a lone surrogate, which no UTF-8 can carry")
+        problem = "the query holds a lone surrogate, which no UTF-8 can carry"
+        raise InputError(problem, index=index)
 
 
 def ranked(scores: Sequence[float], most: int | None) -> list[RankedDocument]:
@@ -218,7 +236,16 @@ def ranked(scores: Sequence[float], most: int | None) -> list[RankedDocument]:
     return [{"index": index, "relevance_score": scores[index]} for index in order[:most]]
 
 
+def _wrong_top_n(top_n: object) -> list[Problem]:
+    if top_n is None or (type(top_n) is int and top_n >= 1):
+        return []
+    return [("top_n", f"{top_n!r} is not allowed: must be an integer of 1 or more")]
+
+
 def _texts(documents: Sequence[str | Document]) -> list[str]:
+    if isinstance(documents, (str, Document)):
+        kind = type(documents).__name__
+        raise InputError(f"documents must be several, such as a list, not one {kind}")
     return [one.page_content if isinstance(one, Document) else one for one in documents]
 
 

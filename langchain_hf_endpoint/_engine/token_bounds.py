@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import orjson
+
 from langchain_hf_endpoint._engine.attempts import RetryState, send_once
 from langchain_hf_endpoint._engine.discovery import fetch_models
 from langchain_hf_endpoint._engine.flow import embed_batch
@@ -76,11 +78,17 @@ def find_bound(texts: Iterable[str], call: Call) -> Flow[TokenBound | None]:
     if bound is not None and bound.counter.server is not None:
         # What is no text is refused when it is cut.
         some = [one for one in texts if isinstance(one, str) and not bound.is_tiny(one)]
+        if call.query is not None:
+            some.append(orjson.loads(call.query))
         try:
             yield from _learn(some, bound.counter, call)
         except HFEndpointError as error:
             # What was received must not be lost for a count: what is sent next will tell.
             _logger.info("words are estimated: %s", error)
+    if bound is not None and call.query is not None and settings.max_chunk_tokens == "auto":
+        # A reranker reads the query and the chunk together.
+        of_query = bound.counter.of_texts([orjson.loads(call.query)])[0] + bound.counter.marks
+        return TokenBound(max(FEWEST_TOKENS, bound.tokens - of_query), bound.counter)
     return bound
 
 

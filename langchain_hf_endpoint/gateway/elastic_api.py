@@ -359,9 +359,13 @@ def task_settings_with(endpoint: InferenceEndpoint, given: object) -> TaskSettin
         raise not_parsed("[task_settings] must be an object")
     own = endpoint.task_settings.model_dump()
     try:
-        return TaskSettings(**{**own, **given})
+        settings = TaskSettings(**{**own, **given})
+        endpoint.model_copy(update={"task_settings": settings})  # which refuses another task's
     except SettingsError as error:
-        problems = [(f"task_settings.{field}", text) for field, text in error.problems]
+        section = "task_settings."
+        problems = [(section + field.removeprefix(section), text) for field, text in error.problems]
+    else:
+        return settings
     raise SettingsError(*problems)
 
 

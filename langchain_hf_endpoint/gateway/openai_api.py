@@ -112,13 +112,16 @@ class Api:
             raise _wrong("'query' must be a string")
         if top_n is not None and (type(top_n) is not int or top_n < 1):
             raise _wrong("'top_n' must be an integer of 1 or more")
+        returns = content.get("return_documents")
+        if returns is not None and not isinstance(returns, bool):
+            raise _wrong("'return_documents' must be true or false")
         own = endpoint.task_settings
         task = own.model_copy(update={"top_n": top_n or own.top_n})
         request.state.record.update(
             inference_id=endpoint.inference_id, inputs=len(texts), lane="query"
         )
         work = self._service.places(endpoint, query, texts, task)
-        returns = content.get("return_documents") or own.return_documents
+        returns = own.return_documents if returns is None else returns
         results = [
             {**place, "document": {"text": texts[place["index"]]}} if returns else place
             for place in await while_there(request, work)

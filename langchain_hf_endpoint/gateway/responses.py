@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("langchain_hf_endpoint.gateway")
 
-OPENAI_PREFIX, TEI_PREFIX = "/v1/", "/tei/"
-NOT_ELASTIC = (OPENAI_PREFIX, TEI_PREFIX)
+OPENAI_PREFIXES, TEI_PREFIX = ("/v1/", "/v2/"), "/tei/"
+NOT_ELASTIC = (*OPENAI_PREFIXES, TEI_PREFIX)
 NOBODY_THERE = 499
 _NO_SUCCESS = 400
 _JSON = "application/json"
@@ -80,7 +80,7 @@ def refused(request: Request, refusal: Refusal) -> Response:
         return Response(
             error.body("/" + route), error.status, refusal.headers, media_type=error.content_type
         )
-    if path.startswith(OPENAI_PREFIX):
+    if path.startswith(OPENAI_PREFIXES):
         headers = dict(refusal.headers)
         if "Retry-After" not in headers:
             # OpenAI's clients repeat a 5xx by themselves; the engine has done so already.

@@ -6,12 +6,11 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_hf_endpoint._engine.call import Choices, EmbeddingCall
 from langchain_hf_endpoint._engine.describe import adescribe
-from langchain_hf_endpoint._engine.results import SCORES, acollect
+from langchain_hf_endpoint._engine.planner import check_texts
 from langchain_hf_endpoint._engine.vectors import AS_RECEIVED
 from langchain_hf_endpoint._http.clients import Clients
 from langchain_hf_endpoint._session.session import private_session
@@ -34,7 +33,7 @@ from langchain_hf_endpoint.gateway.errors import (
 )
 from langchain_hf_endpoint.gateway.metrics import Metrics
 from langchain_hf_endpoint.gateway.requests import Turns
-from langchain_hf_endpoint.reranker import check_query_text, ranked
+from langchain_hf_endpoint.gateway.reranks import Reranks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -89,6 +88,7 @@ class Service:
         self._leaving: dict[asyncio.Task[None], _Entry] = {}
         self._to_read: dict[str, asyncio.Task[InferenceEndpoint]] = {}
         self._answering = Turns(_NUMBERS_IN_A_TURN)
+        self._reranks = Reranks(options.max_queue)
         # Of each kind of waiting its own, so that one who waits for a lock on the file, or for a
         # name server, keeps nobody from reading.
         self._reading = ThreadPoolExecutor(4, "gateway-reading")
@@ -274,18 +274,17 @@ class Service:
         if endpoint.task_type != "rerank":
             raise incompatible("rerank", endpoint.task_type)
         self._check_count(len(texts))
+        check_texts(texts)
+        if sum(map(len, texts)) > _WORTH_A_THREAD:  # else there cannot be too many chunks
+            settings = endpoint.chunking_settings
+            counted = await _in(
+                self._cutting, lambda: sum(len(cut(text, settings, None)) for text in texts)
+            )
+            self._check_count(counted, "chunks", _CHUNKS_PER_INPUT)
         self.metrics.asked(endpoint.inference_id, "query", len(texts))
-        check_query_text(query)
         choices = self._choices(endpoint)
         choices["task"] = task
-        make_call = partial(
-            EmbeddingCall[list[float]].for_scores,
-            preferring_fast(endpoint),
-            query=query,
-            **choices,
-        )
-        scores: list[float] = await acollect(make_call, texts, SCORES)
-        return ranked(scores, task.top_n)
+        return await self._reranks.places(endpoint, query, texts, task.top_n, choices)
 
     def call(self, endpoint: InferenceEndpoint) -> Call:
         """A call for what the endpoint's server says, not for vectors."""
@@ -335,7 +334,7 @@ class Service:
         """Refuse a request of more than `times` as many as the operator allows."""
         most = self.options.max_inputs * times
         if count > most:
-            raise invalid(f"[input] has {count} {of}, at most {most} are allowed")
+            raise invalid(f"the request has {count} {of}, at most {most} are allowed")
 
     def _batcher(self, endpoint: InferenceEndpoint) -> DynamicBatcher:
         """The one of this endpoint; a new one where the endpoint was changed meanwhile."""

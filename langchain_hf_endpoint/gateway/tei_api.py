@@ -5,7 +5,7 @@ https://huggingface.github.io/text-embeddings-inference describes the routes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from starlette.responses import Response
@@ -108,11 +108,15 @@ class _Api:
             raise _wrong("`inputs` must be texts")
         call = self._service.call(endpoint)
         driver = TaskDriver(await call.async_transport(), None)
-        asking = tokenize_request(endpoint.service_settings.url, texts, None)
-        response = await while_there(request, driver.run(ask(asking, call)))
-        told = tokens_told(response, len(texts)) if response else None
-        if told is None:
-            raise Refusal(404, "Validation", "the endpoint's server tells no tokens as TEI does")
+        told: list[Any] = []
+        for start in range(0, len(texts), call.batch_size):
+            some = texts[start : start + call.batch_size]
+            asking = tokenize_request(endpoint.service_settings.url, some, None)
+            response = await while_there(request, driver.run(ask(asking, call)))
+            found = tokens_told(response, len(some)) if response else None
+            if found is None:
+                raise Refusal(404, "Validation", "the endpoint's server tells no tokens as TEI's")
+            told += found
         kept = told if special else [[one for one in of if not one["special"]] for of in told]
         return Response(orjson.dumps(kept), media_type="application/json")
 
@@ -125,11 +129,16 @@ class _Api:
             raise _wrong("`query` must be a text, and `texts` a list of texts")
         if not texts:
             raise Refusal(400, "Empty", "Input validation error: `texts` cannot be empty")
+        for name in ("truncate", "raw_scores", "return_text"):
+            if content.get(name) is not None and not isinstance(content[name], bool):
+                raise _wrong(f"`{name}` must be true or false")
         if content.get("raw_scores"):
             raise _wrong("`raw_scores` are not passed on")
+        if str(content.get("truncation_direction") or "Right").capitalize() != "Right":
+            raise _wrong("`truncation_direction` Left is not passed on")
         task = endpoint.task_settings.model_copy(update={"top_n": None})
         if content.get("truncate") is not None:
-            task = task.model_copy(update={"truncate": content["truncate"] is True})
+            task = task.model_copy(update={"truncate": content["truncate"]})
         request.state.record.update(
             inference_id=endpoint.inference_id, inputs=len(texts), lane="query"
         )

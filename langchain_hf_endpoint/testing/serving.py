@@ -198,7 +198,7 @@ class Serving:
             return unauthorized()
         if request.method != "POST":
             return answer_to_get(path, traits)
-        tokenizes = path == "/tokenize" and traits.shape == "tei"
+        tokenizes = path == "/tokenize" and traits.shape in ("tei", "reranker")
         reranks = path in traits.rerank_paths
         if path not in traits.embed_paths and not tokenizes and not reranks:
             return Reply(404)

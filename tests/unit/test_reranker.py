@@ -229,3 +229,50 @@ def test_a_pickle_reaches_a_worker_and_no_repr_has_the_key(server):
     assert "hf_a-secret" not in repr(reranker) + str(reranker)
     again = pickle.loads(pickle.dumps(reranker))
     assert again.rerank(TEXTS, QUERY) == reranker.rerank(TEXTS, QUERY)
+
+
+@pytest.mark.parametrize("top_n", [0, -1, "2", 2.5, True])
+def test_a_wrong_top_n_is_refused_before_anything_is_sent(server, reranker, top_n):
+    with pytest.raises(SettingsError, match="top_n"):
+        reranker.rerank(TEXTS, QUERY, top_n=top_n)
+    assert server.requests == []
+
+
+def test_one_text_is_no_list_of_documents_and_an_iterator_is(server, reranker):
+    with pytest.raises(InputError, match="several"):
+        reranker.rerank("abc", QUERY)
+    found = reranker.compress_documents((Document(text) for text in TEXTS), QUERY)
+    assert found[0].page_content == TEXTS[BEST[0]]
+
+
+def test_pairs_that_fail_are_named_by_their_place_and_the_others_are_kept(server):
+    server.configure(rejects="poison")
+    reranker = HFEndpointReranker(url=server.url)
+    pairs = [("q1", "ok"), ("q2", "fine"), ("q2", "poison"), ("q1", "also ok")]
+    with pytest.raises(EmbeddingError) as raised:
+        reranker.score(pairs)
+    assert list(raised.value.failures) == [2]
+    assert raised.value.completed == pytest.approx(
+        {index: expected_score(*pairs[index]) for index in (0, 1, 3)}
+    )
+
+
+@pytest.mark.parametrize("pair", [("q", " "), (" ", "text"), ("\ud800", "text"), (3, "text")])
+def test_a_bad_pair_is_named_before_anything_is_sent(server, reranker, pair):
+    with pytest.raises(InputError) as raised:
+        reranker.score([("q1", "ok"), pair])
+    assert raised.value.index == 1
+    assert server.requests == []
+
+
+def test_chunks_leave_room_for_the_query_that_the_model_reads_with_them():
+    with ScriptedEndpoint(shape="reranker", max_input_length=100) as server:
+        auto = {"strategy": "none", "max_chunk_tokens": "auto"}
+        reranker = HFEndpointReranker(url=server.url, chunking_settings=auto)
+        text = " ".join(f"other{number}" for number in range(400))
+        reranker.rerank([text], " ".join(["query"] * 50))
+        asked = [request for request in server.requests if request.path == "/rerank"]
+        sent = [text.split() for request in asked for text in request.texts]
+    lengths = [len(words) for words in sent if words[0].startswith("other")]
+    assert max(lengths) <= 100 - 50 - 4
+    assert sum(lengths) >= 400

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
+from collections import Counter
 
 import httpx
 import pytest
 from elasticsearch import BadRequestError, Elasticsearch
+from gateway_child import GatewayChild
 
 from langchain_hf_endpoint import HFEndpointReranker
 from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_score
@@ -123,6 +126,24 @@ def test_our_own_class_takes_the_gateways_urls(gateway, name, path):
         ("/tei/{}/rerank", {"query": QUERY, "texts": [1]}, "string"),
         ("/tei/{}/rerank", {"query": QUERY, "texts": TEXTS, "raw_scores": True}, "raw_scores"),
         ("/tei/{}/rerank", {"query": "\ud800", "texts": TEXTS}, ""),
+        ("/tei/{}/rerank", {"query": QUERY, "texts": TEXTS, "truncate": "yes"}, "truncate"),
+        ("/tei/{}/rerank", {"query": QUERY, "texts": TEXTS, "return_text": "no"}, "return_text"),
+        (
+            "/tei/{}/rerank",
+            {"query": QUERY, "texts": TEXTS, "truncation_direction": "left"},
+            "truncation_direction",
+        ),
+        (
+            "/v1/rerank",
+            {"model": "{}", "query": QUERY, "documents": TEXTS, "return_documents": "false"},
+            "return_documents",
+        ),
+        (
+            "/_inference/{}",
+            {"input": TEXTS, "query": QUERY, "task_settings": {"dimensions": 8}},
+            "task_settings.dimensions",
+        ),
+        ("/_inference/{}", {"input": ["a " * 150_000], "query": QUERY, "top_n": 0}, "top_n"),
     ],
 )
 def test_bad_input_is_refused_in_the_shape_of_the_api(client, name, path, body, words):
@@ -146,3 +167,42 @@ def test_a_document_that_fails_is_named(client, server, name):
         server.configure(rejects="")
     assert answer.status_code in (400, 422)
     assert [one["index"] for one in answer.json()["error"]["failures"]] == [3]
+
+
+def test_errors_below_v2_have_the_shape_of_those_below_v1(client, name):
+    body = {"model": name, "query": QUERY, "documents": []}
+    answers = [client.post(path, json=body).json() for path in ("/v1/rerank", "/v2/rerank")]
+    assert answers[0] == answers[1]
+    assert answers[0]["error"]["type"] == "invalid_request_error"
+
+
+def test_a_request_of_too_many_chunks_is_refused(client, server):
+    name = f"rerank-{uuid.uuid4().hex[:8]}"
+    config = {
+        "service": "hugging_face",
+        "service_settings": {"url": server.url, "api_key": f"hf_{uuid.uuid4().hex}"},
+        "chunking_settings": {"strategy": "word", "max_chunk_size": 10, "overlap": 0},
+    }
+    assert client.put(f"/_inference/rerank/{name}", json=config).status_code == 200
+    text = "words " * 170_000
+    answer = client.post(f"/_inference/{name}", json={"input": [text], "query": QUERY})
+    assert answer.status_code == 400
+    assert "chunks" in answer.text
+
+
+async def test_more_reranks_than_may_wait_are_refused(tmp_path):
+    with (
+        ScriptedEndpoint(shape="reranker", seconds_per_request=0.5) as server,
+        GatewayChild(tmp_path / "log", max_queue=3) as gateway,
+    ):
+        async with httpx.AsyncClient(base_url=gateway.url, timeout=30) as caller:
+            settings = {"url": server.url, "api_key": "hf_of_a_test"}
+            config = {"service": "hugging_face", "service_settings": settings}
+            await caller.put("/_inference/rerank/mine", json=config)
+            asked = {"input": TEXTS, "query": QUERY}
+            answers = await asyncio.gather(
+                *(caller.post("/_inference/mine", json=asked) for _ in range(10))
+            )
+    statuses = Counter(answer.status_code for answer in answers)
+    assert statuses == {200: 3, 429: 7}
+    assert {answer.headers.get("Retry-After") for answer in answers} == {None, "1"}

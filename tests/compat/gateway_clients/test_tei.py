@@ -176,6 +176,8 @@ def test_tokens_are_those_of_the_endpoints_server(post, client, add):
     bare = post({"inputs": "two words", "add_special_tokens": False}, "/tokenize").json()
     assert [one["text"] for one in bare[0]] == ["two", "words"]
     assert len(other) == 5
+    many = post({"inputs": [f"text {number}" for number in range(70)]}, "/tokenize").json()
+    assert [of[2]["text"] for of in many] == [str(number) for number in range(70)]
     assert post({"inputs": []}, "/tokenize").status_code == 400
     assert post({"inputs": [[1, 2]]}, "/tokenize").status_code == 422
     with ScriptedEndpoint(shape="embeddings") as double:

@@ -40,8 +40,16 @@ attacks: $(VENV)/dev.stamp  ## attack client and gateway, N times as hard as the
 test-stores: $(VENV)-stores/stamp  ## run the tests with vector stores, LangChain, LangGraph, LlamaIndex, other frameworks
 	$(VENV)-stores/bin/python -m pytest tests/compat/stores
 
-test-servers: $(VENV)-servers/stamp  ## compare models behind llama.cpp's own server and ours
-	$(VENV)-servers/bin/python -m pytest tests/compat/test_llama_cpp.py
+# A user's own is asked by the plain environment; the servers that are started here need torch.
+ifdef URL
+test-servers: $(VENV)/dev.stamp
+	@$(BIN)/python -m pytest -n 0 --durations=0 --url '$(URL)' $(if $(KEY_FILE),--key-file '$(KEY_FILE)') \
+		tests/compat/servers/$(if $(filter rerank,$(TASK)),test_reranking.py,test_conformance.py)
+else
+test-servers: $(VENV)-servers/stamp $(VENV)-infinity/stamp  ## ask servers that others wrote, or yours: make test-servers URL=… KEY_FILE=…
+	INFINITY_PYTHON=$(abspath $(VENV)-infinity)/bin/python \
+		$(VENV)-servers/bin/python -m pytest tests/compat/servers
+endif
 
 test-engines: $(VENV)-engines/stamp  ## run the examples for Ray, Dask, Spark (needs Java) and Beam
 	$(VENV)-engines/bin/python -m pytest tests/compat/engines
@@ -78,6 +86,7 @@ $(VENV)-audit/stamp:   WANTED := --editable '.[$(EXTRAS)]' pip-audit
 $(VENV)-bench/stamp:   WANTED := --editable '.[cli,fast,gateway,local,testing]' --group bench
 $(VENV)-docs/stamp:    WANTED := --editable . --group docs
 $(VENV)-engines/stamp: WANTED := --editable '.[local,ray,redis]' --group test --group engines
+$(VENV)-infinity/stamp: WANTED := --group infinity
 $(VENV)-lowest/stamp:  WANTED := --editable '.[$(EXTRAS)]' --group test --resolution lowest-direct
 $(VENV)-servers/stamp: WANTED := --editable '.[$(EXTRAS)]' --group test --group servers
 $(VENV)-stores/stamp:  WANTED := --editable '.[cli,gateway,llama-index,local]' --group stores

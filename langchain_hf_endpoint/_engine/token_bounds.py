@@ -159,7 +159,8 @@ def _estimating(call: Call) -> Flow[TokenCounter]:
         request = route.request(as_json([sample]), call.options) if route else None
         reply = yield from ask(request, call)
         tokens.append((tokens_reported(reply) if reply else None) or 0)
-    if 0 in tokens:
+    # Characters are no tokens: infinity counts those unless started with --lengths-via-tokenize.
+    if 0 in tokens or tokens == [len(_LETTERS), len(_OTHERS)]:
         return estimating(why)
     letters, others = (sum(map(str.isalnum, one)) for one in (_LETTERS, _OTHERS))
     why += f", but reports {tokens[0]} of {letters} letters and {tokens[1]} of {others} others"

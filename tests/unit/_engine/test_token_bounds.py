@@ -262,6 +262,14 @@ def test_estimates_follow_what_the_server_reports(tokens_of, full, drive, caplog
     assert "with a margin" in said
 
 
+def test_characters_that_a_server_reports_are_not_taken_for_tokens(drive):
+    server = Server("infinity", tokens_of=len)
+    drive.documents(server.embeddings(chunking_settings={"max_chunk_tokens": 126}), [BOOK[:20_000]])
+    chunks = [text for text in server.inputs if text in BOOK]
+    assert most_tokens(chunks) <= 126
+    assert sum(COUNTER.count(chunks)) > 0.6 * 126 * len(chunks)
+
+
 def test_auto_where_the_server_does_not_say_what_its_model_reads(drive, caplog):
     server = Server("infinity", window=None)
     embeddings = server.embeddings(chunking_settings=AUTO)

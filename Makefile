@@ -80,15 +80,16 @@ $(VENV)/dev.stamp: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[local]' --group dev
 	@touch $@
 
-# Environments of their own, each with what its name asks for.
+# Environments of their own, each with what its name asks for. The configuration leaves torch out,
+# without which no server with a model runs.
 EXTRAS := cli,fast,gateway,local,parquet,redis,testing
 $(VENV)-audit/stamp:   WANTED := --editable '.[$(EXTRAS)]' pip-audit
 $(VENV)-bench/stamp:   WANTED := --editable '.[cli,fast,gateway,local,testing]' --group bench
 $(VENV)-docs/stamp:    WANTED := --editable . --group docs
 $(VENV)-engines/stamp: WANTED := --editable '.[local,ray,redis]' --group test --group engines
-$(VENV)-infinity/stamp: WANTED := --group infinity
+$(VENV)-infinity/stamp: WANTED := --no-config --group infinity
 $(VENV)-lowest/stamp:  WANTED := --editable '.[$(EXTRAS)]' --group test --resolution lowest-direct
-$(VENV)-servers/stamp: WANTED := --editable '.[$(EXTRAS)]' --group test --group servers
+$(VENV)-servers/stamp: WANTED := --no-config --editable '.[$(EXTRAS)]' --group test --group servers
 $(VENV)-stores/stamp:  WANTED := --editable '.[cli,gateway,llama-index,local]' --group stores
 
 $(VENV)-%/stamp: pyproject.toml

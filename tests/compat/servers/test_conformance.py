@@ -155,7 +155,7 @@ def tokens_of(text):
 def test_chunks_have_as_many_tokens_as_are_allowed_at_most(served, told, usage):
     chunking = {"strategy": "sentence", "max_chunk_tokens": 64}
     [chunks] = served.embeddings(chunking_settings=chunking).embed_chunks([PROSE])
-    assert len(chunks) > 1
+    assert 1 < len(chunks) < len(TEXTS)  # several sentences have room in one
     assert chunks[0].start == 0
     assert chunks[-1].end == len(PROSE)
     if served.is_minilm:

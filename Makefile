@@ -43,7 +43,7 @@ test-stores: $(VENV)-stores/stamp  ## run the tests with vector stores, LangChai
 # A user's own is asked by the plain environment; the servers that are started here need torch.
 ifdef URL
 test-servers: $(VENV)/dev.stamp
-	@$(BIN)/python -m pytest -n 0 --durations=0 --url '$(URL)' $(if $(KEY_FILE),--key-file '$(KEY_FILE)') \
+	@$(BIN)/python -m pytest -n 0 --tb=short --url '$(URL)' $(if $(KEY_FILE),--key-file '$(KEY_FILE)') \
 		tests/compat/servers/$(if $(filter rerank,$(TASK)),test_reranking.py,test_conformance.py)
 else
 test-servers: $(VENV)-servers/stamp $(VENV)-infinity/stamp  ## ask servers that others wrote, or yours: make test-servers URL=… KEY_FILE=…

@@ -101,8 +101,10 @@ def findings(request: pytest.FixtureRequest) -> Findings:
 def told(served: Served, findings: Findings) -> EndpointDescription:
     """What the server is, and whether a text has one vector there."""
     with get_embedding_usage() as usage:
-        told = served.endpoint().describe(parity=True)
-    findings.requests += usage.requests
+        try:
+            told = served.endpoint().describe(parity=True)
+        finally:
+            findings.requests += usage.requests
     names = ("host", "dialect", "server", "version", "model_id", "dimensions", "max_input_tokens")
     names += ("max_batch_size", "max_concurrent_inputs")
     findings.told = {name: getattr(told, name) for name in names}

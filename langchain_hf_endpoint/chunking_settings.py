@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -28,10 +29,10 @@ SEPARATOR_GROUPS = {
     "plaintext": (r"(?<!\n)\n\n(?!\n)", r"(?<!\n)\n(?!\n)"),
     "markdown": (
         *(rf"\n{'#' * level} " for level in range(1, 7)),
-        *(rf"\n^(?!\s*$).*\n{mark}{{1,}}\n" for mark in "-="),
+        *(rf"\n^(?![^\S\n]*$).*\n{mark}{{1,}}\n" for mark in "-="),
     ),
 }
-"""Elastic's groups of separators."""
+"""Elastic's groups of separators; what its ``\\s*$`` means is the line itself."""
 DEFAULTS: Mapping[str, Mapping[str, int | str | tuple[str, ...]]] = {
     "sentence": {"max_chunking_size": 250, "sentence_overlap": 1, "language": "english"},
     "word": {"max_chunking_size": 250, "overlap": _USUAL_OVERLAP},
@@ -41,7 +42,8 @@ DEFAULTS: Mapping[str, Mapping[str, int | str | tuple[str, ...]]] = {
 """The fields that go with each strategy."""
 SMALLEST_CHUNK = {"sentence": 20, "word": 10, "recursive": 10}
 _LARGEST_CHUNK = 300
-_MOST_SEPARATORS, _LONGEST_SEPARATOR = 50, 500
+_MOST_SEPARATORS, _LONGEST_SEPARATOR, _MOST_REPEATS = 50, 500, 1000
+_REPEATS = re.compile(r"\\.|\{([0-9]*),?([0-9]*)\}|(?P<verbose>\(\?[a-zA-Z01]*x)", re.DOTALL)
 FEWEST_TOKENS = 8
 """What `max_chunk_tokens` may be at least."""
 
@@ -150,8 +152,26 @@ def _fault_of(separator: object) -> str:
 
     if not isinstance(separator, str) or not 0 < len(separator) <= _LONGEST_SEPARATOR:
         return f"must be a string of 1 to {_LONGEST_SEPARATOR} characters"
+    if _repeats(separator) > _MOST_REPEATS:
+        most = f"{_MOST_REPEATS:,} times, all counts such as {{2,5}} multiplied"
+        return f"repeats too much: at most {most}, and no {{ along with the flag x"
     try:
         regex.compile(separator, regex.MULTILINE)
     except regex.error as error:
         return f"is no regular expression: {error}"
+    except (MemoryError, RecursionError, OverflowError, ValueError) as error:
+        return f"is no regular expression that can be used: {error}"
     return ""
+
+
+def _repeats(separator: str) -> float:
+    """All counts of repeats multiplied, which says how large it may become when compiled.
+
+    Those in ``[...]`` count too, since a comment can make anything look like that. The flag x can
+    hide a count among blanks and comments, so with it any count is too much.
+    """
+    product, verbose = 1.0, False
+    for found in _REPEATS.finditer(separator):
+        verbose = verbose or found["verbose"] is not None
+        product *= max(1.0, *(float(count or 1) for count in found.groups()[:2]))
+    return math.inf if verbose and "{" in separator else product

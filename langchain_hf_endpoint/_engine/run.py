@@ -350,7 +350,9 @@ async def _afill(source: Source | AsyncSource, state: Run[RowT], driver: TaskDri
         texts = source.take(room) if isinstance(source, Source) else await source.take(room)
         if state.bounds_tokens:
             state.planner.bound = await driver.run(bound_for(texts, state.call))
-        if source.characters > _WORTH_A_THREAD and any(map(_may_be_cut, texts)):
+        settings = state.call.chunking
+        is_long = source.characters > _WORTH_A_THREAD and any(map(_may_be_cut, texts))
+        if is_long or (settings and settings.strategy == "recursive"):  # a separator may take long
             await asyncio.to_thread(state.add, texts)
         else:
             state.add(texts)

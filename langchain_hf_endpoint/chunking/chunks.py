@@ -12,6 +12,8 @@ from langchain_hf_endpoint.errors import InputError
 from langchain_hf_endpoint.settings import ChunkingSettings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint.chunking.windows import Reach, WordWindow
     from langchain_hf_endpoint.chunking.words import Words
 
+_LONG = 50_000  # characters
 _DEFAULTS = ChunkingSettings()
 
 
@@ -132,6 +135,11 @@ def is_one_chunk(text: str, settings: ChunkingSettings, bound: TokenBound | None
         and (size is None or is_short(text, size))
         and (bound is None or bound.holds(text))
     )
+
+
+def takes_long(texts: Sequence[str], settings: ChunkingSettings) -> bool:
+    """Whether an event loop would feel that these are cut; a separator may take long anyway."""
+    return settings.strategy == "recursive" or sum(map(len, texts)) > _LONG
 
 
 def as_settings(settings: ChunkingSettings | Mapping[str, object] | None) -> ChunkingSettings:

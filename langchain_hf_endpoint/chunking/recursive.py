@@ -2,18 +2,23 @@
 
 Its rules are those of RecursiveChunker (elasticsearch 9.1, #126866), in whole words: a text that is
 too long is cut before every match of the first separator, neighbours are put together as long as
-they fit, and what is still too long is cut by the next separator; in the end by sentences.
+they fit, and what is still too long is cut by the next separator; in the end by sentences. As with
+Elastic, chunks overlap only within a sentence that is too long for one.
 """
 
 from __future__ import annotations
 
+import logging
+from bisect import bisect_left, bisect_right
 from functools import lru_cache
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import regex
 
 from langchain_hf_endpoint.chunking.punkt import sentence_starts
 from langchain_hf_endpoint.chunking.windows import sentence_windows
+from langchain_hf_endpoint.chunking_settings import SEPARATOR_GROUPS
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -22,14 +27,19 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint.chunking.windows import Reach, WordWindow
     from langchain_hf_endpoint.chunking.words import Words
 
-# What a separator may take, far more than any needs that does not go back again and again.
+_logger = logging.getLogger("langchain_hf_endpoint")
+
+# What the separators of a text may take, far more than those need that do not go back for ever.
 _SECONDS, _SECONDS_PER_CHARACTER = 1.0, 5e-6
+_OF_GROUPS = frozenset().union(*SEPARATOR_GROUPS.values())
 
 
 def recursive_windows(
     text: str, words: Words, separators: Sequence[str], size: int, reach: Reach | None = None
 ) -> list[WordWindow]:
-    """Cut the words of a text into windows that begin at separators; none overlap.
+    """Cut the words of a text into windows that begin at separators.
+
+    None overlap but those within a sentence that is too long; see `sentence_windows`.
 
     Args:
         text: The text.
@@ -39,8 +49,10 @@ def recursive_windows(
         reach: As of `word_windows`.
 
     Raises:
-        SettingsError: A separator takes too long.
+        SettingsError: The separators take too long. Those of a group are left out instead.
     """
+    seconds = _SECONDS + _SECONDS_PER_CHARACTER * len(text)
+    deadline, is_late = monotonic() + seconds, False
     reach = reach or size.__add__
     windows: list[WordWindow] = []
     sentences: list[int] | None = None
@@ -51,7 +63,13 @@ def recursive_windows(
         if end <= reach(first):
             windows.append((first, end))
         elif tried < len(separators):
-            matches = _matches(text, words, first, end, separators[tried])
+            try:
+                matches = _matches(text, words, (first, end), separators[tried], deadline)
+            except TimeoutError:
+                _check_group(
+                    separators[tried], f"{seconds:.1f} s in {len(text)} characters", is_late
+                )
+                matches, is_late = [], True
             pieces = _put_together([*matches, end], first, reach)
             regions += [(*piece, tried + 1) for piece in reversed([*pieces])]
         else:
@@ -61,20 +79,39 @@ def recursive_windows(
     return windows
 
 
-def _matches(text: str, words: Words, first: int, end: int, separator: str) -> list[int]:
+def _matches(
+    text: str, words: Words, region: WordWindow, separator: str, deadline: float
+) -> list[int]:
     """The words of a region before which a separator cuts it; ascending, without repeats."""
+    first, end = region
     start = int(words.starts[first])
     # Alone, since a separator must not see what lies outside its region.
-    region = text[start : int(words.starts[end]) if end < len(words) else len(text)]
-    seconds = _SECONDS + _SECONDS_PER_CHARACTER * len(region)
-    try:
-        found = compiled(separator).finditer(region, timeout=seconds)
-        offsets = [start + match.start() for match in found]
-    except TimeoutError:
-        problem = f"{separator[:60]!r} takes more than {seconds:.1f} s in {len(region)} characters"
+    alone = text[start : int(words.starts[end]) if end < len(words) else len(text)]
+    offsets = []
+    # Between two matches as well: each may be found in time, and all of them not.
+    for match in compiled(separator).finditer(alone, timeout=_left(deadline)):
+        offsets.append(start + match.start())
+        _left(deadline)
+    # Sorted, since (?r) looks for matches from the end.
+    cuts = sorted(set(words.begun_before(offsets).tolist()))
+    return [cut for cut in cuts if first < cut < end]
+
+
+def _left(deadline: float) -> float:
+    """The seconds that are left, some."""
+    if (left := deadline - monotonic()) <= 0:
+        raise TimeoutError
+    return left
+
+
+def _check_group(separator: str, limit: str, is_late: bool) -> None:
+    """Refuse a caller's separator that takes too long; one of a group is no mistake of theirs."""
+    problem = f"{separator[:60]!r} takes more than {limit}"
+    if separator not in _OF_GROUPS:
+        problem += ", together with the separators before it"
         raise SettingsError(("chunking_settings.separators", problem)) from None
-    cuts = words.begun_before(offsets).tolist()
-    return [cut for cut in dict.fromkeys(cuts) if first < cut < end]
+    if not is_late:
+        _logger.warning("separator %s: what is left is cut by sentences", problem)
 
 
 @lru_cache(maxsize=64)
@@ -101,7 +138,8 @@ def _put_together(ends: Sequence[int], first: int, reach: Reach) -> Iterator[Wor
 def _by_sentences(
     sentences: Sequence[int], first: int, end: int, size: int, reach: Reach
 ) -> list[WordWindow]:
-    ends = [sentence - first for sentence in sentences if first < sentence < end]
+    inner = sentences[bisect_right(sentences, first) : bisect_left(sentences, end)]
+    ends = [sentence - first for sentence in inner]
     windows = sentence_windows(
         [*ends, end - first],
         size,

@@ -14,7 +14,7 @@ from langchain_hf_endpoint._engine.planner import check_texts
 from langchain_hf_endpoint._engine.vectors import AS_RECEIVED
 from langchain_hf_endpoint._http.clients import Clients
 from langchain_hf_endpoint._session.session import private_session
-from langchain_hf_endpoint.chunking.chunks import cut
+from langchain_hf_endpoint.chunking.chunks import cut, takes_long
 from langchain_hf_endpoint.endpoint import preferring_fast
 from langchain_hf_endpoint.errors import (
     EmbeddingError,
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _CHUNKS_PER_INPUT = 8
-_WORTH_A_THREAD = 50_000  # characters whose chunking others would feel
 _NUMBERS_IN_A_TURN = 50_000
 _LEAST_NUMBERS = 2000  # that an answer takes as long as
 
@@ -311,8 +310,8 @@ class Service:
         def cut_all() -> list[list[Chunk]]:
             return [cut(text, endpoint.chunking_settings, bound) for text in texts]
 
-        is_long = sum(map(len, texts)) > _WORTH_A_THREAD
-        chunks = await _in(self._cutting, cut_all) if is_long else cut_all()
+        in_thread = takes_long(texts, endpoint.chunking_settings)
+        chunks = await _in(self._cutting, cut_all) if in_thread else cut_all()
         if [] in chunks:
             raise InputError("is empty or blank", index=chunks.index([]), advice="Leave it out.")
         self._check_count(sum(map(len, chunks)), "chunks", _CHUNKS_PER_INPUT)

@@ -131,6 +131,12 @@ def _chunks(**settings):
     return lambda text: chunk(text, chosen)
 
 
+def _lines(**settings):
+    """Reads the text as lines that are too long for a chunk."""
+    cut = _chunks(**settings)
+    return lambda text: cut("\n".join(text[at : at + 48] for at in range(0, len(text), 48)))
+
+
 def _refused_setting(section, field):
     def read(text):
         with suppress(HFEndpointError, ValueError):
@@ -176,6 +182,10 @@ READERS = {
     "sentences": _chunks(strategy="sentence", max_chunking_size=20),
     "German sentences": _chunks(strategy="sentence", max_chunking_size=20, language="german"),
     "words": _chunks(strategy="word", max_chunking_size=20, overlap=10),
+    "separators of plaintext": _lines(strategy="recursive", max_chunking_size=10),
+    "separators of markdown": _lines(
+        strategy="recursive", max_chunking_size=10, separator_group="markdown"
+    ),
     "a page of cuts": lambda text: page([Cuts("x", text, chunk(text, ChunkingSettings()))], {}),
     "a model's name": lambda text: rules.missing_prompts(text, "http://x", _NO_PROMPTS),
     "url": _refused_setting(ServiceSettings, "url"),

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
+import httpx
 import pytest
 
+from langchain_hf_endpoint import InferenceEndpoints
+from langchain_hf_endpoint.chunking import chunks
+from langchain_hf_endpoint.gateway import create_app
 from langchain_hf_endpoint.testing import expected_vector, faults
 
 
@@ -203,6 +209,24 @@ def test_chunks_are_bounded_in_the_servers_tokens_too(client, config):
     (told,) = answer.json()["text_embedding"]
     sizes = [len(chunk["text"].split()) for chunk in told["chunks"]]
     assert 8 <= max(sizes) <= 10
+
+
+async def test_separators_are_looked_for_beside_the_event_loop(config, monkeypatch):
+    threads = []
+
+    def cut(text, settings, bound):
+        threads.append(threading.current_thread().name)
+        return chunks.cut(text, settings, bound)
+
+    monkeypatch.setattr("langchain_hf_endpoint.gateway.service.cut", cut)
+    put = {**config(), "chunking_settings": {"strategy": "recursive", "max_chunk_size": 10}}
+    with InferenceEndpoints() as endpoints:
+        transport = httpx.ASGITransport(create_app(endpoints))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            await client.put("/_inference/text_embedding/m", json=put)
+            answer = await client.post("/_inference/m/_chunks", json={"input": "a short text"})
+    assert answer.status_code == 200, answer.text
+    assert [name.partition("_")[0] for name in threads] == ["gateway-cutting"]
 
 
 def test_elastics_own_media_type_is_taken_and_answered(client, put):

@@ -1,6 +1,7 @@
 """Streams of texts whose batches end in an unlucky order."""
 
 import asyncio
+import threading
 import time
 from functools import partial
 from itertools import chain, count
@@ -10,6 +11,7 @@ from driving import DRIVES
 from scripted_server import answer, inputs_of, numbered, rejects, vector, vectors
 
 from langchain_hf_endpoint import EmbeddingError
+from langchain_hf_endpoint.chunking import chunks
 
 SLOW = "the slow one, which is the longest"
 
@@ -42,6 +44,21 @@ def held_up(drive, server, make):
     slow = _HoldsOneUp()
     server.behave(slow.aserve if drive is DRIVES["async"] else slow.serve)
     return make(max_batch_size=4, rate_limit={"requests_per_minute": 100_000})
+
+
+def test_separators_are_looked_for_beside_the_event_loop(server, make, monkeypatch):
+    server.behave(vectors)
+    threads = []
+
+    def cut(text, settings, bound):
+        threads.append(threading.current_thread())
+        return chunks.cut(text, settings, bound)
+
+    monkeypatch.setattr("langchain_hf_endpoint._engine.planner.cut", cut)
+    embeddings = make(chunking_settings={"strategy": "recursive", "max_chunking_size": 10})
+    asyncio.run(embeddings.aembed_documents(["word " * 11]))
+    assert threads
+    assert threading.current_thread() not in threads
 
 
 def test_a_stream_goes_on_after_it_waited_for_a_slow_batch(drive, held_up):

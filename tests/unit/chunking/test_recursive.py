@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import logging
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_hf_endpoint import ChunkingSettings, HFEndpointTextSplitter, SettingsError, chunk
+from langchain_hf_endpoint.chunking import recursive as module
+from langchain_hf_endpoint.chunking.chunks import takes_long
+from langchain_hf_endpoint.chunking_settings import SEPARATOR_GROUPS
 
 SENTENCE = "This is one sentence of exactly ten words in all."  # ten words
 
@@ -119,10 +123,125 @@ def test_a_separator_that_goes_back_for_ever_is_refused():
     assert raised.value.problems[0][0] == "chunking_settings.separators"
 
 
+class _Clock:
+    """A clock that goes on by a second with every look at it."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        self.now += 1
+        return self.now
+
+
+def test_all_regions_of_a_text_share_one_limit(monkeypatch):
+    monkeypatch.setattr(module, "monotonic", _Clock())
+    monkeypatch.setattr(module, "_SECONDS", 30)
+    lines = [SENTENCE + " And more."] * 40
+    with pytest.raises(SettingsError, match=r"takes more than 30\.0 s"):
+        chunk("\n".join(lines), recursive(10, "\n", "never"))
+    assert len(chunk("\n".join(lines[:5]), recursive(10, "\n", "never"))) >= 5
+
+
+@pytest.mark.parametrize("group", SEPARATOR_GROUPS)
+def test_a_group_that_takes_too_long_is_left_out_and_logged_once(group, monkeypatch, caplog):
+    monkeypatch.setattr(module, "_SECONDS", -1)
+    text = "\n".join([SENTENCE] * 40)
+    with caplog.at_level(logging.WARNING, "langchain_hf_endpoint"):
+        assert texts(text, recursive(10, separator_group=group)) == [SENTENCE] * 40
+    (record,) = caplog.records
+    assert "cut by sentences" in record.message
+
+
+@pytest.mark.parametrize("blanks", ["\n" * 40_000, "\n  " * 20_000, "\n \t\r" * 20_000])
+def test_blank_lines_are_looked_at_one_by_one(blanks, monkeypatch, caplog):
+    monkeypatch.setattr(module, "_SECONDS", 2)  # a hundred times what it takes
+    text = "word " * 20 + blanks + "word " * 20
+    assert len(chunk(text, recursive(10, separator_group="markdown"))) > 3
+    assert not caplog.records
+
+
+def test_matches_may_be_looked_for_from_the_end():
+    text = "\n".join([SENTENCE] * 5)
+    assert texts(text, recursive(10, r"(?r)\n")) == [SENTENCE] * 5
+    assert texts(text, recursive(25, r"(?r)\n")) == texts(text, recursive(25, r"\n"))
+
+
+def test_windows_within_a_sentence_that_is_too_long_overlap_a_little():
+    text = " ".join(f"a{number}" for number in range(30))
+    first, second, *_ = texts(text, recursive(10, "never"))
+    assert set(first.split()) & set(second.split())
+
+
+def test_paragraphs_two_blank_lines_apart_are_parted_by_no_separator_of_plaintext():
+    text = "\n\n\n".join([SENTENCE.replace(".", "")] * 2)
+    assert texts(text, recursive(15))[0] != SENTENCE.replace(".", "")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "text", "expected"),
+    [
+        ("recursive", "short", True),
+        ("sentence", "short", False),
+        ("word", "x" * 50_001, True),
+    ],
+)
+def test_whether_an_event_loop_would_feel_it(strategy, text, expected):
+    assert takes_long([text], ChunkingSettings(strategy=strategy)) is expected
+
+
+@pytest.mark.parametrize(
+    "separator",
+    [
+        "x{3000000}",
+        "x{1001,}",
+        "(?:x{40}){30}",
+        r"(?:\d{2,40}y){26}",
+        r"\\{3000000}",
+        "(?#[)x{3000000}(?#])",
+        "(?x)x{3 000 #}\n 000}",
+        "(?mx:x{ 3000000 })",
+    ],
+)
+def test_repeats_that_make_a_separator_huge_are_refused_before_it_is_compiled(
+    separator, monkeypatch
+):
+    monkeypatch.setattr("regex.compile", lambda *_: pytest.fail("compiled"))
+    with pytest.raises(SettingsError, match="repeats too much: at most 1,000 times"):
+        ChunkingSettings(**recursive(10, separator))
+
+
+@pytest.mark.parametrize(
+    "separator",
+    [
+        r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}",
+        "-{3,}",
+        "x{1000}",
+        r"\{3000000}",
+        r"\p{Lu}{2,9}",
+        "(?x) \n # line",
+        r"\(?x{2}",
+    ],
+)
+def test_repeats_of_a_usual_size_are_taken(separator):
+    assert ChunkingSettings(**recursive(10, separator)).separators == (separator,)
+
+
+@pytest.mark.parametrize("error", [MemoryError, RecursionError, OverflowError, ValueError])
+def test_whatever_the_compiler_cannot_do_is_a_settings_error(error, monkeypatch):
+    def refuse(*_):
+        raise error("no room")
+
+    monkeypatch.setattr("regex.compile", refuse)
+    with pytest.raises(SettingsError, match="is no regular expression that can be used: no room"):
+        ChunkingSettings(**recursive(10, "x"))
+
+
 @pytest.mark.parametrize(
     ("settings", "field"),
     [
         ({"separators": ["("]}, "separators.0"),
+        ({"separators": ["(?V0)(?V1)x"]}, "separators.0"),
         ({"separators": ["a", ""]}, "separators.1"),
         ({"separators": ["a" * 501]}, "separators.0"),
         ({"separators": [3]}, "separators.0"),

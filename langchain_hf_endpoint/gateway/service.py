@@ -274,8 +274,8 @@ class Service:
             raise incompatible("rerank", endpoint.task_type)
         self._check_count(len(texts))
         check_texts(texts)
-        if sum(map(len, texts)) > _WORTH_A_THREAD:  # else there cannot be too many chunks
-            settings = endpoint.chunking_settings
+        settings = endpoint.chunking_settings
+        if takes_long(texts, settings):  # else there cannot be too many chunks
             counted = await _in(
                 self._cutting, lambda: sum(len(cut(text, settings, None)) for text in texts)
             )

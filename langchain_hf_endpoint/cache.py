@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import time
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -17,6 +18,7 @@ from langchain_hf_endpoint.sqlite_files import Connections, FileKind, make_or_ch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
 __all__ = ["ChunkCache"]
 
@@ -49,6 +51,7 @@ CACHE = FileKind(
     ),
     error=_wrong,
     one_connection=True,  # else each thread of each call would open one
+    busy_seconds=1.0,  # calls wait for it, and do as well without
 )
 
 
@@ -63,6 +66,10 @@ class CacheFile:
         if not os.path.lexists(self.path):  # not made yet, or deleted
             make_or_check(self.path, CACHE)
         return self._connections
+
+    def turn(self) -> AbstractContextManager[object]:
+        """What is held by the thread that uses the file."""
+        return self._connections.turn()
 
     def mget(self, keys: Sequence[str]) -> list[bytes | None]:
         """The values of some keys."""
@@ -96,8 +103,8 @@ class ChunkCache:
 
     A vector is found again where the model, the prompt, the task settings and the chunk's text are
     the same. The model is known by its vectors of a few fixed texts: each process asks for them,
-    and each request of several chunks for one of them. A store that fails is left alone for a
-    while: calls go on without it.
+    and each request for one of them; vectors of a request without it are not kept. A store that
+    fails is left alone for a while: calls go on without it.
 
     Example:
         ```python
@@ -140,13 +147,15 @@ class ChunkCache:
         self, keys: Sequence[str], pairs: Sequence[tuple[str, bytes]]
     ) -> list[bytes | None] | None:
         """Write the pairs, then read the keys; None where the store fails, or has just failed."""
-        if time.monotonic() >= self._rests_until:
-            try:
-                if pairs:
-                    self.store.mset(pairs)
-                return list(self.store.mget(keys)) if keys else []
-            except Exception as error:  # noqa: BLE001 - whatever a store raises
-                self._rest(error)
+        # Those who have waited for their turn at a file must not wait for what failed meanwhile.
+        with self.store.turn() if isinstance(self.store, CacheFile) else nullcontext():
+            if time.monotonic() >= self._rests_until:
+                try:
+                    if pairs:
+                        self.store.mset(pairs)
+                    return list(self.store.mget(keys)) if keys else []
+                except Exception as error:  # noqa: BLE001 - whatever a store raises
+                    self._rest(error)
         return None
 
     async def ause(

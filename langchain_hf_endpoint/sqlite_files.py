@@ -47,6 +47,7 @@ class FileKind:
         pragmas: Set in each connection.
         error: Makes the error of a file that cannot be used.
         one_connection: Whether all threads share one, in turn. Else each has its own.
+        busy_seconds: How long one waits for another program, once the file is open.
     """
 
     name: str
@@ -57,6 +58,7 @@ class FileKind:
     pragmas: tuple[str, ...]
     error: Callable[..., HFEndpointError]
     one_connection: bool = False
+    busy_seconds: float = _SECONDS_FOR_A_LOCK
 
 
 def make_or_check(path: str, kind: FileKind) -> None:
@@ -171,6 +173,10 @@ class Connections:
         with _forking:
             _all.add(self)
 
+    def turn(self) -> threading.RLock:
+        """What is held while a thread uses its connection, or the only one."""
+        return self._slot().lock
+
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """This thread's connection, or its turn at the only one. One statement sees one state."""
@@ -253,6 +259,7 @@ class Connections:
             for pragma in self._kind.pragmas:
                 connection.execute(pragma)
             bring_up_to_date(connection, self._name, self._kind)
+            connection.execute(f"PRAGMA busy_timeout = {self._kind.busy_seconds * 1000:.0f}")
         except BaseException:
             connection.close()
             raise

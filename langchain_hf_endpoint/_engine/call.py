@@ -263,7 +263,7 @@ class EmbeddingCall(Generic[RowT]):
 
     @property
     def takes_proof(self) -> bool:
-        """Whether each request of several inputs has one more, by which the model is told."""
+        """Whether requests may have one input more, the proof, by which the model is told."""
         is_wanted = self.expected_fingerprint is not None and not self.counts_for_others
         return is_wanted and self.options.prompt_name is None
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 RowT = TypeVar("RowT")
 
 _PREFIX = "hf-endpoint/"
-_VERSION = 1  # of keys and values
+_VERSION = 2  # of keys and values
 _KEY_BYTES = 24
 _SUM_BYTES = 4
 _WHOLE = 0x2144DF1C  # the CRC-32 of whatever ends with its own
@@ -70,7 +70,8 @@ def look_up(
 def embed_and_keep(inputs: Sequence[bytes], call: EmbeddingCall[RowT]) -> Flow[list[Outcome[RowT]]]:
     """As `embed_verified`; vectors are in the call's cache, if it has one, before they come out.
 
-    They come out in the form in which they are kept.
+    They come out in the form in which they are kept. Those of a reply that did not show which
+    model's they are come out, but are not kept.
     """
     outcomes = yield from embed_verified(inputs, call)
     cache = call.cache
@@ -86,7 +87,8 @@ def embed_and_keep(inputs: Sequence[bytes], call: EmbeddingCall[RowT]) -> Flow[l
             vectors = np.asarray(outcome.result, dtype=np.float32)
         if np.isfinite(vectors).all():  # else a number is beyond float32
             packed = _packed(vectors, cache)
-            for key, row in zip(keys[outcome.start : outcome.stop], packed, strict=True):
+            kept_as = keys[outcome.start : outcome.stop] if outcome.is_proven else ()
+            for key, row in zip(kept_as, packed, strict=outcome.is_proven):
                 body = row.tobytes()[:-_SUM_BYTES]
                 pairs.append((key, body + crc32(body, _seed(key)).to_bytes(_SUM_BYTES, "little")))
             rows = call.vector_format.rows(_unpacked(packed))
@@ -140,7 +142,8 @@ def _model(call: Call) -> Flow[str | None]:
 def _keys(inputs: Sequence[bytes], model: str, call: Call) -> list[str]:
     """What the vectors of inputs, which have their prompt in them, are kept under."""
     asked, cache = call.options, _cache_of(call)
-    settings = (asked.prompt_name, asked.truncate, asked.normalize, asked.dimensions)
+    most = call.server.max_input_tokens if asked.truncate else None  # the rest of a text is cut
+    settings = (asked.prompt_name, asked.truncate, asked.normalize, asked.dimensions, most)
     begun = blake2b(orjson.dumps([_VERSION, model, cache.dtype, *settings]), digest_size=_KEY_BYTES)
     keys = []
     for one in inputs:

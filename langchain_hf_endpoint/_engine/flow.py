@@ -81,9 +81,10 @@ def embed_batch(inputs: Sequence[bytes], call: EmbeddingCall[RowT]) -> Flow[list
     """
     retry = RetryState(call)
     search: Search[RowT] = Search(len(inputs), call, retry)
+    bare: set[int] = set()  # single inputs that failed together with the proof
     while (run := search.next_run()) is not None:
         sent = search.probe if run.size == 0 else inputs[run.start : run.stop]
-        is_proven = call.expected_fingerprint is not None and run.size > 1 and call.takes_proof
+        is_proven = _takes_proof(run.size, call) and run.start not in bare
         if is_proven:
             sent = [*sent, _PROOF]
         searching = call.service.dialect == "auto" and call.server.route is None
@@ -97,16 +98,24 @@ def embed_batch(inputs: Sequence[bytes], call: EmbeddingCall[RowT]) -> Flow[list
         except HFEndpointError as no_permit:
             search.not_sent(run, no_permit)
         else:
-            if isinstance(result, GivenUp):
-                search.failed(run, sent, result)
+            if not isinstance(result, GivenUp):
+                search.succeeded(run, call.vector_format.rows(result), is_proven=is_proven)
+            elif is_proven and run.size == 1 and search.tries_alone(run, result):
+                bare.add(run.start)
             else:
-                search.succeeded(run, call.vector_format.rows(result))
+                search.failed(run, sent, result)
     else:
         search.learn_from_refusals()
     return search.outcomes
 
 
 _PROOF = as_json(TEXTS[:1])[0]
+
+
+def _takes_proof(inputs: int, call: Call) -> bool:
+    """Whether a request of so many inputs has the proof too: one of one where it is to be kept."""
+    keeps_one = call.cache is not None and call.server.batch_size(call.service.max_batch_size) > 1
+    return inputs >= (1 if keeps_one else 2) and call.takes_proof
 
 
 def _without_proof(rows: Vectors, call: Call) -> Vectors:
@@ -120,6 +129,7 @@ def _without_proof(rows: Vectors, call: Call) -> Vectors:
     expected = call.expected_fingerprint
     found = ModelFingerprint.of(np.asarray(rows[-1:], dtype=np.float32))
     if expected is not None and expected.similarity(found) < RELATED:
+        call.server.doubt()  # the next call begins with the model that is there now
         raise model_changed(expected, found, host_of(call.service.url))
     return rows[:-1]
 

@@ -44,12 +44,16 @@ class Fault(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[RowT]):
-    """What became of the inputs ``[start:stop]`` of a batch; `fault` is of their error."""
+    """What became of the inputs ``[start:stop]`` of a batch.
+
+    `fault` is of their error; `is_proven` is whether their reply showed which model's they are.
+    """
 
     start: int
     stop: int
     result: Sequence[RowT] | HFEndpointError
     fault: Fault = Fault.SERVER
+    is_proven: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +146,12 @@ class Search(Generic[RowT]):
             else:
                 self._give_up_for(given_up, why)
 
-    def succeeded(self, run: InputRange, rows: Sequence[RowT]) -> None:
+    def succeeded(self, run: InputRange, rows: Sequence[RowT], *, is_proven: bool) -> None:
         """Enter the vectors of a run."""
         self._nothing_works, self._may_probe = False, True
         if run.size == 0:
             return
-        self.outcomes.append(Outcome(run.start, run.stop, rows))
+        self.outcomes.append(Outcome(run.start, run.stop, rows, is_proven=is_proven))
         for slow, is_sure in list(self._slow):
             done = sum(
                 one.stop - one.start
@@ -158,6 +162,17 @@ class Search(Generic[RowT]):
             if done == slow.size:
                 self._slow.remove((slow, is_sure))
                 self._call.server.worked_in_parts(slow.size, is_sure=is_sure)
+
+    def tries_alone(self, run: InputRange, given_up: GivenUp) -> bool:
+        """Send one input that failed together with the proof without it, where that may help."""
+        failure, server = given_up.failure, self._call.server
+        may_be_of_inputs = suspicion(failure, has_worked=server.has_worked) is not None
+        if failure.cause is Cause.BATCH_TOO_LARGE:
+            server.refused_batch(run.size + 1, failure.batch_limit)
+        elif given_up.is_over or self._retry.is_spent or not may_be_of_inputs:
+            return False
+        self._open.appendleft(replace(run, own=0))
+        return True
 
     def failed(self, run: InputRange, sent: Sequence[bytes], given_up: GivenUp) -> None:
         """Decide what becomes of a run that failed; remembers what the server takes."""

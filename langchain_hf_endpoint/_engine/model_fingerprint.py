@@ -62,6 +62,8 @@ def _ask(call: Call) -> Flow[None]:
         if isinstance(outcome.result, HFEndpointError):
             raise outcome.result
         rows.extend(outcome.result)
+    if not rows:
+        raise CallStopped
     server.keep_fingerprint(asked, ModelFingerprint.of(np.stack(rows)), doubts)
 
 

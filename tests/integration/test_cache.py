@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import cache_writers
@@ -28,7 +29,9 @@ from langchain_hf_endpoint import (
     get_embedding_usage,
 )
 from langchain_hf_endpoint._session.session import close_sessions
+from langchain_hf_endpoint.cache import CACHE
 from langchain_hf_endpoint.ray import EmbedChunks, EmbedTexts
+from langchain_hf_endpoint.sqlite_files import Connections
 from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector, faults
 
 BOOK = Path(__file__).parents[2] / "examples" / "data" / "alice_in_wonderland.txt"
@@ -148,6 +151,15 @@ def test_prompts_and_settings_make_other_entries(tei_double, connect, path):
         for rest in (expected, set()):
             connect(cache=path, task_settings=task).embed_documents(texts)
             assert sent(tei_double) == rest, task
+
+
+def test_a_server_that_cuts_texts_elsewhere_makes_other_entries(tei_double, connect, path):
+    texts = numbered(3)
+    for most, expected in ((512, set(texts)), (256, set(texts)), (512, set())):
+        tei_double.configure(max_input_length=most)
+        close_sessions()
+        connect(cache=path).embed_documents(texts)
+        assert sent(tei_double) == expected
 
 
 def test_what_fails_is_not_kept_and_the_rest_is(drive, tei_double, connect, path):
@@ -396,6 +408,39 @@ def test_many_threads_and_loops_share_one_file(tei_double, connect, path):
     tei_double.forget()
     work(0)
     assert len(tei_double.arrivals) == 0
+
+
+def test_while_another_program_holds_the_file_one_waits_and_not_each_in_turn(connect, path):
+    embeddings = connect(cache=path)
+    embeddings.embed_documents(["warm"])
+    store, tried, right = embeddings.cache.store, [], []
+    write = store.mset
+
+    def mset(pairs):
+        tried.append(pairs)
+        write(pairs)
+
+    store.mset = mset
+
+    def work(number):
+        texts = [f"new {number}"]
+        right.append(are_right(embeddings.embed_documents(texts), texts))
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert right == [True] * 4
+    assert len(tried) == 1
+
+
+def test_another_program_is_waited_for_a_second(path):
+    ChunkCache(path)
+    with Connections(str(path), CACHE).reading() as connection:
+        assert connection.execute("PRAGMA busy_timeout").fetchone() == (1000,)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -64,7 +64,7 @@ def test_a_model_whose_vectors_differ_a_little_finds_those_kept(make, server, dr
     close_sessions()
     server.behave(quantised)
     assert drive.documents(make(cache=store), ["one"]) == [vector("one")]
-    assert server.batches == [CANARY, ["one"], CANARY]
+    assert server.batches == [CANARY, ["one", PROOF], CANARY]
 
 
 def test_a_model_that_changes_within_a_call_ends_it_and_the_next_call_begins_anew(
@@ -79,11 +79,18 @@ def test_a_model_that_changes_within_a_call_ends_it_and_the_next_call_begins_ane
     for _ in range(2):
         found = drive.documents(embeddings, ["one", "two"])
         assert found == [of(another_model, "one"), of(another_model, "two")]
-    assert server.batches == [CANARY, ["one"], ["two"], ["two"], CANARY, ["one", "two", PROOF]]
+    assert server.batches == [
+        CANARY,
+        ["one", PROOF],
+        ["two", PROOF],
+        ["two", PROOF],
+        CANARY,
+        ["one", "two", PROOF],
+    ]
     close_sessions()
     server.behave(vectors)
     assert drive.documents(make(cache=store), ["one", "two"]) == [vector("one"), vector("two")]
-    assert server.batches[-2:] == [CANARY, ["two"]]
+    assert server.batches[-2:] == [CANARY, ["two", PROOF]]
 
 
 def test_an_expected_model_is_insisted_on(make, server, drive, store):
@@ -169,3 +176,75 @@ def test_a_slow_store_does_not_block_the_loop(make, server):
         assert asyncio.run(embeddings.aembed_documents(["one"])) == [vector("one")]
     assert len(server.batches) == 2
     assert {"amget", "amset"} == set(used)
+
+
+@pytest.mark.parametrize("queries", [False, True])
+def test_one_chunk_of_another_model_is_neither_handed_out_nor_kept(
+    make, server, drive, store, queries
+):
+    server.script(vectors, vectors, another_model)
+    server.behave(vectors)
+    embeddings = make(cache=ChunkCache(store, queries=queries))
+    embed = drive.query if queries else (lambda made, text: drive.documents(made, [text])[0])
+    assert embed(embeddings, "first") == vector("first")
+    with pytest.raises(ModelChangedError):
+        embed(embeddings, "one")
+    assert embed(embeddings, "one") == vector("one")
+    close_sessions()
+    assert embed(make(cache=ChunkCache(store, queries=queries)), "one") == vector("one")
+
+
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_after_a_model_has_changed_unseen_the_next_call_begins_anew(
+    make, server, drive, store, inputs
+):
+    texts = numbered(inputs)
+    server.script(vectors, vectors)
+    server.behave(another_model)
+    embeddings = make(cache=store)
+    drive.documents(embeddings, ["first"])
+    with pytest.raises(ModelChangedError):
+        drive.documents(embeddings, texts)
+    assert drive.documents(embeddings, texts) == [of(another_model, text) for text in texts]
+
+
+@pytest.mark.parametrize(
+    "choices", [{"max_batch_size": 1}, {"task_settings": {"document_prompt_name": "doc"}}]
+)
+def test_what_no_proof_can_go_with_comes_out_and_is_not_kept(make, server, drive, store, choices):
+    server.behave(vectors)
+    for _ in range(2):
+        assert drive.documents(make(cache=store, **choices), ["one"]) == [vector("one")]
+    assert [batch for batch in server.batches if "one" in batch] == [["one"]] * 2
+    assert all("models" in key for key in store.yield_keys())
+
+
+@pytest.mark.parametrize("status", [413, 422, 424, 500])
+def test_one_input_that_is_too_much_together_with_the_proof_goes_alone_and_is_not_kept(
+    make, server, drive, store, status
+):
+    def narrow(request):
+        texts = inputs_of(request)
+        is_too_much = "long" in texts and len(texts) > 1
+        return httpx.Response(status, json={"error": "no"}) if is_too_much else vectors(request)
+
+    server.behave(narrow)
+    embeddings = make(cache=store)
+    for _ in range(2):
+        assert drive.documents(embeddings, ["long"]) == [vector("long")]
+        assert [batch for batch in server.batches if "long" in batch][-1] == ["long"]
+    assert drive.documents(embeddings, ["short"]) == drive.documents(embeddings, ["short"])
+    assert server.batches[-1] == ["short", PROOF]
+
+
+def test_where_a_request_takes_one_input_only_nothing_is_kept(make, server, drive, store):
+    def narrow(request):
+        if len(inputs_of(request)) == 1:
+            return vectors(request)
+        return httpx.Response(422, json={"error": "batch size 2 > maximum allowed batch size 1"})
+
+    server.behave(narrow)
+    embeddings = make(cache=store)
+    for _ in range(2):
+        assert drive.documents(embeddings, ["one"]) == [vector("one")]
+    assert server.batches[-2:] == [["one"], ["one"]]

@@ -8,6 +8,7 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import orjson
@@ -17,7 +18,7 @@ from langchain_hf_endpoint._engine.attempts import PROXY_HOLD
 from langchain_hf_endpoint._messages import Response
 from langchain_hf_endpoint._protocols import tokens_reported
 from langchain_hf_endpoint.chunking.tokenizer_file import counter_of_file
-from langchain_hf_endpoint.errors import HFEndpointError
+from langchain_hf_endpoint.errors import HFEndpointError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,6 +59,9 @@ def get_embedding_usage(
 
     Yields:
         The figures so far. They go on while calls do that began in the block.
+
+    Raises:
+        SettingsError: A price is none.
     """
     usage = EmbeddingUsage(price_per_million_tokens, price_per_hour)
     token = CURRENT.set((*CURRENT.get(), usage))
@@ -108,6 +112,13 @@ class EmbeddingUsage(Progress):
     _running: int = field(default=0, repr=False)
     _since: float = field(default=0.0, repr=False)
     _counted_to: dict[str, float] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Refuse what is no price now, not when the cost is asked for."""
+        for name in ("price_per_million_tokens", "price_per_hour"):
+            price: object = getattr(self, name)
+            if price is not None and not is_price(price):
+                raise SettingsError((name, f"must be a number, 0 or more, not {price!r}"))
 
     @property
     def tokens(self) -> int | None:
@@ -209,6 +220,13 @@ class EmbeddingUsage(Progress):
         until = self._counted_to.get(name, begin)
         setattr(self, name, getattr(self, name) + max(0.0, end - max(begin, until)))
         self._counted_to[name] = max(until, end)
+
+
+def is_price(given: object) -> bool:
+    """Whether costs can be told from it."""
+    if isinstance(given, bool) or not isinstance(given, Real):
+        return False
+    return 0 <= float(given) < float("inf")
 
 
 def _counted(request: Request, tokenizer: str) -> int:

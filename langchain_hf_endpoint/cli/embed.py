@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -137,12 +138,14 @@ def embed(  # noqa: PLR0913 - the options
 
 def _prices(given: str | None) -> tuple[float | None, float | None]:
     """The prices of a million tokens, and of an hour."""
+    from langchain_hf_endpoint._engine.usage import is_price  # noqa: PLC0415 - as in `embed`
+
     if given is None:
         return None, None
     number, _, unit = given.partition("/")
     with suppress(ValueError):
-        if unit in ("M", "h"):
-            return (float(number), None) if unit == "M" else (None, float(number))
+        if unit in ("M", "h") and is_price(price := float(number)):
+            return (price, None) if unit == "M" else (None, price)
     problem = "must be like 0.80/h (an hour) or 0.02/M (a million tokens)"
     raise SettingsError(("--price", problem))
 
@@ -155,7 +158,7 @@ def _print_estimate(expected: Estimate, wanted: Ingest, cost: float | None) -> N
     )
     tokens = "the server does not count tokens"
     if expected.tokens is not None:
-        about = "about " if expected.tokens_counted < expected.embedded else ""
+        about = "about " if expected.chunks_counted < expected.embedded else ""
         tokens = about + counted(expected.tokens, "token")
     say(f"{counted(expected.requests, 'request')}; {tokens}")
     limit, server = expected.limit_seconds / 60, expected.server_seconds
@@ -169,7 +172,13 @@ def _print_estimate(expected: Estimate, wanted: Ingest, cost: float | None) -> N
     unknown = "size not known before the first vector; --probe gets some"
     say(f"{wanted.output}: {unknown if size is None else f'about {size / 1e6:,.1f} MB'}")
     if cost is not None:
-        say(f"cost {'at least ' * (server is None)}{cost:,.4f}")
+        say(f"cost {'at least ' * (server is None)}{_money(cost)}")
+
+
+def _money(cost: float) -> str:
+    """With four decimals, or as many more as show three digits of it."""
+    decimals = max(4, 2 - math.floor(math.log10(cost))) if cost else 4
+    return f"{cost:,.{decimals}f}"
 
 
 def _print_json(summary: Summary, stats: Stats) -> None:
@@ -223,6 +232,6 @@ def _bill(usage: Stats) -> str:
         f"{usage.cache_hits:,} from the cache" if usage.cache_hits else "",
         f"tried again: {causes}" if causes else "",
         *(f"waited {seconds:.1f} s {what}" for what, seconds in waits.items() if seconds >= 1),
-        "" if cost is None else f"cost {cost:,.4f}",
+        "" if cost is None else f"cost {_money(cost)}",
     ]
     return "; ".join(filter(None, parts))

@@ -6,12 +6,18 @@ import asyncio
 import contextvars
 import gzip
 import threading
+from contextlib import suppress
 from importlib import resources
 
 import pytest
 from arrivals import numbered
 
-from langchain_hf_endpoint import EmbeddingError, HFEndpointEmbeddings, get_embedding_usage
+from langchain_hf_endpoint import (
+    EmbeddingError,
+    HFEndpointEmbeddings,
+    SettingsError,
+    get_embedding_usage,
+)
 from langchain_hf_endpoint.testing import faults
 
 METHODS = ["documents", "array", "chunks", "stream"]
@@ -197,3 +203,23 @@ def test_what_a_cache_had_is_told_and_not_billed(drive, tei_double, connect, tmp
     assert usage.cache_hits == 10
     assert usage.inputs_sent == 2 + 1  # by which the model is told
     assert_billed(usage, tei_double)
+
+
+@pytest.mark.parametrize("price", ["x", -1, float("nan"), float("inf"), True])
+@pytest.mark.parametrize("name", ["price_per_million_tokens", "price_per_hour"])
+def test_what_is_no_price_is_refused_at_once(name, price):
+    with pytest.raises(SettingsError, match=rf"\[{name}\] must be a number, 0 or more"):
+        get_embedding_usage(**{name: price}).__enter__()
+
+
+@pytest.mark.parametrize("rejects", ["", "one"])
+def test_the_text_that_goes_along_with_one_that_is_to_be_kept_counts(
+    drive, tei_double, connect, tmp_path, rejects
+):
+    tei_double.configure(rejects=rejects)
+    embeddings = connect(cache=tmp_path / "vectors.cache")
+    with get_embedding_usage() as usage, suppress(EmbeddingError):
+        drive.documents(embeddings, ["one"])
+    assert_billed(usage, tei_double)
+    if not rejects:
+        assert usage.inputs_sent == 3 + 2

@@ -60,7 +60,8 @@ class Estimate:
     embedded: int  # chunks that are sent
     requests: int
     tokens: int | None
-    tokens_counted: int  # for so many chunks; for the others they follow from these
+    chunks_counted: int  # of so many chunks; those of the others follow from these
+    tokens_counted: int  # how many of the tokens were counted with the tokenizer
     limit_seconds: float  # that the limit of requests makes it take at least
     server_seconds: float | None  # that it takes at the pace of a probe
     bytes: int | None  # of the output
@@ -144,7 +145,7 @@ def estimate(wanted: Ingest, sources: Sources, *, probe: bool) -> Estimate:
         for _ in run(texts, Run(replace(call, cache=None), pace, keep=False)):
             if pace.seconds > _LONGEST_PROBE:
                 break
-    tokens, counted = _tokens(plan, call, driver)
+    tokens, counted, by_tokenizer = _tokens(plan, call, driver)
     rate = wanted.endpoint.service_settings.rate_limit.requests_per_minute
     return Estimate(
         texts=plan.texts,
@@ -155,7 +156,8 @@ def estimate(wanted: Ingest, sources: Sources, *, probe: bool) -> Estimate:
         embedded=inputs.count,
         requests=requests,
         tokens=tokens,
-        tokens_counted=counted,
+        chunks_counted=counted,
+        tokens_counted=by_tokenizer,
         limit_seconds=requests * 60 / rate if requests > burst_of(rate, None) else 0.0,
         server_seconds=pace.seconds_for(inputs.count) if probe and inputs.count else None,
         bytes=_bytes(wanted, plan.rows, call),
@@ -194,8 +196,9 @@ class _Plan:
         self._wanted, self._is_known = wanted, is_known
         self._call, self._driver = call, driver
         size = call.server.batch_size(call.service.max_batch_size)
-        # In a request of several inputs there is one more, by which the model is told.
+        # By one input more in a request the model is told: of one too, where vectors are kept.
         self._proof = call.options.prompt_name is None and size > 1
+        self._least = 2 if call.cache is None else 1
         bounds = BatchBounds(size - self._proof, call.server.body_bytes)
         self._planner = Planner[None](None, call.prompt, lambda: bounds, Rows(), keep=False)
         self._seen: set[int] = set()
@@ -238,7 +241,7 @@ class _Plan:
             self.cached += len(numbers)
         while (batch := self._planner.next_batch(more_to_come=more_to_come)) is not None:
             self._requests += 1
-            self.proofs += self._proof and len(batch.inputs) > 1
+            self.proofs += self._proof and len(batch.inputs) >= self._least
             for one in batch.inputs:
                 self.inputs.add(one)
                 self.size += len(one)
@@ -246,8 +249,8 @@ class _Plan:
         self._planner.finished()
 
 
-def _tokens(plan: _Plan, call: Call, driver: ThreadDriver) -> tuple[int | None, int]:
-    """The tokens of all inputs, and of how many they were counted: here, else by the server."""
+def _tokens(plan: _Plan, call: Call, driver: ThreadDriver) -> tuple[int | None, int, int]:
+    """The tokens of all inputs, of how many they were counted, and the tokens counted here."""
     most, counter = call.server.max_input_tokens, None
     if call.tokenizer is not None:
         counter = counter_of_file(call.tokenizer)
@@ -267,13 +270,14 @@ def _tokens(plan: _Plan, call: Call, driver: ThreadDriver) -> tuple[int | None, 
             continue
         seen = some if most is None else [seen_by_model(text, "", most) for text in some]
         if (told := driver.run(tokenize(seen, call))) is None:
-            return None, 0
+            return None, 0, 0
         counts += [one.count for one in told]
     counts = [min(one, most or one) for one in counts]
     of_inputs = sum(counts[len(first) :])
     measured = sum(map(len, inputs))
     of_model = sum(counts) - of_inputs + counts[0] * plan.proofs
-    return of_model + round(of_inputs * plan.size / max(1, measured)), len(inputs)
+    tokens = of_model + round(of_inputs * plan.size / max(1, measured))
+    return tokens, len(inputs), of_model + of_inputs if counter else 0
 
 
 def _bytes(wanted: Ingest, rows: _Sample[Row], call: Call) -> int | None:

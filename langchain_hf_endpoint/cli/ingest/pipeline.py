@@ -53,7 +53,8 @@ class Ingest:
     """What is to be done.
 
     Raises:
-        SettingsError: The output has none of the endings, or its folder is not there.
+        SettingsError: The output has none of the endings, its folder is not there, or the cache is
+            one of the files that are written with it.
         HFEndpointError: The format's package is not installed.
     """
 
@@ -67,6 +68,9 @@ class Ingest:
     def __post_init__(self) -> None:
         """Refuse an output that could not be written."""
         check_output(self.output)
+        if self.cache and self.cache.resolve() in [one.resolve() for one in files_of(self.output)]:
+            problem = f"{self.cache} is a file that --output {self.output} writes"
+            raise SettingsError(("--cache", problem), advice="Choose another name.")
 
 
 @dataclass(frozen=True, slots=True)

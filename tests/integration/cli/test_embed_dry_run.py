@@ -48,7 +48,7 @@ def test_it_says_what_the_run_then_takes_and_sends_nothing_to_be_embedded(
     # A source that is slow for a moment is not waited for, and a batch less full then.
     assert said["requests"] == pytest.approx(took["usage"]["requests"], abs=2)
     assert said["tokens"] == pytest.approx(took["usage"]["tokens"], rel=0.02)
-    assert said["tokens_counted"] == 300
+    assert (said["chunks_counted"], said["tokens_counted"]) == (300, 0)  # by the server
 
 
 @pytest.mark.parametrize("ending", ["npy", "jsonl"])  # the double's vectors are easily packed
@@ -70,7 +70,7 @@ def test_the_tokens_of_many_chunks_follow_from_a_sample(tei_double, tmp_path):
     file.write_text("".join(json.dumps({"text": one}) + "\n" for one in texts))
     command = (file, "-e", tei_double.url, "-o", tmp_path / "out.npy")
     said = dry(*command)
-    assert 1000 < said["tokens_counted"] < 1300
+    assert 1000 < said["chunks_counted"] < 1300
     assert len(tei_double.requests) == 40
     assert said["tokens"] == pytest.approx(real(*command)["usage"]["tokens"], rel=0.02)
 
@@ -87,7 +87,7 @@ def test_the_limit_says_how_long_it_takes_at_least(tei_double, source, tmp_path)
         f"302 requests; {said['tokens']:,} tokens",
         "at least 0.5 minutes, by the limit; --probe times the server",
         f"{tmp_path / 'out.npy'}: size not known before the first vector; --probe gets some",
-        f"cost at least {said['tokens'] / 2e6:.4f}",
+        f"cost at least {said['tokens'] / 2e6:.5f}",  # three digits of it
     ]
 
 
@@ -140,11 +140,23 @@ def test_chunks_are_cut_and_counted_by_a_tokenizer_where_one_is_given(tei_double
     assert not tei_double.requests
     took = real(source, "-e", tei_double.url, "-o", tmp_path / "out.npy", *options)
     assert (said["chunks"], said["embedded"]) == (took["chunks"], took["embedded"])
+    assert said["tokens"] == said["tokens_counted"]
     assert said["tokens"] > took["chunks"] * 40 > 1000
 
 
-@pytest.mark.parametrize("price", ["0.5", "x/h", "1/day", "/M"])
+@pytest.mark.parametrize("price", ["0.5", "x/h", "1/day", "/M", "-1/M", "nan/M", "inf/h"])
 def test_a_price_that_is_none_is_refused(tei_double, source, tmp_path, price):
     done = run("embed", source, "-e", tei_double.url, "-o", tmp_path / "out.npy", "--price", price)
     assert done.exit_code == 1
     assert "--price: must be like 0.80/h" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("price", "said"),
+    [("0.0000001/M", "cost at least 0.000000000"), ("0/M", "cost at least 0.0000")],
+)
+def test_a_low_cost_is_no_row_of_zeros(tei_double, source, tmp_path, price, said):
+    command = (source, "-e", tei_double.url, "-o", tmp_path / "out.npy", "--dry-run")
+    told = run("embed", *command, "--price", price).stdout.splitlines()[-1]
+    assert told.startswith(said)
+    assert len(told.removeprefix(said)) == (0 if price == "0/M" else 3)

@@ -367,3 +367,18 @@ def test_a_model_that_is_swapped_while_it_runs_ends_the_run(tei_double, texts, t
     tei_double.forget()
     embed(texts, tei_double, output, "--resume")
     assert_complete(output)
+
+
+@pytest.mark.parametrize("name", ["out.npy", "../here/out.npy", "out.npy.journal"])
+def test_a_cache_that_is_the_output_is_refused_before_anything_is_done(
+    tei_double, texts, tmp_path, name
+):
+    folder = tmp_path / "here"
+    folder.mkdir()
+    done = run(
+        "embed", texts, "-e", tei_double.url, "-o", folder / "out.npy", "--cache", folder / name
+    )
+    assert done.exit_code == 1
+    assert "--cache: " in done.stderr
+    assert not tei_double.arrivals
+    assert not list(folder.iterdir())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from langchain_core.cross_encoders import BaseCrossEncoder
 from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import ConfigDict, Field
@@ -14,6 +13,11 @@ from langchain_hf_endpoint._package import LazyModule
 from langchain_hf_endpoint._validation import hidden, wrong_type
 from langchain_hf_endpoint.endpoint import InferenceEndpoint, made_endpoint
 from langchain_hf_endpoint.errors import EmbeddingError, InputError, SettingsError
+
+try:
+    from langchain_core.cross_encoders import BaseCrossEncoder
+except ModuleNotFoundError:  # before langchain-core 1.3 there was none
+    from abc import ABC as BaseCrossEncoder  # type: ignore[assignment]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

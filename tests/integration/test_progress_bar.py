@@ -119,6 +119,7 @@ def test_where_there_is_no_terminal_start_and_end_are_logged(
 ):
     embeddings = show()
     monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)  # of another test's notebook
     with caplog.at_level(logging.INFO, "langchain_hf_endpoint"):
         getattr(drive, method)(embeddings, numbered(40))
     assert capfd.readouterr().err == ""

@@ -17,7 +17,7 @@ from langchain_hf_endpoint.errors import EmbeddingError, InputError, SettingsErr
 try:
     from langchain_core.cross_encoders import BaseCrossEncoder
 except ModuleNotFoundError:  # before langchain-core 1.3 there was none
-    from abc import ABC as BaseCrossEncoder  # type: ignore[assignment]
+    from abc import ABC as BaseCrossEncoder  # type: ignore[assignment]  # noqa: N811
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

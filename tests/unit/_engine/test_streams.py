@@ -23,7 +23,7 @@ class _HoldsOneUp:
         self._latest = time.monotonic()
 
     def _is_quiet(self):
-        return time.monotonic() - self._latest > 0.3
+        return time.monotonic() - self._latest > 1.0
 
     def serve(self, request):
         if SLOW in inputs_of(request):

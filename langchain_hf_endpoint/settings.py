@@ -320,6 +320,10 @@ class ChunkingSettings(_EndpointSection):
         return config
 
 
+TASK_TYPES = ("text_embedding", "rerank")
+"""What an endpoint may be for."""
+
+
 class TaskSettings(_EndpointSection):
     """What happens to each input on its way into the model.
 

@@ -158,7 +158,7 @@ def _described(
         server=info.kind or served.kind,
         version=info.version,
         model_id=model,
-        max_input_tokens=info.max_input_tokens or served.context_length,
+        max_input_tokens=server.max_input_tokens,
         max_batch_size=info.max_batch_size,
         max_concurrent_inputs=info.max_concurrent_inputs,
         transport=library_of(client, service.transport),

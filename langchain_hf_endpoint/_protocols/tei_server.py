@@ -21,6 +21,8 @@ TEXT = "text/plain; charset=utf-8"
 HEALTH_PATHS = ("/", "/health", "/ping")
 OPENAI_PATHS = ("/v1/embeddings", "/embeddings")
 EMBED_PATHS = ("/embed", "/", "/invocations", *OPENAI_PATHS)
+RERANKER = {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}}
+"""What ``/info`` says of the type of a model that reranks."""
 _CHARACTERS_PER_TOKEN = 250
 """TEI's bound on the work for one input: of longer ones it does not even count the tokens."""
 

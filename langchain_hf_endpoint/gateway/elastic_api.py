@@ -30,7 +30,7 @@ from langchain_hf_endpoint.gateway.requests import (
     while_there,
 )
 from langchain_hf_endpoint.gateway.responses import guarded, json_answer
-from langchain_hf_endpoint.settings import TaskSettings
+from langchain_hf_endpoint.settings import TASK_TYPES, TaskSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,9 +42,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint.gateway.service import Service
     from langchain_hf_endpoint.limiter import Lane
 
-EMBEDDING = "text_embedding"
-RERANK = "rerank"
-TASK_TYPES = (EMBEDDING, RERANK)
+EMBEDDING, RERANK = TASK_TYPES
 _OTHER_TASK_TYPES = ("sparse_embedding", "completion", "chat_completion", "embedding")
 _LANES: dict[str, Lane] = {
     "search": "query",

@@ -21,6 +21,7 @@ from langchain_hf_endpoint.gateway.requests import (
     while_there,
 )
 from langchain_hf_endpoint.gateway.responses import guarded, json_answer
+from langchain_hf_endpoint.settings import TASK_TYPES
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -28,19 +29,17 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint.gateway.service import Service
 
-_TASK_TYPES = ["text_embedding", "rerank"]
-
 
 def _setting(label: str, description: str, kind: str, **more: bool) -> dict[str, Any]:
     usual = {"required": False, "sensitive": False, "updatable": False}
     about = {"label": label, "description": description, "type": kind}
-    return {**about, **usual, **more, "supported_task_types": _TASK_TYPES}
+    return {**about, **usual, **more, "supported_task_types": TASK_TYPES}
 
 
 _SERVICE = {
     "service": "hugging_face",
     "name": "Hugging Face",
-    "task_types": _TASK_TYPES,
+    "task_types": TASK_TYPES,
     "configurations": {
         "api_key": _setting("API Key", "The endpoint's access token.", "str", sensitive=True),
         "url": _setting("URL", "Where the endpoint is.", "str", required=True),
@@ -75,7 +74,7 @@ class _Api:
         """The one service, for the task type that is asked for."""
         check_query(request)
         task = request.path_params.get("task")
-        return json_answer(request, [_SERVICE] if task in (None, *_TASK_TYPES) else [])
+        return json_answer(request, [_SERVICE] if task in (None, *TASK_TYPES) else [])
 
     async def infer(self, request: Request) -> Response:
         """One vector per document: the text of its one field, whatever that is called."""

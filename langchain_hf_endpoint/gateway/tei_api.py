@@ -5,6 +5,7 @@ https://huggingface.github.io/text-embeddings-inference describes the routes.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -14,6 +15,7 @@ from starlette.routing import Route
 from langchain_hf_endpoint._engine.drivers import TaskDriver
 from langchain_hf_endpoint._engine.token_bounds import ask
 from langchain_hf_endpoint._protocols.tei_server import (
+    RERANKER,
     RefusedError,
     TeiServer,
     adds_special_tokens,
@@ -27,6 +29,8 @@ from langchain_hf_endpoint.gateway.requests import json_object, while_there
 from langchain_hf_endpoint.gateway.responses import TEI_PREFIX, guarded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from starlette.requests import Request
 
     from langchain_hf_endpoint.endpoint import InferenceEndpoint
@@ -35,7 +39,6 @@ if TYPE_CHECKING:
 
 _BASE = TEI_PREFIX + "{id}"
 _LANES: dict[str, Lane] = {"": "document", "query": "query", "document": "document"}
-_RERANKER = {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}}
 _STATED_BATCH = 32  # where the endpoint's server says nothing: TEI's own default
 
 
@@ -72,10 +75,8 @@ class _Api:
         """One vector per input, none chunked."""
         content = await json_object(request, self._service.options)
         endpoint = await self._service.endpoint(request.path_params["id"])
-        try:
+        with _refusing():
             asked = embed_request(content, "/embed", self._reader(endpoint))
-        except RefusedError as error:
-            raise Refusal(error.status, error.kind or "Validation", error.message) from None
         texts = [text for text in asked.inputs if isinstance(text, str)]
         if len(texts) < len(asked.inputs):
             raise _wrong("`inputs` must be texts: the ids of tokens are not passed on")
@@ -98,11 +99,9 @@ class _Api:
         """The tokens of each input, as the endpoint's own server tells them."""
         content = await json_object(request, self._service.options)
         endpoint = await self._service.endpoint(request.path_params["id"])
-        try:
+        with _refusing():
             inputs = inputs_of(content, "inputs", self._reader(endpoint))
             special = adds_special_tokens(content)
-        except RefusedError as error:
-            raise Refusal(error.status, error.kind or "Validation", error.message) from None
         texts = [text for text in inputs if isinstance(text, str)]
         if len(texts) < len(inputs):
             raise _wrong("`inputs` must be texts")
@@ -164,7 +163,7 @@ class _Api:
             max_client_batch_size=min(stated, options.max_inputs),
             max_concurrent_requests=options.max_queue,
         )
-        own = {"model_type": _RERANKER} if endpoint.task_type == "rerank" else {}
+        own = {"model_type": RERANKER} if endpoint.task_type == "rerank" else {}
         return Response(orjson.dumps(server.info(**own)), media_type="application/json")
 
     def _reader(self, endpoint: InferenceEndpoint) -> TeiServer:
@@ -180,6 +179,15 @@ class _Api:
         """Whether there is such an endpoint; its server is not asked."""
         await self._service.endpoint(request.path_params["id"])
         return Response()
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Refuse what TEI would, in its words."""
+    try:
+        yield
+    except RefusedError as error:
+        raise Refusal(error.status, error.kind or "Validation", error.message) from None
 
 
 def _wrong(reason: str) -> Refusal:

@@ -13,6 +13,7 @@ from langchain_hf_endpoint.errors import EndpointValidationError, HFEndpointErro
 from langchain_hf_endpoint.registry.configs import Entry
 from langchain_hf_endpoint.registry.migrations import REGISTRY
 from langchain_hf_endpoint.registry.store import Store
+from langchain_hf_endpoint.settings import TASK_TYPES
 from langchain_hf_endpoint.sqlite_files import Connections, make_or_check
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ else:
     session = LazyModule("langchain_hf_endpoint._session.session")
 
 _TASK_TYPE = "text_embedding"
-_TASK_TYPES = (_TASK_TYPE, "rerank")
 
 
 class InferenceEndpoints:
@@ -167,8 +167,8 @@ class InferenceEndpoints:
             UnknownEndpointError: There is none of this name. Also a ``KeyError``.
             SettingsError: There is no such task type, or the endpoint is of the other.
         """
-        if task_type not in (None, *_TASK_TYPES):
-            only = f"only {' and '.join(_TASK_TYPES)}"
+        if task_type not in (None, *TASK_TYPES):
+            only = f"only {' and '.join(TASK_TYPES)}"
             raise SettingsError(("task_type", f"{task_type!r} is not allowed: {only}"))
         if inference_id is None:
             configs = [entry.public_config() for entry in self._store.all()]

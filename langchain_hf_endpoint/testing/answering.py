@@ -16,6 +16,7 @@ from langchain_hf_endpoint._protocols.tei_server import (
     EMBED_PATHS,
     HEALTH_PATHS,
     OPENAI_PATHS,
+    RERANKER,
     TeiServer,
 )
 from langchain_hf_endpoint.testing.messages import Reply
@@ -92,8 +93,7 @@ def answer_to_get(path: str, traits: Traits) -> Reply:
     if path == "/info" and traits.shape == "tei":
         return Reply(200, orjson.dumps(traits.info()))
     if path == "/info" and traits.shape == "reranker":
-        kind = {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}}
-        return Reply(200, orjson.dumps(traits.info(model_type=kind)))
+        return Reply(200, orjson.dumps(traits.info(model_type=RERANKER)))
     return Reply(405 if path in (*traits.embed_paths, *traits.rerank_paths) else 404)
 
 

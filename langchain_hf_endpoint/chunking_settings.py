@@ -87,6 +87,8 @@ def _of_other_strategies(strategy: str, fields: dict[str, Any]) -> list[Problem]
 
 def _with_defaults(strategy: str, fields: dict[str, Any]) -> dict[str, Any]:
     values = {**DEFAULTS[strategy], **fields}
+    if "max_chunking_size" not in fields and _is_integer(fields.get("max_chunk_tokens")):
+        values.pop("max_chunking_size", None)  # the size is given, in tokens
     size = values.get("max_chunking_size")
     if strategy == "word" and "overlap" not in fields and _is_integer(size):
         values["overlap"] = usual_overlap(size)
@@ -110,7 +112,7 @@ def _out_of_range(strategy: str, fields: dict[str, Any]) -> list[Problem]:
         else:
             allowed = f"{smallest} to {_LARGEST_CHUNK} words for strategy {strategy!r}"
             if size > _LARGEST_CHUNK:
-                allowed += "; larger chunks are what max_chunk_tokens is for, with strategy 'none'"
+                allowed += "; larger chunks are what max_chunk_tokens is for, without this field"
             problems.append(("max_chunking_size", f"{size} is not allowed: must be {allowed}"))
     if _is_integer(overlap) and not 0 <= overlap <= most_overlap:
         allowed = f"0 to {most_overlap}, {half}"

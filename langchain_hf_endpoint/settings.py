@@ -241,7 +241,8 @@ class ChunkingSettings(_EndpointSection):
             ``recursive`` cuts where separators are, ``none`` leaves the text whole. Default
             ``sentence``.
         max_chunking_size: Words per chunk, 20 to 300 (``sentence``) or 10 to 300 (``word``,
-            ``recursive``). Default 250. ``max_chunk_size`` is accepted as another name.
+            ``recursive``). Default 250, but no limit where `max_chunk_tokens` is a number.
+            ``max_chunk_size`` is accepted as another name.
         overlap: ``word`` only: words that a chunk shares with the one before, 0 to half the size.
             Default 100, or half the size where that is less.
         sentence_overlap: ``sentence`` only: sentences shared with the chunk before, 0 or 1.
@@ -251,9 +252,10 @@ class ChunkingSettings(_EndpointSection):
         separators: ``recursive`` only: regular expressions, the coarsest first, at most 50. Or
             `separator_group`: ``plaintext``, which cuts at empty lines and then at lines, or
             ``markdown``, at headings. Default ``plaintext``.
-        max_chunk_tokens: Tokens of a chunk, 8 or more, beside the words; ``auto``: as many as the
-            server says that its model reads, less those of the prompt and those that the model puts
-            around each input. With ``none`` a text that has more is cut as with ``sentence``.
+        max_chunk_tokens: Tokens of a chunk, 8 or more, beside the words if their number is set;
+            ``auto``: as many as the server says that its model reads, less those of the prompt and
+            those that the model puts around each input, beside the words in any case. With
+            ``none`` a text that has more is cut as with ``sentence``.
             Default: words alone count.
         tokenizer: The model's ``tokenizer.json``, to count tokens on this machine. Default: the
             server counts them, or they are estimated.

@@ -135,17 +135,20 @@ class ChunkingOptions:
         chosen = self.strategy or base.strategy
         of_any = None if chosen == base.strategy else {"max_chunk_tokens", "tokenizer"}
         kept: Mapping[str, Any] = base.model_dump(include=of_any)
+        tokens = _number_or(self.max_tokens)
         given = {
             "strategy": chosen,
             "max_chunking_size": self.size,
             "sentence_overlap" if chosen == "sentence" else "overlap": self.overlap,
             "language": self.language,
             "separator_group": self.separator_group,
-            "max_chunk_tokens": _number_or(self.max_tokens),
+            "max_chunk_tokens": tokens,
             "tokenizer": self.tokenizer,
         }
         if self.separator_group is not None:
             kept = {**kept, "separators": None}
+        if isinstance(tokens, int):
+            kept = {**kept, "max_chunking_size": None}  # the size is given, in tokens
         if self.size is not None and self.overlap is None:
             kept = {**kept, "overlap": None}  # half the size
         given = {name: value for name, value in given.items() if value is not None}

@@ -145,6 +145,17 @@ def test_a_size_that_is_too_large_says_what_larger_chunks_take():
     assert "max_chunk_tokens" not in problems["max_chunking_size"]
 
 
+@pytest.mark.parametrize("strategy", ["sentence", "word", "recursive"])
+def test_a_size_in_tokens_stands_for_the_default_in_words(strategy):
+    in_tokens = ChunkingSettings(strategy=strategy, max_chunk_tokens=500)
+    assert in_tokens.max_chunking_size is None
+    assert "max_chunking_size" not in in_tokens.public_config()
+    assert ChunkingSettings(**in_tokens.public_config()) == in_tokens
+    both = ChunkingSettings(strategy=strategy, max_chunk_tokens=500, max_chunking_size=90)
+    assert both.max_chunking_size == 90
+    assert ChunkingSettings(strategy=strategy, max_chunk_tokens="auto").max_chunking_size == 250
+
+
 def test_a_copy_with_another_size_has_the_overlap_that_goes_with_it():
     words = ChunkingSettings(strategy="word")
     smaller = words.model_copy(update={"max_chunking_size": 60})

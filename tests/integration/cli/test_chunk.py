@@ -41,6 +41,9 @@ def test_tokens_are_counted_with_a_file(file, tmp_path):
     assert shown["chunking_settings"]["max_chunk_tokens"] == 16
     texts = [piece["text"] for piece in shown["texts"][0]["cuts"]]
     assert {len(text.split()) for text in texts} == {16}  # two sentences
+    assert "max_chunking_size" not in shown["chunking_settings"]
+    shown = json.loads(run("chunk", file, "--max-tokens", "99", "--size", "20", "--json").stdout)
+    assert shown["chunking_settings"]["max_chunking_size"] == 20
 
 
 def test_auto_takes_an_endpoint(file):

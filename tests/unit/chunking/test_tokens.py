@@ -84,6 +84,10 @@ SETTINGS = st.one_of(
     ),
     st.just(ChunkingSettings(strategy="none")),
 )
+IN_TOKENS = st.builds(
+    lambda strategy: ChunkingSettings(strategy=strategy, max_chunk_tokens=8),  # no bound in words
+    st.sampled_from(["sentence", "word", "recursive"]),
+)
 COMMON = "Alice was beginning to get very tired. “Oh!” No? 3.14 [MASK] e\u0301e ﷺ"
 RARE = "我能吞下玻璃。而不伤身体 한국어는 привет! สวัสดีชาวโลก नमस्ते \ud800"
 WORDS = st.one_of(
@@ -121,7 +125,7 @@ def assert_cut_well(text, settings, bound):
 
 
 @COUNTERS
-@given(text=TEXTS, settings=SETTINGS, tokens=st.integers(8, 300))
+@given(text=TEXTS, settings=SETTINGS | IN_TOKENS, tokens=st.integers(8, 300))
 @example(text="\x0c".join(["of"] * 60), settings=ChunkingSettings(strategy="none"), tokens=8)
 @example(text="a" * 101 + "b" * 101, settings=ChunkingSettings(strategy="none"), tokens=8)
 @example(text="한국어" * 200, settings=ChunkingSettings(), tokens=16)
@@ -152,6 +156,15 @@ def test_the_window_of_the_local_model_is_filled_with_whole_sentences():
     counts = tokens_of(bound.counter, cut(BOOK, ChunkingSettings(), bound))
     assert max(counts) <= 254
     assert sum(counts) >= 0.9 * 254 * len(counts)
+
+
+@pytest.mark.parametrize("tokens", [510, 4000])
+@pytest.mark.parametrize("strategy", ["sentence", "word", "none"])
+def test_a_size_in_tokens_is_filled_however_many_words_that_takes(strategy, tokens):
+    settings = ChunkingSettings(strategy=strategy, max_chunk_tokens=tokens)
+    bound = TokenBound(tokens, wordpiece())
+    counts = tokens_of(bound.counter, assert_cut_well(BOOK, settings, bound))
+    assert sum(counts[:-1]) >= 0.9 * tokens * (len(counts) - 1)
 
 
 @pytest.mark.parametrize("make", [wordpiece, byte_level, merging])

@@ -26,7 +26,7 @@ TOPICS = (
 )
 ON_REQUEST = ("linearity", "callers")
 """Measured where they are named only: they take minutes by themselves."""
-PRINTED = ("structure", "sizes", "cache")
+PRINTED = ("structure", "sizes", "cache", "forecast")
 """Printed where they are named: no peer is needed, no report is written."""
 QUALITY = "quality"
 """Measured where it is named only, with a report of its own, since nothing is timed."""

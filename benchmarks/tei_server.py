@@ -46,6 +46,7 @@ class Behaviour:
         edge: Requests in the house; a proxy refuses more with 429. Nobody tells.
         max_batch: Inputs in a request.
         payload_limit: Bytes in a request.
+        alike: All inputs have one vector, so that it is always known for the same model.
     """
 
     dimensions: int = 384
@@ -57,6 +58,7 @@ class Behaviour:
     edge: int = 1_000_000
     max_batch: int = 32
     payload_limit: int = 2_000_000
+    alike: bool = False
 
     @property
     def info(self) -> dict[str, object]:
@@ -137,9 +139,11 @@ def _rows(dimensions: int, most: int) -> tuple[list[bytes], list[bytes]]:
 
 
 @lru_cache(maxsize=200)
-def _vectors(dimensions: int, most: int, count: int, form: str) -> bytes:
+def _vectors(dimensions: int, most: int, count: int, form: str, alike: bool) -> bytes:
     """A whole reply with so many vectors."""
     numbers, base64 = _rows(dimensions, most)
+    if alike:
+        numbers, base64 = numbers[:1] * most, base64[:1] * most
     if form == "tei":
         return _reply(200, b"[%b]" % b",".join(numbers[:count]))
     rows = (base64 if form == "base64" else numbers)[:count]
@@ -219,7 +223,8 @@ class Connection(asyncio.Protocol):
             return
         form = asked.get("encoding_format", "float") if openai else "tei"
         behaviour = house.behaviour
-        reply = _vectors(behaviour.dimensions, behaviour.max_batch, count, form)
+        shape = behaviour.dimensions, behaviour.max_batch
+        reply = _vectors(*shape, count, form, behaviour.alike)
         seconds = behaviour.seconds_per_batch + behaviour.seconds_per_input * count
         begin, end = house.slots.serve(now, seconds)
         house.log.append((now, begin, end, count, 200))

@@ -392,6 +392,7 @@ class EmbeddingCall(Generic[RowT]):
             sent_key=self.session.has_key,
             key_advice=key_advice,
             of_input=of_input,
+            reranks=self.query is not None,
             truncates=self.task.truncate,
         )
 

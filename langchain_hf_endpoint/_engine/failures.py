@@ -125,6 +125,24 @@ _WORDING: Mapping[Cause, _Wording] = {
     ),
 }
 
+_OF_A_RERANKER: Mapping[Cause, _Wording] = {
+    Cause.NOT_FOUND: _Wording(
+        EndpointNotFoundError,
+        "nothing at this URL takes rerank requests",
+        "Check the URL and its path (such as /rerank), and that the endpoint still exists.",
+    ),
+    Cause.BACKEND: _Wording(
+        ServerError,
+        "the server cannot do this",
+        "Look at the server's log; it may be short of memory or serve no model that reranks.",
+    ),
+    Cause.PROTOCOL: _Wording(
+        ProtocolError,
+        "the reply cannot be right",
+        "None of its scores was used. Check that the URL leads to a model that reranks.",
+    ),
+}
+"""Where scores are asked for."""
 _LOOK_AT_THE_TEXT = "Shorten, mend or leave out the text, and look at the server's log."
 _OF_AN_INPUT: Mapping[Cause, _Wording] = {
     **dict.fromkeys(
@@ -164,6 +182,7 @@ def error_of(  # noqa: PLR0913 - what a message is made of
     sent_key: bool,
     key_advice: str = "",
     of_input: bool = False,
+    reranks: bool = False,
     truncates: bool = False,
 ) -> HFEndpointError:
     """Word a failure that is not tried again.
@@ -175,9 +194,12 @@ def error_of(  # noqa: PLR0913 - what a message is made of
         sent_key: Whether a key went with them.
         key_advice: What to do about the key, where that is at fault.
         of_input: Whether it befalls this input alone.
+        reranks: Whether scores were asked for, not vectors.
         truncates: Whether the server was to cut what is too long.
     """
     wording = _WORDING[failure.cause]
+    if reranks:
+        wording = _OF_A_RERANKER.get(failure.cause, wording)
     if of_input:
         wording = _OF_AN_INPUT.get(failure.cause, wording)
     status = "" if failure.status is None else f"HTTP {failure.status}, "

@@ -13,7 +13,6 @@ from langchain_hf_endpoint.errors import (
     EndpointValidationError,
     HFEndpointError,
     InputError,
-    ModelChangedError,
     ProtocolError,
     RateLimitedError,
     SettingsError,
@@ -39,7 +38,6 @@ _ANSWERS: tuple[tuple[type[HFEndpointError], int, str, str | None], ...] = (
     (InputError, 400, "action_request_validation_exception", None),
     (EndpointExistsError, 400, "resource_already_exists_exception", None),
     (UnknownEndpointError, 404, "resource_not_found_exception", "model_not_found"),
-    (ModelChangedError, 400, "status_exception", None),
 )
 
 TEI_KINDS = ("Validation", "Empty")

@@ -170,6 +170,25 @@ def test_no_wrong_answer_becomes_a_score(server, body):
         broken.rerank(TEXTS, QUERY)
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "advice"),
+    [
+        (
+            501,
+            b'{"error":{"code":501,"message":"does not support reranking"}}',
+            "model that reranks",
+        ),
+        (200, b'[{"index":0,"score":NaN}]', "None of its scores was used"),
+    ],
+)
+def test_what_a_server_does_wrong_is_told_in_words_of_reranking(server, status, body, advice):
+    reranker = HFEndpointReranker(url=server.url, max_wait=0.2)
+    server.script(*[faults.answer(status, body)] * 50)
+    with pytest.raises(EmbeddingError, match=advice) as raised:
+        reranker.rerank(TEXTS[:1], QUERY)
+    assert "embedding" not in str(raised.value.failures[0])
+
+
 def test_a_server_of_embeddings_is_told_apart():
     with ScriptedEndpoint() as server, pytest.raises((ServerError, EmbeddingError)) as raised:
         HFEndpointReranker(url=server.url).rerank(TEXTS, QUERY)

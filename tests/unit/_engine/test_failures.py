@@ -60,6 +60,14 @@ def test_every_error_says_what_where_how_often_and_what_to_do(cause):
         assert part in str(found)
 
 
+@pytest.mark.parametrize("cause", Cause)
+def test_no_error_of_a_reranker_speaks_of_embeddings(cause):
+    failure = Failure(cause, "the server's words", 418)
+    found = error_of(failure, host="x.hf.space", attempts=1, sent_key=True, reranks=True)
+    assert type(found) is ERRORS[cause]
+    assert "embed" not in str(found)
+
+
 def test_a_failure_without_a_reply_names_no_status():
     found = error(Cause.TRANSPORT, status=None)
     assert found.status is None

@@ -44,9 +44,10 @@ test-stores: $(VENV)-stores/stamp  ## run the tests with vector stores, LangChai
 ifdef URL
 test-servers: $(VENV)/dev.stamp
 	@$(BIN)/python -m pytest -n 0 --tb=short --url '$(URL)' $(if $(KEY_FILE),--key-file '$(KEY_FILE)') \
+		$(if $(MODEL),--model '$(MODEL)') \
 		tests/compat/servers/$(if $(filter rerank,$(TASK)),test_reranking.py,test_conformance.py)
 else
-test-servers: $(VENV)-servers/stamp $(VENV)-infinity/stamp  ## ask servers that others wrote, or yours: make test-servers URL=… KEY_FILE=…
+test-servers: $(VENV)-servers/stamp $(VENV)-infinity/stamp  ## ask servers that others wrote, or yours: make test-servers URL=… KEY_FILE=… MODEL=…
 	INFINITY_PYTHON=$(abspath $(VENV)-infinity)/bin/python \
 		$(VENV)-servers/bin/python -m pytest tests/compat/servers
 endif

@@ -37,6 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """They are known where `tests/compat/servers` is named on the command line."""
     group = parser.getgroup("servers")
     group.addoption("--url", help="the endpoint to ask, instead of servers that are started here")
+    group.addoption("--model", help="which of its models, where it has several")
     group.addoption("--key-file", help="a file that has its key, and nothing else")
 
 
@@ -56,7 +57,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def _users(config: pytest.Config) -> Served:
     path = config.getoption("--key-file")
     key = SecretStr(Path(path).expanduser().read_text(encoding="utf-8").strip()) if path else None
-    return Served(YOURS, config.getoption("--url"), key)
+    return Served(YOURS, config.getoption("--url"), key, config.getoption("--model"))
 
 
 @pytest.fixture(scope="session")

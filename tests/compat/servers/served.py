@@ -42,6 +42,7 @@ class Served:
         name: Of the tests' parameters.
         url: Where it is.
         api_key: The user's.
+        model: The one to ask for, of several that the user's has.
         said: What its description has to say; nothing is known of the user's.
         is_minilm: Whether it has all-MiniLM-L6-v2 in fp32.
         long_text: What happens to a text of more tokens than its model reads.
@@ -51,6 +52,7 @@ class Served:
     name: str
     url: str
     api_key: SecretStr | None = field(default=None, repr=False)
+    model: str | None = None
     said: Mapping[str, object] = field(default_factory=dict)
     is_minilm: bool = False
     long_text: str | None = None
@@ -62,7 +64,7 @@ class Served:
 
     def endpoint(self, **settings: Any) -> InferenceEndpoint:
         given = {"api_key": self.api_key} if self.api_key else {}
-        return InferenceEndpoint(self.url, **given, **settings)
+        return InferenceEndpoint(self.url, model=self.model, **given, **settings)
 
     def embeddings(self, **settings: Any) -> HFEndpointEmbeddings:
         """Without the prompts that a model's name would bring, and uncut, if not said otherwise."""

@@ -73,6 +73,9 @@ _AllowKeyRotation = Annotated[
     bool,
     typer.Option("--allow-key-rotation", help="Let an update give an endpoint a new key."),
 ]
+_TeiAtRoot = Annotated[
+    str | None, typer.Option(metavar="ID", help="Serve TEI's API of endpoint ID at / too.")
+]
 _Replicas = Annotated[
     int | None,
     _number(
@@ -81,7 +84,12 @@ _Replicas = Annotated[
     ),
 ]
 _AccessLog = Annotated[
-    bool, typer.Option("--access-log/--no-access-log", help="Log a line of JSON per request.")
+    bool,
+    typer.Option(
+        "--access-log/--no-access-log",
+        show_default=False,
+        help="Log a line of JSON per request (default).",
+    ),
 ]
 _ModelDir = Annotated[
     Path | None,
@@ -107,10 +115,11 @@ def serve(  # noqa: PLR0913 - the options
     allow_url: _AllowUrl = None,
     environment_keys: _EnvironmentKeys = False,
     allow_key_rotation: _AllowKeyRotation = False,
+    tei_at_root: _TeiAtRoot = None,
     replicas: _Replicas = None,
     access_log: _AccessLog = True,
 ) -> None:
-    """Serve endpoints as Elastic's inference API and OpenAI's embeddings API.
+    """Serve endpoints to clients of Elastic, OpenAI, TEI and Cohere.
 
     hf-endpoint serve --database endpoints.db --port 9200
     """
@@ -147,6 +156,7 @@ def serve(  # noqa: PLR0913 - the options
             allow_urls=(*default_urls, *(allow_url or ())),
             environment_keys=environment_keys,
             allow_key_rotation=allow_key_rotation,
+            tei_at_root=tei_at_root,
             redis_url=find_key(REDIS_VARIABLE),
             replicas=replicas,
         )

@@ -1,4 +1,4 @@
-"""A web server over a registry of endpoints: Elastic's inference API and OpenAI's embeddings API.
+"""A web server over a registry of endpoints: Elastic's, OpenAI's, TEI's and Cohere's APIs.
 
 ::
 

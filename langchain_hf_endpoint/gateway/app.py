@@ -41,6 +41,7 @@ def create_app(  # noqa: PLR0913 - the operator's decisions
     allow_key_rotation: bool = False,
     max_inputs: int = 2048,
     max_body_bytes: int = 20_000_000,
+    tei_at_root: str | None = None,
     redis_url: SecretStr | str | None = None,
     replicas: int | None = None,
 ) -> Starlette:
@@ -69,6 +70,9 @@ def create_app(  # noqa: PLR0913 - the operator's decisions
             update. Otherwise it must be deleted and created anew.
         max_inputs: Texts of one request.
         max_body_bytes: Bytes of one request.
+        tei_at_root: The id of the endpoint whose TEI API is at the root too (``/embed``,
+            ``/rerank``, ``/info``, ``/tokenize``, ``POST /``), for clients that take no path. While
+            the registry has no such endpoint, they get 404 there.
         redis_url: Of a Redis where all replicas of the gateway count together, each endpoint's
             requests by its URL and key. None: each counts for itself.
         replicas: How many there are: while Redis is away, each goes on with that share of a
@@ -86,6 +90,7 @@ def create_app(  # noqa: PLR0913 - the operator's decisions
         max_body_bytes=max_body_bytes,
         max_waiting_bytes=max_waiting_bytes,
         request_seconds=request_seconds,
+        tei_at_root=tei_at_root,
         redis_url=redis_url,
         replicas=replicas,
     )

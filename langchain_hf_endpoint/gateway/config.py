@@ -54,6 +54,7 @@ class GatewayOptions:
     max_body_bytes: int
     max_waiting_bytes: int
     request_seconds: float
+    tei_at_root: str | None
     redis_url: SecretStr | None
     replicas: int | None
 

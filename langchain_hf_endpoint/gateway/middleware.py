@@ -19,7 +19,13 @@ from langchain_hf_endpoint._urls import is_own_name
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.gateway.errors import Refusal
 from langchain_hf_endpoint.gateway.requests import Lease, WaitingBytes
-from langchain_hf_endpoint.gateway.responses import NOBODY_THERE, NOT_ELASTIC, refused
+from langchain_hf_endpoint.gateway.responses import (
+    NOBODY_THERE,
+    NOT_ELASTIC,
+    TEI_PREFIX,
+    TEI_ROUTES,
+    refused,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +50,7 @@ class GatewayMiddleware:
         self._app = app
         self._metrics = service.metrics
         self._waiting = WaitingBytes(service.options.max_waiting_bytes)
+        self._tei_at_root = service.options.tei_at_root
         self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,6 +58,9 @@ class GatewayMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        path = scope["path"]
+        if self._tei_at_root and (path in TEI_ROUTES or (scope["method"], path) == ("POST", "/")):
+            scope = {**scope, "path": f"{TEI_PREFIX}{self._tei_at_root}{path}"}
         record: dict[str, Any] = {"route": "none", "method": scope["method"], "status": 0}
         scope.setdefault("state", {})["record"] = record
         began = time.perf_counter()

@@ -36,6 +36,8 @@ _logger = logging.getLogger("langchain_hf_endpoint.gateway")
 
 OPENAI_PREFIXES, TEI_PREFIX = ("/v1/", "/v2/"), "/tei/"
 NOT_ELASTIC = (*OPENAI_PREFIXES, TEI_PREFIX)
+TEI_ROUTES = ("/embed", "/rerank", "/info", "/tokenize")
+"""Below the prefix and an endpoint's id, and of one endpoint at the root."""
 NOBODY_THERE = 499
 _NO_SUCCESS = 400
 _JSON = "application/json"

@@ -6,11 +6,13 @@ import asyncio
 import json
 import uuid
 from collections import Counter
+from pathlib import Path
 
 import httpx
 import pytest
 from elasticsearch import BadRequestError, Elasticsearch
 from gateway_child import GatewayChild
+from javascript import run_node
 
 from langchain_hf_endpoint import HFEndpointReranker
 from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_score
@@ -67,6 +69,26 @@ def test_elastics_client_creates_reads_and_asks(elastic, server):
     )
     assert [one["index"] for one in short["rerank"]] == BEST[:1]
     elastic.inference.delete(inference_id=name)
+
+
+def test_elastics_javascript_client_creates_and_asks(gateway, client, server):
+    said = run_node(
+        Path(__file__).parent / "elastic_rerank.cjs",
+        "@elastic/elasticsearch@9",
+        GATEWAY_URL=gateway.url,
+        ENDPOINT_URL=server.url,
+        INFERENCE_ID=f"javascript-{uuid.uuid4().hex[:8]}",
+        QUERY=QUERY,
+        TEXTS=json.dumps(TEXTS),
+    )
+    assert said["put"]["task_type"] == "rerank"
+    assert [one["text"] for one in said["all"]["rerank"]] == [TEXTS[index] for index in BEST]
+    found = [one["relevance_score"] for one in said["all"]["rerank"]]
+    assert found == pytest.approx([SCORES[index] for index in BEST])
+    assert [one["index"] for one in said["best"]["rerank"]] == BEST[:2]
+    assert not any("text" in one for one in said["best"]["rerank"])
+    assert said["refused"]["status"] == 400
+    assert "text 1" in said["refused"]["reason"]
 
 
 def test_a_reranker_makes_no_embeddings_and_the_other_way_round(elastic, client, name, put):

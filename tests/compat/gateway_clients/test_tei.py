@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from gateway_child import GatewayChild
 from huggingface_hub import InferenceClient
 from javascript import run_node
 
@@ -17,6 +18,7 @@ from langchain_hf_endpoint.testing.faults import backend_error, paused, unauthor
 
 TEXTS = ["The quick brown fox.", "Ein ganz anderer Satz.", "The quick brown fox."]
 EXPECTED = [expected_vector(text, 384) for text in TEXTS]
+KEY = "gateway-key-of-a-test"
 
 
 def close(ones, others) -> bool:
@@ -191,3 +193,67 @@ def test_our_own_class_bounds_its_chunks_by_the_tokens_behind_the_gateway(url, t
     chunks = embeddings.embed_chunks(["Some words of a text. " * 100])[0]
     assert max(len(chunk.text.split()) for chunk in chunks) <= 38
     assert len(chunks) > 10
+
+
+# One endpoint at the root
+
+
+@pytest.fixture(scope="module")
+def rooted(tmp_path_factory):
+    """A gateway with a key, with `mine` at the root, which is not there yet."""
+    log = tmp_path_factory.mktemp("rooted") / "log"
+    with (
+        GatewayChild(log, api_key=KEY, tei_at_root="mine") as gateway,
+        httpx.Client(base_url=gateway.url, headers={"Authorization": f"Bearer {KEY}"}) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def at_root(rooted, config):
+    yield rooted.put("/_inference/text_embedding/mine", json=config()).raise_for_status()
+    rooted.delete("/_inference/mine").raise_for_status()
+
+
+def test_an_endpoints_api_is_at_the_root_where_the_operator_names_it(rooted, at_root):
+    for path in ("/", "/embed"):
+        assert close(rooted.post(path, json={"inputs": TEXTS}).json(), EXPECTED)
+    assert rooted.get("/info").json() == rooted.get("/tei/mine/info").json()
+    assert len(rooted.post("/tokenize", json={"inputs": "two words"}).json()[0]) == 4
+    wrong = rooted.post("/rerank", json={"query": "text", "texts": TEXTS})
+    assert (wrong.status_code, wrong.json()["error_type"]) == (422, "Validation")
+    assert rooted.get("/embed").status_code == 405
+
+
+def test_clients_take_the_gateways_own_url_then(rooted, at_root):
+    url = str(rooted.base_url)
+    assert close(InferenceClient(model=url, token=KEY).feature_extraction(TEXTS), EXPECTED)
+    embeddings = HFEndpointEmbeddings(url=url, api_key=KEY)
+    assert close(embeddings.embed_documents(TEXTS), EXPECTED)
+    assert embeddings.endpoint.describe().server == "tei"
+
+
+def test_the_gateways_own_routes_stay(rooted, at_root):
+    assert rooted.get("/").json()["tagline"] == "You Know, for Search"
+    assert rooted.get("/health").json() == {"status": "ok"}
+    answer = rooted.post("/v1/embeddings", json={"model": "mine", "input": TEXTS}).json()
+    assert close([one["embedding"] for one in answer["data"]], EXPECTED)
+
+
+def test_at_the_root_the_gateways_key_is_needed_too(rooted, at_root):
+    for path in ("/", "/embed", "/rerank", "/tokenize"):
+        answer = httpx.post(rooted.base_url.join(path), json={"inputs": TEXTS})
+        assert (answer.status_code, set(answer.json())) == (401, {"error", "error_type"})
+
+
+def test_while_there_is_no_such_endpoint_it_is_404_in_teis_shape(rooted):
+    answer = rooted.post("/embed", json={"inputs": "text"})
+    assert (answer.status_code, "[mine]" in answer.json()["error"]) == (404, True)
+
+
+def test_without_that_option_nothing_is_at_the_root(client, put):
+    put("mine")
+    for path in ("/", "/embed"):
+        answer = client.post(path, json={"inputs": "text"})
+        assert answer.status_code in (400, 405)
+        assert answer.json()["error"]["type"] == "illegal_argument_exception"

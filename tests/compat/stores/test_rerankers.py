@@ -26,8 +26,9 @@ def server():
 
 @pytest.fixture(scope="module")
 def gateway(server, tmp_path_factory):
-    """A gateway with one endpoint, `mine`."""
-    with GatewayChild(tmp_path_factory.mktemp("gateway") / "log") as gateway:
+    """A gateway with one endpoint, `mine`, that is at its root too."""
+    log = tmp_path_factory.mktemp("gateway") / "log"
+    with GatewayChild(log, tei_at_root="mine") as gateway:
         settings = {"url": server.url, "api_key": "hf_of_a_test"}
         body = json.dumps({"service": "hugging_face", "service_settings": settings}).encode()
         put = urllib.request.Request(
@@ -108,3 +109,36 @@ def test_the_package_rerankers(gateway, provider, path):
     ranker = APIRanker("mine", "none", provider, verbose=0, url=gateway.url + path)
     found = ranker.rank(query=QUERY, docs=TEXTS)
     assert [one.document.doc_id for one in found.results] == BEST
+
+
+async def test_haystacks_ranker_for_tei_which_takes_no_path(gateway):
+    from haystack import Document as HaystackDocument
+    from haystack_integrations.components.rankers.huggingface_api import HuggingFaceTEIRanker
+
+    documents = [HaystackDocument(content=text) for text in TEXTS]
+    ranker = HuggingFaceTEIRanker(url=gateway.url, top_k=2, token=None)
+    for found in (
+        ranker.run(QUERY, documents)["documents"],
+        (await ranker.run_async(QUERY, documents))["documents"],
+    ):
+        assert [one.content for one in found] == [TEXTS[n] for n in BEST[:2]]
+        assert found[0].score == pytest.approx(SCORES[1])
+    with pytest.raises(RuntimeError, match="query must be a text"):
+        ranker.run(" ", documents)
+
+
+async def test_basetens_client(gateway):
+    from baseten_performance_client import PerformanceClient
+
+    texts = TEXTS * 7  # it sends eight at a time, and does not sort what comes
+    for url in (f"{gateway.url}/tei/mine", gateway.url):
+        client = PerformanceClient(base_url=url, api_key="none")
+        for answer in (
+            client.rerank(QUERY, texts, return_text=True),
+            await client.async_rerank(QUERY, texts, return_text=True),
+        ):
+            assert sorted((one.index, one.text) for one in answer.data) == list(enumerate(texts))
+            scores = {one.index: one.score for one in answer.data}
+            assert scores == pytest.approx(dict(enumerate(SCORES * 7)))
+        with pytest.raises(OSError, match="422"):
+            client.rerank(QUERY, texts, raw_scores=True)

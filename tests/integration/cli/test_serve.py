@@ -155,18 +155,19 @@ def test_it_serves_what_put_keeps_where_no_registry_is_named(served, tmp_path, m
     assert names == ["mine"]
 
 
-def test_two_keys_and_the_bounds_are_handed_on(served, tmp_path, monkeypatch):
+def test_two_keys_and_other_options_are_handed_on(served, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT_GATEWAY_MANAGE_KEY", "of-those-who-manage")
-    bounds = {
+    others = {
         "max_waiting_bytes": 30_000_000,
         "max_connections": 7,
         "request_seconds": 8.0,
         "shutdown_seconds": 9,
+        "tei_at_root": "mine",
     }
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in bounds.items()]
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in others.items()]
     assert run("serve", *options).exit_code == 0
     assert served["manage_key"].get_secret_value() == "of-those-who-manage"
-    assert bounds.items() <= served.items()
+    assert others.items() <= served.items()
     file = tmp_path / "key"
     file.write_text("of-the-file\n")
     run("serve", "--manage-key-file", str(file))

@@ -43,7 +43,7 @@ def show() -> None:
             server.forget()
         print(f"{'bytes of the file for each entry':<44}{path.stat().st_size / ENTRIES:>8,.0f}")
         call = EmbeddingCall.for_documents(endpoint, ARRAYS, cache=cache).of_this_model()
-        driver = ThreadDriver(call.sync_transport(), None)
+        driver = ThreadDriver(call.sync_transport())
         order = list(range(0, ENTRIES - AT_ONCE + 1, AT_ONCE))
         for name in ("in the order of writing", "in any order of blocks", "of texts all over it"):
             walls: list[float] = []

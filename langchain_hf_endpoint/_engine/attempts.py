@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from langchain_hf_endpoint._engine.actions import (
     AcquireSlot,
     AskReservation,
+    CallStopped,
     SendRequest,
     Sleep,
     WaitReason,
@@ -19,12 +20,13 @@ from langchain_hf_endpoint._messages import Cause, Failure, Response
 from langchain_hf_endpoint._protocols import wait_foretold
 from langchain_hf_endpoint._session.concurrency import Slot
 from langchain_hf_endpoint._urls import host_of, is_dedicated_endpoint, is_loopback
+from langchain_hf_endpoint.errors import HFEndpointError
 from langchain_hf_endpoint.limiter.reservation import ReservingLimiter, reserve_from
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from langchain_hf_endpoint._engine.actions import Action, ActionResult
+    from langchain_hf_endpoint._engine.actions import Action, ActionResult, Progress
     from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
     from langchain_hf_endpoint._messages import Request
@@ -211,12 +213,16 @@ def send_once(
         while (seconds := (yield from _delay_of(reservation))) > 0:
             # The slot is for others meanwhile: a query may pass a document that waits.
             call.window.release(slot)
-            yield _pause_for_limit(seconds, call)
+            yield told(_pause_for_limit(seconds, call), call)
             slot = Slot(inputs, call.lane)
             yield AcquireSlot(call.window, slot)
         started = call.clock()
         request = _held_by_proxy(request, timeout, call)
-        reply = yield SendRequest(request, timeout, inputs, call.tokenizer)
+        action = SendRequest(request, timeout, inputs, call.tokenizer)
+        if call.progress is None:
+            reply = yield action
+        else:
+            reply = yield from _followed(action, call.progress)
         assert isinstance(reply, (Response, Failure))  # noqa: S101 - the driver's promise for SendRequest
         if isinstance(reply, Failure) or reply.status >= 500:  # noqa: PLR2004 - the server fails
             call.server.doubt()
@@ -235,6 +241,28 @@ def send_once(
         call.window.release(slot)
         if reservation is not None:
             reservation.give_back()  # of no effect once the permit is taken
+
+
+def told(pause: Sleep, call: Call) -> Sleep:
+    """The same pause; whoever follows the call is told of it."""
+    if call.progress is not None:
+        call.progress.waits(pause.why, pause.seconds, pause.cause)
+    return pause
+
+
+def _followed(action: SendRequest, progress: Progress) -> Flow[ActionResult]:
+    """Send a request, and tell whoever follows the call of it, also where it is broken off."""
+    begun, reply, is_sent = time.monotonic(), None, True
+    try:
+        reply = yield action
+    except (CallStopped, HFEndpointError):
+        is_sent = False
+        raise
+    finally:
+        if is_sent:
+            known = reply if isinstance(reply, (Response, Failure)) else None
+            progress.exchanged(action, known, time.monotonic() - begun)
+    return reply
 
 
 def _delay_of(reservation: Reservation) -> Flow[float]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from langchain_core.rate_limiters import BaseRateLimiter
 
+    from langchain_hf_endpoint._engine.actions import Progress
     from langchain_hf_endpoint._engine.vectors import VectorFormat
     from langchain_hf_endpoint._http.clients import Clients
     from langchain_hf_endpoint._http.httpx_transport import AnyAsyncTransport, SyncTransport
@@ -113,6 +114,7 @@ class EmbeddingCall(Generic[RowT]):
         counts_for_others: Whether it is others whose inputs are counted: nothing is added to them.
         tokenizer: The file that counts tokens where the server does not.
         query: What the inputs are scored against, as JSON; None: vectors are wanted.
+        progress: Is told how it goes.
         clock: In seconds.
         pausing: Which of its batches pause at present.
     """
@@ -135,6 +137,7 @@ class EmbeddingCall(Generic[RowT]):
     counts_for_others: bool = False
     tokenizer: str | None = None
     query: bytes | None = None
+    progress: Progress | None = None
     clock: Callable[[], float] = time.monotonic
     pausing: Pausing = field(default_factory=Pausing)
 
@@ -249,6 +252,10 @@ class EmbeddingCall(Generic[RowT]):
             tokenizer=endpoint.chunking_settings.tokenizer,
             query=query,
         )
+
+    def followed_by(self, progress: Progress) -> EmbeddingCall[RowT]:
+        """The same call, of which somebody is told how it goes."""
+        return dataclasses.replace(self, progress=progress)
 
     @property
     def redactor(self) -> Redactor:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from langchain_hf_endpoint._engine.call import EmbeddingCall, Endpoint
 from langchain_hf_endpoint._engine.discovery import fetch_models
 from langchain_hf_endpoint._engine.drivers import TaskDriver, ThreadDriver
 from langchain_hf_endpoint._engine.parity import acheck_parity, check_parity
-from langchain_hf_endpoint._engine.progress import followers
+from langchain_hf_endpoint._engine.progress import followed
 from langchain_hf_endpoint._engine.prompts import e5_prompt, needs_e5_prompts, unnamed
 from langchain_hf_endpoint._engine.query import arun_query, run_query
 from langchain_hf_endpoint._engine.results import reported
@@ -53,13 +54,13 @@ def describe(
         progress: Is told of waits, such as that for a cold start.
         parity: See whether a text's vector depends on what it is sent with.
     """
-    call = _probe_call(endpoint, Clients(sync=client))
-    with reported(progress or _followers(call)) as followed:
-        vector = run_query(_PROBE, _without_prompt(call), followed)
+    call = _probe_call(endpoint, Clients(sync=client), progress=progress)
+    with reported(call.progress):
+        vector = run_query(_PROBE, _without_prompt(call))
         if (route := _route_to_ask(call)) is not None:
-            ThreadDriver(call.sync_transport(), followed).run(fetch_models(route, call))
+            ThreadDriver(call.sync_transport()).run(fetch_models(route, call))
         if parity:
-            check_parity(call, followed)
+            check_parity(call)
     return _described(endpoint, call, vector, client)
 
 
@@ -79,30 +80,26 @@ async def adescribe(
         parity: As in `describe`.
     """
     call = _probe_call(endpoint, clients, session)
-    with reported(_followers(call)) as followed:
-        vector = await arun_query(_PROBE, _without_prompt(call), followed)
+    with reported(call.progress):
+        vector = await arun_query(_PROBE, _without_prompt(call))
         if (route := _route_to_ask(call)) is not None:
-            await TaskDriver(await call.async_transport(), followed).run(fetch_models(route, call))
+            await TaskDriver(await call.async_transport()).run(fetch_models(route, call))
         if parity:
-            await acheck_parity(call, followed)
+            await acheck_parity(call)
     return _described(endpoint, call, vector, clients.asynchronous)
 
 
-def _followers(call: Call) -> Progress | None:
-    return followers("describe", call.service.url, show_bar=False, is_current=True)
-
-
 def _probe_call(
-    endpoint: Endpoint, clients: Clients, session: EndpointSession | None = None
+    endpoint: Endpoint,
+    clients: Clients,
+    session: EndpointSession | None = None,
+    progress: Progress | None = None,
 ) -> EmbeddingCall[NDArray[np.float32]]:
     check_clients(clients, endpoint.service_settings)
-    if endpoint.task_type == "rerank":
-        return EmbeddingCall.for_scores(
-            endpoint, ARRAYS, _PROBE, clients=clients, session=session, insists_on_info=True
-        )
-    return EmbeddingCall.for_query(
-        endpoint, ARRAYS, clients=clients, session=session, insists_on_info=True
-    )
+    of_scores = endpoint.task_type == "rerank"
+    make = partial(EmbeddingCall.for_scores, query=_PROBE) if of_scores else EmbeddingCall.for_query
+    call = make(endpoint, ARRAYS, clients=clients, session=session, insists_on_info=True)
+    return call.followed_by(progress) if progress else followed(call, "describe")
 
 
 def _without_prompt(call: EmbeddingCall[RowT]) -> EmbeddingCall[RowT]:

@@ -8,7 +8,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._engine.actions import AcquireSlot
-from langchain_hf_endpoint._engine.attempts import RetryState, send_once
+from langchain_hf_endpoint._engine.attempts import RetryState, send_once, told
 from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._messages import Cause, Failure, Response
 from langchain_hf_endpoint._protocols import (
@@ -101,7 +101,7 @@ def _ask(call: Call) -> Flow[None]:
             break
         if pause is None:
             raise call.error(failure, retry.count)
-        yield pause
+        yield told(pause, call)
     if server.info is not None:
         unfit = server.info.unfit if call.query is None else server.info.unfit_to_score
         if unfit is not None:

@@ -21,7 +21,6 @@ from langchain_hf_endpoint._engine.actions import (
     UseStore,
 )
 from langchain_hf_endpoint._engine.failures import begun_before_fork
-from langchain_hf_endpoint._engine.progress import followed
 from langchain_hf_endpoint._http.network import LONGEST_WAIT
 from langchain_hf_endpoint.errors import HFEndpointError
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from typing import Self
 
-    from langchain_hf_endpoint._engine.actions import Action, ActionResult, Progress
+    from langchain_hf_endpoint._engine.actions import Action, ActionResult
     from langchain_hf_endpoint._engine.attempts import Flow
     from langchain_hf_endpoint._http.httpx_transport import AnyAsyncTransport, SyncTransport
     from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow, Slot
@@ -47,7 +46,6 @@ class ThreadDriver:
 
     Args:
         transport: Sends the requests.
-        progress: Is told of waits and requests.
 
     Attributes:
         caller_loop: The event loop that runs on the thread on which the driver is made, the
@@ -55,9 +53,8 @@ class ThreadDriver:
         stop: Set when nothing more may be sent.
     """
 
-    def __init__(self, transport: SyncTransport, progress: Progress | None) -> None:
+    def __init__(self, transport: SyncTransport) -> None:
         self._transport = transport
-        self.progress = progress
         try:
             self.caller_loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
@@ -66,7 +63,6 @@ class ThreadDriver:
 
     def run(self, flow: Flow[T]) -> T:
         """Drive one flow to its end."""
-        flow = flow if self.progress is None else followed(flow, self.progress)
         with contextlib.closing(flow):
             resume = partial(flow.send, None)
             while True:
@@ -208,25 +204,18 @@ class TaskDriver:
 
     Args:
         transport: Sends the requests.
-        progress: Is told of waits and requests.
         caller_loop: Another loop, whose thread waits for the flows: see `ThreadDriver.caller_loop`.
     """
 
     def __init__(
-        self,
-        transport: AnyAsyncTransport,
-        progress: Progress | None,
-        *,
-        caller_loop: asyncio.AbstractEventLoop | None = None,
+        self, transport: AnyAsyncTransport, caller_loop: asyncio.AbstractEventLoop | None = None
     ) -> None:
         self._transport = transport
-        self._progress = progress
         self._caller_loop = caller_loop
         self.stop = asyncio.Event()
 
     async def run(self, flow: Flow[T]) -> T:
         """Drive one flow to its end."""
-        flow = flow if self._progress is None else followed(flow, self._progress)
         with contextlib.closing(flow):
             resume = partial(flow.send, None)
             while True:
@@ -378,8 +367,7 @@ class LoopWorkers(ThreadWorkers[TagT, T]):
 
     async def _serve(self) -> None:
         async with self._transport() as transport:
-            progress, caller_loop = self._driver.progress, self._driver.caller_loop
-            self._task_driver = TaskDriver(transport, progress, caller_loop=caller_loop)
+            self._task_driver = TaskDriver(transport, self._driver.caller_loop)
             self._thread, self._loop = threading.current_thread(), asyncio.get_running_loop()
             self._is_open.set_result(None)
             if not self._driver.stop.is_set():  # else an interrupt came before it could be told

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from langchain_hf_endpoint._engine.actions import CallStopped, Sleep, WaitReason
-from langchain_hf_endpoint._engine.attempts import RetryState, send_once
+from langchain_hf_endpoint._engine.attempts import RetryState, send_once, told
 from langchain_hf_endpoint._engine.blame import (
     MAY_PASS,
     InputRange,
@@ -302,7 +302,7 @@ def _send_with_retries(
         then = _after(failure, part, retry)
         if then.pause is not None:
             with call.pausing if then.pause.why is WaitReason.REFUSED else nullcontext():
-                yield then.pause
+                yield told(then.pause, call)
         if not then.again:
             return GivenUp(failure, retry.count, is_over=then.is_over)
 

@@ -16,11 +16,10 @@ from langchain_hf_endpoint._session.server_state import Restriction
 from langchain_hf_endpoint.settings import TaskSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from langchain_hf_endpoint._engine.actions import Progress
     from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._engine.planner import PlannedText
 
@@ -40,31 +39,20 @@ _OTHERS = (
 _ALL = (*_EQUAL, *_OTHERS)
 
 
-def check_parity(call: Call, progress: Progress | None) -> None:
+def check_parity(call: Call) -> None:
     """Find it out, once for a server, and have what is wrong avoided from then on.
 
     Raises:
         HFEndpointError: A text was not embedded.
     """
-    steps, rows = _steps(call), None
-    while (step := _next(steps, rows)) is not None:
-        rows = _rows(list(run(step[0], Run(step[1], progress))))
+    steps = _steps(call)
+    _conclude(call, [_rows(list(run(texts, Run(how)))) for texts, how in steps])
 
 
-async def acheck_parity(call: Call, progress: Progress | None) -> None:
+async def acheck_parity(call: Call) -> None:
     """The async twin of `check_parity`."""
-    steps, rows = _steps(call), None
-    while (step := _next(steps, rows)) is not None:
-        rows = _rows([text async for text in arun(step[0], Run(step[1], progress))])
-
-
-def _next(
-    steps: Generator[tuple[Sequence[str], Call], Rows, None], rows: Rows | None
-) -> tuple[Sequence[str], Call] | None:
-    try:
-        return next(steps) if rows is None else steps.send(rows)
-    except StopIteration:
-        return None
+    steps = _steps(call)
+    _conclude(call, [_rows([one async for one in arun(texts, Run(how))]) for texts, how in steps])
 
 
 def _rows(texts: Sequence[PlannedText[NDArray[np.float32]]]) -> Rows:
@@ -74,11 +62,11 @@ def _rows(texts: Sequence[PlannedText[NDArray[np.float32]]]) -> Rows:
     return [text.rows[0] for text in texts]
 
 
-def _steps(call: Call) -> Generator[tuple[Sequence[str], Call], Rows, None]:
-    """What is to be embedded, and how; it takes the vectors."""
+def _steps(call: Call) -> list[tuple[Sequence[str], Call]]:
+    """What is to be embedded, and how: nothing where parity is known, or scores are no vectors."""
     server = call.server
-    if server.parity is not None or call.query is not None:  # scores are no vectors
-        return
+    if server.parity is not None or call.query is not None:
+        return []
     # What was learned before must not hide what is looked for.
     window = ConcurrencyWindow()
     window.bound(requests=call.service.max_concurrent_requests)
@@ -91,19 +79,27 @@ def _steps(call: Call) -> Generator[tuple[Sequence[str], Call], Rows, None]:
         expected_fingerprint=None,
     )
     single = replace(plain, service=call.service.model_copy(update={"max_batch_size": 1}))
-    alone: Rows = []
-    for text in _ALL:
-        alone += yield [text], plain
+    alone: list[tuple[Sequence[str], Call]] = [([text], plain) for text in _ALL]
+    together = [(_OTHERS[:1], plain), (_EQUAL, plain), (_ALL, plain)]
+    return [*alone, *together, (_OTHERS, single), (_EQUAL, single)]
+
+
+def _conclude(call: Call, found: Sequence[Rows]) -> None:
+    """Keep what the vectors of `_steps` show, and send from now on as they demand."""
+    if not found:
+        return
+    alone = [row for (row,) in found[: len(_ALL)]]
     of_equal, of_others = alone[: len(_EQUAL)], alone[len(_EQUAL) :]
-    server.parity = found = Parity(
-        repeated=_lowest(of_others, (yield _OTHERS[:1], plain)),
-        equal_lengths=_lowest(of_equal, (yield _EQUAL, plain)),
-        mixed_lengths=_lowest(alone, (yield _ALL, plain)),
-        concurrent=_lowest(of_others, (yield _OTHERS, single)),
-        concurrent_equal_lengths=_lowest(of_equal, (yield _EQUAL, single)),
+    repeated, equal, mixed, at_once, equal_at_once = found[len(_ALL) :]
+    call.server.parity = parity = Parity(
+        repeated=_lowest(of_others, repeated),
+        equal_lengths=_lowest(of_equal, equal),
+        mixed_lengths=_lowest(alone, mixed),
+        concurrent=_lowest(of_others, at_once),
+        concurrent_equal_lengths=_lowest(of_equal, equal_at_once),
     )
-    if (needed := needed_restriction(found)) is not Restriction.NONE:
-        restrict(call, needed, f"gives a text another vector than alone ({found})")
+    if (needed := needed_restriction(parity)) is not Restriction.NONE:
+        restrict(call, needed, f"gives a text another vector than alone ({parity})")
 
 
 def _lowest(rows: Rows, others: Rows) -> float:

@@ -69,7 +69,7 @@ def bound_for(texts: Iterable[str], call: Call) -> Flow[TokenBound | None]:
 
 
 def cut_each(
-    items: Iterable[T], text_of: Callable[[T], str], call: Call, driver: ThreadDriver
+    items: Iterable[T], text_of: Callable[[T], str], call: Call
 ) -> Iterator[tuple[T, list[Chunk]]]:
     """Items and the chunks of their texts, for those who cut themselves what they send.
 
@@ -79,6 +79,7 @@ def cut_each(
         InputError: One is no string.
         HFEndpointError: As of `bound_for`.
     """
+    driver = ThreadDriver(call.sync_transport())
     most = _MEASURED_TOGETHER if call.bounds_tokens else 0
     group: list[tuple[T, str]] = []
     held = 0
@@ -107,5 +108,4 @@ def cut_for(endpoint: Endpoint, texts: Iterable[str]) -> list[list[Chunk]]:
         HFEndpointError: As of `cut_each`.
     """
     call = EmbeddingCall.for_documents(endpoint, ARRAYS)
-    driver = ThreadDriver(call.sync_transport(), None)
-    return [chunks for _, chunks in cut_each(texts, lambda text: text, call, driver)]
+    return [chunks for _, chunks in cut_each(texts, lambda text: text, call)]

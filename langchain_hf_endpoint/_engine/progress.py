@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
 import threading
 import time
-from functools import partial
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from langchain_hf_endpoint._engine.actions import (
-    CallStopped,
     Progress,
     SendRequest,
-    Sleep,
     WaitReason,
 )
 from langchain_hf_endpoint._engine.usage import CURRENT, EmbeddingUsage
-from langchain_hf_endpoint._messages import Failure, Response
 from langchain_hf_endpoint._package import __version__
 from langchain_hf_endpoint._urls import host_of
-from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,10 +25,10 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import Meter
     from opentelemetry.trace import Span
 
-    from langchain_hf_endpoint._engine.attempts import Flow
-    from langchain_hf_endpoint._messages import Cause
+    from langchain_hf_endpoint._engine.call import EmbeddingCall
+    from langchain_hf_endpoint._messages import Cause, Failure, Response
 
-T = TypeVar("T")
+RowT = TypeVar("RowT")
 
 _logger = logging.getLogger("langchain_hf_endpoint")
 
@@ -43,56 +37,34 @@ _WORTH_SAYING = 0.5  # seconds; shorter waits are the limiter's ordinary pace
 _EVERY = 30.0  # seconds between the lines of a log
 
 
-def followers(operation: str, url: str, *, show_bar: bool, is_current: bool) -> Progress | None:
-    """Whoever is to be told how a call goes, which begins now; None where nobody is.
+def followed(
+    call: EmbeddingCall[RowT], operation: str, *, show_bar: bool = False, is_current: bool = True
+) -> EmbeddingCall[RowT]:
+    """The call, which begins now, with whoever is to be told how it goes.
 
     Args:
+        call: Which one.
         operation: The method that was called.
-        url: The endpoint's.
         show_bar: Whether the user wants a progress bar.
         is_current: Whether the call runs to its end without giving way to its caller's other work.
     """
-    bar: Progress | None = None
-    if show_bar:
-        bar = ProgressBar("embedding") if _has_terminal() else ProgressLog(url)
-    counting: list[EmbeddingUsage] = [*CURRENT.get()]
+    url, several = call.service.url, [*CURRENT.get()]
     if (telemetry := call_telemetry(operation, url, is_current=is_current)) is not None:
-        counting.append(telemetry)
-    for one in counting:
+        several.append(telemetry)
+    for one in several:
         one.begin()
-    several: list[Progress] = [*counting, *([bar] if bar else ())]
-    return CompositeProgress(several) if len(several) > 1 else next(iter(several), None)
+    following: list[Progress] = [*several]
+    if show_bar:
+        following.append(ProgressBar("embedding") if _has_terminal() else ProgressLog(url))
+    if len(following) > 1:
+        return call.followed_by(CompositeProgress(following))
+    return call.followed_by(following[0]) if following else call
 
 
 def _has_terminal() -> bool:
     """Whether a line can be written over; in a notebook it can."""
     stream = sys.stderr
     return "ipykernel" in sys.modules or (stream is not None and stream.isatty())
-
-
-def followed(flow: Flow[T], progress: Progress) -> Flow[T]:
-    """The same flow; whoever follows it is told of its waits and requests."""
-    with contextlib.closing(flow):
-        resume = partial(flow.send, None)
-        while True:
-            try:
-                action = resume()
-            except StopIteration as end:
-                return cast("T", end.value)
-            if isinstance(action, Sleep):
-                progress.waits(action.why, action.seconds, action.cause)
-            request = action if isinstance(action, SendRequest) else None
-            begun, result = time.monotonic(), None
-            try:
-                result = yield action
-                resume = partial(flow.send, result)
-            except (CallStopped, HFEndpointError) as error:
-                request = None  # it was not sent
-                resume = partial(flow.throw, error)
-            finally:  # also where it is broken off
-                if request is not None:
-                    reply = result if isinstance(result, (Response, Failure)) else None
-                    progress.exchanged(request, reply, time.monotonic() - begun)
 
 
 class CompositeProgress(Progress):

@@ -13,61 +13,48 @@ from langchain_hf_endpoint._engine.preparation import prepare
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from langchain_hf_endpoint._engine.actions import Progress
+    from langchain_hf_endpoint._engine.attempts import Flow
     from langchain_hf_endpoint._engine.call import EmbeddingCall
-    from langchain_hf_endpoint._engine.isolation import Outcome
 
 RowT = TypeVar("RowT")
 
 
-def run_query(text: str, call: EmbeddingCall[RowT], progress: Progress | None = None) -> RowT:
+def run_query(text: str, call: EmbeddingCall[RowT]) -> RowT:
     """Embed one text on the caller's thread: the way of `run` without planner and workers.
 
     Raises:
         HFEndpointError: What befell the text.
     """
-    process = os.getpid()
-    driver = ThreadDriver(call.sync_transport(), progress)
-    if not call.is_prepared:
-        driver.run(prepare(call))
-    if progress:
-        progress.planned(1, 1, 1)
-    embed = embed_batch if call.expected_fingerprint is None else embed_verified
     try:
-        outcomes = driver.run(embed(call.inputs_of((text,)), call))
+        return ThreadDriver(call.sync_transport()).run(_embed(text, call))
     except (MemoryError, RuntimeError) as error:
         if (said := of_the_machine(error)) is not None:
             raise said from None
         raise
+
+
+async def arun_query(text: str, call: EmbeddingCall[RowT]) -> RowT:
+    """Embed one text in the caller's task; otherwise as `run_query`."""
+    try:
+        return await TaskDriver(await call.async_transport()).run(_embed(text, call))
+    except (MemoryError, RuntimeError) as error:
+        if (said := of_the_machine(error)) is not None:
+            raise said from None
+        raise
+
+
+def _embed(text: str, call: EmbeddingCall[RowT]) -> Flow[RowT]:
+    process = os.getpid()
+    if not call.is_prepared:
+        yield from prepare(call)
+    if call.progress:
+        call.progress.planned(1, 1, 1)
+    embed = embed_batch if call.expected_fingerprint is None else embed_verified
+    outcomes = yield from embed(call.inputs_of((text,)), call)
     if os.getpid() != process:
         raise begun_before_fork()
-    return _vector(outcomes, progress)
-
-
-async def arun_query(
-    text: str, call: EmbeddingCall[RowT], progress: Progress | None = None
-) -> RowT:
-    """Embed one text in the caller's task; otherwise as `run_query`."""
-    driver = TaskDriver(await call.async_transport(), progress)
-    if not call.is_prepared:
-        await driver.run(prepare(call))
-    if progress:
-        progress.planned(1, 1, 1)
-    embed = embed_batch if call.expected_fingerprint is None else embed_verified
-    try:
-        outcomes = await driver.run(embed(call.inputs_of((text,)), call))
-    except (MemoryError, RuntimeError) as error:
-        if (said := of_the_machine(error)) is not None:
-            raise said from None
-        raise
-    return _vector(outcomes, progress)
-
-
-def _vector(outcomes: Sequence[Outcome[RowT]], progress: Progress | None) -> RowT:
-    if progress:
-        progress.done(1)
+    if call.progress:
+        call.progress.done(1)
     result = outcomes[0].result
     if isinstance(result, HFEndpointError):
         raise result

@@ -11,7 +11,7 @@ import numpy as np
 
 from langchain_hf_endpoint._engine.failures import named, of_the_machine
 from langchain_hf_endpoint._engine.planner import check_text, check_texts
-from langchain_hf_endpoint._engine.progress import followers
+from langchain_hf_endpoint._engine.progress import followed
 from langchain_hf_endpoint._engine.query import arun_query, run_query
 from langchain_hf_endpoint._engine.run import Run, arun, run
 from langchain_hf_endpoint._engine.vectors import ARRAYS, LISTS, MatrixRows, Rows
@@ -123,7 +123,7 @@ def collect(
     if not checked:
         return output.of_none(make_call)
     collected = _Collected(len(checked), make_call(output.vector_format), output)
-    with reported(collected.state.progress):
+    with reported(collected.state.call.progress):
         try:
             for text in run(checked, collected.state):
                 collected.keep(text)
@@ -140,7 +140,7 @@ async def acollect(
     if not checked:
         return output.of_none(make_call)
     collected = _Collected(len(checked), make_call(output.vector_format), output)
-    with reported(collected.state.progress):
+    with reported(collected.state.call.progress):
         try:
             async with aclosing(arun(checked, collected.state)) as finished:
                 async for text in finished:
@@ -158,25 +158,23 @@ def query(make_call: MakeCall[Vector], text: str) -> Vector:
         HFEndpointError: It was not.
     """
     check_text(text, 0)
-    call = make_call(LISTS)
-    progress = followers("embed_query", call.service.url, show_bar=False, is_current=True)
-    if progress is None and call.cache is None:
+    call = followed(make_call(LISTS), "embed_query")
+    if call.progress is None and call.cache is None:
         return run_query(text, call)
-    with reported(progress):
+    with reported(call.progress):
         if call.cache is not None:
-            return _of_query(list(run([text], Run(call, progress))))
-        return run_query(text, call, progress)
+            return _of_query(list(run([text], Run(call))))
+        return run_query(text, call)
 
 
 async def aquery(make_call: MakeCall[Vector], text: str) -> Vector:
     """The async twin of `query`."""
     check_text(text, 0)
-    call = make_call(LISTS)
-    progress = followers("embed_query", call.service.url, show_bar=False, is_current=True)
-    with reported(progress):
+    call = followed(make_call(LISTS), "embed_query")
+    with reported(call.progress):
         if call.cache is not None:
-            return _of_query([each async for each in arun([text], Run(call, progress))])
-        return await arun_query(text, call, progress)
+            return _of_query([each async for each in arun([text], Run(call))])
+        return await arun_query(text, call)
 
 
 def _of_query(texts: list[PlannedText[RowT]]) -> RowT:
@@ -199,7 +197,7 @@ def _stream(
 ) -> Generator[EmbeddedChunk, None, None]:
     state = _stream_state(make_call)
     failures = _Failures()
-    with reported(state.progress):
+    with reported(state.call.progress):
         try:
             for text in run(texts, state):
                 if not failures.take(text):
@@ -225,7 +223,7 @@ async def _astream(
 ) -> AsyncGenerator[EmbeddedChunk, None]:
     state = _stream_state(make_call)
     failures = _Failures()
-    with reported(state.progress):
+    with reported(state.call.progress):
         try:
             async with aclosing(arun(texts, state)) as finished:
                 async for text in finished:
@@ -241,13 +239,8 @@ async def _astream(
 
 def _stream_state(make_call: MakeCall[Array]) -> Run[Array]:
     call = make_call(ARRAYS)
-    return Run(
-        call,
-        followers(
-            "stream_chunks", call.service.url, show_bar=call.show_progress_bar, is_current=False
-        ),
-        keep=False,
-    )
+    bar = call.show_progress_bar
+    return Run(followed(call, "stream_chunks", show_bar=bar, is_current=False), keep=False)
 
 
 def known_dimensions(endpoint: Endpoint) -> int | None:
@@ -312,12 +305,11 @@ class _Collected(_Failures, Generic[RowT, ResultT, AllT]):
         self._output = output
         rows = None if output.rows is None else output.rows(count)
         self._results: Rows[ResultT] = Rows() if rows is None else rows
-        bar = call.show_progress_bar
-        # Last: from here on it is `reported` that ends them.
-        progress = followers(output.operation, call.service.url, show_bar=bar, is_current=True)
         of_call: Rows[RowT] = Rows() if rows is None else rows  # type: ignore[assignment]
-        come_out = rows is None
-        self.state = Run(call, progress, None, of_call, all_come_out=come_out, plan_first=bar)
+        bar, come_out = call.show_progress_bar, rows is None
+        # Last: from here on it is `reported` that ends those who follow it.
+        call = followed(call, output.operation, show_bar=bar)
+        self.state = Run(call, None, of_call, all_come_out=come_out, plan_first=bar)
 
     def keep(self, text: PlannedText[RowT]) -> None:
         """Note the text's result, or its failure."""
@@ -341,11 +333,11 @@ class _Collected(_Failures, Generic[RowT, ResultT, AllT]):
 
 
 @contextmanager
-def reported(progress: Progress | None) -> Iterator[Progress | None]:
+def reported(progress: Progress | None) -> Iterator[None]:
     """Tell whoever follows the call when it is over, and what it failed with."""
     error: BaseException | None = None
     try:
-        yield progress
+        yield
     except GeneratorExit:  # a stream that its user has enough of did not fail
         raise
     except BaseException as raised:

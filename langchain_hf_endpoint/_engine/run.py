@@ -33,7 +33,6 @@ from langchain_hf_endpoint.errors import HFEndpointError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 
-    from langchain_hf_endpoint._engine.actions import Progress
     from langchain_hf_endpoint._engine.call import EmbeddingCall
     from langchain_hf_endpoint._engine.planner import Batch, PlannedText
 
@@ -57,7 +56,6 @@ class Run(Generic[RowT]):
 
     Attributes:
         call: What it is.
-        progress: Is told how far it is.
         received: Is given the numbers of the inputs of each good reply and their vectors as soon
             as they are there, in the order of the replies: for those who keep them safe.
         rows: Takes the vectors of inputs.
@@ -74,7 +72,6 @@ class Run(Generic[RowT]):
     """
 
     call: EmbeddingCall[RowT]
-    progress: Progress | None = None
     received: Callable[[Sequence[int], Sequence[RowT]], None] | None = None
     rows: Rows[RowT] = field(default_factory=Rows, repr=False)
     keep: bool = True
@@ -116,9 +113,9 @@ class Run(Generic[RowT]):
         planner = self.planner
         inputs, chunks = planner.inputs_planned, planner.chunks_planned
         planner.add(texts)
-        if self.progress:
+        if self.call.progress:
             inputs, chunks = planner.inputs_planned - inputs, planner.chunks_planned - chunks
-            self.progress.planned(inputs, len(texts), chunks)
+            self.call.progress.planned(inputs, len(texts), chunks)
 
     @property
     def capacity(self) -> int:
@@ -158,8 +155,8 @@ class Run(Generic[RowT]):
         self.fatal = self.fatal or self._reason_to_stop(result, len(batch.inputs))
         if self.fatal:  # a flow that was stopped has no outcome for what it did not send
             self.planner.settle_rest(batch.numbers, self.fatal)
-        if self.progress:
-            self.progress.done(len(batch.inputs))
+        if self.call.progress:
+            self.call.progress.done(len(batch.inputs))
 
     def settle_found(self, numbers: Sequence[int], rows: Sequence[RowT]) -> None:
         """Enter what the cache had of the inputs added last."""
@@ -167,8 +164,8 @@ class Run(Generic[RowT]):
             self.planner.settle_found(numbers, rows)
             if self.received:
                 self.received(numbers, rows)
-            if self.progress:
-                self.progress.cached(len(numbers))
+            if self.call.progress:
+                self.call.progress.cached(len(numbers))
 
     def _reason_to_stop(
         self, outcomes: Sequence[Outcome[RowT]], inputs: int
@@ -249,7 +246,7 @@ def run(texts: Iterable[str], state: Run[RowT]) -> Iterator[PlannedText[RowT]]:
         BaseException: What the iterable raised, at the same late moment.
     """
     call = state.call
-    driver = ThreadDriver(call.sync_transport(), state.progress)
+    driver = ThreadDriver(call.sync_transport())
     if not call.is_prepared:
         driver.run(prepare(call))
     state.begin()
@@ -291,7 +288,7 @@ async def arun(
 ) -> AsyncGenerator[PlannedText[RowT], None]:
     """Embed texts with tasks of the running loop; otherwise as `run`."""
     call = state.call
-    driver = TaskDriver(await call.async_transport(), state.progress)
+    driver = TaskDriver(await call.async_transport())
     if not call.is_prepared:
         await driver.run(prepare(call))
     state.begin()

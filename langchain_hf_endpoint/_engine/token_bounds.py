@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from langchain_hf_endpoint._engine.attempts import RetryState, send_once
+from langchain_hf_endpoint._engine.attempts import RetryState, send_once, told
 from langchain_hf_endpoint._engine.discovery import fetch_models
 from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
@@ -206,5 +206,5 @@ def ask(request: Request | None, call: Call) -> Flow[Response | None]:
         pause = attempts.after(failure)
         if pause is None:
             raise call.error(failure, attempts.count)
-        yield pause
+        yield told(pause, call)
     return None

@@ -159,7 +159,7 @@ class DynamicBatcher:
         call = self._call("document", self._settings.task_settings)
         if not call.bounds_tokens:
             return None
-        driver = TaskDriver(await call.async_transport(), self._progress)
+        driver = TaskDriver(await call.async_transport())
         return await driver.run(bound_for(texts, call))
 
     async def finished(self) -> None:
@@ -194,7 +194,7 @@ class DynamicBatcher:
             session=self._session,
             task=task,
         )
-        return replace(call, counts_for_others=True)
+        return replace(call, counts_for_others=True, progress=self._progress)
 
     def _pump_soon(self) -> None:
         """Cut batches when this turn of the loop is over: those who come together go together."""
@@ -283,7 +283,7 @@ class DynamicBatcher:
     async def _embed_batch(
         self, batch: MergedBatch, call: EmbeddingCall[Vector]
     ) -> list[Outcome[Vector]]:
-        driver = TaskDriver(await call.async_transport(), self._progress)
+        driver = TaskDriver(await call.async_transport())
         if call.expected_fingerprint and self._clock() - self._verified_at > _TRUSTED_SECONDS:
             self._verified_at = self._clock()
             call.server.doubt()  # another model may come without any failure, replica by replica

@@ -81,8 +81,8 @@ def check(
     limits, prompts = _limits(endpoint, description), _prompts(endpoint)
     use, not_measured = _measured(endpoint, texts, most_chunks, description, progress)
     # Last: a server that mixes requests up is sent nothing after it.
-    call = EmbeddingCall.for_query(endpoint, ARRAYS)
-    check_parity(call, progress)
+    call = EmbeddingCall.for_query(endpoint, ARRAYS).followed_by(progress)
+    check_parity(call)
     description = replace(description, parity=call.server.parity)
     found_fingerprint = call.server.fingerprint(task.dimensions)
     cosine = kept.similarity(found_fingerprint) if kept and found_fingerprint else None
@@ -106,9 +106,9 @@ def _probed(endpoint: InferenceEndpoint, progress: Progress) -> tuple[Latency, f
     """How long short texts take, and the length of the last one's vector."""
     seconds, length = [], 0.0
     for number in range(_PROBES):
-        call = EmbeddingCall.for_query(endpoint, ARRAYS)
+        call = EmbeddingCall.for_query(endpoint, ARRAYS).followed_by(progress)
         # Texts that differ: a cache between us and the model would tell of itself only.
-        row = run_query(f"How long does probe number {number} take?", call, progress)
+        row = run_query(f"How long does probe number {number} take?", call)
         length = float(np.linalg.norm(row))
         seconds.append(call.server.latency_seconds)
     return Latency(len(seconds), min(seconds), median(seconds), max(seconds)), length
@@ -161,10 +161,10 @@ def _measured(
         return None, "no file was named"
     if description.max_input_tokens is None:
         return None, "the server does not say how many tokens its model reads"
-    call = EmbeddingCall.for_documents(endpoint, ARRAYS)
+    call = EmbeddingCall.for_documents(endpoint, ARRAYS).followed_by(progress)
     prompt, max_tokens = call.prompt, description.max_input_tokens
-    driver = ThreadDriver(call.sync_transport(), progress)
-    pieces = pieces_of(texts, call, driver)
+    driver = ThreadDriver(call.sync_transport())
+    pieces = pieces_of(texts, call)
     first = islice(pieces, most_chunks)
     usage = TokenUsage(max_tokens)
     for batch in batches_of(first, call.batch_size, call.server.body_bytes):

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._engine.attempts import Flow
     from langchain_hf_endpoint._engine.call import Call
-    from langchain_hf_endpoint._engine.drivers import ThreadDriver
     from langchain_hf_endpoint._protocols import Tokens
     from langchain_hf_endpoint.chunking import Chunk
 
@@ -40,9 +39,9 @@ class Piece(NamedTuple):
     chunk: Chunk
 
 
-def pieces_of(texts: Iterable[str], call: Call, driver: ThreadDriver) -> Iterator[Piece]:
+def pieces_of(texts: Iterable[str], call: Call) -> Iterator[Piece]:
     """The chunks of all texts, in order."""
-    for (index, _), chunks in cut_each(enumerate(texts), itemgetter(1), call, driver):
+    for (index, _), chunks in cut_each(enumerate(texts), itemgetter(1), call):
         yield from (Piece(index, one) for one in chunks)
 
 

@@ -127,12 +127,12 @@ def estimate(wanted: Ingest, sources: Sources, *, probe: bool) -> Estimate:
     cache = None if wanted.cache is None else ChunkCache(wanted.cache)
     cutting = EmbeddingCall.for_documents(wanted.endpoint, ARRAYS, cache=cache)
     cutting = replace(cutting, expected_fingerprint=None)
-    driver = ThreadDriver(cutting.sync_transport(), None)
+    driver = ThreadDriver(cutting.sync_transport())
     driver.run(prepare(cutting))
     call = replace(cutting, chunking=None).of_this_model()
     with closing(sources.records()) as records, _known(wanted) as is_known:
         plan = _Plan(wanted, call, driver, is_known)
-        for record, pieces in cut_each(records, text_of, cutting, driver):
+        for record, pieces in cut_each(records, text_of, cutting):
             if isinstance(record, Record):
                 plan.add(record, pieces)
     requests, inputs = plan.requests(), plan.inputs
@@ -142,7 +142,7 @@ def estimate(wanted: Ingest, sources: Sources, *, probe: bool) -> Estimate:
     pace = _Pace()
     if probe and inputs.count:
         texts = [orjson.loads(one)[len(call.prompt) :] for one in inputs.items]
-        for _ in run(texts, Run(replace(call, cache=None), pace, keep=False)):
+        for _ in run(texts, Run(replace(call, cache=None, progress=pace), keep=False)):
             if pace.seconds > _LONGEST_PROBE:
                 break
     tokens, counted, by_tokenizer = _tokens(plan, call, driver)

@@ -160,16 +160,16 @@ class _Embedding:
         self._pending: set[bytes] = set()
         self._embedded = 0
         cache = None if wanted.cache is None else ChunkCache(wanted.cache)
-        call = EmbeddingCall.for_documents(wanted.endpoint, ARRAYS, cache=cache)
+        call = EmbeddingCall.for_documents(wanted.endpoint, ARRAYS, cache=cache).followed_by(stats)
         # Chunks are cut here, so that a long text whose chunks are known in part costs the rest.
         # The model is compared when it is clear that something is to be sent.
         self._call = replace(call, expected_fingerprint=None)
-        self._driver = ThreadDriver(call.sync_transport(), stats)
+        self._driver = ThreadDriver(call.sync_transport())
         service = call.service
         if call.bounds_tokens:  # nothing of a chunk is to be cut off
             service = service.model_copy(update={"max_input_tokens": None})
         whole = replace(self._call, chunking=None, service=service)
-        self._state: Run[Array] = Run(whole, stats, self._received, keep=False)
+        self._state: Run[Array] = Run(whole, self._received, keep=False)
 
     def summary(self, sources: Sources) -> Summary:
         """Get every vector that is missing, and write what there is.
@@ -237,7 +237,7 @@ class _Embedding:
     def _missing(self, sources: Sources) -> Generator[str, None, None]:
         """The chunks of all records that have no vector and were not asked for."""
         with closing(sources.records()) as records:
-            for record, pieces in cut_each(records, text_of, self._call, self._driver):
+            for record, pieces in cut_each(records, text_of, self._call):
                 self._stats.read(sources.fraction)
                 whole = self._wanted.with_text
                 number = self._journal.add_record(record, with_text=whole)

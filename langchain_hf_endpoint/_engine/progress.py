@@ -136,69 +136,82 @@ class ProgressBar(Progress):
             self._bar.close()
 
 
-class TimedLog:
-    """Says something about every half minute, where it is asked often enough whether it is time."""
+class LoggedUsage(EmbeddingUsage):
+    """Counts how far calls are, and what a request waits for; says so about every half minute.
+
+    Attributes:
+        say: Says it, asked at every event that comes late enough; None: nobody does.
+    """
 
     def __init__(
-        self, say: Callable[[], None], clock: Callable[[], float] = time.monotonic
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        prices: tuple[float | None, float | None] = (None, None),
     ) -> None:
-        self.say, self._clock = say, clock
-        self._lock = threading.Lock()
-        self._next = clock() + _EVERY
+        super().__init__(*prices, clock=clock)
+        self.say: Callable[[], None] | None = None
+        self._waits_until = self._said_at = clock()
+        self._why = ""
+        self.begin()
+
+    @property
+    def embedded(self) -> int:
+        """Chunks that are embedded, or failed."""
+        return self._done
+
+    def rate(self) -> float:
+        """So many of them a second."""
+        return self.embedded / max(self.seconds, 1e-6)
+
+    def waiting(self) -> tuple[str, float]:
+        """What a request waits for at this moment, in words, and for how many seconds more."""
+        left = self._waits_until - self.clock()
+        return (self._why, left) if left > 0 else ("", 0.0)
+
+    def done(self, inputs: int) -> None:
+        super().done(inputs)
+        self.tick()
+
+    def waits(self, why: WaitReason, seconds: float, cause: Cause | None = None) -> None:
+        super().waits(why, seconds, cause)
+        until = self.clock() + seconds
+        with self._lock:
+            if seconds >= _WORTH_SAYING and until > self._waits_until:
+                self._waits_until, self._why = until, why.value
+        self.tick()
 
     def tick(self) -> None:
-        """Say it, if it is time."""
-        now = self._clock()
+        """Say how far it is, if it is time."""
+        now = self.clock()
         with self._lock:
-            if now < self._next:
+            if self.say is None or now < self._said_at + _EVERY:
                 return
-            self._next = now + _EVERY
+            self._said_at = now
         self.say()
 
 
-class ProgressLog(Progress):
+class ProgressLog(LoggedUsage):
     """Logs one call where there is no terminal: its start, how far it is, and its end."""
 
     def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._host, self._clock = host_of(url), clock
-        self._planned = self._done = 0
-        self._begun = self._waits_until = clock()
-        self._why = ""
-        self._lock = threading.Lock()
-        self._log = TimedLog(self._say, clock)
+        super().__init__(clock)
+        self._host = host_of(url)
+        self.say = self._say
         _logger.info("%s: embedding begins", self._host)
 
-    def planned(self, inputs: int, texts: int = 0, chunks: int = 0) -> None:  # noqa: ARG002 - of no interest
-        self._planned += inputs
-
-    def done(self, inputs: int) -> None:
-        with self._lock:
-            self._done += inputs
-        self._log.tick()
-
-    def waits(self, why: WaitReason, seconds: float, cause: Cause | None = None) -> None:  # noqa: ARG002 - as above
-        with self._lock:
-            until = self._clock() + seconds
-            if seconds >= _WORTH_SAYING and until > self._waits_until:
-                self._waits_until, self._why = until, f"; {why.value}"
-        self._log.tick()
-
     def exchanged(self, *_: object) -> None:
-        self._log.tick()
+        self.tick()  # what it costs is not asked here
 
     def close(self, error: BaseException | None = None) -> None:
         self._say(f"; ended with {type(error).__qualname__}" if error else "; done")
 
     def _say(self, ending: str | None = None) -> None:
-        now, left = self._clock(), self._planned - self._done
-        rate = self._done / max(now - self._begun, 1e-6)
+        planned, rate, (why, _) = self.chunks - self.repeats_saved, self.rate(), self.waiting()
         if ending is None:
-            ending = f", about {left / rate:.0f} s left" if rate else ""
-            ending += self._why if now < self._waits_until else ""
+            ending = f", about {(planned - self.embedded) / rate:.0f} s left" if rate else ""
+            ending += f"; {why}" if why else ""
         message = "%s: %d of %d chunks embedded in %.0f s, %.0f a second%s"
-        _logger.info(
-            message, self._host, self._done, self._planned, now - self._begun, rate, ending
-        )
+        _logger.info(message, self._host, self.embedded, planned, self.seconds, rate, ending)
 
 
 def call_telemetry(operation: str, url: str, *, is_current: bool) -> CallTelemetry | None:
@@ -256,16 +269,11 @@ class CallTelemetry(EmbeddingUsage):
 
         super().__init__()
         self._span, self._meter, self._attributes = span, meter, attributes
-        self._chunks_done = 0
         self._waited = dict.fromkeys(WaitReason, 0.0)
         self._leave = None
         if is_current:
             token = context.attach(trace.set_span_in_context(span))
             self._leave = lambda: context.detach(token)
-
-    def done(self, inputs: int) -> None:
-        with self._lock:
-            self._chunks_done += inputs
 
     def waits(self, why: WaitReason, seconds: float, cause: Cause | None = None) -> None:
         """A request waits: every retry is an event, a permit only where it takes long."""
@@ -281,7 +289,7 @@ class CallTelemetry(EmbeddingUsage):
         super().close(error)
         if self._leave is not None:
             self._leave()
-        said: dict[str, float | str] = {f"{_PREFIX}.chunks.done": self._chunks_done}
+        said: dict[str, float | str] = {f"{_PREFIX}.chunks.done": self._done}
         if planned := self.chunks - self.repeats_saved:
             said[f"{_PREFIX}.chunks.planned"] = planned
         for why, seconds in self._waited.items():

@@ -105,6 +105,7 @@ class EmbeddingUsage(Progress):
     retry_wait_seconds: float = 0.0
     clock: Callable[[], float] = field(default=time.monotonic, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _done: int = field(default=0, repr=False)
     _tokens: int = field(default=0, repr=False)
     _counted: int = field(default=0, repr=False)
     _unknown: int = field(default=0, repr=False)
@@ -177,6 +178,10 @@ class EmbeddingUsage(Progress):
         with self._lock:
             self.cache_hits += inputs
         self.done(inputs)
+
+    def done(self, inputs: int) -> None:
+        with self._lock:
+            self._done += inputs
 
     def waits(self, why: WaitReason, seconds: float, cause: Cause | None = None) -> None:
         now = self.clock()

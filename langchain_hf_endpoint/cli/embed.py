@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -113,7 +112,7 @@ def embed(  # noqa: PLR0913 - the options
         columns = read_as.columns(id_column)
         wanted = Ingest(endpoint, output, per, with_text=not no_text, resume=resume, cache=cache)
         found = Sources(sources, columns, form=read_as.form, but_not=files_of(output, cache))
-        stats = Stats(time.monotonic, *_prices(price))
+        stats = Stats(prices=_prices(price))
         if dry_run or probe:
             from langchain_hf_endpoint.cli.ingest.estimate import estimate  # noqa: PLC0415
 
@@ -185,9 +184,8 @@ def _print_json(summary: Summary, stats: Stats) -> None:
     content = dataclasses.asdict(summary)
     for name in ("output", "failures", "error"):
         content[name] = content[name] and str(content[name])
-    retries = stats.counts().retries
-    usage = stats.figures()
-    print_json({**content, "seconds": round(stats.seconds, 3), "retries": retries, "usage": usage})
+    content |= {"seconds": round(stats.seconds, 3), "retries": stats.retries.total()}
+    print_json({**content, "usage": stats.figures()})
 
 
 def _print(summary: Summary, sources: Sources, stats: Stats) -> None:

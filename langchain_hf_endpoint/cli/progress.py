@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,10 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from langchain_hf_endpoint._engine.progress import TimedLog
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from langchain_hf_endpoint.cli.ingest.stats import Stats
 
@@ -24,9 +21,7 @@ _logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def shown(
-    stats: Stats, console: Console | None = None, clock: Callable[[], float] = time.monotonic
-) -> Iterator[None]:
+def shown(stats: Stats, console: Console | None = None) -> Iterator[None]:
     """Show the stats while the block runs."""
     console = console or Console(stderr=True)
     if console.is_terminal:
@@ -43,39 +38,39 @@ def shown(
     _logger.addHandler(handler)
     _logger.setLevel(logging.INFO)
     _logger.info("embedding begins")
-    log = stats.log = TimedLog(lambda: _logger.info("%s", words(stats)), clock)
+    stats.say = lambda: _logger.info("%s", words(stats))
     try:
         yield
     finally:
-        log.say()
+        stats.say()
         _logger.removeHandler(handler)
 
 
 def picture(stats: Stats) -> Group:
     """A bar, and under it a line of words."""
-    counts = stats.counts()
-    total = counts.planned / counts.fraction if counts.fraction else None
-    share = f"{min(1.0, counts.done / total):.0%}" if total else ""
+    total = stats.wanted / stats.fraction if stats.fraction else None
+    share = f"{min(1.0, stats.embedded / total):.0%}" if total else ""
     bar = Table.grid(padding=(0, 1), expand=True)
     bar.add_column(ratio=1)
     bar.add_column(justify="right")
     bar.add_row(
-        ProgressBar(total=total, completed=counts.done, pulse=total is None), Text(share, "bold")
+        ProgressBar(total=total, completed=stats.embedded, pulse=total is None), Text(share, "bold")
     )
     return Group(bar, Text(words(stats), "dim", overflow="ellipsis", no_wrap=True))
 
 
 def words(stats: Stats) -> str:
     """All that is known, shortest first; what is nothing is not said."""
-    counts, left = stats.counts(), stats.seconds_left()
+    left, retries, limited = stats.seconds_left(), stats.retries.total(), stats.limiter_wait_seconds
+    why, seconds = stats.waiting()
     parts = [
-        f"{counts.done:,} of {counts.planned:,} chunks",
+        f"{stats.embedded:,} of {stats.wanted:,} chunks",
         f"{stats.rate():,.0f}/s",
         f"{_clock(left)} left" if left is not None else "",
-        f"{counts.known:,} known" if counts.known else "",
-        f"{counts.retries:,} retries" if counts.retries else "",
-        counts.waits_for
-        or (f"{counts.limited:.0f} s at the rate limit" if counts.limited >= 1 else ""),
+        f"{stats.known:,} known" if stats.known else "",
+        f"{retries:,} retries" if retries else "",
+        f"{why}, {seconds:.0f} s" if why else "",
+        f"{limited:.0f} s at the rate limit" if limited >= 1 and not why else "",
     ]
     return " · ".join(filter(None, parts))
 

@@ -12,6 +12,7 @@ from commands import run
 from rich.console import Console
 
 from langchain_hf_endpoint._engine.actions import WaitReason
+from langchain_hf_endpoint._messages import Cause
 from langchain_hf_endpoint.cli.ingest.stats import Stats
 from langchain_hf_endpoint.cli.progress import picture, shown, words
 from langchain_hf_endpoint.testing import faults
@@ -86,15 +87,14 @@ def test_waits_at_the_same_time_count_once(tally, clock):
     for _ in range(10):
         tally.waits(WaitReason.LIMITER, 4)
     clock.now += 5
-    assert tally.counts().limited == 4
+    assert tally.limiter_wait_seconds == 4
 
 
 def test_retries_are_counted_with_their_reason(tally):
-    tally.waits(WaitReason.RETRY, 0.1)
-    tally.waits(WaitReason.REFUSED, 2)
-    tally.waits(WaitReason.COLD_START, 30)
-    counts = tally.counts()
-    assert (counts.retries, counts.refusals) == (3, 1)
+    tally.waits(WaitReason.RETRY, 0.1, Cause.SERVER)
+    tally.waits(WaitReason.REFUSED, 2, Cause.RATE_LIMITED)
+    tally.waits(WaitReason.COLD_START, 30, Cause.NOT_READY)
+    assert (tally.retries.total(), tally.retries[Cause.RATE_LIMITED.value]) == (3, 1)
     assert "3 retries" in words(tally)
     assert "waiting for the endpoint to start, 30 s" in words(tally)
 
@@ -111,7 +111,7 @@ def test_a_terminal_gets_live_lines_and_keeps_none(tally):
 
 
 def test_without_a_terminal_a_line_is_logged_about_every_half_minute(tally, clock, capsys):
-    with shown(tally, Console(file=io.StringIO()), clock):
+    with shown(tally, Console(file=io.StringIO())):
         for _ in range(7):
             tally.planned(10)
             clock.now += 10

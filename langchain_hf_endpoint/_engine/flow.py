@@ -84,7 +84,7 @@ def embed_batch(inputs: Sequence[bytes], call: EmbeddingCall[RowT]) -> Flow[list
     bare: set[int] = set()  # single inputs that failed together with the proof
     while (run := search.next_run()) is not None:
         sent = search.probe if run.size == 0 else inputs[run.start : run.stop]
-        is_proven = _takes_proof(run.size, call) and run.start not in bare
+        is_proven = takes_proof(run.size, call) and run.start not in bare
         if is_proven:
             sent = [*sent, _PROOF]
         searching = call.service.dialect == "auto" and call.server.route is None
@@ -112,7 +112,7 @@ def embed_batch(inputs: Sequence[bytes], call: EmbeddingCall[RowT]) -> Flow[list
 _PROOF = as_json(TEXTS[:1])[0]
 
 
-def _takes_proof(inputs: int, call: Call) -> bool:
+def takes_proof(inputs: int, call: Call) -> bool:
     """Whether a request of so many inputs has the proof too: one of one where it is to be kept."""
     keeps_one = call.cache is not None and call.server.batch_size(call.service.max_batch_size) > 1
     return inputs >= (1 if keeps_one else 2) and call.takes_proof

@@ -262,7 +262,7 @@ def run(texts: Iterable[str], state: Run[RowT]) -> Iterator[PlannedText[RowT]]:
     with workers:
         while True:
             while not (over := state.is_over(source)) and workers.running < state.capacity:
-                _fill(source, state, driver)
+                fill(source, state, driver)
                 batch = state.next_batch(source, is_idle=not workers.running)
                 if batch is None:
                     break
@@ -323,12 +323,12 @@ async def arun(
 
 def _repays_a_loop(source: Source, state: Run[RowT], driver: ThreadDriver) -> bool:
     """Whether there is so much to send that it repays connections of the call's own."""
-    _fill(source, state, driver)
+    fill(source, state, driver)
     few = LOOK_AHEAD * state.call.batch_size
     return not source.is_exhausted or state.planner.inputs_planned >= few
 
 
-def _fill(source: Source, state: Run[RowT], driver: ThreadDriver) -> None:
+def fill(source: Source, state: Run[RowT], driver: ThreadDriver) -> None:
     """Take texts into the planner until its look-ahead is full, or the source is slow."""
     while (room := state.room(source)) > 0:
         texts = source.take(room)
@@ -342,7 +342,7 @@ def _fill(source: Source, state: Run[RowT], driver: ThreadDriver) -> None:
 
 
 async def _afill(source: Source | AsyncSource, state: Run[RowT], driver: TaskDriver) -> None:
-    """The async twin of `_fill`; chunking goes to a thread where a loop would feel it."""
+    """The async twin of `fill`; chunking goes to a thread where a loop would feel it."""
     while (room := state.room(source)) > 0:
         texts = source.take(room) if isinstance(source, Source) else await source.take(room)
         if state.bounds_tokens:

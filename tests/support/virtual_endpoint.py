@@ -24,7 +24,7 @@ from langchain_hf_endpoint._engine.discovery import fetch_server_info
 from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
 from langchain_hf_endpoint._engine.run import Run as EngineRun
-from langchain_hf_endpoint._engine.run import _fill
+from langchain_hf_endpoint._engine.run import fill
 from langchain_hf_endpoint._engine.sources import Source
 from langchain_hf_endpoint._engine.vectors import LISTS
 from langchain_hf_endpoint._messages import Response
@@ -245,7 +245,7 @@ class Run:
 
     def _start(self):
         while self._running < self.state.capacity:
-            _fill(self._source, self.state, None)
+            fill(self._source, self.state, None)
             batch = self.state.next_batch(self._source, is_idle=not self._running)
             if batch is None:
                 break

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from bisect import bisect
-from contextlib import closing, contextmanager
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,26 +14,23 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 import orjson
 
-from langchain_hf_endpoint._engine.actions import Progress
-from langchain_hf_endpoint._engine.call import EmbeddingCall
-from langchain_hf_endpoint._engine.chunk_cache import look_up
 from langchain_hf_endpoint._engine.drivers import ThreadDriver
-from langchain_hf_endpoint._engine.planner import BatchBounds, Planner
+from langchain_hf_endpoint._engine.flow import takes_proof
 from langchain_hf_endpoint._engine.preparation import cut_each, prepare
-from langchain_hf_endpoint._engine.run import Run, run
-from langchain_hf_endpoint._engine.vectors import ARRAYS, Rows
-from langchain_hf_endpoint._session.fingerprint import TEXTS
-from langchain_hf_endpoint.cache import ChunkCache
+from langchain_hf_endpoint._engine.run import Run, fill, run
+from langchain_hf_endpoint._engine.sources import Source
+from langchain_hf_endpoint._engine.usage import EmbeddingUsage
+from langchain_hf_endpoint._session.fingerprint import TEXTS, ModelFingerprint
 from langchain_hf_endpoint.chunking.tokenizer_file import counter_of_file
 from langchain_hf_endpoint.cli.checkup.token_usage import seen_by_model, tokenize
 from langchain_hf_endpoint.cli.ingest.journal import Journal, Row, key_of
-from langchain_hf_endpoint.cli.ingest.pipeline import journal_path, text_of
+from langchain_hf_endpoint.cli.ingest.pipeline import journal_path, of_chunks, text_of
 from langchain_hf_endpoint.cli.ingest.readers import Record
 from langchain_hf_endpoint.cli.ingest.writers import write_rows
 from langchain_hf_endpoint.limiter.reservation import burst_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint.chunking import Chunk
@@ -46,6 +43,7 @@ _SAMPLE = 4096  # chunks, and rows
 _LONGEST_PROBE = 10.0  # seconds
 _MOST_TOKENIZING = 40  # requests
 _NOTHING = np.empty(0, np.float32)
+_HELD = "SELECT 1 FROM vectors WHERE key = ?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,26 +86,70 @@ class _Sample(Generic[ItemT]):
             self.items[place : place + 1] = [item]
 
 
-class _Pace(Progress):
-    """Notes when inputs were done."""
+@dataclass(slots=True)
+class _Plan:
+    """What a run over some texts would send and write.
 
-    def __init__(self) -> None:
-        self._done_at = [time.monotonic()]
+    Attributes:
+        wanted: The ingest.
+        texts: Texts so far.
+        chunks: Their chunks.
+        known: Chunks whose vectors are there from before, in the journal of an earlier run.
+        requests: Requests.
+        proofs: Those of them with one input more, by which the model is told.
+        size: The bytes of all inputs, as JSON.
+        inputs: Those that are to be sent.
+        rows: The rows of the output, without vectors.
+    """
 
-    def done(self, inputs: int) -> None:
-        """So many are."""
-        self._done_at += [time.monotonic()] * inputs
+    wanted: Ingest
+    texts: int = 0
+    chunks: int = 0
+    known: int = 0
+    requests: int = 0
+    proofs: int = 0
+    size: int = 0
+    inputs: _Sample[bytes] = field(default_factory=_Sample)
+    rows: _Sample[Row] = field(default_factory=_Sample)
 
-    @property
-    def seconds(self) -> float:
-        """How long it goes on so far."""
-        return time.monotonic() - self._done_at[0]
+    def unknown(self, sources: Sources, call: Call) -> Generator[str, None, None]:
+        """The chunks of all texts that have no vector, each once; all are counted."""
+        path, seen = journal_path(self.wanted.output), set[int]()
+        goes_on = self.wanted.resume and path.exists()
+        with (
+            closing(sources.records()) as records,
+            Journal(path) if goes_on else nullcontext() as journal,
+        ):
+            for record, pieces in cut_each(records, text_of, call):
+                if isinstance(record, Record):
+                    self._add(record, pieces)
+                for piece in pieces:
+                    if (key := hash(piece.text)) in seen:
+                        continue
+                    seen.add(key)
+                    if journal is not None and any(journal.rows(_HELD, key_of(piece.text))):
+                        self.known += 1
+                    else:
+                        yield piece.text
 
-    def seconds_for(self, inputs: int) -> float:
-        """How long so many take, at the pace since half of the time, when it had found its own."""
-        begun, *_, end = times = self._done_at
-        start = bisect(times, (begun + end) / 2) - 1
-        return (end - times[start]) / (len(times) - 1 - start) * inputs
+    def _add(self, record: Record, pieces: Sequence[Chunk]) -> None:
+        self.texts += 1
+        self.chunks += len(pieces)
+        name, source = record.id, record.source
+        if self.wanted.per == "text":
+            self.rows.add(Row(name, source, None, None, None, record.text, _NOTHING))
+            return
+        for number, piece in enumerate(pieces):
+            place = (number, piece.start, piece.end)
+            self.rows.add(Row(name, source, *place, piece.text, _NOTHING))
+
+    def send(self, inputs: Sequence[bytes], call: Call) -> None:
+        """Count one request."""
+        self.requests += 1
+        self.proofs += takes_proof(len(inputs), call)
+        for one in inputs:
+            self.inputs.add(one)
+            self.size += len(one)
 
 
 def estimate(wanted: Ingest, sources: Sources, *, probe: bool) -> Estimate:
@@ -124,136 +166,70 @@ def estimate(wanted: Ingest, sources: Sources, *, probe: bool) -> Estimate:
     Raises:
         HFEndpointError: The server cannot be reached.
     """
-    cache = None if wanted.cache is None else ChunkCache(wanted.cache)
-    cutting = EmbeddingCall.for_documents(wanted.endpoint, ARRAYS, cache=cache)
-    cutting = replace(cutting, expected_fingerprint=None)
-    driver = ThreadDriver(cutting.sync_transport())
+    usage, plan = EmbeddingUsage(), _Plan(wanted)
+    cutting = wanted.call(usage)
+    call, driver = of_chunks(cutting), ThreadDriver(cutting.sync_transport())
     driver.run(prepare(cutting))
-    call = replace(cutting, chunking=None).of_this_model()
-    with closing(sources.records()) as records, _known(wanted) as is_known:
-        plan = _Plan(wanted, call, driver, is_known)
-        for record, pieces in cut_each(records, text_of, cutting):
-            if isinstance(record, Record):
-                plan.add(record, pieces)
-    requests, inputs = plan.requests(), plan.inputs
+    # A run knows the model by a text more in its requests; here it may be any.
+    state = Run(replace(call, expected_fingerprint=ModelFingerprint(0, ())), keep=False)
+    state.begin()
+    with closing(plan.unknown(sources, cutting)) as texts:
+        source = Source(texts)
+        while not state.is_over(source):
+            fill(source, state, driver)
+            while (batch := state.next_batch(source, is_idle=False)) is not None:
+                plan.send(batch.inputs, state.call)
+                state.planner.settle(batch.numbers, [_NOTHING] * len(batch.numbers))
+            state.planner.finished()
+    if source.error is not None:
+        raise source.error
+    requests, inputs = plan.requests, plan.inputs
     # Before them the server is asked what it is, and for its model's fingerprint.
     if requests:
         requests += 1 + call.server.asked_for_info
-    pace = _Pace()
-    if probe and inputs.count:
-        texts = [orjson.loads(one)[len(call.prompt) :] for one in inputs.items]
-        for _ in run(texts, Run(replace(call, cache=None, progress=pace), keep=False)):
-            if pace.seconds > _LONGEST_PROBE:
-                break
+    seconds_each = _seconds_each(inputs.items, call) if probe and inputs.count else None
     tokens, counted, by_tokenizer = _tokens(plan, call, driver)
     rate = wanted.endpoint.service_settings.rate_limit.requests_per_minute
     return Estimate(
         texts=plan.texts,
         chunks=plan.chunks,
-        repeats=plan.chunks - plan.known - plan.cached - inputs.count,
+        repeats=plan.chunks - plan.known - usage.cache_hits - inputs.count,
         known=plan.known,
-        cached=plan.cached,
+        cached=usage.cache_hits,
         embedded=inputs.count,
         requests=requests,
         tokens=tokens,
         chunks_counted=counted,
         tokens_counted=by_tokenizer,
         limit_seconds=requests * 60 / rate if requests > burst_of(rate, None) else 0.0,
-        server_seconds=pace.seconds_for(inputs.count) if probe and inputs.count else None,
+        server_seconds=None if seconds_each is None else seconds_each * inputs.count,
         bytes=_bytes(wanted, plan.rows, call),
     )
 
 
-@contextmanager
-def _known(wanted: Ingest) -> Iterator[Callable[[str], bool]]:
-    """Says whether the vector of a chunk is there from before: in the journal of an earlier run."""
-    path = journal_path(wanted.output)
-    if not (wanted.resume and path.exists()):
-        yield lambda _: False
-        return
-    with Journal(path) as journal:
-        held = "SELECT 1 FROM vectors WHERE key = ?"
-        yield lambda text: next(journal.rows(held, key_of(text)), None) is not None
+def _seconds_each(inputs: Sequence[bytes], call: Call) -> float | None:
+    """How long an input takes in a run of some seconds, from half of it on, when it had found pace.
 
-
-class _Plan:
-    """Counts what a run over some texts would send and write.
-
-    Attributes:
-        texts: Texts so far.
-        chunks: Their chunks.
-        known: Chunks whose vectors are there from before.
-        cached: Chunks that the cache has.
-        inputs: Those that are to be sent, as JSON.
-        proofs: Requests with one input more, by which the model is told.
-        size: Their bytes.
-        rows: The rows of the output, without vectors.
+    None where there are no vectors.
     """
+    done_at = [time.monotonic()]
 
-    def __init__(
-        self, wanted: Ingest, call: Call, driver: ThreadDriver, is_known: Callable[[str], bool]
-    ) -> None:
-        self._wanted, self._is_known = wanted, is_known
-        self._call, self._driver = call, driver
-        size = call.server.batch_size(call.service.max_batch_size)
-        # By one input more in a request the model is told: of one too, where vectors are kept.
-        self._proof = call.options.prompt_name is None and size > 1
-        self._least = 2 if call.cache is None else 1
-        bounds = BatchBounds(size - self._proof, call.server.body_bytes)
-        self._planner = Planner[None](None, call.prompt, lambda: bounds, Rows(), keep=False)
-        self._seen: set[int] = set()
-        self._requests = 0
-        self.texts = self.chunks = self.known = self.cached = self.size = self.proofs = 0
-        self.inputs, self.rows = _Sample[bytes](), _Sample[Row]()
+    def received(numbers: Sequence[int], _: object) -> None:
+        done_at.extend([time.monotonic()] * len(numbers))
 
-    def add(self, record: Record, pieces: Sequence[Chunk]) -> None:
-        """One more text."""
-        by_chunk, name, source = self._wanted.per == "chunk", record.id, record.source
-        self.texts += 1
-        if not by_chunk:
-            self.rows.add(Row(name, source, None, None, None, record.text, _NOTHING))
-        for number, piece in enumerate(pieces):
-            self.chunks += 1
-            if by_chunk:
-                place = (number, piece.start, piece.end)
-                self.rows.add(Row(name, source, *place, piece.text, _NOTHING))
-            if (key := hash(piece.text)) not in self._seen:
-                self._seen.add(key)
-                self._send(piece.text)
-
-    def requests(self) -> int:
-        """How many there are, now that all texts are in."""
-        self._take_batches(more_to_come=False)
-        return self._requests
-
-    def _send(self, text: str) -> None:
-        if self._is_known(text):
-            self.known += 1
-            return
-        self._planner.add([text])
-        if self._planner.room <= 0:
-            self._take_batches(more_to_come=True)
-
-    def _take_batches(self, *, more_to_come: bool) -> None:
-        if self._call.cache is not None:
-            numbers, _ = self._driver.run(look_up(self._planner.newest(), self._call))
-            self._planner.settle_found(numbers, [None] * len(numbers))
-            self.cached += len(numbers)
-        while (batch := self._planner.next_batch(more_to_come=more_to_come)) is not None:
-            self._requests += 1
-            self.proofs += self._proof and len(batch.inputs) >= self._least
-            for one in batch.inputs:
-                self.inputs.add(one)
-                self.size += len(one)
-            self._planner.settle(batch.numbers, [None] * len(batch.numbers))
-        self._planner.finished()
+    texts = [orjson.loads(one)[len(call.prompt) :] for one in inputs]
+    for _ in run(texts, Run(replace(call, cache=None), received, keep=False)):
+        if time.monotonic() - done_at[0] > _LONGEST_PROBE:
+            break
+    start = bisect(done_at, (done_at[0] + done_at[-1]) / 2) - 1
+    done = len(done_at) - 1 - start
+    return (done_at[-1] - done_at[start]) / done if done else None
 
 
 def _tokens(plan: _Plan, call: Call, driver: ThreadDriver) -> tuple[int | None, int, int]:
     """The tokens of all inputs, of how many they were counted, and the tokens counted here."""
-    most, counter = call.server.max_input_tokens, None
-    if call.tokenizer is not None:
-        counter = counter_of_file(call.tokenizer)
+    most = call.server.max_input_tokens
+    counter = None if call.tokenizer is None else counter_of_file(call.tokenizer)
     first = TEXTS[: call.server.batch_size(call.service.max_batch_size)]
     size = call.server.batch_size(None)
     rate = call.service.rate_limit.requests_per_minute

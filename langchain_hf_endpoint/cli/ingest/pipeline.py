@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from langchain_hf_endpoint._engine.actions import Progress
     from langchain_hf_endpoint.chunking import Chunk
     from langchain_hf_endpoint.cli.ingest.readers import Record
     from langchain_hf_endpoint.cli.ingest.sources import Sources
@@ -71,6 +72,20 @@ class Ingest:
         if self.cache and self.cache.resolve() in [one.resolve() for one in files_of(self.output)]:
             problem = f"{self.cache} is a file that --output {self.output} writes"
             raise SettingsError(("--cache", problem), advice="Choose another name.")
+
+    def call(self, progress: Progress) -> EmbeddingCall[Array]:
+        """A call that cuts texts. The model is compared when something is to be sent."""
+        cache = None if self.cache is None else ChunkCache(self.cache)
+        call = EmbeddingCall.for_documents(self.endpoint, ARRAYS, cache=cache)
+        return replace(call, expected_fingerprint=None, progress=progress)
+
+
+def of_chunks(cutting: EmbeddingCall[Array]) -> EmbeddingCall[Array]:
+    """A call for the chunks of another as they are, of which nothing is to be cut off."""
+    service = cutting.service
+    if cutting.bounds_tokens:
+        service = service.model_copy(update={"max_input_tokens": None})
+    return replace(cutting, chunking=None, service=service)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,17 +174,10 @@ class _Embedding:
         self._next = 0
         self._pending: set[bytes] = set()
         self._embedded = 0
-        cache = None if wanted.cache is None else ChunkCache(wanted.cache)
-        call = EmbeddingCall.for_documents(wanted.endpoint, ARRAYS, cache=cache).followed_by(stats)
         # Chunks are cut here, so that a long text whose chunks are known in part costs the rest.
-        # The model is compared when it is clear that something is to be sent.
-        self._call = replace(call, expected_fingerprint=None)
-        self._driver = ThreadDriver(call.sync_transport())
-        service = call.service
-        if call.bounds_tokens:  # nothing of a chunk is to be cut off
-            service = service.model_copy(update={"max_input_tokens": None})
-        whole = replace(self._call, chunking=None, service=service)
-        self._state: Run[Array] = Run(whole, self._received, keep=False)
+        self._call = wanted.call(stats)
+        self._driver = ThreadDriver(self._call.sync_transport())
+        self._state: Run[Array] = Run(of_chunks(self._call), self._received, keep=False)
 
     def summary(self, sources: Sources) -> Summary:
         """Get every vector that is missing, and write what there is.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from bisect import bisect
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
@@ -17,15 +16,17 @@ import orjson
 from langchain_hf_endpoint._engine.drivers import ThreadDriver
 from langchain_hf_endpoint._engine.flow import takes_proof
 from langchain_hf_endpoint._engine.preparation import cut_each, prepare
-from langchain_hf_endpoint._engine.run import Run, fill, run
+from langchain_hf_endpoint._engine.run import Run, fill
 from langchain_hf_endpoint._engine.sources import Source
 from langchain_hf_endpoint._engine.usage import EmbeddingUsage
 from langchain_hf_endpoint._session.fingerprint import TEXTS, ModelFingerprint
 from langchain_hf_endpoint.chunking.tokenizer_file import counter_of_file
 from langchain_hf_endpoint.cli.checkup.token_usage import seen_by_model, tokenize
 from langchain_hf_endpoint.cli.ingest.journal import Journal, Row, key_of
-from langchain_hf_endpoint.cli.ingest.pipeline import journal_path, of_chunks, text_of
-from langchain_hf_endpoint.cli.ingest.readers import Record
+from langchain_hf_endpoint.cli.ingest.pipeline import ingest, journal_path, of_chunks, text_of
+from langchain_hf_endpoint.cli.ingest.readers import Columns, Record
+from langchain_hf_endpoint.cli.ingest.sources import Sources
+from langchain_hf_endpoint.cli.ingest.stats import Stats
 from langchain_hf_endpoint.cli.ingest.writers import write_rows
 from langchain_hf_endpoint.limiter.reservation import burst_of
 
@@ -35,12 +36,14 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint.chunking import Chunk
     from langchain_hf_endpoint.cli.ingest.pipeline import Ingest
-    from langchain_hf_endpoint.cli.ingest.sources import Sources
+    from langchain_hf_endpoint.cli.ingest.readers import Found
 
 ItemT = TypeVar("ItemT")
 
-_SAMPLE = 4096  # chunks, and rows
+_SAMPLE = 4096  # rows, and chunks of which tokens are counted
+_MOST_PROBED = 32_768  # chunks: several batches at once for the widest server
 _LONGEST_PROBE = 10.0  # seconds
+_WORTH_NOTING = 1.0  # seconds that a probe waits for the limit
 _MOST_TOKENIZING = 40  # requests
 _NOTHING = np.empty(0, np.float32)
 _HELD = "SELECT 1 FROM vectors WHERE key = ?"
@@ -74,6 +77,7 @@ class Estimate:
 class _Sample(Generic[ItemT]):
     """Some of many items, each as likely as any other; the same in each run."""
 
+    most: int = _SAMPLE
     count: int = 0
     items: list[ItemT] = field(default_factory=list)
     _chance: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311
@@ -81,8 +85,8 @@ class _Sample(Generic[ItemT]):
     def add(self, item: ItemT) -> None:
         """One more."""
         self.count += 1
-        place = self.count - 1 if self.count <= _SAMPLE else self._chance.randrange(self.count)
-        if place < _SAMPLE:
+        place = self.count - 1 if self.count <= self.most else self._chance.randrange(self.count)
+        if place < self.most:
             self.items[place : place + 1] = [item]
 
 
@@ -109,7 +113,7 @@ class _Plan:
     requests: int = 0
     proofs: int = 0
     size: int = 0
-    inputs: _Sample[bytes] = field(default_factory=_Sample)
+    inputs: _Sample[bytes] = field(default_factory=lambda: _Sample(_MOST_PROBED))
     rows: _Sample[Row] = field(default_factory=_Sample)
 
     def unknown(self, sources: Sources, call: Call) -> Generator[str, None, None]:
@@ -187,9 +191,12 @@ def estimate(wanted: Ingest, sources: Sources, *, probe: bool) -> Estimate:
     # Before them the server is asked what it is, and for its model's fingerprint.
     if requests:
         requests += 1 + call.server.asked_for_info
-    seconds_each = _seconds_each(inputs.items, call) if probe and inputs.count else None
-    tokens, counted, by_tokenizer = _tokens(plan, call, driver)
     rate = wanted.endpoint.service_settings.rate_limit.requests_per_minute
+    limit_seconds = requests * 60 / rate if requests > burst_of(rate, None) else 0.0
+    server_seconds = None
+    if probe and inputs.count:
+        server_seconds = _server_seconds(plan, call, limit_seconds)
+    tokens, counted, by_tokenizer = _tokens(plan, call, driver)
     return Estimate(
         texts=plan.texts,
         chunks=plan.chunks,
@@ -201,29 +208,62 @@ def estimate(wanted: Ingest, sources: Sources, *, probe: bool) -> Estimate:
         tokens=tokens,
         chunks_counted=counted,
         tokens_counted=by_tokenizer,
-        limit_seconds=requests * 60 / rate if requests > burst_of(rate, None) else 0.0,
-        server_seconds=None if seconds_each is None else seconds_each * inputs.count,
+        limit_seconds=limit_seconds,
+        server_seconds=server_seconds,
         bytes=_bytes(wanted, plan.rows, call),
     )
 
 
-def _seconds_each(inputs: Sequence[bytes], call: Call) -> float | None:
-    """How long an input takes in a run of some seconds, from half of it on, when it had found pace.
+class _Pace(Stats):
+    """Notes when inputs were done."""
 
-    None where there are no vectors.
+    def __init__(self) -> None:
+        super().__init__()
+        self.done_at = [self.clock()]
+
+    def done(self, inputs: int) -> None:
+        """So many are."""
+        super().done(inputs)
+        self.done_at += [self.clock()] * inputs
+
+
+class _SampleFile(Sources):
+    """A sample of what is to be sent, which ends when a probe has taken its time."""
+
+    def __init__(self, path: Path, pace: _Pace) -> None:
+        super().__init__([str(path)], Columns())
+        self._pace = pace
+
+    def records(self) -> Generator[Found, None, None]:
+        """Those that are read until then."""
+        for record in super().records():
+            if self._pace.seconds > _LONGEST_PROBE:
+                return
+            yield record
+
+
+def _server_seconds(plan: _Plan, call: Call, limit_seconds: float) -> float | None:
+    """How long all inputs take, by an ingest of a sample of them; None where there are no vectors.
+
+    Its pace counts from half of the time on, when it has found it. Where the limit held it back,
+    all that is known of the server is that it is no slower than that.
     """
-    done_at = [time.monotonic()]
-
-    def received(numbers: Sequence[int], _: object) -> None:
-        done_at.extend([time.monotonic()] * len(numbers))
-
-    texts = [orjson.loads(one)[len(call.prompt) :] for one in inputs]
-    for _ in run(texts, Run(replace(call, cache=None), received, keep=False)):
-        if time.monotonic() - done_at[0] > _LONGEST_PROBE:
-            break
-    start = bisect(done_at, (done_at[0] + done_at[-1]) / 2) - 1
-    done = len(done_at) - 1 - start
-    return (done_at[-1] - done_at[start]) / done if done else None
+    pace = _Pace()
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "sample.jsonl"
+        texts = (orjson.loads(one)[len(call.prompt) :] for one in plan.inputs.items)
+        path.write_bytes(b"".join(orjson.dumps({"text": one}) + b"\n" for one in texts))
+        output = path.with_name(plan.wanted.output.name)
+        wanted = replace(plan.wanted, output=output, resume=False, cache=None)
+        ingest(wanted, _SampleFile(path, pace), pace)
+        writing = pace.clock() - pace.done_at[-1]
+    start = bisect(pace.done_at, (pace.done_at[0] + pace.done_at[-1]) / 2) - 1
+    done = len(pace.done_at) - 1 - start
+    if not done:
+        return None
+    each = (pace.done_at[-1] - pace.done_at[start]) / done + writing / (len(pace.done_at) - 1)
+    seconds = each * plan.inputs.count
+    return min(seconds, limit_seconds) if pace.limiter_wait_seconds > _WORTH_NOTING else seconds
 
 
 def _tokens(plan: _Plan, call: Call, driver: ThreadDriver) -> tuple[int | None, int, int]:

@@ -136,7 +136,7 @@ class ChunkCache:
         self.queries = queries
         self.models: dict[str, str] = {}  # the store's name for one, by its fingerprint's id
         self._rests_until = 0.0
-        self._has_failed = False
+        self._has_failed = self._is_told = False
 
     @property
     def is_file(self) -> bool:
@@ -184,6 +184,17 @@ class ChunkCache:
             _REST,
         )
         self._has_failed = True
+
+    def tell_of_no_use(self) -> None:
+        """Log once that nothing is kept, since requests do not show which model answers."""
+        if not self._is_told:
+            self._is_told = True
+            _logger.warning(
+                "the cache %r keeps nothing of requests without a text more, by which the model is "
+                "known: give document_prompt instead of document_prompt_name, and a max_batch_size "
+                "of 2 or more",
+                self.store,
+            )
 
     def __reduce__(self) -> tuple[Callable[..., ChunkCache], tuple[object, ...]]:
         return partial(ChunkCache, dtype=self.dtype, queries=self.queries), (self.store,)

@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 
 from langchain_hf_endpoint._engine.actions import UseStore
+from langchain_hf_endpoint._engine.flow import takes_proof
 from langchain_hf_endpoint._engine.model_fingerprint import (
     ModelFingerprint,
     embed_verified,
@@ -95,6 +96,8 @@ def embed_and_keep(inputs: Sequence[bytes], call: EmbeddingCall[RowT]) -> Flow[l
             outcomes[number] = replace(outcome, result=rows)
     if pairs:
         yield from _use(cache, pairs=pairs)
+    elif not takes_proof(len(inputs), call):
+        cache.tell_of_no_use()
     return outcomes
 
 

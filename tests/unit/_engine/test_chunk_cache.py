@@ -211,10 +211,15 @@ def test_after_a_model_has_changed_unseen_the_next_call_begins_anew(
 @pytest.mark.parametrize(
     "choices", [{"max_batch_size": 1}, {"task_settings": {"document_prompt_name": "doc"}}]
 )
-def test_what_no_proof_can_go_with_comes_out_and_is_not_kept(make, server, drive, store, choices):
+def test_what_no_proof_can_go_with_comes_out_and_is_not_kept(
+    make, server, drive, store, choices, caplog
+):
     server.behave(vectors)
+    cache = ChunkCache(store)
     for _ in range(2):
-        assert drive.documents(make(cache=store, **choices), ["one"]) == [vector("one")]
+        assert drive.documents(make(cache=cache, **choices), ["one"]) == [vector("one")]
+    (said,) = caplog.messages
+    assert "keeps nothing of requests" in said
     assert [batch for batch in server.batches if "one" in batch] == [["one"]] * 2
     assert all("models" in key for key in store.yield_keys())
 

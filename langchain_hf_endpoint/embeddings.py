@@ -371,10 +371,9 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
     # The calls of its methods
 
     def _documents(self, vector_format: VectorFormat[RowT]) -> EmbeddingCall[RowT]:
-        bar = self.show_progress_bar
-        return calls.EmbeddingCall.for_documents(
-            self.endpoint, vector_format, show_progress_bar=bar, **self._choices
-        )
+        choices = self._choices
+        choices["show_progress_bar"] = self.show_progress_bar
+        return calls.EmbeddingCall.for_documents(self.endpoint, vector_format, **choices)
 
     def _query(self, vector_format: VectorFormat[RowT]) -> EmbeddingCall[RowT]:
         return calls.EmbeddingCall.for_query(self.endpoint, vector_format, **self._choices)

@@ -53,15 +53,16 @@ class RetryState:
         count: How many were made since the last success.
     """
 
+    count = 0
+    _failing_since: float | None = None
+    _said = False
+
     def __init__(self, call: Call) -> None:
         self.call = call
-        self._said = False
-        self.succeeded()
 
     def succeeded(self) -> None:
         """Begin anew: the next part of a batch has the whole budget."""
-        self._failing_since: float | None = None
-        self.count = 0
+        self._failing_since, self.count = None, 0
 
     @property
     def seconds_left(self) -> float | None:

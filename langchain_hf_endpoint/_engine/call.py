@@ -82,6 +82,8 @@ class Choices(TypedDict, total=False):
         session: With whom it shares. Default: with all users of the URL and key in the process.
         task: Instead of the endpoint's own task settings.
         cache: Where vectors are kept. Default: nowhere.
+        show_progress_bar: See `EmbeddingCall`; so the next.
+        insists_on_info: Default: where chunks are bounded as the server counts.
     """
 
     limiter: BaseRateLimiter | None
@@ -89,6 +91,8 @@ class Choices(TypedDict, total=False):
     session: EndpointSession | None
     task: TaskSettings | None
     cache: ChunkCache | None
+    show_progress_bar: bool
+    insists_on_info: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,42 +147,26 @@ class EmbeddingCall(Generic[RowT]):
 
     @classmethod
     def for_documents(
-        cls,
-        endpoint: Endpoint,
-        vector_format: VectorFormat[RowT],
-        *,
-        show_progress_bar: bool = False,
-        **choices: Unpack[Choices],
+        cls, endpoint: Endpoint, vector_format: VectorFormat[RowT], **choices: Unpack[Choices]
     ) -> EmbeddingCall[RowT]:
         """A call that embeds documents: they are chunked, and travel behind queries.
 
         Raises:
             SettingsError: The variable that should hold the key does not.
         """
-        return cls._of(
-            endpoint,
-            "document",
-            vector_format,
-            chunking=endpoint.chunking_settings,
-            show_progress_bar=show_progress_bar,
-            **choices,
-        )
+        chunking = endpoint.chunking_settings
+        return cls._of(endpoint, "document", vector_format, chunking=chunking, **choices)
 
     @classmethod
     def for_query(
-        cls,
-        endpoint: Endpoint,
-        vector_format: VectorFormat[RowT],
-        *,
-        insists_on_info: bool = False,
-        **choices: Unpack[Choices],
+        cls, endpoint: Endpoint, vector_format: VectorFormat[RowT], **choices: Unpack[Choices]
     ) -> EmbeddingCall[RowT]:
         """A call that embeds queries: they are left whole, and travel before documents.
 
         Raises:
             SettingsError: The variable that should hold the key does not.
         """
-        return cls._of(endpoint, "query", vector_format, insists_on_info=insists_on_info, **choices)
+        return cls._of(endpoint, "query", vector_format, **choices)
 
     @classmethod
     def for_scores(
@@ -186,8 +174,6 @@ class EmbeddingCall(Generic[RowT]):
         endpoint: Endpoint,
         vector_format: VectorFormat[RowT],
         query: str,
-        *,
-        insists_on_info: bool = False,
         **choices: Unpack[Choices],
     ) -> EmbeddingCall[RowT]:
         """A call that scores documents against a query: somebody waits for it, as for a query's.
@@ -204,7 +190,6 @@ class EmbeddingCall(Generic[RowT]):
             vector_format,
             query=as_json([query])[0],
             chunking=endpoint.chunking_settings,
-            insists_on_info=insists_on_info,
             **choices,
         )
 

@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 
 from langchain_hf_endpoint._engine.actions import UseStore
-from langchain_hf_endpoint._engine.flow import takes_proof
+from langchain_hf_endpoint._engine.flow import embed_batch, takes_proof
 from langchain_hf_endpoint._engine.model_fingerprint import (
     ModelFingerprint,
     embed_verified,
@@ -20,7 +20,7 @@ from langchain_hf_endpoint._engine.model_fingerprint import (
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -68,18 +68,26 @@ def look_up(
     return numbers, call.vector_format.rows(vectors)
 
 
+def way_to_embed(
+    call: EmbeddingCall[RowT],
+) -> Callable[[Sequence[bytes], EmbeddingCall[RowT]], Flow[list[Outcome[RowT]]]]:
+    """As `embed_batch`, with what the call wants beside: its model alone, its cache."""
+    if call.cache is not None:
+        return embed_and_keep
+    return embed_batch if call.expected_fingerprint is None else embed_verified
+
+
 def embed_and_keep(inputs: Sequence[bytes], call: EmbeddingCall[RowT]) -> Flow[list[Outcome[RowT]]]:
-    """As `embed_verified`; vectors are in the call's cache, if it has one, before they come out.
+    """As `embed_verified`; vectors are in the call's cache before they come out.
 
     They come out in the form in which they are kept. Those of a reply that did not show which
     model's they are come out, but are not kept.
     """
     outcomes = yield from embed_verified(inputs, call)
-    cache = call.cache
-    model = None if cache is None else (yield from _model(call))
-    if cache is None or model is None:
+    model = yield from _model(call)
+    if model is None:
         return outcomes
-    keys = _keys(inputs, model, call)
+    cache, keys = _cache_of(call), _keys(inputs, model, call)
     pairs: list[tuple[str, bytes]] = []
     for number, outcome in enumerate(outcomes):
         if isinstance(outcome.result, HFEndpointError):

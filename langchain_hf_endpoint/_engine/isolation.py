@@ -230,9 +230,9 @@ class Search(Generic[RowT]):
 
         Such is a limit of tokens per request, in whichever words.
         """
-        failed = [one for one in self.outcomes if isinstance(one.result, HFEndpointError)]
         for run, size in self._refused:
-            if not any(one.start < run.stop and run.start < one.stop for one in failed):
+            within = [one for one in self.outcomes if one.start < run.stop and run.start < one.stop]
+            if not any(isinstance(one.result, HFEndpointError) for one in within):
                 self._call.server.refused_tokens(size, None)
 
     def _halve(self, run: InputRange, failure: Failure) -> None:

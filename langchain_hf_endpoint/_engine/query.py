@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, TypeVar
 
+from langchain_hf_endpoint._engine.chunk_cache import way_to_embed
 from langchain_hf_endpoint._engine.drivers import TaskDriver, ThreadDriver
 from langchain_hf_endpoint._engine.failures import begun_before_fork, of_the_machine
-from langchain_hf_endpoint._engine.flow import embed_batch
-from langchain_hf_endpoint._engine.model_fingerprint import embed_verified
 from langchain_hf_endpoint._engine.preparation import prepare
 from langchain_hf_endpoint.errors import HFEndpointError
 
@@ -49,8 +48,7 @@ def _embed(text: str, call: EmbeddingCall[RowT]) -> Flow[RowT]:
         yield from prepare(call)
     if call.progress:
         call.progress.planned(1, 1, 1)
-    embed = embed_batch if call.expected_fingerprint is None else embed_verified
-    outcomes = yield from embed(call.inputs_of((text,)), call)
+    outcomes = yield from way_to_embed(call)(call.inputs_of((text,)), call)
     if os.getpid() != process:
         raise begun_before_fork()
     if call.progress:

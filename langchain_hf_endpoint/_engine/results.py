@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeAlias, TypeVar
 
 import numpy as np
@@ -249,13 +249,13 @@ def known_dimensions(endpoint: Endpoint) -> int | None:
     return session_for(service).server_state(service.model).dimensions(asked) or asked
 
 
+@dataclass
 class _Failures:
     """The texts of a call that failed, and what ended the call, if anything did."""
 
-    def __init__(self) -> None:
-        self.of_text: dict[int, HFEndpointError] = {}
-        self._passed = 0
-        self.fatal: HFEndpointError | None = None
+    of_text: dict[int, HFEndpointError] = field(default_factory=dict)
+    fatal: HFEndpointError | None = None
+    _passed: int = 0
 
     def take(self, text: PlannedText[RowT]) -> bool:
         """Note the text's failure; False where it has none."""

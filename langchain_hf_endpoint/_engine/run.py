@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from langchain_hf_endpoint._engine.chunk_cache import embed_and_keep, look_up
+from langchain_hf_endpoint._engine.chunk_cache import look_up, way_to_embed
 from langchain_hf_endpoint._engine.drivers import (
     LoopWorkers,
     TaskDriver,
@@ -21,7 +21,6 @@ from langchain_hf_endpoint._engine.failures import (
     of_the_machine,
     rejects_everything,
 )
-from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._engine.isolation import Fault, Outcome
 from langchain_hf_endpoint._engine.planner import LOOK_AHEAD, BatchBounds, Planner
 from langchain_hf_endpoint._engine.preparation import bound_for, prepare
@@ -251,8 +250,7 @@ def run(texts: Iterable[str], state: Run[RowT]) -> Iterator[PlannedText[RowT]]:
         driver.run(prepare(call))
     state.begin()
     call = state.call
-    is_plain = call.cache is None and call.expected_fingerprint is None
-    embed = embed_batch if is_plain else embed_and_keep
+    embed = way_to_embed(call)
     source = Source(texts)
     workers: ThreadWorkers[Batch, list[Outcome[RowT]]] = (
         LoopWorkers(driver, call.own_loop_transport)
@@ -293,8 +291,7 @@ async def arun(
         await driver.run(prepare(call))
     state.begin()
     call = state.call
-    is_plain = call.cache is None and call.expected_fingerprint is None
-    embed = embed_batch if is_plain else embed_and_keep
+    embed = way_to_embed(call)
     source = AsyncSource(texts) if isinstance(texts, AsyncIterable) else Source(texts)
     workers: TaskWorkers[Batch, list[Outcome[RowT]]] = TaskWorkers(driver)
     async with workers, source if isinstance(source, AsyncSource) else nullcontext():

@@ -24,11 +24,10 @@ class _Ending:
         error: What it raised; kept, since what came before it is to be embedded first.
     """
 
-    def __init__(self) -> None:
-        self.is_exhausted = False
-        self.is_slow = False
-        self.characters = 0
-        self.error: Exception | None = None
+    is_exhausted = False
+    is_slow = False
+    characters = 0
+    error: Exception | None = None
 
     def _end(self, error: Exception) -> None:
         self.is_exhausted = True
@@ -40,7 +39,6 @@ class Source(_Ending):
     """Texts of an iterable."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        super().__init__()
         self._texts = iter(texts)
         # On a busy machine a list would seem slow, and its first batch be sent half full.
         self._may_be_slow = not isinstance(texts, (list, tuple))
@@ -68,7 +66,6 @@ class AsyncSource(_Ending):
     """
 
     def __init__(self, texts: AsyncIterable[str]) -> None:
-        super().__init__()
         self._texts = aiter(texts)
         self._asked: asyncio.Future[str] | None = None
 

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from langchain_hf_endpoint._engine.actions import SendRequest
 from langchain_hf_endpoint._engine.call import EmbeddingCall
+from langchain_hf_endpoint._engine.chunk_cache import way_to_embed
 from langchain_hf_endpoint._engine.drivers import TaskDriver
-from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._engine.isolation import Fault
-from langchain_hf_endpoint._engine.model_fingerprint import embed_verified
 from langchain_hf_endpoint._engine.planner import check_text
 from langchain_hf_endpoint._engine.preparation import bound_for, prepare
 from langchain_hf_endpoint._engine.vectors import AS_RECEIVED
@@ -289,9 +288,8 @@ class DynamicBatcher:
             call.server.doubt()  # another model may come without any failure, replica by replica
         if not call.is_prepared:
             await driver.run(prepare(call))
-        embed = embed_batch if call.expected_fingerprint is None else embed_verified
-        inputs = call.inputs_of(batch.texts)
-        return await driver.run(self._reporting(embed(inputs, call), batch))
+        flow = way_to_embed(call)(call.inputs_of(batch.texts), call)
+        return await driver.run(self._reporting(flow, batch))
 
     def _reporting(self, flow: Flow[T], batch: MergedBatch) -> Flow[T]:
         """The same flow; we are told when it sends."""

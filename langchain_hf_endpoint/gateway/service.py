@@ -6,6 +6,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from langchain_hf_endpoint._engine.call import Choices, EmbeddingCall
@@ -147,19 +148,13 @@ class Service:
                 with suppress(ValueError):
                     await self._check_url(url)
         tried: list[tuple[InferenceEndpoint, EndpointSession]] = []
-
-        async def describe(endpoint: InferenceEndpoint) -> EndpointDescription:
-            session = private_session(endpoint.service_settings)
-            tried.append((endpoint, session))
-            return await adescribe(preferring_fast(endpoint), self._clients(endpoint), session)
-
         try:
             stored = await self.endpoints.aput(
                 task_type=task_type,
                 inference_id=inference_id,
                 inference_config=config,
                 allow_model_change=allow_model_change,
-                describe=describe,
+                describe=partial(self._try_out, tried),
             )
         except BaseException:
             for _, session in tried:
@@ -191,20 +186,28 @@ class Service:
         return changed
 
     async def _rotate_key(self, inference_id: str, key: Any) -> dict[str, Any]:
-        tried: list[EndpointSession] = []
-
-        async def describe(endpoint: InferenceEndpoint) -> EndpointDescription:
-            await self._check_url(endpoint.service_settings.url)
-            tried.append(session := private_session(endpoint.service_settings))
-            return await adescribe(preferring_fast(endpoint), self._clients(endpoint), session)
-
+        tried: list[tuple[InferenceEndpoint, EndpointSession]] = []
         try:
             return await self.endpoints.arotate_key(
-                inference_id=inference_id, api_key=key, describe=describe
+                inference_id=inference_id, api_key=key, describe=partial(self._try_out, tried)
             )
         finally:
-            for session in tried:
+            for _, session in tried:
                 await session.aclose()
+
+    async def _try_out(
+        self,
+        tried: list[tuple[InferenceEndpoint, EndpointSession]],
+        endpoint: InferenceEndpoint,
+    ) -> EndpointDescription:
+        await self._check_url(endpoint.service_settings.url)
+        tried.append((endpoint, session := private_session(endpoint.service_settings)))
+        return await self._describe(endpoint, session)
+
+    async def _describe(
+        self, endpoint: InferenceEndpoint, session: EndpointSession
+    ) -> EndpointDescription:
+        return await adescribe(preferring_fast(endpoint), self._clients(endpoint), session)
 
     async def get(self, inference_id: str | None) -> list[dict[str, Any]]:
         """One endpoint's configuration, or all; see `InferenceEndpoints.get`."""
@@ -234,7 +237,7 @@ class Service:
         self._batcher(endpoint)
         entry = self._entries[endpoint.inference_id]
         if entry.description is None:
-            asking = adescribe(preferring_fast(endpoint), self._clients(endpoint), entry.session)
+            asking = self._describe(endpoint, entry.session)
             entry.description = asyncio.ensure_future(asking)
         try:
             # Shielded: the first to ask may hang up, and the others wait for the same answer.

@@ -254,7 +254,7 @@ async def test_a_defect_reaches_its_callers_and_the_next_are_served(
 ):
     batcher_ = await known(endpoint, tei_double)
     with monkeypatch.context() as broken:
-        broken.setattr(batcher, "embed_batch", None)
+        broken.setattr(batcher, "way_to_embed", None)
         with pytest.raises(TypeError):
             await batcher_.embed(["first"])
     assert await batcher_.embed(["second"])
@@ -331,7 +331,7 @@ async def test_an_outcome_that_fails_beside_others_fails_its_own_callers_alone(
         ]
         yield
 
-    monkeypatch.setattr(batcher, "embed_batch", embed_batch)
+    monkeypatch.setattr(batcher, "way_to_embed", lambda _call: embed_batch)
     others = [batcher_.embed([f"{caller} {text}" for text in range(40)]) for caller in range(39)]
     *answers, bad = await asyncio.gather(*others, batcher_.embed(["bad"]), return_exceptions=True)
     assert [len(answer) for answer in answers] == [40] * 39

@@ -26,7 +26,7 @@ from langchain_hf_endpoint.limiter.reservation import ReservingLimiter, reserve_
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from langchain_hf_endpoint._engine.actions import Action, ActionResult, Progress
+    from langchain_hf_endpoint._engine.actions import Action, ActionResult
     from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._engine.retry_policy import RetryPolicy
     from langchain_hf_endpoint._messages import Request
@@ -220,10 +220,10 @@ def send_once(
         started = call.clock()
         request = _held_by_proxy(request, timeout, call)
         action = SendRequest(request, timeout, inputs, call.tokenizer)
-        if call.progress is None:
-            reply = yield action
+        if call.followers:
+            reply = yield from _followed(action, call)
         else:
-            reply = yield from _followed(action, call.progress)
+            reply = yield action
         assert isinstance(reply, (Response, Failure))  # noqa: S101 - the driver's promise for SendRequest
         if isinstance(reply, Failure) or reply.status >= 500:  # noqa: PLR2004 - the server fails
             call.server.doubt()
@@ -245,14 +245,14 @@ def send_once(
 
 
 def told(pause: Sleep, call: Call) -> Sleep:
-    """The same pause; whoever follows the call is told of it."""
-    if call.progress is not None:
-        call.progress.waits(pause.why, pause.seconds, pause.cause)
+    """The same pause; those who follow the call are told of it."""
+    for one in call.followers:
+        one.waits(pause.why, pause.seconds, pause.cause)
     return pause
 
 
-def _followed(action: SendRequest, progress: Progress) -> Flow[ActionResult]:
-    """Send a request, and tell whoever follows the call of it, also where it is broken off."""
+def _followed(action: SendRequest, call: Call) -> Flow[ActionResult]:
+    """Send a request, and tell those who follow the call of it, also where it is broken off."""
     begun, reply, is_sent = time.monotonic(), None, True
     try:
         reply = yield action
@@ -262,7 +262,8 @@ def _followed(action: SendRequest, progress: Progress) -> Flow[ActionResult]:
     finally:
         if is_sent:
             known = reply if isinstance(reply, (Response, Failure)) else None
-            progress.exchanged(action, known, time.monotonic() - begun)
+            for one in call.followers:
+                one.exchanged(action, known, time.monotonic() - begun)
     return reply
 
 

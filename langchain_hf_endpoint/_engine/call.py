@@ -118,7 +118,7 @@ class EmbeddingCall(Generic[RowT]):
         counts_for_others: Whether it is others whose inputs are counted: nothing is added to them.
         tokenizer: The file that counts tokens where the server does not.
         query: What the inputs are scored against, as JSON; None: vectors are wanted.
-        progress: Is told how it goes.
+        followers: Are told how it goes.
         clock: In seconds.
         pausing: Which of its batches pause at present.
     """
@@ -141,7 +141,7 @@ class EmbeddingCall(Generic[RowT]):
     counts_for_others: bool = False
     tokenizer: str | None = None
     query: bytes | None = None
-    progress: Progress | None = None
+    followers: tuple[Progress, ...] = ()
     clock: Callable[[], float] = time.monotonic
     pausing: Pausing = field(default_factory=Pausing)
 
@@ -238,9 +238,9 @@ class EmbeddingCall(Generic[RowT]):
             query=query,
         )
 
-    def followed_by(self, progress: Progress) -> EmbeddingCall[RowT]:
-        """The same call, of which somebody is told how it goes."""
-        return dataclasses.replace(self, progress=progress)
+    def followed_by(self, *followers: Progress) -> EmbeddingCall[RowT]:
+        """The same call, of which these are told how it goes."""
+        return dataclasses.replace(self, followers=followers)
 
     @property
     def redactor(self) -> Redactor:

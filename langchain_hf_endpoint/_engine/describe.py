@@ -42,8 +42,8 @@ _PROBE = TEXTS[0]
 def describe(
     endpoint: Endpoint,
     client: httpx.Client | None = None,
-    progress: Progress | None = None,
     *,
+    followers: tuple[Progress, ...] = (),
     parity: bool = False,
 ) -> EndpointDescription:
     """Ask and probe. See `InferenceEndpoint.describe`.
@@ -51,11 +51,11 @@ def describe(
     Args:
         endpoint: Which one.
         client: The user's own, if there is one.
-        progress: Is told of waits, such as that for a cold start.
+        followers: Are told of waits, such as that for a cold start.
         parity: See whether a text's vector depends on what it is sent with.
     """
-    call = _probe_call(endpoint, Clients(sync=client), progress=progress)
-    with reported(call.progress):
+    call = _probe_call(endpoint, Clients(sync=client), followers=followers)
+    with reported(*call.followers):
         vector = run_query(_PROBE, _without_prompt(call))
         if (route := _route_to_ask(call)) is not None:
             ThreadDriver(call.sync_transport()).run(fetch_models(route, call))
@@ -80,7 +80,7 @@ async def adescribe(
         parity: As in `describe`.
     """
     call = _probe_call(endpoint, clients, session)
-    with reported(call.progress):
+    with reported(*call.followers):
         vector = await arun_query(_PROBE, _without_prompt(call))
         if (route := _route_to_ask(call)) is not None:
             await TaskDriver(await call.async_transport()).run(fetch_models(route, call))
@@ -93,13 +93,13 @@ def _probe_call(
     endpoint: Endpoint,
     clients: Clients,
     session: EndpointSession | None = None,
-    progress: Progress | None = None,
+    followers: tuple[Progress, ...] = (),
 ) -> EmbeddingCall[NDArray[np.float32]]:
     check_clients(clients, endpoint.service_settings)
     of_scores = endpoint.task_type == "rerank"
     make = partial(EmbeddingCall.for_scores, query=_PROBE) if of_scores else EmbeddingCall.for_query
     call = make(endpoint, ARRAYS, clients=clients, session=session, insists_on_info=True)
-    return call.followed_by(progress) if progress else followed(call, "describe")
+    return call.followed_by(*followers) if followers else followed(call, "describe")
 
 
 def _without_prompt(call: EmbeddingCall[RowT]) -> EmbeddingCall[RowT]:

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 from langchain_hf_endpoint._engine.actions import (
     Progress,
-    SendRequest,
     WaitReason,
 )
 from langchain_hf_endpoint._engine.usage import CURRENT, EmbeddingUsage
@@ -20,13 +19,13 @@ from langchain_hf_endpoint._package import __version__
 from langchain_hf_endpoint._urls import host_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from opentelemetry.metrics import Meter
     from opentelemetry.trace import Span
 
     from langchain_hf_endpoint._engine.call import EmbeddingCall
-    from langchain_hf_endpoint._messages import Cause, Failure, Response
+    from langchain_hf_endpoint._messages import Cause
 
 RowT = TypeVar("RowT")
 
@@ -56,48 +55,13 @@ def followed(
     following: list[Progress] = [*several]
     if show_bar:
         following.append(ProgressBar("embedding") if _has_terminal() else ProgressLog(url))
-    if len(following) > 1:
-        return call.followed_by(CompositeProgress(following))
-    return call.followed_by(following[0]) if following else call
+    return call.followed_by(*following) if following else call
 
 
 def _has_terminal() -> bool:
     """Whether a line can be written over; in a notebook it can."""
     stream = sys.stderr
     return "ipykernel" in sys.modules or (stream is not None and stream.isatty())
-
-
-class CompositeProgress(Progress):
-    """Passes everything on to each."""
-
-    def __init__(self, several: Sequence[Progress]) -> None:
-        self._several = several
-
-    def planned(self, inputs: int, texts: int = 0, chunks: int = 0) -> None:
-        for one in self._several:
-            one.planned(inputs, texts, chunks)
-
-    def cached(self, inputs: int) -> None:
-        for one in self._several:
-            one.cached(inputs)
-
-    def done(self, inputs: int) -> None:
-        for one in self._several:
-            one.done(inputs)
-
-    def waits(self, why: WaitReason, seconds: float, cause: Cause | None = None) -> None:
-        for one in self._several:
-            one.waits(why, seconds, cause)
-
-    def exchanged(
-        self, action: SendRequest, reply: Response | Failure | None, seconds: float
-    ) -> None:
-        for one in self._several:
-            one.exchanged(action, reply, seconds)
-
-    def close(self, error: BaseException | None = None) -> None:
-        for one in self._several:
-            one.close(error)
 
 
 class ProgressBar(Progress):

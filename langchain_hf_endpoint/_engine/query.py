@@ -46,13 +46,13 @@ def _embed(text: str, call: EmbeddingCall[RowT]) -> Flow[RowT]:
     process = os.getpid()
     if not call.is_prepared:
         yield from prepare(call)
-    if call.progress:
-        call.progress.planned(1, 1, 1)
+    for one in call.followers:
+        one.planned(1, 1, 1)
     outcomes = yield from way_to_embed(call)(call.inputs_of((text,)), call)
     if os.getpid() != process:
         raise begun_before_fork()
-    if call.progress:
-        call.progress.done(1)
+    for one in call.followers:
+        one.done(1)
     result = outcomes[0].result
     if isinstance(result, HFEndpointError):
         raise result

@@ -123,7 +123,7 @@ def collect(
     if not checked:
         return output.of_none(make_call)
     collected = _Collected(len(checked), make_call(output.vector_format), output)
-    with reported(collected.state.call.progress):
+    with reported(*collected.state.call.followers):
         try:
             for text in run(checked, collected.state):
                 collected.keep(text)
@@ -140,7 +140,7 @@ async def acollect(
     if not checked:
         return output.of_none(make_call)
     collected = _Collected(len(checked), make_call(output.vector_format), output)
-    with reported(collected.state.call.progress):
+    with reported(*collected.state.call.followers):
         try:
             async with aclosing(arun(checked, collected.state)) as finished:
                 async for text in finished:
@@ -159,9 +159,9 @@ def query(make_call: MakeCall[Vector], text: str) -> Vector:
     """
     check_text(text, 0)
     call = followed(make_call(LISTS), "embed_query")
-    if call.progress is None and call.cache is None:
+    if not call.followers and call.cache is None:
         return run_query(text, call)
-    with reported(call.progress):
+    with reported(*call.followers):
         if call.cache is not None:
             return _of_query(list(run([text], Run(call))))
         return run_query(text, call)
@@ -171,7 +171,7 @@ async def aquery(make_call: MakeCall[Vector], text: str) -> Vector:
     """The async twin of `query`."""
     check_text(text, 0)
     call = followed(make_call(LISTS), "embed_query")
-    with reported(call.progress):
+    with reported(*call.followers):
         if call.cache is not None:
             return _of_query([each async for each in arun([text], Run(call))])
         return await arun_query(text, call)
@@ -197,7 +197,7 @@ def _stream(
 ) -> Generator[EmbeddedChunk, None, None]:
     state = _stream_state(make_call)
     failures = _Failures()
-    with reported(state.call.progress):
+    with reported(*state.call.followers):
         try:
             for text in run(texts, state):
                 if not failures.take(text):
@@ -223,7 +223,7 @@ async def _astream(
 ) -> AsyncGenerator[EmbeddedChunk, None]:
     state = _stream_state(make_call)
     failures = _Failures()
-    with reported(state.call.progress):
+    with reported(*state.call.followers):
         try:
             async with aclosing(arun(texts, state)) as finished:
                 async for text in finished:
@@ -333,8 +333,8 @@ class _Collected(_Failures, Generic[RowT, ResultT, AllT]):
 
 
 @contextmanager
-def reported(progress: Progress | None) -> Iterator[None]:
-    """Tell whoever follows the call when it is over, and what it failed with."""
+def reported(*followers: Progress) -> Iterator[None]:
+    """Tell those who follow a call when it is over, and what it failed with."""
     error: BaseException | None = None
     try:
         yield
@@ -344,8 +344,8 @@ def reported(progress: Progress | None) -> Iterator[None]:
         error = raised
         raise
     finally:
-        if progress is not None:
-            progress.close(error)
+        for one in followers:
+            one.close(error)
 
 
 def _checked(texts: Iterable[str]) -> list[str]:

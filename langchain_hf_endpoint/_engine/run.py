@@ -112,9 +112,9 @@ class Run(Generic[RowT]):
         planner = self.planner
         inputs, chunks = planner.inputs_planned, planner.chunks_planned
         planner.add(texts)
-        if self.call.progress:
-            inputs, chunks = planner.inputs_planned - inputs, planner.chunks_planned - chunks
-            self.call.progress.planned(inputs, len(texts), chunks)
+        inputs, chunks = planner.inputs_planned - inputs, planner.chunks_planned - chunks
+        for one in self.call.followers:
+            one.planned(inputs, len(texts), chunks)
 
     @property
     def capacity(self) -> int:
@@ -154,8 +154,8 @@ class Run(Generic[RowT]):
         self.fatal = self.fatal or self._reason_to_stop(result, len(batch.inputs))
         if self.fatal:  # a flow that was stopped has no outcome for what it did not send
             self.planner.settle_rest(batch.numbers, self.fatal)
-        if self.call.progress:
-            self.call.progress.done(len(batch.inputs))
+        for one in self.call.followers:
+            one.done(len(batch.inputs))
 
     def settle_found(self, numbers: Sequence[int], rows: Sequence[RowT]) -> None:
         """Enter what the cache had of the inputs added last."""
@@ -163,8 +163,8 @@ class Run(Generic[RowT]):
             self.planner.settle_found(numbers, rows)
             if self.received:
                 self.received(numbers, rows)
-            if self.call.progress:
-                self.call.progress.cached(len(numbers))
+            for one in self.call.followers:
+                one.cached(len(numbers))
 
     def _reason_to_stop(
         self, outcomes: Sequence[Outcome[RowT]], inputs: int

@@ -65,7 +65,7 @@ class DynamicBatcher:
     Args:
         settings: The endpoint.
         max_queue: Requests that may wait with inputs that were not sent. Default 2000.
-        progress: Is told of requests and waits.
+        followers: Are told of requests and waits.
         limiter: Instead of the session's.
         session: With whom limits, connections and what is learned are shared. Default: with all
             users of this URL and key in the process.
@@ -78,7 +78,7 @@ class DynamicBatcher:
         settings: Endpoint,
         *,
         max_queue: int = 2000,
-        progress: Progress | None = None,
+        followers: tuple[Progress, ...] = (),
         limiter: BaseRateLimiter | None = None,
         session: EndpointSession | None = None,
         clients: Clients = OURS,
@@ -86,7 +86,7 @@ class DynamicBatcher:
     ) -> None:
         self._settings = settings
         self._max_queue = max_queue
-        self._progress = progress
+        self._followers = followers
         self._limiter = limiter
         self._session = session
         self._clients = clients
@@ -193,7 +193,7 @@ class DynamicBatcher:
             session=self._session,
             task=task,
         )
-        return replace(call, counts_for_others=True, progress=self._progress)
+        return replace(call, counts_for_others=True, followers=self._followers)
 
     def _pump_soon(self) -> None:
         """Cut batches when this turn of the loop is over: those who come together go together."""

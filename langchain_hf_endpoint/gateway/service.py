@@ -359,7 +359,7 @@ class Service:
         batcher = DynamicBatcher(
             preferring_fast(endpoint),
             max_queue=self.options.max_queue,
-            progress=self.metrics.of_endpoint(endpoint.inference_id),
+            followers=(self.metrics.of_endpoint(endpoint.inference_id),),
             limiter=self.options.shared_limiter(endpoint),
             session=session,
             clients=self._clients(endpoint),

@@ -15,7 +15,6 @@ from langchain_hf_endpoint._engine.call import EmbeddingCall
 from langchain_hf_endpoint._engine.describe import describe
 from langchain_hf_endpoint._engine.drivers import ThreadDriver
 from langchain_hf_endpoint._engine.parity import check_parity
-from langchain_hf_endpoint._engine.progress import CompositeProgress
 from langchain_hf_endpoint._engine.query import run_query
 from langchain_hf_endpoint._engine.vectors import ARRAYS
 from langchain_hf_endpoint.cli.checkup import rules
@@ -75,7 +74,7 @@ def check(
     start, task = _Start(), endpoint.task_settings
     # Another model is a finding here, and what follows is told of that one.
     kept, endpoint = endpoint.expected_fingerprint, endpoint.expecting(None)
-    description = describe(endpoint, progress=CompositeProgress((start, progress)))
+    description = describe(endpoint, followers=(start, progress))
     starting_seconds = None if start.since is None else time.monotonic() - start.since
     latency, length = _probed(endpoint, progress)
     limits, prompts = _limits(endpoint, description), _prompts(endpoint)

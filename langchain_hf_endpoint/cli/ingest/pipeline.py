@@ -77,7 +77,7 @@ class Ingest:
         """A call that cuts texts. The model is compared when something is to be sent."""
         cache = None if self.cache is None else ChunkCache(self.cache)
         call = EmbeddingCall.for_documents(self.endpoint, ARRAYS, cache=cache)
-        return replace(call, expected_fingerprint=None, progress=progress)
+        return replace(call, expected_fingerprint=None, followers=(progress,))
 
 
 def of_chunks(cutting: EmbeddingCall[Array]) -> EmbeddingCall[Array]:

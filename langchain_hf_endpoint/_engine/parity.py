@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-
 from langchain_hf_endpoint._engine.discovery import restrict
 from langchain_hf_endpoint._engine.run import Run, arun, run
 from langchain_hf_endpoint._engine.vectors import ARRAYS
 from langchain_hf_endpoint._messages import SAME_VECTOR, Parity
 from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow
+from langchain_hf_endpoint._session.fingerprint import cosine
 from langchain_hf_endpoint._session.server_state import Restriction
 from langchain_hf_endpoint.settings import TaskSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from langchain_hf_endpoint._engine.call import Call
@@ -92,22 +92,14 @@ def _conclude(call: Call, found: Sequence[Rows]) -> None:
     of_equal, of_others = alone[: len(_EQUAL)], alone[len(_EQUAL) :]
     repeated, equal, mixed, at_once, equal_at_once = found[len(_ALL) :]
     call.server.parity = parity = Parity(
-        repeated=_lowest(of_others, repeated),
-        equal_lengths=_lowest(of_equal, equal),
-        mixed_lengths=_lowest(alone, mixed),
-        concurrent=_lowest(of_others, at_once),
-        concurrent_equal_lengths=_lowest(of_equal, equal_at_once),
+        repeated=min(map(cosine, of_others, repeated)),
+        equal_lengths=min(map(cosine, of_equal, equal)),
+        mixed_lengths=min(map(cosine, alone, mixed)),
+        concurrent=min(map(cosine, of_others, at_once)),
+        concurrent_equal_lengths=min(map(cosine, of_equal, equal_at_once)),
     )
     if (needed := needed_restriction(parity)) is not Restriction.NONE:
         restrict(call, needed, f"gives a text another vector than alone ({parity})")
-
-
-def _lowest(rows: Rows, others: Rows) -> float:
-    """The lowest cosine of those that both have."""
-    return min(
-        float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
-        for a, b in zip(rows, others, strict=False)
-    )
 
 
 def needed_restriction(found: Parity) -> Restriction:

@@ -23,7 +23,7 @@ from langchain_hf_endpoint._protocols import (
 )
 from langchain_hf_endpoint._protocols.base import as_json
 from langchain_hf_endpoint._urls import host_of
-from langchain_hf_endpoint.chunking.tokenizer_file import counter_here, estimate, estimating
+from langchain_hf_endpoint.chunking.tokenizer_file import counter_of_file, estimate, estimating
 from langchain_hf_endpoint.chunking.tokens import (
     LONGEST_KNOWN,
     SAMPLES,
@@ -93,7 +93,8 @@ def find_bound(texts: Iterable[str], call: Call) -> Flow[TokenBound | None]:
 
 
 def _bound(settings: ChunkingSettings, texts: Iterable[str], call: Call) -> Flow[TokenBound | None]:
-    server, counter, tokens = call.server, counter_here(settings), settings.max_chunk_tokens
+    server, file, tokens = call.server, settings.tokenizer, settings.max_chunk_tokens
+    counter = None if file is None else counter_of_file(file)
     if settings.asks_server and server.info is None and server.served is None:
         route = yield from _route(call)
         if route is not None and route.dialect.name == "openai":

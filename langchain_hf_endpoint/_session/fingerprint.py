@@ -87,15 +87,17 @@ class ModelFingerprint:
         """The lowest cosine of the texts that both have; 0 where the dimensions differ."""
         if self.dimensions != other.dimensions:
             return 0.0
-        pairs = zip(self.rows, other.rows, strict=False)
-        return min(_cosine(one, another) for one, another in pairs)
+        return min(map(cosine, self._vectors(), other._vectors()))
 
     def matches(self, other: ModelFingerprint) -> bool:
         """Whether both are of one model, as far as retrieval goes."""
         return self.similarity(other) >= SAME
 
+    def _vectors(self) -> list[NDArray[np.float64]]:
+        return [np.frombuffer(codes, np.int8).astype(np.float64) for codes in self.rows]
 
-def _cosine(one: bytes, another: bytes) -> float:
-    a, b = (np.frombuffer(codes, np.int8).astype(np.float64) for codes in (one, another))
+
+def cosine(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    """How alike two vectors are: at most 1; 0 where one has no direction."""
     lengths = np.linalg.norm(a) * np.linalg.norm(b)
     return float(a @ b / lengths) if lengths else 0.0

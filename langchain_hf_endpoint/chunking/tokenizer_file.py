@@ -40,22 +40,19 @@ def bound_here(settings: ChunkingSettings) -> TokenBound | None:
     if not isinstance(tokens, int):
         problem = "'auto' is what a server says, and none is asked here: give a number"
         raise SettingsError(("max_chunk_tokens", problem))
-    return TokenBound(tokens, counter_here(settings) or estimating("no server is asked"))
+    if settings.tokenizer is None:
+        return TokenBound(tokens, estimating("no server is asked"))
+    return TokenBound(tokens, counter_of_file(settings.tokenizer))
 
 
-def counter_here(settings: ChunkingSettings) -> TokenCounter | None:
-    """What counts with the file of the settings; None where they name none.
+@lru_cache(maxsize=4)
+def counter_of_file(name: str) -> TokenCounter:
+    """What counts with a file, or that of a folder.
 
     Raises:
         SettingsError: There is no such file, or it is no tokenizer.
         MissingExtraError: The package tokenizers is not installed.
     """
-    return None if settings.tokenizer is None else counter_of_file(settings.tokenizer)
-
-
-@lru_cache(maxsize=4)
-def counter_of_file(name: str) -> TokenCounter:
-    """What counts with a file, or that of a folder, as `counter_here`."""
     path = Path(name)
     try:
         return counter_of((path / "tokenizer.json" if path.is_dir() else path).read_bytes())
@@ -64,12 +61,7 @@ def counter_of_file(name: str) -> TokenCounter:
 
 
 def counter_of(content: bytes) -> TokenCounter:
-    """Counts with the tokenizer that the content of a `tokenizer.json` describes.
-
-    Raises:
-        MissingExtraError: The package tokenizers is not installed.
-        SettingsError: It describes no tokenizer.
-    """
+    """Counts with the tokenizer that the content of a `tokenizer.json` describes."""
     try:
         from tokenizers import Tokenizer  # noqa: PLC0415 - of an extra
     except ImportError as error:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from langchain_hf_endpoint._engine.call import Choices, EmbeddingCall
 from langchain_hf_endpoint._engine.describe import adescribe
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint.registry import InferenceEndpoints
     from langchain_hf_endpoint.reranker import RankedDocument
     from langchain_hf_endpoint.settings import TaskSettings
+
+    _Tried: TypeAlias = list[tuple[InferenceEndpoint, EndpointSession]]
 
 T = TypeVar("T")
 _CHUNKS_PER_INPUT = 8
@@ -147,7 +149,7 @@ class Service:
                 # No URL: the registry says so, along with all else that is wrong.
                 with suppress(ValueError):
                     await self._check_url(url)
-        tried: list[tuple[InferenceEndpoint, EndpointSession]] = []
+        tried: _Tried = []
         try:
             stored = await self.endpoints.aput(
                 task_type=task_type,
@@ -186,7 +188,7 @@ class Service:
         return changed
 
     async def _rotate_key(self, inference_id: str, key: Any) -> dict[str, Any]:
-        tried: list[tuple[InferenceEndpoint, EndpointSession]] = []
+        tried: _Tried = []
         try:
             return await self.endpoints.arotate_key(
                 inference_id=inference_id, api_key=key, describe=partial(self._try_out, tried)
@@ -195,11 +197,7 @@ class Service:
             for _, session in tried:
                 await session.aclose()
 
-    async def _try_out(
-        self,
-        tried: list[tuple[InferenceEndpoint, EndpointSession]],
-        endpoint: InferenceEndpoint,
-    ) -> EndpointDescription:
+    async def _try_out(self, tried: _Tried, endpoint: InferenceEndpoint) -> EndpointDescription:
         await self._check_url(endpoint.service_settings.url)
         tried.append((endpoint, session := private_session(endpoint.service_settings)))
         return await self._describe(endpoint, session)

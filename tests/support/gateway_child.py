@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 from child_process import ChildProcess
 
 from langchain_hf_endpoint import InferenceEndpoints
@@ -52,6 +53,12 @@ class GatewayChild:
     def __exit__(self, *_: object) -> None:
         assert self._child
         self._child.stop()
+
+    def put_mine(self, task_type: str, url: str) -> None:
+        """Have it an endpoint `mine` at a URL."""
+        settings = {"url": url, "api_key": "hf_of_a_test"}
+        config = {"service": "hugging_face", "service_settings": settings}
+        httpx.put(f"{self.url}/_inference/{task_type}/mine", json=config).raise_for_status()
 
     @property
     def pid(self) -> int:

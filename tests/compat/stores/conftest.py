@@ -5,10 +5,8 @@ Run by `make test-stores`, in an environment with the dependency group ``stores`
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -171,13 +169,5 @@ def gateway_with_mine(tmp_path_factory):
         ScriptedEndpoint() as double,
         GatewayChild(tmp_path_factory.mktemp("gateway") / "log") as gateway,
     ):
-        settings = {"url": double.url, "api_key": "hf_of_a_test"}
-        body = json.dumps({"service": "hugging_face", "service_settings": settings}).encode()
-        put = urllib.request.Request(
-            f"{gateway.url}/_inference/text_embedding/mine",
-            body,
-            {"Content-Type": "application/json"},
-            method="PUT",
-        )
-        urllib.request.urlopen(put).read()
+        gateway.put_mine("text_embedding", double.url)
         yield gateway.url

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import urllib.request
-
 import pytest
 from gateway_child import GatewayChild
 from langchain_core.documents import Document
@@ -29,15 +26,7 @@ def gateway(server, tmp_path_factory):
     """A gateway with one endpoint, `mine`, that is at its root too."""
     log = tmp_path_factory.mktemp("gateway") / "log"
     with GatewayChild(log, tei_at_root="mine") as gateway:
-        settings = {"url": server.url, "api_key": "hf_of_a_test"}
-        body = json.dumps({"service": "hugging_face", "service_settings": settings}).encode()
-        put = urllib.request.Request(
-            f"{gateway.url}/_inference/rerank/mine",
-            body,
-            {"Content-Type": "application/json"},
-            method="PUT",
-        )
-        urllib.request.urlopen(put).read()
+        gateway.put_mine("rerank", server.url)
         yield gateway
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._engine.attempts import Flow
     from langchain_hf_endpoint._engine.call import Call
+    from langchain_hf_endpoint._messages import Request
     from langchain_hf_endpoint._protocols import Route
 
 _logger = logging.getLogger("langchain_hf_endpoint")
@@ -81,27 +82,10 @@ def ask_once(
 
 
 def _ask(call: Call) -> Flow[None]:
-    server = call.server
-    request = info_request(call.service.url)
-    retry = RetryState(call)
-    while request is not None and not server.asked_for_info:
-        reply = yield from send_once(request, 0, min(call.service.timeout, _INFO_TIMEOUT), call)
-        failure = _worth_asking_again(reply)
-        if failure is None:
-            if isinstance(reply, Response):
-                server.info = read_info(call.redactor.response(reply))
-            break
-        pause = retry.after(failure)
-        if retry.count == _ENOUGH_FOR_INFO and _may_be_of_this_route(failure):
-            _logger.warning(
-                "%s does not say what it is (%s): its model and its limits are unknown",
-                host_of(call.service.url),
-                call.redactor.text(failure.text),
-            )
-            break
-        if pause is None:
-            raise call.error(failure, retry.count)
-        yield told(pause, call)
+    server, timeout = call.server, min(call.service.timeout, _INFO_TIMEOUT)
+    if not server.asked_for_info:
+        reply = yield from ask(info_request(call.service.url), call, timeout, _ENOUGH_FOR_INFO)
+        server.info = None if reply is None else read_info(call.redactor.response(reply))
     if server.info is not None:
         unfit = server.info.unfit if call.query is None else server.info.unfit_to_score
         if unfit is not None:
@@ -132,14 +116,45 @@ def restrict(call: Call, how: Restriction, why: str) -> None:
     _logger.warning("%s %s. %s", host_of(call.service.url), why, HOW_RESTRICTED[how])
 
 
-def _worth_asking_again(reply: Response | Failure | None) -> Failure | None:
-    """A reply, or the lack of one, that speaks of the server's state rather than of this route."""
-    if isinstance(reply, Response):
-        if reply.status < 300:  # noqa: PLR2004 - a success
+def ask(
+    request: Request | None, call: Call, timeout: float | None = None, enough: int | None = None
+) -> Flow[Response | None]:
+    """Send a request that carries no inputs; None where the server does not serve it.
+
+    Args:
+        request: None: there is no such route.
+        call: For whose sake.
+        timeout: Of one attempt. Default: the call's.
+        enough: So many attempts at most, where the route alone may be at fault; then it is said
+            that the server is not known.
+
+    Raises:
+        HFEndpointError: The server cannot be reached, or is not ready even after `max_wait`.
+    """
+    timeout, retry = timeout or call.service.timeout, RetryState(call)
+    while request is not None:
+        reply = yield from send_once(request, 0, timeout, call, retry.seconds_left)
+        if isinstance(reply, Response) and reply.status < 300:  # noqa: PLR2004 - a success
+            return reply
+        failure = explain(reply) if isinstance(reply, Response) else reply
+        if failure is None or failure.cause not in _OF_THE_STATE:
             return None
-        reply = explain(reply)
-    passing = reply is not None and reply.cause in WORTH_ANOTHER_TRY | {Cause.UNREACHABLE}
-    return reply if passing else None
+        pause = retry.after(failure)
+        if retry.count == enough and _may_be_of_this_route(failure):
+            _logger.warning(
+                "%s does not say what it is (%s): its model and its limits are unknown",
+                host_of(call.service.url),
+                call.redactor.text(failure.text),
+            )
+            return None
+        if pause is None:
+            raise call.error(failure, retry.count)
+        yield told(pause, call)
+    return None
+
+
+_OF_THE_STATE = WORTH_ANOTHER_TRY | {Cause.UNREACHABLE}
+"""What speaks of the server's state rather than of one route."""
 
 
 def _may_be_of_this_route(failure: Failure) -> bool:

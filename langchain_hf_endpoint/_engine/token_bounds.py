@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from langchain_hf_endpoint._engine.attempts import RetryState, send_once, told
-from langchain_hf_endpoint._engine.discovery import fetch_models
+from langchain_hf_endpoint._engine.discovery import ask, fetch_models
 from langchain_hf_endpoint._engine.flow import embed_batch
-from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
-from langchain_hf_endpoint._messages import Response
 from langchain_hf_endpoint._protocols import (
     batches_of_words,
-    explain,
     read_tokens,
     read_words,
     tokenize_request,
@@ -39,7 +35,6 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._engine.attempts import Flow
     from langchain_hf_endpoint._engine.call import Call
-    from langchain_hf_endpoint._messages import Request
     from langchain_hf_endpoint._protocols import Route
     from langchain_hf_endpoint.settings import ChunkingSettings
 
@@ -188,24 +183,3 @@ def _room(window: int, counter: TokenCounter, call: Call) -> Flow[int]:
         problem = f"the prompt leaves {room} of the {window} tokens that the model reads"
         raise SettingsError(("chunking_settings.max_chunk_tokens", problem))
     return room
-
-
-def ask(request: Request | None, call: Call) -> Flow[Response | None]:
-    """Send a request that carries no inputs; None where the server does not serve it.
-
-    Raises:
-        HFEndpointError: The server cannot be reached, or is not ready even after `max_wait`.
-    """
-    attempts = RetryState(call)
-    while request is not None:
-        reply = yield from send_once(request, 0, call.service.timeout, call, attempts.seconds_left)
-        if isinstance(reply, Response) and reply.status < 300:  # noqa: PLR2004 - a success
-            return reply
-        failure = explain(reply) if isinstance(reply, Response) else reply
-        if failure is None or failure.cause not in WORTH_ANOTHER_TRY:
-            return None
-        pause = attempts.after(failure)
-        if pause is None:
-            raise call.error(failure, attempts.count)
-        yield told(pause, call)
-    return None

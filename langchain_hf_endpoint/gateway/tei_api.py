@@ -12,8 +12,8 @@ import orjson
 from starlette.responses import Response
 from starlette.routing import Route
 
+from langchain_hf_endpoint._engine.discovery import ask
 from langchain_hf_endpoint._engine.drivers import TaskDriver
-from langchain_hf_endpoint._engine.token_bounds import ask
 from langchain_hf_endpoint._protocols.tei_server import (
     RERANKER,
     RefusedError,

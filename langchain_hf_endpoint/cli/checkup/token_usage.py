@@ -10,8 +10,8 @@ from operator import itemgetter
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
+from langchain_hf_endpoint._engine.discovery import ask
 from langchain_hf_endpoint._engine.preparation import cut_each
-from langchain_hf_endpoint._engine.token_bounds import ask
 from langchain_hf_endpoint._protocols import read_tokens, tokenize_request
 from langchain_hf_endpoint.chunking.counting import count_words
 from langchain_hf_endpoint.cli.checkup.report import ContextUse

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint.cli.ingest.estimate import Estimate
     from langchain_hf_endpoint.cli.ingest.pipeline import Ingest, Summary
     from langchain_hf_endpoint.cli.ingest.sources import Sources
-    from langchain_hf_endpoint.cli.ingest.stats import Stats
+    from langchain_hf_endpoint.cli.progress import Stats
 
 _Paths = Annotated[list[str], typer.Argument(hidden=True)]
 _Target = Annotated[
@@ -102,8 +102,7 @@ def embed(  # noqa: PLR0913 - the options
     from langchain_hf_endpoint._engine.results import reported  # noqa: PLC0415
     from langchain_hf_endpoint.cli.ingest.pipeline import Ingest, files_of, ingest  # noqa: PLC0415
     from langchain_hf_endpoint.cli.ingest.sources import Sources  # noqa: PLC0415
-    from langchain_hf_endpoint.cli.ingest.stats import Stats  # noqa: PLC0415
-    from langchain_hf_endpoint.cli.progress import shown  # noqa: PLC0415
+    from langchain_hf_endpoint.cli.progress import Stats, shown  # noqa: PLC0415
 
     kept = f"Interrupted. What was received is kept in {output}.journal: go on with --resume."
     with errors_in_words(kept):

@@ -1,4 +1,4 @@
-"""Show how far an ingest is: two live lines in a terminal, elsewhere a line now and then."""
+"""Count and show how far an ingest is: live lines in a terminal, elsewhere a line now and then."""
 
 from __future__ import annotations
 
@@ -12,12 +12,57 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from langchain_hf_endpoint._engine.progress import LoggedUsage
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from langchain_hf_endpoint.cli.ingest.stats import Stats
-
 _logger = logging.getLogger(__name__)
+
+
+class Stats(LoggedUsage):
+    """Counts what happens from here on, and what it costs.
+
+    Attributes:
+        fraction: How much of the input is read, where that can be known.
+    """
+
+    fraction: float | None = None
+
+    @property
+    def known(self) -> int:
+        """Chunks whose vectors are there from before, or from an equal chunk."""
+        return self.repeats_saved + self.cache_hits
+
+    @property
+    def wanted(self) -> int:
+        """Chunks that are to be embedded, as far as is known."""
+        return self.chunks - self.known
+
+    @property
+    def embedded(self) -> int:
+        """Those of them that are embedded, or failed."""
+        return self._done - self.cache_hits
+
+    def planned(self, inputs: int, texts: int = 0, chunks: int = 0) -> None:  # noqa: ARG002 - see `read`
+        """So many more chunks are to be embedded."""
+        super().planned(inputs, 0, inputs)
+
+    def read(self, fraction: float | None) -> None:
+        """One more text was read."""
+        super().planned(0, 1)
+        self.fraction = fraction
+        self.tick()
+
+    def found(self) -> None:
+        """The vector of one more chunk is there already."""
+        super().planned(0, 0, 1)
+
+    def seconds_left(self) -> float | None:
+        """How long it will go on at the present rate; None where that cannot be told."""
+        if not (self.embedded and self.fraction):
+            return None
+        return max(0.0, self.wanted / self.fraction - self.embedded) / self.rate()
 
 
 @contextmanager

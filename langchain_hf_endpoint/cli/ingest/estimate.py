@@ -26,8 +26,8 @@ from langchain_hf_endpoint.cli.ingest.journal import Journal, Row, key_of
 from langchain_hf_endpoint.cli.ingest.pipeline import ingest, journal_path, of_chunks, text_of
 from langchain_hf_endpoint.cli.ingest.readers import Columns, Record
 from langchain_hf_endpoint.cli.ingest.sources import Sources
-from langchain_hf_endpoint.cli.ingest.stats import Stats
 from langchain_hf_endpoint.cli.ingest.writers import write_rows
+from langchain_hf_endpoint.cli.progress import Stats
 from langchain_hf_endpoint.limiter.reservation import burst_of
 
 if TYPE_CHECKING:

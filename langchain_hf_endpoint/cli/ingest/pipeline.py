@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint.chunking import Chunk
     from langchain_hf_endpoint.cli.ingest.readers import Record
     from langchain_hf_endpoint.cli.ingest.sources import Sources
-    from langchain_hf_endpoint.cli.ingest.stats import Stats
+    from langchain_hf_endpoint.cli.progress import Stats
     from langchain_hf_endpoint.endpoint import InferenceEndpoint
 
     Array = NDArray[np.float32]

@@ -13,8 +13,7 @@ from rich.console import Console
 
 from langchain_hf_endpoint._engine.actions import WaitReason
 from langchain_hf_endpoint._messages import Cause
-from langchain_hf_endpoint.cli.ingest.stats import Stats
-from langchain_hf_endpoint.cli.progress import picture, shown, words
+from langchain_hf_endpoint.cli.progress import Stats, picture, shown, words
 from langchain_hf_endpoint.testing import faults
 
 

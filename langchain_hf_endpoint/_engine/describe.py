@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from langchain_hf_endpoint._engine.call import EmbeddingCall, Endpoint
-from langchain_hf_endpoint._engine.discovery import fetch_models
+from langchain_hf_endpoint._engine.discovery import fetch_served
 from langchain_hf_endpoint._engine.drivers import TaskDriver, ThreadDriver
 from langchain_hf_endpoint._engine.parity import acheck_parity, check_parity
 from langchain_hf_endpoint._engine.progress import followed
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._engine.actions import Progress
     from langchain_hf_endpoint._engine.call import Call
-    from langchain_hf_endpoint._protocols import Route
     from langchain_hf_endpoint._session.session import EndpointSession
 
 RowT = TypeVar("RowT")
@@ -57,8 +56,7 @@ def describe(
     call = _probe_call(endpoint, Clients(sync=client), followers=followers)
     with reported(*call.followers):
         vector = run_query(_PROBE, _without_prompt(call))
-        if (route := _route_to_ask(call)) is not None:
-            ThreadDriver(call.sync_transport()).run(fetch_models(route, call))
+        ThreadDriver(call.sync_transport()).run(fetch_served(call))
         if parity:
             check_parity(call)
     return _described(endpoint, call, vector, client)
@@ -82,8 +80,7 @@ async def adescribe(
     call = _probe_call(endpoint, clients, session)
     with reported(*call.followers):
         vector = await arun_query(_PROBE, _without_prompt(call))
-        if (route := _route_to_ask(call)) is not None:
-            await TaskDriver(await call.async_transport()).run(fetch_models(route, call))
+        await TaskDriver(await call.async_transport()).run(fetch_served(call))
         if parity:
             await acheck_parity(call)
     return _described(endpoint, call, vector, clients.asynchronous)
@@ -105,13 +102,6 @@ def _probe_call(
 def _without_prompt(call: EmbeddingCall[RowT]) -> EmbeddingCall[RowT]:
     """The call that sends a text as it is: its vector is part of the model's fingerprint."""
     return replace(call, task=call.task.model_copy(update={"query_prompt": ""}))
-
-
-def _route_to_ask(call: Call) -> Route | None:
-    """Where to ask an OpenAI-style server for its models: one that says nothing else of itself."""
-    server = call.server
-    is_openai = server.route is not None and server.route.dialect.name == "openai"
-    return server.route if is_openai and server.info is None else None
 
 
 def _has_prompts(endpoint: Endpoint) -> bool:

@@ -190,6 +190,13 @@ def fetch_models(route: Route, call: Call) -> Flow[ServedModels]:
     return served
 
 
+def fetch_served(call: Call) -> Flow[None]:
+    """Likewise of a server that says nothing else of itself, once its route is known."""
+    route = call.server.route
+    if call.server.info is None and route is not None and route.dialect.name == "openai":
+        yield from fetch_models(route, call)
+
+
 def choose_model(served: ServedModels, call: Call) -> bool:
     """Ask for the model that was chosen from now on; False where there is none to choose."""
     if call.service.model is not None or served.choice is None:

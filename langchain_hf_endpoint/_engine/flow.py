@@ -83,8 +83,9 @@ def embed_batch(inputs: Sequence[bytes], call: EmbeddingCall[RowT]) -> Flow[list
     search: Search[RowT] = Search(len(inputs), call, retry)
     bare: set[int] = set()  # single inputs that failed together with the proof
     while (run := search.next_run()) is not None:
-        sent = search.probe if run.size == 0 else inputs[run.start : run.stop]
-        is_proven = takes_proof(run.size, call) and run.start not in bare
+        size = run.size
+        sent = inputs[run.start : run.stop] if size else search.probe
+        is_proven = takes_proof(size, call) and run.start not in bare
         if is_proven:
             sent = [*sent, _PROOF]
         searching = call.service.dialect == "auto" and call.server.route is None
@@ -100,7 +101,7 @@ def embed_batch(inputs: Sequence[bytes], call: EmbeddingCall[RowT]) -> Flow[list
         else:
             if not isinstance(result, GivenUp):
                 search.succeeded(run, call.vector_format.rows(result), is_proven=is_proven)
-            elif is_proven and run.size == 1 and search.tries_alone(run, result):
+            elif is_proven and size == 1 and search.tries_alone(run, result):
                 bare.add(run.start)
             else:
                 search.failed(run, sent, result)

@@ -66,7 +66,6 @@ class Run(Generic[RowT]):
         planner: Its texts and batches. The prompt may depend on what the server says of itself,
             so there is none before that.
         fatal: What ends the call early.
-        bounds_tokens: Whether chunks are bounded in tokens too.
         batches_failed: Batches in a row of which nothing was embedded.
     """
 
@@ -78,7 +77,6 @@ class Run(Generic[RowT]):
     plan_first: bool = False
     planner: Planner[RowT] = field(init=False, repr=False)
     fatal: HFEndpointError | None = None
-    bounds_tokens: bool = False
     batches_failed: int = 0
 
     def begin(self) -> None:
@@ -97,7 +95,6 @@ class Run(Generic[RowT]):
         )
         if call.server.info and call.task.truncate:  # else what is too long is refused, and named
             self.planner.reads = call.server.info.max_input_tokens
-        self.bounds_tokens = bool(call.chunking and call.chunking.max_chunk_tokens)
         if self.plan_first:
             self.planner.look_ahead = float("inf")
 
@@ -329,7 +326,7 @@ def fill(source: Source, state: Run[RowT], driver: ThreadDriver) -> None:
     """Take texts into the planner until its look-ahead is full, or the source is slow."""
     while (room := state.room(source)) > 0:
         texts = source.take(room)
-        if state.bounds_tokens:
+        if state.call.bounds_tokens:
             state.planner.bound = driver.run(bound_for(texts, state.call))
         state.add(texts)
         if state.call.cache is not None:
@@ -342,7 +339,7 @@ async def _afill(source: Source | AsyncSource, state: Run[RowT], driver: TaskDri
     """The async twin of `fill`; chunking goes to a thread where a loop would feel it."""
     while (room := state.room(source)) > 0:
         texts = source.take(room) if isinstance(source, Source) else await source.take(room)
-        if state.bounds_tokens:
+        if state.call.bounds_tokens:
             state.planner.bound = await driver.run(bound_for(texts, state.call))
         settings = state.call.chunking
         is_long = source.characters > _WORTH_A_THREAD and any(map(_may_be_cut, texts))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from langchain_hf_endpoint._engine.discovery import ask, fetch_models
+from langchain_hf_endpoint._engine.discovery import ask, fetch_served
 from langchain_hf_endpoint._engine.flow import embed_batch
 from langchain_hf_endpoint._protocols import (
     batches_of_words,
@@ -91,9 +91,8 @@ def _bound(settings: ChunkingSettings, texts: Iterable[str], call: Call) -> Flow
     server, file, tokens = call.server, settings.tokenizer, settings.max_chunk_tokens
     counter = None if file is None else counter_of_file(file)
     if settings.asks_server and server.info is None and server.served is None:
-        route = yield from _route(call)
-        if route is not None and route.dialect.name == "openai":
-            yield from fetch_models(route, call)
+        yield from _route(call)
+        yield from fetch_served(call)
     windows = [*filter(None, (server.max_input_tokens, call.service.max_input_tokens))]
     if tokens == "auto" and not windows:
         _logger.warning(

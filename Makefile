@@ -15,7 +15,7 @@ help:  ## say what there is to make
 demo: $(VENV)/demo.stamp  ## embed a book on the embedded default and ask it five questions
 	$(BIN)/python examples/quickstart.py
 
-test: $(VENV)/dev.stamp  ## run the whole test suite
+test: $(VENV)/dev.stamp  ## run the test suite, or with THOROUGH=1 all combinations and longer runs
 	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 lint: $(VENV)/dev.stamp  ## check style, types and layers

@@ -7,7 +7,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from driving import DRIVES
+from driving import DRIVES, finished
+from thoroughness import in_pairs
 
 from langchain_hf_endpoint import (
     HFEndpointEmbeddings,
@@ -71,7 +72,7 @@ def by_gateway(_drive, embeddings):
         return answers
 
     found, errors = {}, []
-    for part, answer in enumerate(asyncio.run(embed())):
+    for part, answer in enumerate(finished(embed())):
         vectors = answer
         if isinstance(answer, BaseException):
             errors.append(answer)
@@ -140,7 +141,7 @@ def outage(fault, seconds=0.2):
     return dataclasses.replace(fault, lasts=seconds)
 
 
-@pytest.mark.parametrize("swap", SWAPS)
+@in_pairs(drive=DRIVES, way=WAYS, swap=SWAPS, indirect=["drive", "way"])
 def test_another_model_is_refused_by_a_process_that_meets_it(tei_double, drive, way, swap):
     embeddings = met_anew(expecting(tei_double), tei_double)
     tei_double.script(SWAPS[swap])
@@ -153,15 +154,14 @@ def test_the_same_weights_in_int8_pass(tei_double, drive, way):
     assert len(way(drive, embeddings)) in (20, len(TEXTS))
 
 
-@pytest.mark.parametrize("swap", SWAPS)
-@pytest.mark.parametrize("broken", BREAKS)
+@in_pairs(drive=DRIVES, way=WAYS, broken=BREAKS, swap=SWAPS, indirect=["drive", "way"])
 def test_a_server_that_is_replaced_in_mid_run_is_noticed(tei_double, drive, way, broken, swap):
     embeddings = expecting(tei_double)
     tei_double.script(None, None, outage(BREAKS[broken]), SWAPS[swap])
     refused(way, drive, embeddings)
 
 
-@pytest.mark.parametrize("broken", BREAKS)
+@in_pairs(drive=DRIVES, way=WAYS, broken=BREAKS, indirect=["drive", "way"])
 def test_a_server_that_comes_back_the_same_costs_little(tei_double, drive, way, broken):
     embeddings = expecting(tei_double)
     tei_double.forget()
@@ -171,17 +171,20 @@ def test_a_server_that_comes_back_the_same_costs_little(tei_double, drive, way, 
     assert len([one for one in telling if not one.fault]) <= 3
 
 
-@pytest.mark.parametrize("way", OF_SEVERAL)
-@pytest.mark.parametrize("swap", OTHERS)
+@in_pairs(drive=DRIVES, way=OF_SEVERAL, swap=OTHERS, indirect=["drive", "way"])
 def test_a_model_that_is_swapped_without_a_sign_is_noticed(tei_double, drive, way, swap):
     embeddings = expecting(tei_double)
     tei_double.script(None, None, OTHERS[swap])
     refused(way, drive, embeddings)
 
 
-@pytest.mark.parametrize("way", OF_SEVERAL)
-@pytest.mark.parametrize("cosine", [0.0, 0.5, 0.9])
-@pytest.mark.parametrize("share", [0.1, 0.5])
+@in_pairs(
+    drive=DRIVES,
+    way=OF_SEVERAL,
+    cosine=[0.0, 0.5, 0.9],
+    share=[0.1, 0.5],
+    indirect=["drive", "way"],
+)
 def test_a_replica_with_another_model_is_noticed(drive, way, cosine, share):
     plan = FaultPlan(1, {faults.swapped(cosine, seconds=0): share}, most_in_a_row=None)
     with ScriptedEndpoint() as server:
@@ -222,7 +225,7 @@ def test_a_good_server_has_parity_and_goes_on_in_batches(tei_double, drive, way)
         assert max(len(one.texts) for one in tei_double.requests) == 8
 
 
-@pytest.mark.parametrize("path", ["", "/v1/embeddings"])
+@in_pairs(drive=DRIVES, way=WAYS, path=["", "/v1/embeddings"], indirect=["drive", "way"])
 def test_without_their_mask_texts_of_equal_lengths_go_one_by_one(drive, way, path, caplog):
     plan = always(faults.equal_length_mask())
     with ScriptedEndpoint(plan=plan, seconds_per_request=0.005) as server:

@@ -13,11 +13,12 @@ from contextlib import aclosing, closing
 from pathlib import Path
 
 import pytest
+from thoroughness import amount
 
 from langchain_hf_endpoint import HFEndpointEmbeddings
 from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector
 
-CALLS = 2_000
+CALLS = amount(1_000, 2_000)
 SETTINGS = {"rate_limit": {"requests_per_minute": 100_000_000}, "max_concurrent_requests": 8}
 WIDTH = 16
 
@@ -72,7 +73,7 @@ def test_descriptors_stay_constant_over_thousands_of_calls(server, embeddings):
 # A long stream with a slow reader
 
 
-TEXTS = 10_000
+TEXTS = amount(6_000, 10_000)
 AHEAD = 64 * 32 + 16 * 32
 """64 batches may be unfinished behind a slow one, and 16 are gathered to be sorted."""
 

@@ -5,6 +5,7 @@ width is found, to its last batches, after which nothing is left to send.
 """
 
 import pytest
+from thoroughness import IS_THOROUGH
 from virtual_endpoint import Kind, Run
 
 STEADY = {
@@ -38,8 +39,8 @@ CHANGING = {
 }
 
 
-def run(kind, seconds, **more):
-    return Run(kind, kind.texts(seconds), **more)
+def run(kind, seconds, share=1.0 if IS_THOROUGH else 0.6, **more):
+    return Run(kind, kind.texts(share * seconds), **more)
 
 
 @pytest.mark.parametrize("name", STEADY)
@@ -49,7 +50,7 @@ def test_a_server_is_kept_busy_by_a_client_that_was_told_nothing(name):
 
 @pytest.mark.parametrize("name", CHANGING)
 def test_a_server_whose_capacity_changes_is_kept_busy_all_the_same(name):
-    assert run(*CHANGING[name]).whole >= 0.9
+    assert run(*CHANGING[name], share=1.0).whole >= 0.9
 
 
 @pytest.mark.parametrize("seed", [1, 2])  # 0 is that of all other runs
@@ -62,7 +63,7 @@ def test_what_chance_brings_does_not_matter(seed):
 def test_a_client_that_stands_still_half_of_the_time_has_more_in_flight(slots):
     """On a machine that others need too the server works on what waits there meanwhile."""
     kind = Kind(slots, 0.05, stalls=(0.03, 0.03))
-    assert run(kind, 5.0).middle >= 0.85
+    assert run(kind, 5.0, share=1.0).middle >= 0.85
 
 
 @pytest.mark.parametrize("seconds", [0.05, 0.3])
@@ -96,5 +97,5 @@ def test_the_users_bound_holds():
 
 
 def test_the_users_limit_of_requests_is_used_up_where_the_server_could_do_more():
-    job = run(Kind(64, 0.05), 0.5, requests_per_minute=3000)  # 640 batches
+    job = run(Kind(64, 0.05), 0.5, share=1.0, requests_per_minute=3000)  # 640 batches
     assert job.ended <= 640 / 50 * 1.02

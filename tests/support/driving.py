@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing, closing
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
     import numpy as np
     from numpy.typing import NDArray
@@ -23,6 +23,20 @@ if TYPE_CHECKING:
         HFEndpointEmbeddings,
         InferenceEndpoint,
     )
+
+
+T = TypeVar("T")
+
+
+def finished(work: Coroutine[object, object, T]) -> T:
+    """What comes out of it in a loop of its own; `asyncio.run` of Python 3.11 prints that twice."""
+    found = []
+
+    async def keep() -> None:
+        found.append(await work)
+
+    asyncio.run(keep())
+    return found[0]
 
 
 class Drive(Protocol):
@@ -87,16 +101,16 @@ class AsyncDrive:
     """Their async twins, each call in an event loop of its own."""
 
     def documents(self, embeddings, texts):
-        return asyncio.run(embeddings.aembed_documents(texts))
+        return finished(embeddings.aembed_documents(texts))
 
     def query(self, embeddings, text):
-        return asyncio.run(embeddings.aembed_query(text))
+        return finished(embeddings.aembed_query(text))
 
     def array(self, embeddings, texts):
-        return asyncio.run(embeddings.aembed_array(texts))
+        return finished(embeddings.aembed_array(texts))
 
     def chunks(self, embeddings, texts):
-        return asyncio.run(embeddings.aembed_chunks(texts))
+        return finished(embeddings.aembed_chunks(texts))
 
     def stream(self, embeddings, texts, *, most=None, each=id):
         async def take():
@@ -109,10 +123,10 @@ class AsyncDrive:
                         break
             return taken
 
-        return asyncio.run(take())
+        return finished(take())
 
     def describe(self, endpoint):
-        return asyncio.run(endpoint.adescribe())
+        return finished(endpoint.adescribe())
 
 
 DRIVES = {"sync": SyncDrive(), "async": AsyncDrive()}

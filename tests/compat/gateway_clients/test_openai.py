@@ -5,7 +5,6 @@ from __future__ import annotations
 import httpx
 import openai
 import pytest
-from langchain_openai import OpenAIEmbeddings
 
 from langchain_hf_endpoint import HFEndpointEmbeddings
 from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector
@@ -155,6 +154,8 @@ async def test_langchains_openai_embeddings_give_the_vectors_of_ours(
 ):
     settings = config(url=local_server.url)
     client.put("/_inference/text_embedding/local", json=settings).raise_for_status()
+    from langchain_openai import OpenAIEmbeddings  # noqa: PLC0415 - slow
+
     theirs = OpenAIEmbeddings(
         model="local",
         base_url=f"{gateway.url}/v1",

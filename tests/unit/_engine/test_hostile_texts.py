@@ -13,7 +13,7 @@ from scripted_server import answer, inputs_of, numbered, vector, vectors
 
 from langchain_hf_endpoint import InputError
 
-BLANKS = [letter for letter in map(chr, range(0x110000)) if letter.isspace()]
+BLANKS = list(filter(str.isspace, map(chr, range(0x110000))))
 SENTENCES = {"strategy": "sentence", "max_chunking_size": 20, "sentence_overlap": 1}
 WORDS = {"strategy": "word", "max_chunking_size": 20, "overlap": 5}
 WHOLE = {"strategy": "none"}

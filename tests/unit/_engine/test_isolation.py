@@ -255,14 +255,14 @@ def test_a_text_by_itself_is_tried_for_a_while_and_fails_while_others_do_not(
 def test_a_tenth_of_all_texts_fail_alone(drive, server, make, clock, kind):
     answer_, error_class = kind
     server.behave(rejects("bad", answer_))
-    bad = [*range(0, 320, 10)]
-    texts = [f"{'bad' if n in bad else 'fit'} {n}" for n in range(320)]
+    bad = [*range(0, 160, 10)]
+    texts = [f"{'bad' if n in bad else 'fit'} {n}" for n in range(160)]
     embeddings = make()
     drive.query(embeddings, "it works")
     with pytest.raises(EmbeddingError) as caught:
         drive.documents(embeddings, texts)
     _fails_alone(caught.value, texts, bad, error_class)
-    assert len(server.batches) <= 10 + len(bad) * (2 * 5 + 5)
+    assert len(server.batches) <= 5 + len(bad) * (2 * 5 + 5)
 
 
 def test_after_an_outage_what_is_refused_costs_no_text_beside_it(drive, server, make, clock):

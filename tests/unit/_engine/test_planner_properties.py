@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from thoroughness import amount
 
 from langchain_hf_endpoint import ChunkingSettings, ServerError
 from langchain_hf_endpoint._engine.planner import BatchBounds, Planner
@@ -141,12 +142,14 @@ class StreamBooks(Books):
 
 
 for machine in (Books, StreamBooks):
-    machine.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+    machine.TestCase.settings = settings(
+        max_examples=amount(40, 100), stateful_step_count=40, deadline=None
+    )
 TestBooks = Books.TestCase
 TestStreamBooks = StreamBooks.TestCase
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=amount(20, 40))
 @given(
     st.integers(200, 600),
     st.integers(1, 5),

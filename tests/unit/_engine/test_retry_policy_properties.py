@@ -4,6 +4,7 @@ from contextlib import closing
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from thoroughness import amount
 
 from langchain_hf_endpoint._engine.actions import AcquireSlot, SendRequest, Sleep
 from langchain_hf_endpoint._engine.call import EmbeddingCall
@@ -90,7 +91,7 @@ class World:
         return result.cause if isinstance(result, Failure) else None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=amount(100, 300), deadline=None)
 @given(
     history=st.lists(st.tuples(ANSWERS, SECONDS), max_size=25),
     max_wait=st.floats(0.1, 300, allow_subnormal=False),

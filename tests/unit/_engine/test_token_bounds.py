@@ -5,12 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+from functools import cache
 from importlib import resources
 from itertools import count
 from pathlib import Path
 
 import httpx
 import pytest
+from driving import DRIVES
+from thoroughness import in_pairs
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, SettingsError
 from langchain_hf_endpoint.chunking import chunk
@@ -25,6 +28,17 @@ VECTOR = [0.6, 0.8]
 _NUMBERS = count()
 
 
+@cache
+def whole_tokenizer():
+    """It neither pads nor truncates."""
+    from tokenizers import Tokenizer  # noqa: PLC0415 - of an extra
+
+    tokenizer = Tokenizer.from_buffer(FILE)
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
 class Server:
     """A server with the tokenizer of the model of the extra [local]; `asked` are its requests.
 
@@ -36,16 +50,12 @@ class Server:
     """
 
     def __init__(self, kind, window=128, tokenizes=10**6, tokens_of=None):
-        from tokenizers import Tokenizer  # noqa: PLC0415 - of an extra
-
         self.number = next(_NUMBERS)
         self.kind, self.window, self.tokenizes = kind, window, tokenizes
         self.tokens_of = tokens_of
         self.asked = []
         self.inputs = []
-        self.tokenizer = Tokenizer.from_buffer(FILE)
-        self.tokenizer.no_padding()
-        self.tokenizer.no_truncation()
+        self.tokenizer = whole_tokenizer()
 
     def embeddings(self, service=None, **settings):
         """For a host of its own, of which nothing is known yet."""
@@ -132,8 +142,12 @@ def most_tokens(texts):
     return max(COUNTER.count(list(texts)))
 
 
-@KINDS
-@pytest.mark.parametrize("strategy", ["sentence", "word", "none"])
+@in_pairs(
+    kind=["tei", "llamacpp", "vllm"],
+    strategy=["sentence", "word", "none"],
+    drive=DRIVES,
+    indirect=["drive"],
+)
 def test_chunks_fill_what_the_model_reads_and_never_more(kind, strategy, drive):
     server = Server(kind)
     embeddings = server.embeddings(chunking_settings={**AUTO, "strategy": strategy})
@@ -204,10 +218,16 @@ def test_a_number_is_kept_whatever_the_model_reads(kind, drive):
     assert 36 < most_tokens(server.inputs) <= 40
 
 
-@KINDS
-@pytest.mark.parametrize(
-    "text",
-    ["我能吞下玻璃而不伤身体。" * 300, "0f9a" * 3000, "naïve café «où» " * 400, "한국어는 " * 500],
+@in_pairs(
+    kind=["tei", "llamacpp", "vllm"],
+    text=[
+        "我能吞下玻璃而不伤身体。" * 300,
+        "0f9a" * 3000,
+        "naïve café «où» " * 400,
+        "한국어는 " * 500,
+    ],
+    drive=DRIVES,
+    indirect=["drive"],
 )
 def test_scripts_and_runs_without_blanks(kind, drive, text):
     server = Server(kind)

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from laws import any_reply, any_wait, assert_all_readers_settle, assert_right, assert_settled
 from seeds import WORDS, seeds
+from thoroughness import amount
 
 from langchain_hf_endpoint._messages import Cause, Failure, InputOptions, Response
 from langchain_hf_endpoint._protocols import DIALECTS, candidates, info_request, models_request
@@ -110,7 +111,7 @@ EDITS = st.lists(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=amount(100, 300))
 @given(SEEDS, EDITS)
 def test_a_recorded_reply_with_pieces_cut_out_and_put_in_is_settled(data, edits):
     for place, cut, put in edits:
@@ -219,7 +220,7 @@ def test_a_reply_that_breaks_off_is_refused(rows, shape, data):
     assert result.cause is Cause.PROTOCOL
 
 
-@settings(max_examples=300)
+@settings(max_examples=amount(100, 300))
 @given(matrices(), SHAPE, st.data())
 def test_one_changed_byte_is_settled(rows, shape, data):
     body = bytearray(orjson.dumps(answer_of(rows, shape)))

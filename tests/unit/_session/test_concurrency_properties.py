@@ -3,6 +3,7 @@
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+from thoroughness import amount
 
 from langchain_hf_endpoint._session.adaptive_limit import CEILING
 from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow, Slot
@@ -158,5 +159,7 @@ class AnyHistory(RuleBasedStateMachine):
         assert self.waiting == {"query": [], "document": []}
 
 
-AnyHistory.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+AnyHistory.TestCase.settings = settings(
+    max_examples=amount(25, 60), stateful_step_count=40, deadline=None
+)
 TestAnyHistory = AnyHistory.TestCase

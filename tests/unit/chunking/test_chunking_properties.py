@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import settings as profile
 from hypothesis import strategies as st
 from laws import assert_chunks_hold_every_word, stock_punkt, stock_starts
 from nltk.tokenize.punkt import PunktSentenceTokenizer
+from thoroughness import amount
 
 from langchain_hf_endpoint.chunking import PUNKT_LANGUAGES, chunk
 from langchain_hf_endpoint.chunking.counting import count_words
@@ -168,7 +170,7 @@ def reference_chunks(text, settings):
 
 
 @given(TEXTS, CHUNKING)
-@profile(max_examples=300, deadline=None)
+@profile(max_examples=amount(100, 300), deadline=None)
 def test_chunks_are_those_of_the_rules(text, settings):
     found = [(piece.start, piece.end) for piece in chunk(text, settings)]
     assert found == reference_chunks(text, settings)
@@ -195,7 +197,7 @@ SPACED_TEXTS = st.lists(st.text(SPACED, max_size=63), min_size=20, max_size=90).
     "(漢字)와 「책」을。 ｢中｣ " * 40,
     {"strategy": "sentence", "max_chunking_size": 20, "sentence_overlap": 1},
 )
-@profile(max_examples=150, deadline=None)
+@profile(max_examples=amount(60, 150), deadline=None)
 def test_texts_whose_words_blanks_part_are_cut_as_by_their_blanks_alone(text, settings):
     found = [(piece.start, piece.end) for piece in chunk(text, settings)]
     assert found == reference_chunks(text, settings)
@@ -221,7 +223,7 @@ LONG_RUNS = st.builds(
     "\U00011f000" * 11, {"strategy": "sentence", "max_chunking_size": 20, "sentence_overlap": 0}
 )
 @example("\u17d20\u3099" * 11, {"strategy": "word", "max_chunking_size": 10, "overlap": 0})
-@profile(max_examples=400, deadline=None)
+@profile(max_examples=amount(150, 400), deadline=None)
 def test_texts_without_blanks_are_cut_between_characters_and_hold_everything(text, settings):
     pieces = assert_chunks_hold_every_word(text, settings)
     edges = {0, *(match.end() for match in regex.finditer(r"\X", text))}
@@ -259,13 +261,13 @@ def test_a_text_that_fits_is_the_same_chunk_under_every_strategy(text):
 @example(".! Marks at the start.")
 @example("End!!! !! ?. Marks without a word.")
 @example('The end." "')
-@profile(max_examples=600, deadline=None)
+@profile(max_examples=amount(200, 600), deadline=None)
 def test_sentences_are_those_of_nltk(text):
     assert sentence_starts(text, "english") == stock_starts(text)
 
 
 @given(st.text())
-@profile(max_examples=500, deadline=None)
+@profile(max_examples=amount(150, 500), deadline=None)
 def test_sentences_of_any_text_are_those_of_nltk(text):
     assert sentence_starts(text, "english") == stock_starts(text)
 
@@ -282,10 +284,9 @@ def test_sentences_of_every_language_are_those_of_nltk(language):
         *sorted(tables.sentence_starters),
         *sorted(tables.contexts)[some],
     ]
-    pick = [words[index * index * 7 % len(words)] for index in range(3000)]
+    pick = [words[index * index * 7 % len(words)] for index in range(amount(1200, 3000))]
     text = " ".join(
-        f"{one}{mark} {two.title()}"
-        for one, two, mark in zip(pick[::2], pick[1::2], ".!?." * 375, strict=True)
+        f"{one}{mark} {two.title()}" for one, two, mark in zip(pick[::2], pick[1::2], cycle(".!?."))
     )
     assert sentence_starts(text, language) == stock_starts(text, stock_punkt(language))
 

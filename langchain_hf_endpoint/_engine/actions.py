@@ -7,12 +7,11 @@ from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from langchain_hf_endpoint._messages import Cause, Failure, Request, Response
     from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow, Slot
     from langchain_hf_endpoint.cache import ChunkCache
-    from langchain_hf_endpoint.limiter.reservation import Reservation
 
 
 class CallStopped(BaseException):
@@ -37,13 +36,14 @@ class AcquireSlot:
 
 
 @dataclass(frozen=True, slots=True)
-class AskReservation:
-    """Ask a remote limiter how long this reservation has to wait.
+class AskLimiter:
+    """Ask a limiter that is kept elsewhere: a reservation's delay, or what others found out.
 
     An error of the package is thrown into the flow.
     """
 
-    reservation: Reservation
+    ask: Callable[[], float | Mapping[str, int]]
+    aask: Callable[[], Awaitable[float | Mapping[str, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,11 @@ class UseStore:
     pairs: Sequence[tuple[str, bytes]]
 
 
-Action: TypeAlias = "AcquireSlot | AskReservation | Sleep | SendRequest | UseStore"
-ActionResult: TypeAlias = "Response | Failure | float | list[bytes | None] | None"
-"""A reply or a failure for `SendRequest`, seconds for `AskReservation`, values for `UseStore`."""
+Action: TypeAlias = "AcquireSlot | AskLimiter | Sleep | SendRequest | UseStore"
+ActionResult: TypeAlias = (
+    "Response | Failure | float | Mapping[str, int] | list[bytes | None] | None"
+)
+"""A reply or a failure for `SendRequest`, the answer for `AskLimiter`, values for `UseStore`."""
 
 
 class Progress:

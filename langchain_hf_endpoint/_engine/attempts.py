@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from langchain_hf_endpoint._engine.actions import (
     AcquireSlot,
-    AskReservation,
+    AskLimiter,
     CallStopped,
     SendRequest,
     Sleep,
@@ -271,8 +271,8 @@ def _delay_of(reservation: Reservation) -> Flow[float]:
     """How long to sleep before asking again; 0.0: the permit is taken."""
     if not reservation.is_remote:
         return reservation.delay()
-    seconds = yield AskReservation(reservation)
-    assert isinstance(seconds, float)  # noqa: S101 - the driver's promise for AskReservation
+    seconds = yield AskLimiter(reservation.delay, reservation.adelay)
+    assert isinstance(seconds, float)  # noqa: S101 - the driver's promise for AskLimiter
     return seconds
 
 

@@ -22,7 +22,7 @@ from langchain_hf_endpoint._protocols.base import as_json
 from langchain_hf_endpoint._session.server_state import Restriction
 from langchain_hf_endpoint._session.session import session_for
 from langchain_hf_endpoint._urls import host_of
-from langchain_hf_endpoint.limiter.reservation import ReservingLimiter
+from langchain_hf_endpoint.limiter.reservation import ReservingLimiter, sharing_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -264,9 +264,9 @@ class EmbeddingCall(Generic[RowT]):
         """Whether all is known that its inputs depend on."""
         if self.should_fetch_info or self.cache is not None:
             return False
-        if self.server.restriction is Restriction.NOTHING:
+        if self.server.told is None and sharing_of(self.limiter) is not None:
             return False
-        return self.expected_fingerprint is None or not self.should_verify
+        return self.server.restriction is not Restriction.NOTHING and not self.should_verify
 
     def of_this_model(self) -> EmbeddingCall[RowT]:
         """The same call, once it is prepared, which insists on the model that is there now."""

@@ -1,13 +1,14 @@
-"""Ask a server what it is, which models it has, and which of them to use."""
+"""Ask a server what it is and which models it has, and others what they know of it."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._engine.actions import AcquireSlot
+from langchain_hf_endpoint._engine.actions import AcquireSlot, AskLimiter
 from langchain_hf_endpoint._engine.attempts import RetryState, send_once, told
 from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._messages import Cause, Failure, Response
@@ -24,8 +25,10 @@ from langchain_hf_endpoint._protocols import (
 )
 from langchain_hf_endpoint._session.concurrency import Slot
 from langchain_hf_endpoint._session.server_state import Restriction
+from langchain_hf_endpoint._session.shared_facts import name_of, news, take
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import HFEndpointError
+from langchain_hf_endpoint.limiter.reservation import sharing_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +53,36 @@ def fetch_server_info(call: Call) -> Flow[None]:
             that it makes no text embeddings.
     """
     yield from ask_once(call, lambda: call.server.asked_for_info, _ask)
+
+
+def ask_others(call: Call) -> Flow[None]:
+    """Ask those who share the limiter, once, what they have found out about the server.
+
+    Raises:
+        HFEndpointError: It is kept where nobody answers: there are no permits to be had either.
+    """
+    sharing, name = sharing_of(call.limiter), _name_of_server(call)
+    if sharing is None or call.server.told is not None:
+        return
+    question = AskLimiter(partial(sharing.facts, name), partial(sharing.afacts, name))
+
+    def ask(call: Call) -> Flow[None]:
+        facts = yield question
+        assert isinstance(facts, dict)  # noqa: S101 - the driver's promise for AskLimiter
+        take(facts, call.server, call.window)
+
+    yield from ask_once(call, lambda: call.server.told is not None, ask)
+
+
+def share_news(call: Call) -> None:
+    """Tell those who share the limiter what is new about the server, without waiting for them."""
+    sharing = sharing_of(call.limiter)
+    if sharing is not None and (found := news(call.server, call.window)):
+        sharing.tell_soon(_name_of_server(call), found)
+
+
+def _name_of_server(call: Call) -> str:
+    return name_of(call.service.url, call.service.model, scores=call.query is not None)
 
 
 def ask_once(

@@ -87,7 +87,7 @@ class ThreadDriver:
         elif isinstance(action, UseStore):
             return action.cache.use(action.keys, action.pairs)
         else:
-            return action.reservation.delay()
+            return action.ask()
         return None
 
     def _sleep(self, seconds: float) -> None:
@@ -240,7 +240,7 @@ class TaskDriver:
         elif isinstance(action, UseStore):
             return await action.cache.ause(action.keys, action.pairs)
         else:
-            return await action.reservation.adelay()
+            return await action.aask()
         return None
 
     async def _sleep(self, seconds: float) -> None:

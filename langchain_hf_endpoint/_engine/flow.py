@@ -23,7 +23,7 @@ from langchain_hf_endpoint._engine.blame import (
     suspicion,
     tries_again,
 )
-from langchain_hf_endpoint._engine.discovery import choose_model, fetch_models, names_of
+from langchain_hf_endpoint._engine.discovery import choose_model, fetch_models, names_of, share_news
 from langchain_hf_endpoint._engine.failures import model_changed
 from langchain_hf_endpoint._engine.isolation import GivenUp, Outcome, Search
 from langchain_hf_endpoint._engine.prompts import unsupported_settings
@@ -38,6 +38,7 @@ from langchain_hf_endpoint._protocols import (
     candidates,
     conclude,
     declines,
+    numbered,
     recognise,
     refuses_base64,
     rerank_candidates,
@@ -107,6 +108,7 @@ def embed_batch(inputs: Sequence[bytes], call: EmbeddingCall[RowT]) -> Flow[list
                 search.failed(run, sent, result)
     else:
         search.learn_from_refusals()
+    share_news(call)
     return search.outcomes
 
 
@@ -161,7 +163,12 @@ _OF_THE_SERVER = WORTH_ANOTHER_TRY - {Cause.SERVER} | {
     Cause.PAUSED,
     Cause.PAYMENT_REQUIRED,
 }
-"""What the server would say on any of its routes."""
+
+
+def _is_of_any_route(failure: Failure) -> bool:
+    """Whether the server would say the same on any of its routes."""
+    # A 403 may be a firewall's, for one path.
+    return failure.status == _UNAUTHORIZED or failure.cause in _OF_THE_SERVER
 
 
 def _vectors(part: _Part, retry: RetryState) -> Flow[Vectors | GivenUp]:
@@ -182,7 +189,10 @@ def _vectors(part: _Part, retry: RetryState) -> Flow[Vectors | GivenUp]:
             return result
         made += result.attempts
         tried.append((route, result.failure))
-        if not result.is_wrong_route:
+        is_hinted = part.searching and route.place == server.likeliest
+        if is_hinted and not _is_of_any_route(result.failure):
+            server.likeliest = None  # others were answered here, but the server may be another now
+        elif not result.is_wrong_route:
             return result
     return GivenUp(conclude(tried), made)
 
@@ -254,6 +264,7 @@ def _routes(call: Call, options: InputOptions) -> Sequence[Route]:
         routes = [*_shortcut(server.route, call, options), server.route]
     else:
         routes = candidates(service.url) if call.query is None else rerank_candidates(service.url)
+        routes = numbered(routes, server.likeliest)
     able = [route for route in routes if not route.dialect.unsupported(options)]
     if not able:
         raise SettingsError(*unsupported_settings(routes[0].dialect, call.task, call.lane))
@@ -296,8 +307,7 @@ def _send_with_retries(
             retry.succeeded()
             return result
         failure = result
-        is_key = failure.status == _UNAUTHORIZED  # a 403 may be a firewall's, for one path
-        if route.shortcut and not is_key and failure.cause not in _OF_THE_SERVER:
+        if route.shortcut and not _is_of_any_route(failure):
             server.style = replace(server.style, base64_route=False)
             return GivenUp(failure, retry.count + 1, is_wrong_route=True)
         then = _after(failure, part, retry)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from langchain_hf_endpoint._engine.call import EmbeddingCall
-from langchain_hf_endpoint._engine.discovery import fetch_server_info
+from langchain_hf_endpoint._engine.discovery import ask_others, fetch_server_info
 from langchain_hf_endpoint._engine.drivers import ThreadDriver
 from langchain_hf_endpoint._engine.model_fingerprint import fetch_fingerprint, verify_model
 from langchain_hf_endpoint._engine.vectors import ARRAYS
@@ -36,6 +36,7 @@ def prepare(call: Call) -> Flow[None]:
         ServerError: It mixes vectors up.
         ModelChangedError: It has another model than the one that the call expects.
     """
+    yield from ask_others(call)
     if call.should_fetch_info:
         yield from fetch_server_info(call)
     if call.server.restriction is Restriction.NOTHING:

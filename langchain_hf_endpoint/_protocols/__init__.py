@@ -10,6 +10,7 @@ from langchain_hf_endpoint._protocols.detection import (
     candidates,
     conclude,
     declines,
+    numbered,
     recognise,
     rerank_candidates,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "explain",
     "info_request",
     "models_request",
+    "numbered",
     "props_request",
     "read_context_length",
     "read_info",

@@ -44,12 +44,14 @@ class Route:
         url: Where to post.
         trial: Whether this is a guess, with others to try after it.
         shortcut: Whether it is cheaper than another one, which is known to work.
+        place: Which of the candidates it is.
     """
 
     dialect: Dialect
     url: str
     trial: bool = False
     shortcut: bool = False
+    place: int = 0
 
     def request(self, inputs: Sequence[bytes], options: InputOptions) -> Request:
         """Build the request for a batch of inputs, each as JSON.
@@ -115,6 +117,14 @@ def rerank_candidates(url: str) -> tuple[Route, ...]:
         *(Route(documents, _behind(url, suffix), trial=True) for suffix in behind),
         Route(documents, url),
     )
+
+
+def numbered(routes: Sequence[Route], likeliest: int | None) -> list[Route]:
+    """The same routes with their places, that of this place first, if there is one."""
+    found = [replace(route, place=place) for place, route in enumerate(routes)]
+    if likeliest is not None and likeliest < len(found):
+        found.insert(0, found.pop(likeliest))
+    return found
 
 
 @lru_cache(maxsize=64)

@@ -144,7 +144,7 @@ class _Filling:
 
     def take(self, full: float) -> None:
         """Take in what a round trip shows."""
-        self.before, self.now = self.now, full
+        self.before, self.now = self.now or full, full
         self._change += (abs(self.now - self.before) - self._change) / 8
         self.highest = max(self.highest, min(self.now, self.before))
 
@@ -201,6 +201,20 @@ class AdaptiveLimit:
     def limit(self) -> int:
         """Requests of one lane that may be in flight at present."""
         return int(self._limit)
+
+    @property
+    def found(self) -> int | None:
+        """How many fill the server, or are all that it takes; None before that was seen."""
+        found = min(self._filling.now or float("inf"), self.refusal_level)
+        return max(1, round(found)) if found < float("inf") else None
+
+    def begin_with(self, found: int, others: int) -> None:
+        """Begin with a share of what another one found, and double no further."""
+        # Whoever found it may be at work, and so are the others: all of it for each would flood the
+        # server. Less than without a hint would help nobody.
+        if self.found is None and self._limit <= _START:
+            self._doubles_below = found
+            self._set(min(found, max(_START, found / (1 + others))))
 
     def bound(self, requests: int) -> None:
         """Never let in more than this, and up to this where it is more than the ceiling."""

@@ -71,6 +71,16 @@ class ConcurrencyWindow:
         """Requests of both lanes that may be: a bound that was set, or where the server refused."""
         return min(self._cap or float("inf"), self._adaptive.refusal_level)
 
+    @property
+    def found(self) -> int | None:
+        """Requests that fill the server, or are all that it takes; None before that was seen."""
+        return self._adaptive.found
+
+    def begin_with(self, found: int, others: int) -> None:
+        """Begin with a share of what another window found; see `AdaptiveLimit.begin_with`."""
+        with self._lock:
+            self._adaptive.begin_with(found, others)
+
     def __repr__(self) -> str:
         waiting = sum(map(len, self._queues.values()))
         return (

@@ -77,6 +77,8 @@ class ServerState:
         parity: Whether a text's vector depends on what it is sent with, None before that was asked.
         restriction: How texts are sent, since it does.
         doubts: How many failures came after which another server, with another model, may answer.
+        likeliest: The place of the route that has answered others, None where nobody said.
+        told: What those who share the limiter were told, or said, None before they were asked.
     """
 
     route: Route | None = None
@@ -98,6 +100,8 @@ class ServerState:
     parity: Parity | None = None
     restriction: Restriction = Restriction.NONE
     doubts: int = 0
+    likeliest: int | None = None
+    told: dict[str, int] | None = None
     _fingerprints: dict[int | None, tuple[ModelFingerprint, int]] = field(default_factory=dict)
     _verified: dict[int | None, tuple[ModelFingerprint, int]] = field(default_factory=dict)
     _too_slow_for: int | None = None
@@ -131,6 +135,18 @@ class ServerState:
         at_once = self.info.max_concurrent_inputs if self.info else None
         bounds = [wanted or stated or DEFAULT_BATCH_SIZE, stated, at_once, self._batch_size]
         return max(1, min(filter(None, bounds)))
+
+    @property
+    def learned(self) -> tuple[int | None, int | None]:
+        """Inputs and bytes that a request may have, as far as refusals have told."""
+        body = self._body_bytes
+        return self._batch_size, body if body < _DEFAULT_BODY_BYTES else None
+
+    def hint(self, inputs: int | None, size: int | None) -> None:
+        """Begin with what refusals have told others."""
+        with self._lock:
+            self._batch_size = min(filter(None, (inputs, self._batch_size)), default=None)
+            self._body_bytes = min(size or self._body_bytes, self._body_bytes)
 
     def refused_batch(self, inputs: int, stated: int | None) -> None:
         """Remember that a batch of so many inputs was too large."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from langchain_core.rate_limiters import BaseRateLimiter
 
@@ -14,6 +14,8 @@ from langchain_hf_endpoint.errors import RateLimitedError, SettingsError
 from langchain_hf_endpoint.limiter.schedule import LANES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from langchain_hf_endpoint.limiter.schedule import Lane
 
 
@@ -96,8 +98,26 @@ class Reservation(ABC):
 Turn = Reservation
 
 
+class FactSharing(Protocol):
+    """How those who share a limiter tell one another what they found out about a server."""
+
+    def facts(self, server: str) -> Mapping[str, int]:
+        """What others have told; blocks, and fails, as `Reservation.delay` does."""
+
+    async def afacts(self, server: str) -> Mapping[str, int]:
+        """The async twin of `facts`."""
+
+    def tell_soon(self, server: str, facts: Mapping[str, int]) -> None:
+        """Tell the others, without waiting until they know, nor for an error."""
+
+
 class ReservingLimiter(BaseRateLimiter):
     """A limiter that gives a place at once and the permit when its moment has come."""
+
+    @property
+    def fact_sharing(self) -> FactSharing | None:
+        """None where it is one process's own."""
+        return None
 
     @property
     @abstractmethod
@@ -204,6 +224,11 @@ class ReservingLimiter(BaseRateLimiter):
 
     async def _async_sleep(self, seconds: float) -> None:
         await asyncio_sleep(seconds)
+
+
+def sharing_of(limiter: BaseRateLimiter) -> FactSharing | None:
+    """How those who share any of LangChain's limiters tell one another facts, where they can."""
+    return limiter.fact_sharing if isinstance(limiter, ReservingLimiter) else None
 
 
 def reserve_from(limiter: BaseRateLimiter, lane: Lane, max_wait: float | None) -> Reservation:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 from importlib import resources
-from typing import TYPE_CHECKING, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 from urllib.parse import urlsplit
 
+import orjson
 import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
@@ -22,7 +23,7 @@ from langchain_hf_endpoint.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pydantic import SecretStr
     from redis.commands.core import AsyncScript, Script
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 AWAY = (redis.RedisError, OSError)
 """What redis-py raises when there is no answer, or none that is of use."""
 
-_PARTS = ("state", "log", "queries", "documents", "told")
+_PARTS = ("state", "log", "queries", "documents", "told", "facts")
 _MICRO = 1_000_000
 
 
@@ -46,6 +47,7 @@ class ScriptAnswer(NamedTuple):
         limit: The limit that holds, per period.
         now: The server's clock, seconds.
         begun: When what is kept there was begun; another one shows that all was lost meanwhile.
+        facts: What was told of a server, where that was asked.
     """
 
     started: bool
@@ -54,6 +56,7 @@ class ScriptAnswer(NamedTuple):
     limit: int
     now: float
     begun: int
+    facts: Mapping[str, int] = {}
 
 
 class SharedLimit(NamedTuple):
@@ -89,6 +92,15 @@ class SharedLimit(NamedTuple):
         """
         told = [part for ticket, age in starts for part in (ticket, str(round(age * _MICRO)))]
         return ["tell", str(round(self.period * _MICRO)), str(round(hold * _MICRO)), *told]
+
+    def facts(self, server: str, told: Mapping[str, int] | None = None) -> list[str]:
+        """The arguments for telling facts about a server; without any, for asking."""
+        return [
+            "facts",
+            server,
+            orjson.dumps(told or {}).decode(),
+            str(round(self.period * _MICRO)),
+        ]
 
     def hold(self, seconds: float) -> list[str]:
         """The arguments for letting nobody start for so long."""
@@ -155,9 +167,10 @@ class _AsyncScript(NamedTuple):
         await self.client.aclose()
 
 
-def _answer(raw: Sequence[int]) -> ScriptAnswer:
-    kind, wait, limit, now, begun = raw
-    return ScriptAnswer(kind == 0, kind == 1, wait / _MICRO, limit, now / _MICRO, begun)
+def _answer(raw: Sequence[Any]) -> ScriptAnswer:
+    kind, wait, limit, now, begun, *facts = raw
+    told = orjson.loads(facts[0]) if facts else {}
+    return ScriptAnswer(kind == 0, kind == 1, wait / _MICRO, limit, now / _MICRO, begun, told)
 
 
 def shown_url(url: str) -> str:

@@ -16,14 +16,18 @@
 --       "tell", period, microseconds in which nobody starts, ticket, microseconds since its start,
 --       ticket, ...: starts that this log may not know, since they were made without it, or before
 --       it was lost
+--       "facts", server, JSON of what was found out about it, period; '{}' asks what others told
 -- Answers: {kind, microseconds to wait, limit that holds, now, when the log was begun}; kind 0:
---       started, 1: waits in the line, 2: not in the line, since it would have to wait too long.
+--       started, 1: waits in the line, 2: not in the line, since it would have to wait too long;
+--       for "facts" also JSON of those that hold.
 
 local state_key, starts, queries, documents, told = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local facts_key = KEYS[6]
 
 local MARGIN = 0.005    -- of a period, by which starts are kept further apart: journeys vary
 local GRAIN = 2e-6      -- of a period, by which a start may be early: nobody asks twice for that
 local GRACE = 0.1       -- of a period, after which one who does not come for his start is dead
+local HOUR = 3600e6     -- after which a fact lapses: a server may be another by then
 local MOST_SWEPT = 100  -- that is cleared away by one call
 
 local time = redis.call('TIME')
@@ -56,7 +60,7 @@ local function save(period)
   local last = redis.call('ZRANGE', told, -1, -1, 'WITHSCORES')
   if last[2] then ends = math.max(ends, tonumber(last[2])) end
   local rest = math.ceil((ends - now + 3 * period) / 1000)
-  for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, rest) end
+  for part = 1, 5 do redis.call('PEXPIRE', KEYS[part], rest) end
 end
 
 local function leave(ticket)
@@ -85,6 +89,24 @@ if ARGV[1] == 'hold' then
   state.ready = math.max(state.ready or 0, now + seconds)
   save(period)
   return answer(0, 0, 0)
+end
+
+if ARGV[1] == 'facts' then
+  local found = cjson.decode(ARGV[3])
+  local kept = redis.pcall('HGET', facts_key, ARGV[2])
+  local known = type(kept) == 'string' and cjson.decode(kept) or {}
+  -- Of all who ask, one after another, each is told how many have since the width was found.
+  local begun = not next(found) and (known.begun or {0})[1] + 1 or nil
+  if begun or found.width then found.begun = begun or 0 end
+  for name, fact in pairs(found) do known[name] = {fact, now} end
+  local holding = {}
+  for name, fact in pairs(known) do
+    if now - fact[2] < HOUR then holding[name] = fact[1] else known[name] = nil end
+  end
+  redis.call('HSET', facts_key, ARGV[2], cjson.encode(known))
+  redis.call('PEXPIRE', facts_key, HOUR / 1000)
+  save(tonumber(ARGV[4]))
+  return {0, 0, 0, now, state.begun, cjson.encode(holding)}
 end
 
 local ticket, lane = ARGV[2], ARGV[3]

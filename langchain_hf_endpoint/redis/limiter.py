@@ -86,6 +86,9 @@ class RedisRequestsPerMinuteLimiter(ReservingLimiter):
             limiter = RedisRequestsPerMinuteLimiter(3000, url="redis://host:6379/0", key="e5")
             embeddings = HFEndpointEmbeddings(url="https://…", rate_limiter=limiter)
 
+    **Those who share it** also tell one another, for an hour, how many requests fill a server and
+    how large one may be: who begins later need not find it out again.
+
     Args:
         requests_per_minute: The limit, at least 1. Default 3000.
         url: Of the Redis: ``redis://``, ``rediss://`` or ``unix://``, with options of redis-py.
@@ -178,6 +181,11 @@ class RedisRequestsPerMinuteLimiter(ReservingLimiter):
         # Called for replies that arrive on event loops too, where a journey would hold up every
         # task.
         background.run_soon(lambda: self.penalize(seconds))
+
+    @property
+    def fact_sharing(self) -> RedisReservations:
+        """Through the same Redis, for an hour."""
+        return self._shared()
 
     def _shared(self) -> RedisReservations:
         settings = self._settings

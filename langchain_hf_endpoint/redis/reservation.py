@@ -16,7 +16,7 @@ from langchain_hf_endpoint.redis.background import background
 from langchain_hf_endpoint.redis.client import AWAY, error_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
     from langchain_hf_endpoint.limiter.schedule import Lane
@@ -85,6 +85,20 @@ class RedisReservations:
         except AWAY as error:
             self._failed(error)
             return None
+
+    def facts(self, server: str) -> Mapping[str, int]:
+        """As `FactSharing.facts`; none while Redis is away."""
+        answer = self.run(self.limit.facts(server))
+        return answer.facts if answer else {}
+
+    async def afacts(self, server: str) -> Mapping[str, int]:
+        """The async twin of `facts`."""
+        answer = await self.arun(self.limit.facts(server))
+        return answer.facts if answer else {}
+
+    def tell_soon(self, server: str, facts: Mapping[str, int]) -> None:
+        """As `FactSharing.tell_soon`."""
+        background.run_soon(lambda: self.run(self.limit.facts(server, facts)))
 
     def started(self, ticket: str, *, here: bool = False) -> None:
         """Remember a start, so that the log in Redis can be told what it does not know.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
+
+from langchain_hf_endpoint import HFEndpointEmbeddings
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
@@ -74,3 +77,12 @@ def line_up_and_stay(limiter: RedisRequestsPerMinuteLimiter, places: int) -> Non
     sys.stdout.write(f"{len(turns)}\n")
     sys.stdout.flush()
     time.sleep(3600)
+
+
+def embed(limiter: RedisRequestsPerMinuteLimiter, url: str, texts: list[str]) -> None:
+    """Embed texts; by every second process with the async method."""
+    embeddings = HFEndpointEmbeddings(url=url, rate_limiter=limiter)
+    if os.getpid() % 2:
+        embeddings.embed_documents(texts)
+    else:
+        asyncio.run(embeddings.aembed_documents(texts))

@@ -629,3 +629,45 @@ def test_a_window_shows_its_state():
     crowd = Crowd(requests=2)
     crowd.come("a", "b", "c", inputs=5)
     assert repr(crowd.window) == "<Window of 2 requests: 2 in flight with 10 inputs, 1 waiting>"
+
+
+# What another worker found
+
+
+@pytest.mark.parametrize("slots", [8, 16, 64])
+def test_a_window_that_is_told_the_width_begins_there_and_goes_nowhere_else(slots, clock):
+    """A cold one doubles beyond it, to see where the server is full."""
+    window = ConcurrencyWindow(clock)
+    window.begin_with(slots, 0)
+    assert window.limit == slots
+    limits, share = Server(window, slots=slots, clock=clock).answer(50 * slots)
+    assert share >= 0.95
+    assert max(limit for _, limit in limits) <= slots + max(3, slots / 4)
+    assert window.found == pytest.approx(slots, rel=0.2)
+
+
+def test_one_of_two_that_begin_has_half_of_it_and_doubles_no_further(clock):
+    window = ConcurrencyWindow(clock)
+    window.begin_with(32, 1)
+    assert window.limit == 16
+    limits, _ = Server(window, slots=1000, clock=clock).answer(32)
+    assert max(limit for _, limit in limits) == 32
+
+
+@pytest.mark.parametrize(("told", "slots"), [(4, 32), (100, 4), (1, 8), (16, 1)])
+def test_a_width_that_is_not_true_any_more_is_found_anew(told, slots, clock):
+    window = ConcurrencyWindow(clock)
+    window.begin_with(told, 0)
+    server = Server(window, slots=slots, clock=clock)
+    server.answer(100 * slots)
+    limits, share = server.answer(100 * slots)
+    assert share >= 0.95
+    assert max(limit for _, limit in limits) <= slots + max(4, slots / 2)
+
+
+def test_nothing_is_found_before_the_server_was_full_or_refused(clock):
+    window = ConcurrencyWindow(clock)
+    Server(window, slots=64, clock=clock).answer(20)
+    assert window.found is None
+    window.refused_at(20)
+    assert window.found == 19

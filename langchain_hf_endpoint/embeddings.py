@@ -15,11 +15,7 @@ from langchain_hf_endpoint._package import LazyModule
 from langchain_hf_endpoint._secrets import TOKEN_VARIABLE
 from langchain_hf_endpoint._urls import is_hugging_face
 from langchain_hf_endpoint._validation import given, hidden, unknown_field, wrong_type
-from langchain_hf_endpoint.endpoint import (
-    InferenceEndpoint,
-    made_endpoint,
-    short_form,
-)
+from langchain_hf_endpoint.endpoint import InferenceEndpoint, made_endpoint, short_form
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.settings import AS_KEYWORD, fields_within
 

@@ -10,10 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from langchain_hf_endpoint._engine.actions import (
-    Progress,
-    WaitReason,
-)
+from langchain_hf_endpoint._engine.actions import Progress, WaitReason
 from langchain_hf_endpoint._engine.usage import CURRENT, EmbeddingUsage
 from langchain_hf_endpoint._package import __version__
 from langchain_hf_endpoint._urls import host_of

@@ -17,10 +17,7 @@ from langchain_hf_endpoint._engine.drivers import (
     ThreadDriver,
     ThreadWorkers,
 )
-from langchain_hf_endpoint._engine.failures import (
-    of_the_machine,
-    rejects_everything,
-)
+from langchain_hf_endpoint._engine.failures import of_the_machine, rejects_everything
 from langchain_hf_endpoint._engine.isolation import Fault, Outcome
 from langchain_hf_endpoint._engine.planner import LOOK_AHEAD, BatchBounds, Planner
 from langchain_hf_endpoint._engine.preparation import bound_for, prepare

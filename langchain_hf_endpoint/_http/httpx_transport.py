@@ -28,12 +28,7 @@ from langchain_hf_endpoint._http.errors import (
     too_large,
     unusable_url,
 )
-from langchain_hf_endpoint._http.network import (
-    AsyncBackend,
-    Attempt,
-    SyncBackend,
-    current_attempt,
-)
+from langchain_hf_endpoint._http.network import AsyncBackend, Attempt, SyncBackend, current_attempt
 from langchain_hf_endpoint._http.pools import Pools, pool_options, stock_options
 from langchain_hf_endpoint._http.tls import check_files
 from langchain_hf_endpoint._messages import Failure, Response

@@ -11,13 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._messages import Cause, Failure
-from langchain_hf_endpoint._protocols.base import (
-    get,
-    json_of,
-    positive_integer,
-    post,
-    split_url,
-)
+from langchain_hf_endpoint._protocols.base import get, json_of, positive_integer, post, split_url
 from langchain_hf_endpoint._protocols.parsing import answers, read
 from langchain_hf_endpoint._protocols.server_info import get_beside
 

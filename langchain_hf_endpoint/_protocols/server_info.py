@@ -9,12 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._messages import ServerInfo
-from langchain_hf_endpoint._protocols.base import (
-    get,
-    json_of,
-    positive_integer,
-    split_url,
-)
+from langchain_hf_endpoint._protocols.base import get, json_of, positive_integer, split_url
 from langchain_hf_endpoint._protocols.errors import shortened
 
 if TYPE_CHECKING:

@@ -11,12 +11,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
 
-from langchain_hf_endpoint._protocols.base import (
-    as_json,
-    json_of,
-    post,
-    post_object,
-)
+from langchain_hf_endpoint._protocols.base import as_json, json_of, post, post_object
 from langchain_hf_endpoint._protocols.server_info import beside
 
 if TYPE_CHECKING:

@@ -31,11 +31,11 @@ from langchain_hf_endpoint.chunking_settings import FEWEST_TOKENS
 from langchain_hf_endpoint.errors import HFEndpointError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from langchain_hf_endpoint._engine.attempts import Flow
     from langchain_hf_endpoint._engine.call import Call
-    from langchain_hf_endpoint._protocols import Route
+    from langchain_hf_endpoint._protocols import Route, Tokens
     from langchain_hf_endpoint.settings import ChunkingSettings
 
 _logger = logging.getLogger("langchain_hf_endpoint")
@@ -169,8 +169,7 @@ def _room(window: int, counter: TokenCounter, call: Call) -> Flow[int]:
     """How many tokens are left for a chunk of those that the model reads."""
     prompt, name, before = call.prompt, call.options.prompt_name, 0
     if name is not None:
-        reply = yield from ask(tokenize_request(call.service.url, ["."], name), call)
-        read = read_tokens(reply, 1) if reply else None
+        read = yield from tokenize(["."], call)
         before = len(read[0].ends) - 1 if read else 0
     elif prompt:
         if counter.server is not None:
@@ -182,3 +181,14 @@ def _room(window: int, counter: TokenCounter, call: Call) -> Flow[int]:
         problem = f"the prompt leaves {room} of the {window} tokens that the model reads"
         raise SettingsError(("chunking_settings.max_chunk_tokens", problem))
     return room
+
+
+def tokenize(texts: Sequence[str], call: Call) -> Flow[list[Tokens] | None]:
+    """The tokens of these texts; None where the server does not tell.
+
+    Raises:
+        HFEndpointError: The server cannot be reached, or is not ready even after `max_wait`.
+    """
+    request = tokenize_request(call.service.url, texts, call.options.prompt_name)
+    reply = yield from ask(request, call)
+    return None if reply is None else read_tokens(reply, len(texts))

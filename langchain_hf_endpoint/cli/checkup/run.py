@@ -16,6 +16,7 @@ from langchain_hf_endpoint._engine.describe import describe
 from langchain_hf_endpoint._engine.drivers import ThreadDriver
 from langchain_hf_endpoint._engine.parity import check_parity
 from langchain_hf_endpoint._engine.query import run_query
+from langchain_hf_endpoint._engine.token_bounds import tokenize
 from langchain_hf_endpoint._engine.vectors import ARRAYS
 from langchain_hf_endpoint.cli.checkup import rules
 from langchain_hf_endpoint.cli.checkup.report import Checkup, Latency, Limits, Prompts
@@ -24,7 +25,6 @@ from langchain_hf_endpoint.cli.checkup.token_usage import (
     batches_of,
     pieces_of,
     seen_by_model,
-    tokenize,
 )
 
 if TYPE_CHECKING:

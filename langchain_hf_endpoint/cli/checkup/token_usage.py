@@ -10,16 +10,13 @@ from operator import itemgetter
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
-from langchain_hf_endpoint._engine.discovery import ask
 from langchain_hf_endpoint._engine.preparation import cut_each
-from langchain_hf_endpoint._protocols import read_tokens, tokenize_request
 from langchain_hf_endpoint.chunking.counting import count_words
 from langchain_hf_endpoint.cli.checkup.report import ContextUse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from langchain_hf_endpoint._engine.attempts import Flow
     from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._protocols import Tokens
     from langchain_hf_endpoint.chunking import Chunk
@@ -63,17 +60,6 @@ def batches_of(pieces: Iterable[Piece], inputs: int, size: int) -> Iterator[list
 def seen_by_model(text: str, prompt: str, max_tokens: int) -> str:
     """What the server tokenizes of a chunk."""
     return (prompt + text)[: max_tokens * _CHARACTERS_PER_TOKEN]
-
-
-def tokenize(texts: list[str], call: Call) -> Flow[list[Tokens] | None]:
-    """The tokens of these texts; None where the server does not tell.
-
-    Raises:
-        HFEndpointError: The server cannot be reached, or is not ready even after `max_wait`.
-    """
-    request = tokenize_request(call.service.url, texts, call.options.prompt_name)
-    reply = yield from ask(request, call)
-    return None if reply is None else read_tokens(reply, len(texts))
 
 
 class TokenUsage:

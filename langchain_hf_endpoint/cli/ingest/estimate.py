@@ -18,10 +18,11 @@ from langchain_hf_endpoint._engine.flow import takes_proof
 from langchain_hf_endpoint._engine.preparation import cut_each, prepare
 from langchain_hf_endpoint._engine.run import Run, fill
 from langchain_hf_endpoint._engine.sources import Source
+from langchain_hf_endpoint._engine.token_bounds import tokenize
 from langchain_hf_endpoint._engine.usage import EmbeddingUsage
 from langchain_hf_endpoint._session.fingerprint import TEXTS, ModelFingerprint
 from langchain_hf_endpoint.chunking.tokenizer_file import counter_of_file
-from langchain_hf_endpoint.cli.checkup.token_usage import seen_by_model, tokenize
+from langchain_hf_endpoint.cli.checkup.token_usage import seen_by_model
 from langchain_hf_endpoint.cli.ingest.journal import Journal, Row, key_of
 from langchain_hf_endpoint.cli.ingest.pipeline import ingest, journal_path, of_chunks, text_of
 from langchain_hf_endpoint.cli.ingest.readers import Columns, Record

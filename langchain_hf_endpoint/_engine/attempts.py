@@ -218,7 +218,8 @@ def send_once(
             slot = Slot(inputs, call.lane)
             yield AcquireSlot(call.window, slot)
         started = call.clock()
-        request = _held_by_proxy(request, timeout, call)
+        if call.server.is_waking:
+            request = _held_by_proxy(request, timeout)
         action = SendRequest(request, timeout, inputs, call.tokenizer)
         if call.followers:
             reply = yield from _followed(action, call)
@@ -276,13 +277,13 @@ def _delay_of(reservation: Reservation) -> Flow[float]:
     return seconds
 
 
-def _held_by_proxy(request: Request, timeout: float, call: Call) -> Request:
+def _held_by_proxy(request: Request, timeout: float) -> Request:
     """Have Hugging Face's proxy hold a request to an endpoint that is starting.
 
     Without the header it answers 503 at once, and waiting costs many requests:
     https://huggingface.co/docs/inference-endpoints/autoscaling
     """
-    if not (call.server.is_waking and is_dedicated_endpoint(request.url)):
+    if not is_dedicated_endpoint(request.url):
         return request
     seconds = str(max(1, int(timeout - _HOLD_MARGIN)))
     return dataclasses.replace(request, headers={**request.headers, PROXY_HOLD: seconds})

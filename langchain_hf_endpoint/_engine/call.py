@@ -22,7 +22,7 @@ from langchain_hf_endpoint._protocols.base import as_json
 from langchain_hf_endpoint._session.server_state import Restriction
 from langchain_hf_endpoint._session.session import session_for
 from langchain_hf_endpoint._urls import host_of
-from langchain_hf_endpoint.limiter.reservation import ReservingLimiter, sharing_of
+from langchain_hf_endpoint.limiter.reservation import ReservingLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint.cache import ChunkCache
     from langchain_hf_endpoint.errors import HFEndpointError
     from langchain_hf_endpoint.limiter import Lane
+    from langchain_hf_endpoint.limiter.reservation import FactSharing
     from langchain_hf_endpoint.settings import ChunkingSettings, ServiceSettings, TaskSettings
 
 RowT = TypeVar("RowT")
@@ -118,6 +119,7 @@ class EmbeddingCall(Generic[RowT]):
         counts_for_others: Whether it is others whose inputs are counted: nothing is added to them.
         tokenizer: The file that counts tokens where the server does not.
         query: What the inputs are scored against, as JSON; None: vectors are wanted.
+        sharing: Where others tell what they have found out about the server.
         followers: Are told how it goes.
         clock: In seconds.
         pausing: Which of its batches pause at present.
@@ -141,6 +143,7 @@ class EmbeddingCall(Generic[RowT]):
     counts_for_others: bool = False
     tokenizer: str | None = None
     query: bytes | None = None
+    sharing: FactSharing | None = None
     followers: tuple[Progress, ...] = ()
     clock: Callable[[], float] = time.monotonic
     pausing: Pausing = field(default_factory=Pausing)
@@ -213,6 +216,7 @@ class EmbeddingCall(Generic[RowT]):
         service = endpoint.service_settings
         if session is None:
             session = session_for(service)
+        limiter = session.limiter if limiter is None else limiter
         expected, own_task = endpoint.expected_fingerprint, endpoint.task_settings
         is_of_others = task is not None and task.dimensions != own_task.dimensions
         if is_of_others or query is not None:
@@ -225,7 +229,8 @@ class EmbeddingCall(Generic[RowT]):
             session=session,
             server=session.server_state(service.model, scores=query is not None),
             window=session.window,
-            limiter=session.limiter if limiter is None else limiter,
+            limiter=limiter,
+            sharing=limiter.fact_sharing if isinstance(limiter, ReservingLimiter) else None,
             policy=RetryPolicy(service.max_wait),
             chunking=chunking,
             clients=clients,
@@ -264,9 +269,11 @@ class EmbeddingCall(Generic[RowT]):
         """Whether all is known that its inputs depend on."""
         if self.should_fetch_info or self.cache is not None:
             return False
-        if self.server.told is None and sharing_of(self.limiter) is not None:
+        if self.sharing is not None and self.server.told is None:
             return False
-        return self.server.restriction is not Restriction.NOTHING and not self.should_verify
+        if self.server.restriction is Restriction.NOTHING:
+            return False
+        return self.expected_fingerprint is None or not self.should_verify
 
     def of_this_model(self) -> EmbeddingCall[RowT]:
         """The same call, once it is prepared, which insists on the model that is there now."""

@@ -28,7 +28,6 @@ from langchain_hf_endpoint._session.server_state import Restriction
 from langchain_hf_endpoint._session.shared_facts import name_of, news, take
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import HFEndpointError
-from langchain_hf_endpoint.limiter.reservation import sharing_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._messages import Request
     from langchain_hf_endpoint._protocols import Route
+    from langchain_hf_endpoint.limiter.reservation import FactSharing
 
 _logger = logging.getLogger("langchain_hf_endpoint")
 
@@ -61,7 +61,7 @@ def ask_others(call: Call) -> Flow[None]:
     Raises:
         HFEndpointError: It is kept where nobody answers: there are no permits to be had either.
     """
-    sharing, name = sharing_of(call.limiter), _name_of_server(call)
+    sharing, name = call.sharing, _name_of_server(call)
     if sharing is None or call.server.told is not None:
         return
     question = AskLimiter(partial(sharing.facts, name), partial(sharing.afacts, name))
@@ -74,10 +74,9 @@ def ask_others(call: Call) -> Flow[None]:
     yield from ask_once(call, lambda: call.server.told is not None, ask)
 
 
-def share_news(call: Call) -> None:
+def share_news(sharing: FactSharing, call: Call) -> None:
     """Tell those who share the limiter what is new about the server, without waiting for them."""
-    sharing = sharing_of(call.limiter)
-    if sharing is not None and (found := news(call.server, call.window)):
+    if found := news(call.server, call.window):
         sharing.tell_soon(_name_of_server(call), found)
 
 

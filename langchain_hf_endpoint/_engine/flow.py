@@ -108,7 +108,8 @@ def embed_batch(inputs: Sequence[bytes], call: EmbeddingCall[RowT]) -> Flow[list
                 search.failed(run, sent, result)
     else:
         search.learn_from_refusals()
-    share_news(call)
+    if call.sharing is not None:
+        share_news(call.sharing, call)
     return search.outcomes
 
 
@@ -175,8 +176,7 @@ def _vectors(part: _Part, retry: RetryState) -> Flow[Vectors | GivenUp]:
     """Embed inputs over the route that is known, or over each that may be until one answers."""
     call, server = retry.call, retry.call.server
     tried: list[tuple[Route, Failure]] = []
-    made = 0
-    options = call.options
+    made, options = 0, call.options
     for route in _routes(call, options):
         if part.searching and server.route is not None and server.route.url != route.url:
             continue  # another call has found the route meanwhile

@@ -226,11 +226,6 @@ class ReservingLimiter(BaseRateLimiter):
         await asyncio_sleep(seconds)
 
 
-def sharing_of(limiter: BaseRateLimiter) -> FactSharing | None:
-    """How those who share any of LangChain's limiters tell one another facts, where they can."""
-    return limiter.fact_sharing if isinstance(limiter, ReservingLimiter) else None
-
-
 def reserve_from(limiter: BaseRateLimiter, lane: Lane, max_wait: float | None) -> Reservation:
     """Ask any of LangChain's limiters for a permit.
 

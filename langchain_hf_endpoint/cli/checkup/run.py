@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from itertools import islice
 from statistics import median
@@ -10,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from langchain_hf_endpoint._engine.actions import Progress, WaitReason
 from langchain_hf_endpoint._engine.call import EmbeddingCall
 from langchain_hf_endpoint._engine.describe import describe
 from langchain_hf_endpoint._engine.drivers import ThreadDriver
 from langchain_hf_endpoint._engine.parity import check_parity
 from langchain_hf_endpoint._engine.query import run_query
 from langchain_hf_endpoint._engine.token_bounds import tokenize
+from langchain_hf_endpoint._engine.usage import EmbeddingUsage
 from langchain_hf_endpoint._engine.vectors import ARRAYS
 from langchain_hf_endpoint.cli.checkup import rules
 from langchain_hf_endpoint.cli.checkup.report import Checkup, Latency, Limits, Prompts
@@ -30,23 +29,12 @@ from langchain_hf_endpoint.cli.checkup.token_usage import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from langchain_hf_endpoint._messages import Cause
+    from langchain_hf_endpoint._engine.actions import Progress
     from langchain_hf_endpoint.cli.checkup.report import ContextUse, Finding, Registered
     from langchain_hf_endpoint.endpoint import EndpointDescription, InferenceEndpoint
 
 
 _PROBES = 5  # short texts, one after another, to see how long they take
-
-
-class _Start(Progress):
-    """Notes since when the endpoint is waited for because it starts."""
-
-    since: float | None = None
-
-    def waits(self, why: WaitReason, seconds: float, cause: Cause | None = None) -> None:  # noqa: ARG002 - the base's
-        """A request waits."""
-        if why is WaitReason.COLD_START and self.since is None:
-            self.since = time.monotonic()
 
 
 def check(
@@ -71,11 +59,12 @@ def check(
     Raises:
         HFEndpointError: It cannot be reached, or does not embed.
     """
-    start, task = _Start(), endpoint.task_settings
+    usage, task = EmbeddingUsage(), endpoint.task_settings
+    usage.begin()
     # Another model is a finding here, and what follows is told of that one.
     kept, endpoint = endpoint.expected_fingerprint, endpoint.expecting(None)
-    description = describe(endpoint, followers=(start, progress))
-    starting_seconds = None if start.since is None else time.monotonic() - start.since
+    description = describe(endpoint, followers=(usage, progress))
+    starting_seconds = usage.cold_start_wait_seconds or None
     latency, length = _probed(endpoint, progress)
     limits, prompts = _limits(endpoint, description), _prompts(endpoint)
     use, not_measured = _measured(endpoint, texts, most_chunks, description, progress)

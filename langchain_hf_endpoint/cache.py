@@ -211,6 +211,6 @@ def _store_of(given: object) -> BaseStore[str, bytes] | CacheFile:
     raise _wrong(f"must be a path, a LangChain BaseStore or a ChunkCache, not {kind}")
 
 
-def cache_of(given: AnyCache | None) -> ChunkCache | None:
+def cache_of(given: AnyCache) -> ChunkCache:
     """What was given as a cache, as one."""
-    return given if given is None or isinstance(given, ChunkCache) else ChunkCache(given)
+    return given if isinstance(given, ChunkCache) else ChunkCache(given)

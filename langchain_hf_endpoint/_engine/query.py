@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, TypeVar
 
-from langchain_hf_endpoint._engine.chunk_cache import way_to_embed
+from langchain_hf_endpoint._engine.chunk_cache import look_up, way_to_embed
 from langchain_hf_endpoint._engine.drivers import TaskDriver, ThreadDriver
 from langchain_hf_endpoint._engine.failures import begun_before_fork, of_the_machine
 from langchain_hf_endpoint._engine.preparation import prepare
@@ -48,7 +48,15 @@ def _embed(text: str, call: EmbeddingCall[RowT]) -> Flow[RowT]:
         yield from prepare(call)
     for one in call.followers:
         one.planned(1, 1, 1)
-    outcomes = yield from way_to_embed(call)(call.inputs_of((text,)), call)
+    inputs = call.inputs_of((text,))
+    if call.cache is not None:
+        call = call.of_this_model()
+        _, found = yield from look_up([(0, inputs[0])], call)
+        if found:
+            for one in call.followers:
+                one.cached(1)
+            return found[0]
+    outcomes = yield from way_to_embed(call)(inputs, call)
     if os.getpid() != process:
         raise begun_before_fork()
     for one in call.followers:

@@ -159,11 +159,7 @@ def query(make_call: MakeCall[Vector], text: str) -> Vector:
     """
     check_text(text, 0)
     call = followed(make_call(LISTS), "embed_query")
-    if not call.followers and call.cache is None:
-        return run_query(text, call)
     with reported(*call.followers):
-        if call.cache is not None:
-            return _of_query(list(run([text], Run(call))))
         return run_query(text, call)
 
 
@@ -172,16 +168,7 @@ async def aquery(make_call: MakeCall[Vector], text: str) -> Vector:
     check_text(text, 0)
     call = followed(make_call(LISTS), "embed_query")
     with reported(*call.followers):
-        if call.cache is not None:
-            return _of_query([each async for each in arun([text], Run(call))])
         return await arun_query(text, call)
-
-
-def _of_query(texts: list[PlannedText[RowT]]) -> RowT:
-    """The vector of the only text."""
-    if texts[0].error is not None:
-        raise texts[0].error
-    return texts[0].rows[0]
 
 
 def stream(

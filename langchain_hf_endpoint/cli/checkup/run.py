@@ -71,16 +71,16 @@ def check(
     # Last: a server that mixes requests up is sent nothing after it.
     call = EmbeddingCall.for_query(endpoint, ARRAYS).followed_by(progress)
     check_parity(call)
-    description = replace(description, parity=call.server.parity)
+    description, info = replace(description, parity=call.server.parity), call.server.info
     found_fingerprint = call.server.fingerprint(task.dimensions)
     cosine = kept.similarity(found_fingerprint) if kept and found_fingerprint else None
     model, strategy = description.model_id, endpoint.chunking_settings.strategy
     found: list[Finding | None] = [
         rules.changed_model(registered, model, description.dimensions, cosine),
-        rules.no_parity(description.parity, call.server.info),
+        rules.no_parity(description.parity, info),
         rules.over_context(use, strategy, truncate=task.truncate) if use else None,
         rules.missing_prompts(model, endpoint.service_settings.url, prompts),
-        rules.unnamed_model(model, _path_of_model(endpoint), prompts),
+        rules.unnamed_model(model, info.model_path if info else None, prompts),
         *rules.over_permits(limits, latency),
         rules.not_normalized(length) if task.normalize else None,
     ]
@@ -129,12 +129,6 @@ def _prompts(endpoint: InferenceEndpoint) -> Prompts:
         or bool(query.prompt or document.prompt)
         or bool(query.options.prompt_name or document.options.prompt_name),
     )
-
-
-def _path_of_model(endpoint: InferenceEndpoint) -> str | None:
-    """What the server says in the place of its model's name."""
-    info = EmbeddingCall.for_query(endpoint, ARRAYS).server.info
-    return info.model_path if info else None
 
 
 def _measured(

@@ -64,11 +64,21 @@ class Child:
         self._process.communicate()
 
 
+@pytest.fixture(scope="module")
+def idle():
+    """Children that wait for the next way."""
+    children = []
+    yield children
+    for child in children:
+        child.end()
+
+
 @pytest.fixture
-def child(server):
-    child = Child(server.url)
+def child(server, idle):
+    child = idle.pop() if idle else Child(server.url)
     yield child
-    child.end()
+    if child not in idle:
+        child.end()
 
 
 @contextlib.contextmanager
@@ -102,7 +112,9 @@ def arrived(server):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_after_an_interrupt_nothing_is_sent_or_left_and_the_next_call_is_right(server, child, way):
+def test_after_an_interrupt_nothing_is_sent_or_left_and_the_next_call_is_right(
+    server, child, idle, way
+):
     for seed in SEEDS:
         server.forget()
         child.tell(way)
@@ -117,6 +129,7 @@ def test_after_an_interrupt_nothing_is_sent_or_left_and_the_next_call_is_right(s
         assert arrived(server) <= answered + at_once, f"requests go on, seed {seed}"
         child.tell("go on")
         assert child.said() is True, f"the next call is wrong, seed {seed}"
+    idle.append(child)
 
 
 STUCK = {"hanging": faults.hang(), "refused": faults.rate_limited(3600)}

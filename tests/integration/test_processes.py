@@ -333,11 +333,14 @@ def start(tei_double):
             embeddings = HFEndpointEmbeddings(
                 url={tei_double.url!r}, max_batch_size=4, **{settings!r}
             )
+            texts = [f"text {{number}}" for number in range(4000)]
+        """
+        if "fast." in script:
+            head += f"""
             fast = HFEndpointEmbeddings(
                 url={tei_double.url!r}, max_batch_size=4, transport="aiohttp", **{settings!r}
             )
-            texts = [f"text {{number}}" for number in range(4000)]
-        """
+            """
         child = subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(head) + textwrap.dedent(script)],
             stdin=subprocess.PIPE,

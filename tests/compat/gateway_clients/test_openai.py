@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+
 import httpx
-import openai
 import pytest
 
 from langchain_hf_endpoint import HFEndpointEmbeddings
@@ -17,8 +18,14 @@ def close(ones, others) -> bool:
     return all(one == pytest.approx(other, abs=1e-6) for one, other in pairs)
 
 
+@pytest.fixture(scope="module")
+def openai():
+    """The package, which is slow to import."""
+    return importlib.import_module("openai")
+
+
 @pytest.fixture
-def sdk(gateway):
+def sdk(openai, gateway):
     with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="none") as client:
         yield client
 
@@ -46,7 +53,7 @@ def test_fields_that_are_null_are_as_if_absent(client, mine):
     assert close([answer.json()["data"][0]["embedding"]], [expected_vector("text", 384)])
 
 
-async def test_the_async_client_too(gateway, mine):
+async def test_the_async_client_too(openai, gateway, mine):
     async with openai.AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key="none") as client:
         answer = await client.embeddings.create(model=mine, input="text")
     assert close([answer.data[0].embedding], [expected_vector("text", 384)])
@@ -78,14 +85,14 @@ def test_dimensions_that_the_model_lacks_are_400(client, config, version, api):
     assert "dimension" in str(answer.json()["error"])
 
 
-def test_models_are_the_endpoints(sdk, mine):
+def test_models_are_the_endpoints(openai, sdk, mine):
     assert [model.id for model in sdk.models.list()] == ["mine"]
     assert sdk.models.retrieve("mine").id == "mine"
     with pytest.raises(openai.NotFoundError):
         sdk.models.retrieve("another")
 
 
-def test_an_unknown_model_is_not_found(sdk):
+def test_an_unknown_model_is_not_found(openai, sdk):
     with pytest.raises(openai.NotFoundError) as refused:
         sdk.embeddings.create(model="nobody", input="text")
     assert refused.value.code == "model_not_found"
@@ -128,7 +135,7 @@ def test_other_paths_and_methods_too(client, method, path, status):
     assert answer.json()["error"]["type"] == "invalid_request_error"
 
 
-def test_a_failing_endpoint_is_a_502_that_clients_do_not_repeat(sdk, put, tei_double):
+def test_a_failing_endpoint_is_a_502_that_clients_do_not_repeat(openai, sdk, put, tei_double):
     put("mine")
     tei_double.configure(api_key="another")
     tei_double.forget()

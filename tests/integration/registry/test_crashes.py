@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import registry_writers
+from thoroughness import amount
 
 from langchain_hf_endpoint import InferenceEndpoints
 
@@ -47,7 +48,7 @@ print(json.dumps(won))
 def test_a_file_whose_writers_are_killed_opens_and_holds_every_change_that_was_done(tmp_path):
     """Rounds of 200 changes by four processes, killed at a random moment of each."""
     run = subprocess.run(
-        [sys.executable, registry_writers.__file__, str(tmp_path), "10", "7"],
+        [sys.executable, registry_writers.__file__, str(tmp_path), str(amount(6, 10)), "7"],
         capture_output=True,
         check=False,
         text=True,

@@ -9,7 +9,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from driving import DRIVES
 from scripted_server import answer, inputs_of, numbered, vector, vectors
+from thoroughness import in_pairs
 
 from langchain_hf_endpoint import InputError
 
@@ -45,13 +47,12 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("chunking", [SENTENCES, WORDS, WHOLE], ids=["sentence", "word", "none"])
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+@in_pairs(kind=HOSTILE, chunking=[SENTENCES, WORDS, WHOLE], drive=DRIVES, indirect=["drive"])
 def test_every_chunk_is_sent_as_it_stands_and_gets_its_own_vector(
-    drive, server, make, text, chunking
+    drive, server, make, kind, chunking
 ):
     server.behave(vectors)
-    given = ["before", text, "after"]
+    given = ["before", HOSTILE[kind], "after"]
     result = drive.chunks(make(chunking_settings=chunking), given)
     assert [[chunk.text for chunk in result[place]] for place in (0, 2)] == [["before"], ["after"]]
     for source, chunks in zip(given, result, strict=True):

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 import httpx
 import pytest
 from attacking import KEY
+from thoroughness import in_pairs
 
 from langchain_hf_endpoint import (
     HFEndpointEmbeddings,
@@ -103,10 +104,14 @@ def test_a_reply_of_more_values_than_any_has_is_not_taken_apart(ask, make, times
         ask(url)
 
 
-@pytest.mark.parametrize("make", BLOATED.values(), ids=BLOATED.keys())
-@pytest.mark.parametrize("status", [b"400 Bad Request", b"503 No", b"200 OK"])
-def test_nor_is_a_refusal(ask, make, status):
-    body = b'{"error":' + make(1_000_000) + b"}"
+@in_pairs(
+    ask=WAYS.values(),
+    kind=BLOATED,
+    status=[b"400 Bad Request", b"503 No", b"200 OK"],
+    indirect=["ask"],
+)
+def test_nor_is_a_refusal(ask, kind, status):
+    body = b'{"error":' + BLOATED[kind](1_000_000) + b"}"
     with answering(whole(body, status)) as url, pytest.raises(HFEndpointError) as failed:
         ask(url)
     assert len(str(failed.value)) < 1000

@@ -49,8 +49,9 @@ def main(book: str, folder: str) -> None:
                 ],
             )
 
-    # A cluster of yours: its master's URL, or spark-submit.
-    spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
+    # A cluster of yours: its master's URL, or spark-submit. There a task is tried up to four times,
+    # as when its worker is killed; here only where the 4 says so.
+    spark = SparkSession.builder.master("local[2, 4]").config("spark.ui.enabled", "false")
     with spark.getOrCreate() as session:
         texts = session.createDataFrame(rows, "paragraph long, text string").repartition(8)
         vectors = texts.mapInPandas(embed, SCHEMA)

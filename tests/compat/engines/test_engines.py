@@ -147,6 +147,12 @@ def test_spark(run, book):
     assert_right(rows_in(run("clusters/spark_ingest.py")), book[1])
 
 
+def test_spark_embeds_again_what_a_killed_worker_had(run, book):
+    pytest.importorskip("pyspark")
+    assert_right(rows_in(run("clusters/spark_ingest.py", kills_a_worker=True)), book[1])
+
+
 def test_beam(run, book):
+    # No worker is killed here: Beam's runner for one machine ends the job then, unlike a cluster's.
     pytest.importorskip("apache_beam")
     assert_right(lines_in(run("clusters/beam_ingest.py")), book[1])

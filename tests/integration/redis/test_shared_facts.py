@@ -11,14 +11,22 @@ import redis
 from arrivals import ENOUGH, are_right, numbered
 from redis_workers import embed
 
-from langchain_hf_endpoint import HFEndpointEmbeddings
-from langchain_hf_endpoint._session.session import close_sessions
+from langchain_hf_endpoint import HFEndpointEmbeddings, InferenceEndpoint
+from langchain_hf_endpoint._session.session import close_sessions, private_session
 from langchain_hf_endpoint._session.shared_facts import name_of
+from langchain_hf_endpoint.gateway.batcher import DynamicBatcher
 from langchain_hf_endpoint.redis.background import background
 from langchain_hf_endpoint.testing import ScriptedEndpoint
 
 SLOTS, LARGEST = 16, 8
 HOUR = 3600e6  # microseconds
+
+
+def wait_until_told():
+    """Return when what this process has to tell is in Redis."""
+    is_told = threading.Event()
+    background.run_soon(is_told.set)
+    assert is_told.wait(ENOUGH)
 
 
 @pytest.fixture
@@ -55,9 +63,7 @@ def work(double):
         else:
             vectors = embeddings.embed_documents(texts)
         assert are_right(vectors, texts)
-        all_told = threading.Event()
-        background.run_soon(all_told.set)
-        assert all_told.wait(ENOUGH)
+        wait_until_told()
         return double.arrivals[first:]
 
     return work
@@ -100,6 +106,7 @@ def test_the_width_is_found_once_and_the_others_begin_with_their_parts_of_it(
     # It is found anew, exactly; this machine may have been too busy to have seen it before.
     server = name_of(f"{double.url}/v1/embeddings", None, scores=False)
     shared.fact_sharing.tell_soon(server, {"width": SLOTS})
+    wait_until_told()
     for part in (SLOTS // 2, SLOTS // 3):
         log = work(shared, numbered(10), is_async=is_async, **settings)
         assert before_a_reply(log) == part
@@ -119,6 +126,20 @@ def test_of_eight_processes_one_is_refused_for_the_size_of_its_batch(double, unl
     sizes = [len(entry.texts) for entry in double.requests]
     assert [size for size in sizes if size > LARGEST] == [32]
     assert sum(sizes) == 17 * 40 + 32
+
+
+async def test_of_several_gateways_one_is_refused(double, unlimited, told):
+    shared, endpoint = unlimited(), InferenceEndpoint(url=f"{double.url}/v1/embeddings")
+    for number in range(3):
+        session = private_session(endpoint.service_settings)
+        batcher = DynamicBatcher(endpoint, limiter=shared, session=session)
+        texts = numbered(40, f"of {number}")
+        assert are_right(await batcher.embed(texts), texts)
+        await batcher.close()
+        await session.aclose()
+        await asyncio.to_thread(told, shared, "batch_size")
+    sizes = [len(entry.texts) for entry in double.requests]
+    assert [size for size in sizes if size > LARGEST] == [32]
 
 
 def test_facts_are_told_seldom_and_show_neither_url_nor_key_nor_text(

@@ -9,9 +9,8 @@ import os
 import queue
 import threading
 import time
-from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
 
 from langchain_hf_endpoint._engine.actions import (
     AcquireSlot,
@@ -25,8 +24,7 @@ from langchain_hf_endpoint._http.network import LONGEST_WAIT
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import Awaitable, Callable, Iterator
     from typing import Self
 
     from langchain_hf_endpoint._engine.actions import Action, ActionResult
@@ -36,6 +34,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TagT = TypeVar("TagT")
+
+_Told: TypeAlias = "Callable[[], None] | tuple[T, ...] | BaseException | None"
 
 _PATIENCE = 0.2  # seconds after which a waiting thread looks whether the call is over
 _LONGEST_CLOSING = 1.0  # seconds for which a call waits until its connections are closed
@@ -303,93 +303,91 @@ class TaskWorkers(Generic[TagT, T]):
         return tag, task.exception() or task.result()
 
 
-class LoopWorkers(ThreadWorkers[TagT, T]):
-    """Drives several flows at once, as tasks of an event loop that one thread of its own runs.
+class OwnLoop(Generic[T]):
+    """Does the work of a sync call on an event loop that a thread of its own runs.
 
-    Loop, thread and connections are there from the first flow that is not driven on the caller's
-    thread until the ``with`` block is left, which cancels what is under way.
+    Two threads that share the work would fight for the interpreter's lock. Here the caller's waits,
+    and does only what must be done on it. Leaving the ``with`` block cancels what is under way.
 
     Args:
-        driver: Of flows that are driven on the caller's thread.
-        transport: Makes what sends from the running loop, and closes its connections.
+        work: Is given this object, to pass on its results and what the caller's thread is to do.
     """
 
-    def __init__(
-        self,
-        driver: ThreadDriver,
-        transport: Callable[[], AbstractAsyncContextManager[AnyAsyncTransport]],
-    ) -> None:
-        super().__init__(driver)
-        self._transport = transport
-        self._is_open: Future[None] = Future()
-        self._thread: threading.Thread | None = None
+    def __init__(self, work: Callable[[OwnLoop[T]], Awaitable[None]]) -> None:
+        self._work = work
+        self._told: queue.SimpleQueue[_Told[T]] = queue.SimpleQueue()
+        self._process = os.getpid()
+        self._is_left = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._over = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        # A copy: tracing and the like follow the caller's context variables.
+        run = contextvars.copy_context().run
+        self._thread = threading.Thread(
+            target=run, args=(self._serve,), name="hf-endpoint", daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, *_error: object) -> None:
-        self._driver.stop.set()
-        self._tell(self._over.set)
+        self._is_left = True
+        if self._loop is None or os.getpid() != self._process:
+            return
+        with contextlib.suppress(RuntimeError):  # it is closed
+            self._loop.call_soon_threadsafe(self._task.cancel)
         # Any thread may be the one that collects a forgotten stream, the loop's too.
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if self._thread is not threading.current_thread():
             self._thread.join(_LONGEST_CLOSING)
 
-    def start(self, tag: TagT, flow: Flow[T], *, here: bool = False) -> None:
-        if here or not (self._threads or self._open()):
-            super().start(tag, flow, here=True)
-        else:
-            self.running += 1
-            self._tell(self._begin, tag, flow)
-
-    def stop(self) -> None:
-        super().stop()
-        if self._loop is not None:
-            self._tell(self._task_driver.stop.set)
-
-    def _open(self) -> bool:
+    def begin(self) -> bool:
         """Begin the loop; False where the machine has no thread or no descriptors left."""
-        if not self._add_thread():
-            return False
         try:
-            self._is_open.result()
-        except OSError:
-            self._threads, self._is_open = 0, Future()
-        return self._threads > 0
+            self._thread.start()
+        except (RuntimeError, MemoryError):
+            return False
+        return self._told.get() == ()
 
-    def _work(self) -> None:
+    def give(self, result: T) -> None:
+        """Pass a result on."""
+        self._told.put((result,))
+
+    def do(self, task: Callable[[], None]) -> None:
+        """Have something done on the caller's thread, when the results before it are out."""
+        self._told.put(task)
+
+    def results(self) -> Iterator[T]:
+        """What the work brings, or the error that ended it.
+
+        Raises:
+            HFEndpointError: The process was forked meanwhile; the loop is the parent's.
+        """
+        while True:
+            if os.getpid() != self._process:
+                raise begun_before_fork()
+            try:
+                told = self._told.get(timeout=LONGEST_WAIT)
+            except queue.Empty:
+                continue
+            if told is None:
+                return
+            if isinstance(told, BaseException):
+                raise told
+            if callable(told):
+                told()
+            else:
+                yield from told
+
+    def _serve(self) -> None:
+        end: BaseException | None = None
         try:
             with asyncio.Runner() as runner:
-                runner.run(self._serve())
-        except BaseException as error:
-            if self._is_open.done():
-                raise
-            self._is_open.set_exception(error)
-
-    async def _serve(self) -> None:
-        async with self._transport() as transport:
-            self._task_driver = TaskDriver(transport, self._driver.caller_loop)
-            self._thread, self._loop = threading.current_thread(), asyncio.get_running_loop()
-            self._is_open.set_result(None)
-            if not self._driver.stop.is_set():  # else an interrupt came before it could be told
-                await self._over.wait()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    def _tell(self, callback: Callable[..., object], *args: object) -> None:
-        """Call something on the loop, where it runs in this process."""
-        if self._loop is not None and os.getpid() == self._process:
-            with contextlib.suppress(RuntimeError):  # it is closed
-                self._loop.call_soon_threadsafe(callback, *args)
-
-    def _begin(self, tag: TagT, flow: Flow[T]) -> None:
-        task = asyncio.ensure_future(self._adrive(tag, flow))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _adrive(self, tag: TagT, flow: Flow[T]) -> None:
-        try:
-            result: T | BaseException = await self._task_driver.run(flow)
+                runner.run(self._main())
         except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
-            result = error
-        self._results.put((tag, result))
+            end = error
+        self._told.put(end)
+
+    async def _main(self) -> None:
+        self._task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._loop = asyncio.get_running_loop()
+        self._told.put(())
+        if not self._is_left:  # else an interrupt came before the task could be cancelled
+            await self._work(self)

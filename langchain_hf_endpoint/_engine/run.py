@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterable
-from contextlib import nullcontext
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from langchain_hf_endpoint._engine.chunk_cache import look_up, way_to_embed
 from langchain_hf_endpoint._engine.drivers import (
-    LoopWorkers,
+    OwnLoop,
     TaskDriver,
     TaskWorkers,
     ThreadDriver,
@@ -21,7 +22,7 @@ from langchain_hf_endpoint._engine.failures import of_the_machine, rejects_every
 from langchain_hf_endpoint._engine.isolation import Fault, Outcome
 from langchain_hf_endpoint._engine.planner import LOOK_AHEAD, BatchBounds, Planner
 from langchain_hf_endpoint._engine.preparation import bound_for, prepare
-from langchain_hf_endpoint._engine.sources import AsyncSource, Source
+from langchain_hf_endpoint._engine.sources import AsyncSource, CallersSource, Source
 from langchain_hf_endpoint._engine.vectors import Rows
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import HFEndpointError
@@ -243,14 +244,20 @@ def run(texts: Iterable[str], state: Run[RowT]) -> Iterator[PlannedText[RowT]]:
     if not call.is_prepared:
         driver.run(prepare(call))
     state.begin()
+    source = CallersSource(texts)
+    if call.has_own_loop and _repays_a_loop(source, state, driver):
+        with OwnLoop(partial(_on_own_loop, source, state, driver)) as loop:
+            if loop.begin():
+                yield from loop.results()
+                return
+    yield from _run(source, state, driver)
+
+
+def _run(source: Source, state: Run[RowT], driver: ThreadDriver) -> Iterator[PlannedText[RowT]]:
+    """`run` of a call that is prepared."""
     call = state.call
     embed = way_to_embed(call)
-    source = Source(texts)
-    workers: ThreadWorkers[Batch, list[Outcome[RowT]]] = (
-        LoopWorkers(driver, call.own_loop_transport)
-        if call.has_own_loop and _repays_a_loop(source, state, driver)
-        else ThreadWorkers(driver)
-    )
+    workers: ThreadWorkers[Batch, list[Outcome[RowT]]] = ThreadWorkers(driver)
     with workers:
         while True:
             while not (over := state.is_over(source)) and workers.running < state.capacity:
@@ -284,9 +291,36 @@ async def arun(
     if not call.is_prepared:
         await driver.run(prepare(call))
     state.begin()
+    source = AsyncSource(texts) if isinstance(texts, AsyncIterable) else Source(texts)
+    async with aclosing(_arun(source, state, driver)) as finished:
+        async for text in finished:
+            yield text
+
+
+async def _on_own_loop(
+    source: CallersSource,
+    state: Run[RowT],
+    driver: ThreadDriver,
+    loop: OwnLoop[PlannedText[RowT]],
+) -> None:
+    """`run` from where the caller's thread has come to; its texts and what it keeps stay there."""
+    source.do, received = loop.do, state.received
+    if received is not None:
+        state.received = lambda numbers, rows: loop.do(partial(received, numbers, rows))
+    async with (
+        state.call.own_loop_transport() as transport,
+        aclosing(_arun(source, state, TaskDriver(transport, driver.caller_loop))) as finished,
+    ):
+        async for text in finished:
+            loop.give(text)
+
+
+async def _arun(
+    source: Source | AsyncSource, state: Run[RowT], driver: TaskDriver
+) -> AsyncGenerator[PlannedText[RowT], None]:
+    """`arun` of a call that is prepared."""
     call = state.call
     embed = way_to_embed(call)
-    source = AsyncSource(texts) if isinstance(texts, AsyncIterable) else Source(texts)
     workers: TaskWorkers[Batch, list[Outcome[RowT]]] = TaskWorkers(driver)
     async with workers, source if isinstance(source, AsyncSource) else nullcontext():
         while True:
@@ -335,7 +369,7 @@ def fill(source: Source, state: Run[RowT], driver: ThreadDriver) -> None:
 async def _afill(source: Source | AsyncSource, state: Run[RowT], driver: TaskDriver) -> None:
     """The async twin of `fill`; chunking goes to a thread where a loop would feel it."""
     while (room := state.room(source)) > 0:
-        texts = source.take(room) if isinstance(source, Source) else await source.take(room)
+        texts = await source.atake(room)
         if state.call.bounds_tokens:
             state.planner.bound = await driver.run(bound_for(texts, state.call))
         settings = state.call.chunking

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Iterable
+    from collections.abc import AsyncIterable, Callable, Iterable
     from typing import Self
 
 _MOST_CHARACTERS = 1_000_000  # at once, so that a look-ahead of books stays small
@@ -58,6 +59,27 @@ class Source(_Ending):
             self._end(error)
         return taken
 
+    async def atake(self, most: float) -> list[str]:
+        """`take`, which an event loop waits for."""
+        return self.take(most)
+
+
+class CallersSource(Source):
+    """Texts of an iterable that is taken on the thread of a sync call, which waits for a loop.
+
+    Attributes:
+        do: Has something done on that thread.
+    """
+
+    do: Callable[[Callable[[], None]], None]
+
+    async def atake(self, most: float) -> list[str]:
+        if not self._may_be_slow:
+            return self.take(most)
+        taken: Future[list[str]] = Future()
+        self.do(lambda: taken.set_result(self.take(most)))
+        return await asyncio.wrap_future(taken)
+
 
 class AsyncSource(_Ending):
     """Texts of an async iterable, which is asked for one text at a time and never waited for long.
@@ -77,7 +99,7 @@ class AsyncSource(_Ending):
             self._asked.cancel()
             await asyncio.wait({self._asked})
 
-    async def take(self, most: float) -> list[str]:
+    async def atake(self, most: float) -> list[str]:
         """Up to so many texts; fewer where they are long, keep us waiting, or are at an end."""
         taken: list[str] = []
         self.characters = 0

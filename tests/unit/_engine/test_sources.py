@@ -28,8 +28,7 @@ def handfuls(make, texts, most):
     async def take():
         source, taken = make(texts), []
         while not source.is_exhausted and len(taken) < 100:
-            handful = source.take(most)
-            taken.append(handful if isinstance(source, Source) else await handful)
+            taken.append(await source.atake(most))
             assert source.characters == sum(map(len, taken[-1]))
         return taken, source
 

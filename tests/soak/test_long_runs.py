@@ -73,7 +73,7 @@ def test_descriptors_stay_constant_over_thousands_of_calls(server, embeddings):
 # A long stream with a slow reader
 
 
-TEXTS = amount(6_000, 10_000)
+TEXTS = 10_000
 AHEAD = 64 * 32 + 16 * 32
 """64 batches may be unfinished behind a slow one, and 16 are gathered to be sorted."""
 

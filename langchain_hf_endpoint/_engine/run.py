@@ -22,7 +22,7 @@ from langchain_hf_endpoint._engine.failures import of_the_machine, rejects_every
 from langchain_hf_endpoint._engine.isolation import Fault, Outcome
 from langchain_hf_endpoint._engine.planner import LOOK_AHEAD, BatchBounds, Planner
 from langchain_hf_endpoint._engine.preparation import bound_for, prepare
-from langchain_hf_endpoint._engine.sources import AsyncSource, CallersSource, Source
+from langchain_hf_endpoint._engine.sources import AsyncSource, Source
 from langchain_hf_endpoint._engine.vectors import Rows
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import HFEndpointError
@@ -244,7 +244,7 @@ def run(texts: Iterable[str], state: Run[RowT]) -> Iterator[PlannedText[RowT]]:
     if not call.is_prepared:
         driver.run(prepare(call))
     state.begin()
-    source = CallersSource(texts)
+    source = Source(texts)
     if call.has_own_loop and _repays_a_loop(source, state, driver):
         with OwnLoop(partial(_on_own_loop, source, state, driver)) as loop:
             if loop.begin():
@@ -298,13 +298,13 @@ async def arun(
 
 
 async def _on_own_loop(
-    source: CallersSource,
+    source: Source,
     state: Run[RowT],
     driver: ThreadDriver,
     loop: OwnLoop[PlannedText[RowT]],
 ) -> None:
     """`run` from where the caller's thread has come to; its texts and what it keeps stay there."""
-    source.do, received = loop.do, state.received
+    source.on_their_thread, received = loop.do, state.received
     if received is not None:
         state.received = lambda numbers, rows: loop.do(partial(received, numbers, rows))
     async with (

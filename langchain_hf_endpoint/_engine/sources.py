@@ -37,7 +37,13 @@ class _Ending:
 
 
 class Source(_Ending):
-    """Texts of an iterable."""
+    """Texts of an iterable.
+
+    Attributes:
+        on_their_thread: Has them taken on the thread of a sync call; None where that is this one.
+    """
+
+    on_their_thread: Callable[[Callable[[], None]], None] | None = None
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._texts = iter(texts)
@@ -60,24 +66,11 @@ class Source(_Ending):
         return taken
 
     async def atake(self, most: float) -> list[str]:
-        """`take`, which an event loop waits for."""
-        return self.take(most)
-
-
-class CallersSource(Source):
-    """Texts of an iterable that is taken on the thread of a sync call, which waits for a loop.
-
-    Attributes:
-        do: Has something done on that thread.
-    """
-
-    do: Callable[[Callable[[], None]], None]
-
-    async def atake(self, most: float) -> list[str]:
-        if not self._may_be_slow:
+        """`take`, for an event loop; where it is not on their thread, it waits for that."""
+        if self.on_their_thread is None:
             return self.take(most)
         taken: Future[list[str]] = Future()
-        self.do(lambda: taken.set_result(self.take(most)))
+        self.on_their_thread(lambda: taken.set_result(self.take(most)))
         return await asyncio.wrap_future(taken)
 
 

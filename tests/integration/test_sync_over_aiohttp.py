@@ -225,6 +225,15 @@ def test_a_stream_that_is_closed_early_ends_its_requests(tei_double, connect, is
     assert len(tei_double.requests) <= 5
 
 
+@pytest.mark.parametrize("kind", [list, iter])
+def test_a_stream_whose_user_is_slow_gets_no_further_than_a_look_ahead(tei_double, connect, kind):
+    texts = numbered(2000)
+    with closing(connect().stream_chunks(kind(texts))) as stream:
+        assert next(stream).text == texts[0]
+        time.sleep(0.5)
+        assert len(tei_double.requests) < 100  # of 500
+
+
 def test_a_stream_that_is_forgotten_in_a_cycle_ends_its_requests(
     tei_double, connect, is_all_closed
 ):

@@ -79,6 +79,7 @@ class ServerState:
         doubts: How many failures came after which another server, with another model, may answer.
         likeliest: The place of the route that has answered others, None where nobody said.
         told: What those who share the limiter were told, or said, None before they were asked.
+        body_bytes: How many a request may have.
     """
 
     route: Route | None = None
@@ -102,12 +103,12 @@ class ServerState:
     doubts: int = 0
     likeliest: int | None = None
     told: dict[str, int] | None = None
+    body_bytes: int = _DEFAULT_BODY_BYTES
     _fingerprints: dict[int | None, tuple[ModelFingerprint, int]] = field(default_factory=dict)
     _verified: dict[int | None, tuple[ModelFingerprint, int]] = field(default_factory=dict)
     _too_slow_for: int | None = None
     _doubted_at: int = 0
     _batch_size: int | None = None
-    _body_bytes: int = _DEFAULT_BODY_BYTES
     _dimensions: dict[int | None, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -122,11 +123,6 @@ class ServerState:
         told = self.info.max_input_tokens if self.info else None
         return told or (self.served.context_length if self.served else None)
 
-    @property
-    def body_bytes(self) -> int:
-        """How many bytes a request may have."""
-        return self._body_bytes
-
     def batch_size(self, wanted: int | None) -> int:
         """How many inputs a request may have, where the settings want `wanted`."""
         if self.restriction:
@@ -139,14 +135,14 @@ class ServerState:
     @property
     def learned(self) -> tuple[int | None, int | None]:
         """Inputs and bytes that a request may have, as far as refusals have told."""
-        body = self._body_bytes
+        body = self.body_bytes
         return self._batch_size, body if body < _DEFAULT_BODY_BYTES else None
 
     def hint(self, inputs: int | None, size: int | None) -> None:
         """Begin with what refusals have told others."""
         with self._lock:
             self._batch_size = min(filter(None, (inputs, self._batch_size)), default=None)
-            self._body_bytes = min(size or self._body_bytes, self._body_bytes)
+            self.body_bytes = min(size or self.body_bytes, self.body_bytes)
 
     def refused_batch(self, inputs: int, stated: int | None) -> None:
         """Remember that a batch of so many inputs was too large."""
@@ -199,7 +195,7 @@ class ServerState:
     def refused_body(self, size: int) -> None:
         """Remember that a request of so many bytes was too large."""
         with self._lock:
-            self._body_bytes = max(1, min(self._body_bytes, size // 2))
+            self.body_bytes = max(1, min(self.body_bytes, size // 2))
 
     def refused_tokens(self, size: int, share: float | None) -> None:
         """Remember that the tokens of so many bytes were too many for one request.
@@ -211,7 +207,7 @@ class ServerState:
         """
         with self._lock:
             smaller = int(size * (_LESS if share is None else share * _MARGIN))
-            self._body_bytes = max(1, min(self._body_bytes, smaller))
+            self.body_bytes = max(1, min(self.body_bytes, smaller))
 
     def doubt(self) -> None:
         """Note a failure after which another server may answer, with another model."""

@@ -446,7 +446,7 @@ def test_another_program_is_waited_for_a_second(path):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_file_whose_writers_are_killed_holds_what_came_out_and_nothing_wrong(tmp_path):
-    kills = amount(10, 100)
+    kills = amount(10, 200)
     command = [sys.executable, cache_writers.__file__, str(tmp_path), str(kills), "3"]
     run = subprocess.run(command, capture_output=True, check=False, text=True, timeout=1800)
     assert run.returncode == 0, run.stderr

@@ -249,7 +249,7 @@ def _of_the_usage(ran: Ran) -> Iterator[str]:
         return
     unsure = sum(one.fault.startswith(_OF_THE_CONNECTION) for one in log)
     unsure += _MOST_AT_ONCE * sum(map(_was_left, ran.ended))
-    unsure += len(log) * ran.scenario.may_time_out
+    unsure += len(log) * ran.scenario.may_time_out + usage.retries["transport"]
     if not sent <= usage.requests <= sent + unsure:
         yield told
     if usage.inputs_sent < inputs or billed > tokens:
@@ -259,6 +259,8 @@ def _of_the_usage(ran: Ran) -> Iterator[str]:
 def is_billed_exactly(ran: Ran) -> bool:
     """Whether client and server must know of the same requests and replies."""
     is_whole = not any(one.fault.startswith(_OF_THE_CONNECTION) for one in ran.arrivals)
+    # Of what goes into a connection at the moment in which it is closed the server knows nothing.
+    is_whole = is_whole and not ran.usage.retries["transport"]
     return is_whole and not (any(map(_was_left, ran.ended)) or ran.scenario.may_time_out)
 
 

@@ -125,6 +125,10 @@ class Actor:
     calls: tuple[Call, ...]
 
 
+FAST = 0.2
+"""How many of all scenarios go over aiohttp."""
+
+
 @dataclass(frozen=True)
 class Scenario:
     """Everything that is decided before it runs."""
@@ -174,6 +178,9 @@ def scenario_of(seed: int) -> Scenario:
         service["max_batch_size"] = chance.choice([1, 2, 3, 5, 8])
     if chance.random() < 0.2:
         service["max_concurrent_requests"] = chance.choice([1, 2, 5])
+    if random.Random(f"transport {seed}").random() < FAST:
+        # One input a batch, so that sync calls are long enough for a loop of their own.
+        service |= {"transport": "aiohttp", "max_batch_size": 1}
     return Scenario(
         seed=seed,
         mood=mood,

@@ -27,7 +27,7 @@ from langchain_hf_endpoint._session.concurrency import Slot
 from langchain_hf_endpoint._session.server_state import Restriction
 from langchain_hf_endpoint._session.shared_facts import name_of, news, take
 from langchain_hf_endpoint._urls import host_of
-from langchain_hf_endpoint.errors import HFEndpointError
+from langchain_hf_endpoint.errors import HFEndpointError, RateLimitedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,8 +164,14 @@ def ask(
         HFEndpointError: The server cannot be reached, or is not ready even after `max_wait`.
     """
     timeout, retry = timeout or call.service.timeout, RetryState(call)
+    failure: Failure | None = None
     while request is not None:
-        reply = yield from send_once(request, 0, timeout, call, retry.seconds_left)
+        try:
+            reply = yield from send_once(request, 0, timeout, call, retry.seconds_left)
+        except RateLimitedError:
+            if failure is None:
+                raise
+            raise call.error(failure, retry.count) from None  # for which there was no time left
         if isinstance(reply, Response) and reply.status < 300:  # noqa: PLR2004 - a success
             return reply
         failure = explain(reply) if isinstance(reply, Response) else reply

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from acting import KEY, SourceBrokeError
-from scenario import DIMENSIONS, FIRST_DELAY, LONGEST_DELAY, MUST_SUCCEED, POISON
+from scenario import DIMENSIONS, FIRST_DELAY, LONGEST_DELAY, MUST_SUCCEED, PATIENT, POISON
 
 from langchain_hf_endpoint import (
     AuthenticationError,
@@ -88,6 +88,9 @@ def _possible_errors(ran: Ran) -> tuple[type[HFEndpointError], ...]:
     if ran.scenario.mood in MUST_SUCCEED:
         return ()
     possible: list[type[HFEndpointError]] = []
+    service = ran.scenario.service
+    if service["max_wait"] != PATIENT and "transport" in service:
+        possible.append(TransportError)  # a kept connection that the server has closed costs a try
     for arrival in ran.arrivals:
         possible += _ERRORS.get(arrival.fault, ())
         if arrival.status == 429:

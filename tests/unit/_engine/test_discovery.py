@@ -22,6 +22,7 @@ from scripted_server import (
 from langchain_hf_endpoint import (
     AuthenticationError,
     EndpointNotFoundError,
+    EndpointNotReadyError,
     EndpointPausedError,
     InferenceEndpoint,
     SettingsError,
@@ -200,6 +201,15 @@ def test_the_question_counts_against_max_wait(drive, server, auto, clock):
         drive.query(auto(max_wait=20.0), "one text")
     assert caught.value.attempts == len(server.requests)
     assert clock.waited <= 20.5
+
+
+def test_where_the_time_is_over_before_the_next_permit_the_server_is_what_failed(
+    drive, server, auto, clock
+):
+    server.script(answer(503))
+    with pytest.raises(EndpointNotReadyError):
+        drive.query(auto(max_wait=5.0, rate_limit={"requests_per_minute": 1}), "one text")
+    assert server.asked == ["GET /info"]
 
 
 def test_a_server_that_cannot_be_reached_is_found_out_by_the_question(drive, server, auto):

@@ -88,9 +88,8 @@ def _possible_errors(ran: Ran) -> tuple[type[HFEndpointError], ...]:
     if ran.scenario.mood in MUST_SUCCEED:
         return ()
     possible: list[type[HFEndpointError]] = []
-    service = ran.scenario.service
-    if service["max_wait"] != PATIENT and "transport" in service:
-        possible.append(TransportError)  # a kept connection that the server has closed costs a try
+    if _tries_closed_connections(ran.scenario):
+        possible.append(TransportError)
     for arrival in ran.arrivals:
         possible += _ERRORS.get(arrival.fault, ())
         if arrival.status == 429:
@@ -98,6 +97,11 @@ def _possible_errors(ran: Ran) -> tuple[type[HFEndpointError], ...]:
         if any(POISON in text for text in arrival.texts):
             possible += (InputError, ServerError)
     return tuple(set(possible))
+
+
+def _tries_closed_connections(scenario: Scenario) -> bool:
+    """Whether a kept connection that the server has just closed costs the only try."""
+    return "transport" in scenario.service and scenario.service["max_wait"] != PATIENT
 
 
 def _of_a_call(
@@ -252,7 +256,8 @@ def _of_the_usage(ran: Ran) -> Iterator[str]:
         return
     unsure = sum(one.fault.startswith(_OF_THE_CONNECTION) for one in log)
     unsure += _MOST_AT_ONCE * sum(map(_was_left, ran.ended))
-    unsure += len(log) * ran.scenario.may_time_out + usage.retries["transport"]
+    may_be_lost = ran.scenario.may_time_out or _tries_closed_connections(ran.scenario)
+    unsure += len(log) * may_be_lost + usage.retries["transport"]
     if not sent <= usage.requests <= sent + unsure:
         yield told
     if usage.inputs_sent < inputs or billed > tokens:
@@ -264,6 +269,7 @@ def is_billed_exactly(ran: Ran) -> bool:
     is_whole = not any(one.fault.startswith(_OF_THE_CONNECTION) for one in ran.arrivals)
     # Of what goes into a connection at the moment in which it is closed the server knows nothing.
     is_whole = is_whole and not ran.usage.retries["transport"]
+    is_whole = is_whole and not _tries_closed_connections(ran.scenario)
     return is_whole and not (any(map(_was_left, ran.ended)) or ran.scenario.may_time_out)
 
 

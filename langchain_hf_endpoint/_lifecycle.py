@@ -10,12 +10,15 @@ import os
 import threading
 import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, ParamSpec, Protocol, TypeVar
 
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, MutableMapping
+
+P = ParamSpec("P")
+ResultT = TypeVar("ResultT")
 
 logger = logging.getLogger(__name__)
 _closers: MutableMapping[AsyncGenerator[None, None], asyncio.AbstractEventLoop] = (
@@ -54,6 +57,17 @@ async def asyncio_sleep(seconds: float) -> None:
     """`asyncio.sleep`, with words for those who have another loop."""
     running_loop()
     await asyncio.sleep(seconds)
+
+
+async def in_thread(do: Callable[P, ResultT], *args: P.args, **kwargs: P.kwargs) -> ResultT:
+    """Do what a loop would feel in a thread; here, where the program is over and has none."""
+    try:
+        return await asyncio.to_thread(do, *args, **kwargs)
+    except RuntimeError as error:
+        # Threads that are no daemons go on when the main thread has ended.
+        if "cannot schedule new futures" not in str(error):
+            raise
+        return do(*args, **kwargs)
 
 
 def _close_at_exit() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import time
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from langchain_core.stores import BaseStore
 
+from langchain_hf_endpoint._lifecycle import in_thread
 from langchain_hf_endpoint._secrets import without_keys
 from langchain_hf_endpoint.errors import HFEndpointError, SettingsError
 from langchain_hf_endpoint.sqlite_files import Connections, FileKind, make_or_check
@@ -163,7 +163,7 @@ class ChunkCache:
     ) -> list[bytes | None] | None:
         """The async twin of `use`; a file is used in a thread."""
         if isinstance(self.store, CacheFile):
-            return await asyncio.to_thread(self.use, keys, pairs)
+            return await in_thread(self.use, keys, pairs)
         if time.monotonic() >= self._rests_until:
             try:
                 if pairs:

@@ -314,7 +314,6 @@ class OwnLoop(Generic[T]):
     """
 
     def __init__(self, work: Callable[[OwnLoop[T]], Awaitable[None]]) -> None:
-        self._work = work
         self._told: queue.SimpleQueue[_Told[T]] = queue.SimpleQueue()
         self._process = os.getpid()
         self._is_left = False
@@ -322,7 +321,7 @@ class OwnLoop(Generic[T]):
         # A copy: tracing and the like follow the caller's context variables.
         run = contextvars.copy_context().run
         self._thread = threading.Thread(
-            target=run, args=(self._serve,), name="hf-endpoint", daemon=True
+            target=run, args=(self._serve, work), name="hf-endpoint", daemon=True
         )
 
     def __enter__(self) -> Self:
@@ -376,18 +375,20 @@ class OwnLoop(Generic[T]):
             else:
                 yield from told
 
-    def _serve(self) -> None:
+    # The work is not kept: it knows this object, and what it has gathered is not to wait for a
+    # collection of cycles.
+    def _serve(self, work: Callable[[OwnLoop[T]], Awaitable[None]]) -> None:
         end: BaseException | None = None
         try:
             with asyncio.Runner() as runner:
-                runner.run(self._main())
+                runner.run(self._main(work))
         except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
             end = error
         self._told.put(end)
 
-    async def _main(self) -> None:
+    async def _main(self, work: Callable[[OwnLoop[T]], Awaitable[None]]) -> None:
         self._task = cast("asyncio.Task[None]", asyncio.current_task())
         self._loop = asyncio.get_running_loop()
         self._told.put(())
         if not self._is_left:  # else an interrupt came before the task could be cancelled
-            await self._work(self)
+            await work(self)

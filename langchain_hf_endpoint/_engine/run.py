@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterable
 from contextlib import aclosing, nullcontext
@@ -24,6 +23,7 @@ from langchain_hf_endpoint._engine.planner import LOOK_AHEAD, BatchBounds, Plann
 from langchain_hf_endpoint._engine.preparation import bound_for, prepare
 from langchain_hf_endpoint._engine.sources import AsyncSource, Source
 from langchain_hf_endpoint._engine.vectors import Rows
+from langchain_hf_endpoint._lifecycle import in_thread
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.errors import HFEndpointError
 
@@ -85,7 +85,7 @@ class Run(Generic[RowT]):
         self.planner = Planner(
             call.chunking,
             call.prompt,
-            self._bounds,
+            partial(_bounds, call),
             self.rows,
             keep=self.keep,
             all_come_out=self.all_come_out,
@@ -95,12 +95,6 @@ class Run(Generic[RowT]):
             self.planner.reads = call.server.info.max_input_tokens
         if self.plan_first:
             self.planner.look_ahead = float("inf")
-
-    def _bounds(self) -> BatchBounds:
-        call, server = self.call, self.call.server
-        size = server.batch_size(call.service.max_batch_size)
-        size = size if call.expected_fingerprint is None else call.batch_size
-        return BatchBounds(size, server.body_bytes)
 
     def add(self, texts: list[str]) -> None:
         """Take texts into the planner."""
@@ -221,6 +215,12 @@ class Run(Generic[RowT]):
             raise self.fatal
         if source.error:
             raise source.error
+
+
+def _bounds(call: EmbeddingCall[RowT]) -> BatchBounds:
+    size = call.server.batch_size(call.service.max_batch_size)
+    size = size if call.expected_fingerprint is None else call.batch_size
+    return BatchBounds(size, call.server.body_bytes)
 
 
 def run(texts: Iterable[str], state: Run[RowT]) -> Iterator[PlannedText[RowT]]:
@@ -375,7 +375,7 @@ async def _afill(source: Source | AsyncSource, state: Run[RowT], driver: TaskDri
         settings = state.call.chunking
         is_long = source.characters > _WORTH_A_THREAD and any(map(_may_be_cut, texts))
         if is_long or (settings and settings.strategy == "recursive"):  # a separator may take long
-            await asyncio.to_thread(state.add, texts)
+            await in_thread(state.add, texts)
         else:
             state.add(texts)
         if state.call.cache is not None:

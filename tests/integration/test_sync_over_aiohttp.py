@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from contextlib import closing
 
 import httpx
@@ -213,6 +214,18 @@ def test_a_pause_of_an_hour_ends_when_another_batch_ends_the_call(tei_double, co
         embeddings.embed_documents(TEXTS)
 
 
+@pytest.mark.parametrize("transport", ["aiohttp", "httpx"])
+def test_a_result_is_freed_with_its_last_reference(tei_double, connect, transport):
+    embeddings = connect(transport=transport)
+    gc.collect()
+    gc.disable()
+    try:
+        result = weakref.ref(embeddings.embed_array(TEXTS))
+        assert result() is None
+    finally:
+        gc.enable()
+
+
 # Left early
 
 
@@ -303,6 +316,20 @@ embeddings = HFEndpointEmbeddings(
 )
 texts = [f"text {number}" for number in range(100)]
 """
+GOES_ON = """
+from concurrent.futures import ThreadPoolExecutor
+
+long = [f"text {number} " * 1500 for number in range(100)]
+
+def go_on():
+    try:
+        while True:
+            ThreadPoolExecutor(1).submit(int).result()
+    except RuntimeError:  # the main thread has ended
+        CALL
+
+threading.Thread(target=go_on).start()
+"""
 ENDS = {
     "a call": "print(len(embeddings.embed_documents(texts)))",
     "a stream that is left": "stream = embeddings.stream_chunks(texts); print(next(stream).text)",
@@ -310,6 +337,14 @@ ENDS = {
 threading.Thread(target=embeddings.embed_documents, args=[texts], daemon=True).start()
 sys.stdin.readline()
 """,
+    "a thread that goes on": GOES_ON.replace("CALL", "embeddings.embed_documents(long)"),
+    "a stream that goes on": GOES_ON.replace("CALL", "list(embeddings.stream_chunks(iter(long)))"),
+    "a call with a cache that goes on": """
+import tempfile
+folder = tempfile.TemporaryDirectory()
+embeddings = HFEndpointEmbeddings(endpoint=embeddings.endpoint, cache=folder.name + "/cache")
+"""
+    + GOES_ON.replace("CALL", "embeddings.embed_documents(long), folder.cleanup()"),
     "nest_asyncio": """
 import nest_asyncio
 nest_asyncio.apply()

@@ -37,12 +37,18 @@ class BackgroundTasks:
         if self._thread is None and self._lock.acquire(blocking=False):
             try:
                 if self._thread is None:
-                    self._thread = threading.Thread(
-                        target=_work, args=(self._tasks,), name="hf-endpoint-background"
-                    )
                     # What is undone when the interpreter exits is not lost: places in Redis lapse.
-                    self._thread.daemon = True
-                    self._thread.start()
+                    thread = threading.Thread(
+                        target=_work,
+                        args=(self._tasks,),
+                        name="hf-endpoint-background",
+                        daemon=True,
+                    )
+                    thread.start()
+                    self._thread = thread
+            except (RuntimeError, MemoryError):
+                # There is none to be had: the next task tries again.
+                logger.debug("a background task has no thread yet", exc_info=True)
             finally:
                 self._lock.release()
 

@@ -166,7 +166,10 @@ class RedisReservations:
             self.local.requests_per_minute,
         )
         watch = threading.Thread(target=self._watch, name="hf-endpoint-redis", daemon=True)
-        watch.start()
+        try:
+            watch.start()
+        except (RuntimeError, MemoryError):
+            self.is_away = False  # nobody would look for it: the next one asks it again
 
     def _watch(self) -> None:
         """Look for Redis until it answers; what was granted here meanwhile is told first."""

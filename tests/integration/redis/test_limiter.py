@@ -28,7 +28,7 @@ from langchain_hf_endpoint import (
     TransportError,
 )
 from langchain_hf_endpoint.redis import client as redis_client
-from langchain_hf_endpoint.redis.background import background
+from langchain_hf_endpoint.redis.background import BackgroundTasks, background
 
 ENOUGH = 60.0
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
@@ -472,6 +472,33 @@ def test_a_redis_that_lost_everything_is_told_what_was_granted(own_redis, limite
         assert told.wait(ENOUGH)
         assert client.zcard(f"hf-endpoint:{{{shared.key}}}:log") == 13
     assert sum(shared.acquire(blocking=False) for _ in range(30)) == 7
+
+
+def none_left(*_):
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_redis_that_was_away_is_asked_again_where_no_thread_can_look_for_it(
+    own_redis, limiter, monkeypatch
+):
+    shared = limiter(20, url=own_redis.url, on_failure="local", expected_workers=1, burst=20)
+    own_redis.kill()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        assert shared.acquire()
+    assert own_redis.start()
+    assert shared.acquire()
+    with redis.Redis(port=own_redis.port) as client:
+        assert client.zcard(f"hf-endpoint:{{{shared.key}}}:log")
+
+
+def test_a_task_that_gets_no_thread_is_done_when_there_is_one(monkeypatch):
+    tasks, is_done = BackgroundTasks(), threading.Event()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        tasks.run_soon(is_done.set)
+    tasks.run_soon(int)
+    assert is_done.wait(ENOUGH)
 
 
 def test_a_question_that_arrives_twice_is_one_start(limiter):

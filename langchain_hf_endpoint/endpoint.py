@@ -47,7 +47,7 @@ _OF_VECTORS = (
     *("query_prompt", "document_prompt", "query_prompt_name", "document_prompt_name"),
     *("normalize", "dimensions"),
 )
-_INFERENCE_ID = r"^[a-z0-9](?:[a-z0-9_\-.]*[a-z0-9])?$"
+INFERENCE_ID = r"^[a-z0-9](?:[a-z0-9_\-.]*[a-z0-9])?$"
 
 
 class InferenceEndpoint(Section):
@@ -74,7 +74,7 @@ class InferenceEndpoint(Section):
 
     inference_id: Annotated[
         str,
-        Field(strict=True, max_length=_LONGEST_ID, pattern=_INFERENCE_ID),
+        Field(strict=True, max_length=_LONGEST_ID, pattern=INFERENCE_ID),
         Allowed(
             "lower-case letters, digits, _, - and ., starting and ending with a letter or a digit, "
             f"at most {_LONGEST_ID} characters"

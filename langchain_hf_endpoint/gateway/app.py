@@ -79,7 +79,7 @@ def create_app(  # noqa: PLR0913 - the operator's decisions
             limit. None: requests fail then.
 
     Raises:
-        SettingsError: A pattern, the key or the Redis cannot be used.
+        SettingsError: A pattern, the key, the id or the Redis cannot be used.
     """
     redis_url = SecretStr(redis_url) if isinstance(redis_url, str) else redis_url  # may hold a key
     options = GatewayOptions(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from langchain_hf_endpoint._urls import is_hugging_face
+from langchain_hf_endpoint.endpoint import INFERENCE_ID
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ class GatewayOptions:
     """The operator's decisions; see `create_app`.
 
     Raises:
-        SettingsError: A number, or the Redis, cannot be used.
+        SettingsError: A number, the id, or the Redis, cannot be used.
         MissingExtraError: redis-py is not installed.
     """
 
@@ -67,6 +69,8 @@ class GatewayOptions:
             ("max_waiting_bytes", self.max_waiting_bytes, self.max_body_bytes),
             ("request_seconds", self.request_seconds, 1),
         )
+        if self.tei_at_root is not None and not re.fullmatch(INFERENCE_ID, self.tei_at_root):
+            raise SettingsError(("tei_at_root", f"{self.tei_at_root!r} can be no endpoint's id"))
         if self.redis_url is not None:
             self._redis_limiter("gateway", 3000)
 

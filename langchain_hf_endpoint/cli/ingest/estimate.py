@@ -137,6 +137,11 @@ class _Plan:
                     else:
                         yield piece.text
 
+    @property
+    def needs_model(self) -> bool:
+        """Whether it is to be known which model it is: to look vectors up, or to get some."""
+        return self.wanted.cache is not None or self.requests > 0
+
     def _add(self, record: Record, pieces: Sequence[Chunk]) -> None:
         self.texts += 1
         self.chunks += len(pieces)
@@ -188,10 +193,9 @@ def estimate(wanted: Ingest, sources: Sources, *, probe: bool) -> Estimate:
             state.planner.finished()
     if source.error is not None:
         raise source.error
-    requests, inputs = plan.requests, plan.inputs
     # Before them the server is asked what it is, and for its model's fingerprint.
-    if requests:
-        requests += 1 + call.server.asked_for_info
+    requests = plan.requests + call.server.asked_for_info + plan.needs_model
+    inputs = plan.inputs
     rate = wanted.endpoint.service_settings.rate_limit.requests_per_minute
     limit_seconds = requests * 60 / rate if requests > burst_of(rate, None) else 0.0
     server_seconds = None
@@ -269,6 +273,8 @@ def _server_seconds(plan: _Plan, call: Call, limit_seconds: float) -> float | No
 
 def _tokens(plan: _Plan, call: Call, driver: ThreadDriver) -> tuple[int | None, int, int]:
     """The tokens of all inputs, of how many they were counted, and the tokens counted here."""
+    if not plan.needs_model:
+        return 0, 0, 0
     most = call.server.max_input_tokens
     counter = None if call.tokenizer is None else counter_of_file(call.tokenizer)
     first = TEXTS[: call.server.batch_size(call.service.max_batch_size)]

@@ -9,6 +9,8 @@ from importlib import resources
 import pytest
 from commands import run
 
+from langchain_hf_endpoint._session.session import close_sessions
+
 WORDS = [f"word{number}" for number in range(13)]
 
 
@@ -119,6 +121,22 @@ def test_what_the_cache_has_is_told_and_nothing_else_is_asked_for(tei_double, so
     assert (said["chunks"], said["repeats"]) == (321, 20)
     assert (said["cached"], said["embedded"]) == (300, 1)
     assert not any("one more" in one.texts for one in tei_double.requests if one.path == "/embed")
+
+
+@pytest.mark.parametrize("with_cache", [False, True], ids=["no texts", "all in the cache"])
+def test_a_run_that_embeds_nothing_asks_for_little(tei_double, source, tmp_path, with_cache):
+    cache = ("--cache", tmp_path / "vectors.db") if with_cache else ()
+    if with_cache:
+        run("embed", source, "-e", tei_double.url, "-o", tmp_path / "first.npy", *cache)
+    else:
+        source.write_text("")
+    close_sessions()
+    command = (source, "-e", tei_double.url, "-o", tmp_path / "out.npy", *cache)
+    said = dry(*command)
+    close_sessions()
+    took = real(*command)["usage"]
+    assert (said["requests"], said["tokens"]) == (took["requests"], took["tokens"])
+    assert said["embedded"] == 0
 
 
 def test_without_a_tokenizer_the_tokens_are_not_known(tei_double, source, tmp_path):

@@ -146,6 +146,7 @@ def test_two_keys_that_make_no_sense_are_refused(keys, field):
         {"max_waiting_bytes": 1},
         {"request_seconds": 0},
         {"max_queue": 0},
+        {"tei_at_root": "tei/mine"},
         {"max_connections": 0},
         {"shutdown_seconds": 0},
     ],

@@ -104,11 +104,11 @@ def _out_of_range(strategy: str, fields: dict[str, Any]) -> list[Problem]:
     """Check the ranges that depend on another field; wrong types are left to pydantic."""
     size, overlap = fields.get("max_chunking_size"), fields.get("overlap")
     problems: list[Problem] = []
-    most_overlap, half = _LARGEST_CHUNK // 2, "half of max_chunking_size"
+    most_overlap, half = _LARGEST_CHUNK // 2, "half of the largest max_chunking_size"
     if _is_integer(size):
         smallest = SMALLEST_CHUNK[strategy]
         if smallest <= size <= _LARGEST_CHUNK:
-            most_overlap, half = size // 2, f"{half} ({size})"
+            most_overlap, half = size // 2, f"half of max_chunking_size ({size})"
         else:
             allowed = f"{smallest} to {_LARGEST_CHUNK} words for strategy {strategy!r}"
             if size > _LARGEST_CHUNK:

@@ -156,6 +156,12 @@ def test_a_size_in_tokens_stands_for_the_default_in_words(strategy):
     assert ChunkingSettings(strategy=strategy, max_chunk_tokens="auto").max_chunking_size == 250
 
 
+def test_an_overlap_beside_tokens_alone_is_at_most_half_of_the_largest_size():
+    assert ChunkingSettings(strategy="word", max_chunk_tokens=500, overlap=150).overlap == 150
+    with pytest.raises(ValueError, match="0 to 150, half of the largest max_chunking_size"):
+        ChunkingSettings(strategy="word", max_chunk_tokens=500, overlap=151)
+
+
 def test_a_copy_with_another_size_has_the_overlap_that_goes_with_it():
     words = ChunkingSettings(strategy="word")
     smaller = words.model_copy(update={"max_chunking_size": 60})

@@ -487,9 +487,10 @@ def test_a_redis_that_was_away_is_asked_again_where_no_thread_can_look_for_it(
         patched.setattr(threading.Thread, "start", none_left)
         assert shared.acquire()
     assert own_redis.start()
-    assert shared.acquire()
+    log = f"hf-endpoint:{{{shared.key}}}:log"
     with redis.Redis(port=own_redis.port) as client:
-        assert client.zcard(f"hf-endpoint:{{{shared.key}}}:log")
+        # The first may still meet what the kill has left of a connection.
+        assert any(shared.acquire() and client.zcard(log) for _ in range(10))
 
 
 def test_a_task_that_gets_no_thread_is_done_when_there_is_one(monkeypatch):

@@ -61,9 +61,10 @@ def ask_others(call: Call) -> Flow[None]:
     Raises:
         HFEndpointError: It is kept where nobody answers: there are no permits to be had either.
     """
-    sharing, name = call.sharing, _name_of_server(call)
+    sharing = call.sharing
     if sharing is None or call.server.told is not None:
         return
+    name = _name_of_server(call)
     question = AskLimiter(partial(sharing.facts, name), partial(sharing.afacts, name))
 
     def ask(call: Call) -> Flow[None]:

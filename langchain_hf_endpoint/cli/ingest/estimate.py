@@ -114,7 +114,7 @@ class _Plan:
     requests: int = 0
     proofs: int = 0
     size: int = 0
-    inputs: _Sample[bytes] = field(default_factory=lambda: _Sample(_MOST_PROBED))
+    inputs: _Sample[bytes] = field(default_factory=_Sample)
     rows: _Sample[Row] = field(default_factory=_Sample)
 
     def unknown(self, sources: Sources, call: Call) -> Generator[str, None, None]:
@@ -176,7 +176,8 @@ def estimate(wanted: Ingest, sources: Sources, *, probe: bool) -> Estimate:
     Raises:
         HFEndpointError: The server cannot be reached.
     """
-    usage, plan = EmbeddingUsage(), _Plan(wanted)
+    usage = EmbeddingUsage()
+    plan = _Plan(wanted, inputs=_Sample(_MOST_PROBED if probe else _SAMPLE))
     cutting = wanted.call(usage)
     call, driver = of_chunks(cutting), ThreadDriver(cutting.sync_transport())
     driver.run(prepare(cutting))

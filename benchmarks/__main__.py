@@ -59,7 +59,7 @@ def main() -> None:
 
 def measure(names: Sequence[str], scale: Scale) -> None:
     """Measure topics, then report on all that were ever measured."""
-    from benchmarks import plots, report  # they need what `make bench` installs
+    from benchmarks import plots, readme, report  # they need what `make bench` installs
 
     for name in names:
         begin = time.monotonic()
@@ -70,6 +70,10 @@ def measure(names: Sequence[str], scale: Scale) -> None:
     topics = {name: topic for name in (*TOPICS, *ON_REQUEST) if (topic := saved(name))}
     plots.draw(topics)
     say(f"written: {report.write(topics, scale.runs)}")
+    if "throughput" in topics:
+        readme.write(topics["throughput"])
+    if stale := readme.unmeasured(readme.README, readme.HEADING, report.RESULTS):
+        say(f"README.md, {readme.HEADING!r}, has figures of another run: {', '.join(stale)}")
 
 
 if __name__ == "__main__":

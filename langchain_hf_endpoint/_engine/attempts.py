@@ -20,7 +20,7 @@ from langchain_hf_endpoint._messages import Cause, Failure, Response
 from langchain_hf_endpoint._protocols import wait_foretold
 from langchain_hf_endpoint._session.concurrency import Slot
 from langchain_hf_endpoint._urls import host_of, is_dedicated_endpoint, is_loopback
-from langchain_hf_endpoint.errors import HFEndpointError
+from langchain_hf_endpoint.errors import HFEndpointError, RateLimitedError
 from langchain_hf_endpoint.limiter.reservation import ReservingLimiter, reserve_from
 
 if TYPE_CHECKING:
@@ -45,6 +45,24 @@ _HOLD_MARGIN = 5.0  # seconds by which the proxy's hold stays below our own time
 _WHY = {Cause.NOT_READY: WaitReason.COLD_START, Cause.RATE_LIMITED: WaitReason.REFUSED}
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class GivenUp:
+    """A failure after which nothing more is tried for these inputs as they are.
+
+    Attributes:
+        failure: The last one.
+        attempts: How many requests failed in a row.
+        is_wrong_route: Whether another route may fare better.
+        is_over: Whether smaller requests would not either: the server asks for a longer wait than
+            there is time.
+    """
+
+    failure: Failure
+    attempts: int
+    is_wrong_route: bool = False
+    is_over: bool = False
+
+
 class RetryState:
     """The attempts at one thing: how many there were, and whether there is another.
 
@@ -54,6 +72,7 @@ class RetryState:
     """
 
     count = 0
+    _last: Failure | None = None
     _failing_since: float | None = None
     _said = False
 
@@ -62,7 +81,19 @@ class RetryState:
 
     def succeeded(self) -> None:
         """Begin anew: the next part of a batch has the whole budget."""
-        self._failing_since, self.count = None, 0
+        self._failing_since, self._last, self.count = None, None, 0
+
+    def send(
+        self, request: Request, inputs: int, timeout: float, *, is_retry: bool = True
+    ) -> Flow[Response | Failure | GivenUp]:
+        """One attempt; where a retry's permit comes too late, what failed before says more."""
+        patience = self.seconds_left if is_retry else None
+        try:
+            return (yield from send_once(request, inputs, timeout, self.call, patience))
+        except RateLimitedError:
+            if self._last is None:
+                raise
+            return GivenUp(self._last, self.count, is_over=True)
 
     @property
     def seconds_left(self) -> float | None:
@@ -77,7 +108,7 @@ class RetryState:
         Tells those who share the endpoint what a refusal means for them. The budget begins with
         the first failure: a long wait for the first permit must not use it up.
         """
-        call = self.call
+        call, self._last = self.call, failure
         self.count += 1
         if self._failing_since is None:
             self._failing_since = call.clock()

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from langchain_hf_endpoint._engine.actions import AcquireSlot, AskLimiter
-from langchain_hf_endpoint._engine.attempts import RetryState, send_once, told
+from langchain_hf_endpoint._engine.attempts import GivenUp, RetryState, send_once, told
 from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._messages import Cause, Failure, Response
 from langchain_hf_endpoint._protocols import (
@@ -27,7 +27,7 @@ from langchain_hf_endpoint._session.concurrency import Slot
 from langchain_hf_endpoint._session.server_state import Restriction
 from langchain_hf_endpoint._session.shared_facts import name_of, news, take
 from langchain_hf_endpoint._urls import host_of
-from langchain_hf_endpoint.errors import HFEndpointError, RateLimitedError
+from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,14 +165,10 @@ def ask(
         HFEndpointError: The server cannot be reached, or is not ready even after `max_wait`.
     """
     timeout, retry = timeout or call.service.timeout, RetryState(call)
-    failure: Failure | None = None
     while request is not None:
-        try:
-            reply = yield from send_once(request, 0, timeout, call, retry.seconds_left)
-        except RateLimitedError:
-            if failure is None:
-                raise
-            raise call.error(failure, retry.count) from None  # for which there was no time left
+        reply = yield from retry.send(request, 0, timeout)
+        if isinstance(reply, GivenUp):
+            raise call.error(reply.failure, reply.attempts)
         if isinstance(reply, Response) and reply.status < 300:  # noqa: PLR2004 - a success
             return reply
         failure = explain(reply) if isinstance(reply, Response) else reply

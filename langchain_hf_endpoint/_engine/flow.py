@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from langchain_hf_endpoint._engine.actions import CallStopped, Sleep, WaitReason
-from langchain_hf_endpoint._engine.attempts import RetryState, send_once, told
+from langchain_hf_endpoint._engine.attempts import GivenUp, RetryState, told
 from langchain_hf_endpoint._engine.blame import (
     MAY_PASS,
     InputRange,
@@ -25,7 +25,7 @@ from langchain_hf_endpoint._engine.blame import (
 )
 from langchain_hf_endpoint._engine.discovery import choose_model, fetch_models, names_of, share_news
 from langchain_hf_endpoint._engine.failures import model_changed
-from langchain_hf_endpoint._engine.isolation import GivenUp, Outcome, Search
+from langchain_hf_endpoint._engine.isolation import Fault, Outcome, Search
 from langchain_hf_endpoint._engine.prompts import unsupported_settings
 from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
 from langchain_hf_endpoint._engine.vectors import is_unit_length
@@ -47,7 +47,7 @@ from langchain_hf_endpoint._protocols import (
 from langchain_hf_endpoint._protocols.base import as_json
 from langchain_hf_endpoint._session.fingerprint import RELATED, TEXTS, ModelFingerprint
 from langchain_hf_endpoint._urls import host_of
-from langchain_hf_endpoint.errors import HFEndpointError, RateLimitedError, SettingsError
+from langchain_hf_endpoint.errors import HFEndpointError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,7 +98,7 @@ def embed_batch(inputs: Sequence[bytes], call: EmbeddingCall[RowT]) -> Flow[list
         except CallStopped:
             break  # what was answered is kept
         except HFEndpointError as no_permit:
-            search.not_sent(run, no_permit)
+            search.give_up(no_permit, Fault.SERVER, run)
         else:
             if not isinstance(result, GivenUp):
                 search.succeeded(run, call.vector_format.rows(result), is_proven=is_proven)
@@ -285,22 +285,19 @@ def _send_with_retries(
     """Send the inputs until there are vectors, or trying again as they are is of no use."""
     inputs, call, server = part.inputs, retry.call, retry.call.server
     request = route.request(inputs, options)
-    failure: Failure | None = None
+    # Sent for the first time, they are no retry, whatever was tried before.
+    size, timeout, is_retry = len(inputs), call.service.timeout, part.run.own > 0
     while True:
-        # Sent for the first time, they are no retry, whatever was tried before.
-        patience = retry.seconds_left if part.run.own or failure is not None else None
         number = server.begin()
-        try:
-            reply = yield from send_once(request, len(inputs), call.service.timeout, call, patience)
-        except RateLimitedError:
-            if failure is None:
-                raise
-            return GivenUp(failure, retry.count, is_over=True)
+        reply = yield from retry.send(request, size, timeout, is_retry=is_retry)
+        if isinstance(reply, GivenUp):
+            return reply
+        is_retry = True
         if part.searching and isinstance(reply, Response) and declines(route, reply):
-            result = route.dialect.decode(call.redactor.response(reply), len(inputs))
+            result = route.dialect.decode(call.redactor.response(reply), size)
             if isinstance(result, Failure):
                 return GivenUp(result, retry.count + 1, is_wrong_route=True)
-        result = _read(reply, len(inputs), route, options, call)
+        result = _read(reply, size, route, options, call)
         if not isinstance(result, Failure):
             server.is_waking = False
             server.answered(inputs, number)

@@ -19,12 +19,12 @@ from langchain_hf_endpoint._engine.blame import (
     what_next,
 )
 from langchain_hf_endpoint._messages import Cause
-from langchain_hf_endpoint.errors import HFEndpointError, RateLimitedError
+from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_hf_endpoint._engine.attempts import RetryState
+    from langchain_hf_endpoint._engine.attempts import GivenUp, RetryState
     from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._messages import Failure
 
@@ -56,24 +56,6 @@ class Outcome(Generic[RowT]):
     is_proven: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class GivenUp:
-    """A failure after which nothing more is tried for these inputs as they are.
-
-    Attributes:
-        failure: The last one.
-        attempts: How many requests failed in a row.
-        is_wrong_route: Whether another route may fare better.
-        is_over: Whether smaller requests would not either: the server asks for a longer wait than
-            there is time.
-    """
-
-    failure: Failure
-    attempts: int
-    is_wrong_route: bool = False
-    is_over: bool = False
-
-
 class Search(Generic[RowT]):
     """The inputs of one batch: which are done, which are to be sent next, which have failed.
 
@@ -92,7 +74,6 @@ class Search(Generic[RowT]):
         self._nothing_works = False
         self._may_probe = True
         self._first: GivenUp | None = None
-        self._last: GivenUp | None = None
         self.outcomes: list[Outcome[RowT]] = []
 
     @property
@@ -193,7 +174,6 @@ class Search(Generic[RowT]):
             return
         if why is not Suspicion.REFUSED:
             self._first = self._first or given_up
-            self._last = given_up
         self._note_refusal(run, sum(map(len, sent)), failure)
         aside = len(self._aside)
         step = what_next(
@@ -240,12 +220,6 @@ class Search(Generic[RowT]):
             self._slow.append((run, took_too_long(failure)))
             self._call.server.failed_again(run.size, run.first or 0)
         self._open.extendleft(reversed(run.halves()))
-
-    def not_sent(self, run: InputRange, why: HFEndpointError) -> None:
-        """No permit is to be had in time, or a limiter elsewhere does not answer."""
-        if run.own and self._last is not None and isinstance(why, RateLimitedError):
-            why = self._error(self._last)  # a retry: what it failed with before says more
-        self.give_up(why, Fault.SERVER, run)
 
     def _settle(
         self, run: InputRange, given_up: GivenUp, fault: Fault, *, is_blamed: bool = False

@@ -47,7 +47,7 @@ _OF_VECTORS = (
     *("query_prompt", "document_prompt", "query_prompt_name", "document_prompt_name"),
     *("normalize", "dimensions"),
 )
-INFERENCE_ID = r"^[a-z0-9](?:[a-z0-9_\-.]*[a-z0-9])?$"
+INFERENCE_ID = rf"^[a-z0-9](?:[a-z0-9_\-.]{{0,{_LONGEST_ID - 2}}}[a-z0-9])?$"
 
 
 class InferenceEndpoint(Section):

@@ -147,6 +147,7 @@ def test_two_keys_that_make_no_sense_are_refused(keys, field):
         {"request_seconds": 0},
         {"max_queue": 0},
         {"tei_at_root": "tei/mine"},
+        {"tei_at_root": "a" * 101},
         {"max_connections": 0},
         {"shutdown_seconds": 0},
     ],

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import contextvars
 import logging
 import os
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, ParamSpec, Protocol, TypeVar
 
@@ -60,14 +62,28 @@ async def asyncio_sleep(seconds: float) -> None:
 
 
 async def in_thread(do: Callable[P, ResultT], *args: P.args, **kwargs: P.kwargs) -> ResultT:
-    """Do what a loop would feel in a thread; here, where the program is over and has none."""
+    """Do what a loop would feel in a thread; here, where there is none to be had.
+
+    The machine may have none left. And threads that are no daemons go on when the main thread has
+    ended, and with it every pool.
+    """
+    begun = threading.Lock()
+    run = contextvars.copy_context().run
+
+    def once() -> ResultT:
+        # A pool that gets no thread keeps the work all the same, until another one is free.
+        if not begun.acquire(blocking=False):
+            raise RuntimeError("was done elsewhere")
+        return run(do, *args, **kwargs)
+
+    # Not in the loop's own pool, which takes a thread more for its end: there may be none.
+    pool = _pools.find_or_make(None, lambda: ThreadPoolExecutor(thread_name_prefix="endpoint-pool"))
     try:
-        return await asyncio.to_thread(do, *args, **kwargs)
-    except RuntimeError as error:
-        # Threads that are no daemons go on when the main thread has ended.
-        if "cannot schedule new futures" not in str(error):
+        return await running_loop().run_in_executor(pool, once)
+    except (RuntimeError, MemoryError):
+        if begun.locked():
             raise
-        return do(*args, **kwargs)
+        return once()
 
 
 def _close_at_exit() -> None:
@@ -187,6 +203,9 @@ class ProcessCache(Generic[KeyT, ValueT]):
         self._left_to_parent.append(self._known)
         self._known = {}
         self._lock = threading.Lock()
+
+
+_pools: ProcessCache[None, ThreadPoolExecutor] = ProcessCache()
 
 
 class HasForkHook(Protocol):

@@ -309,13 +309,13 @@ class _Collected(_Failures, Generic[RowT, ResultT, AllT]):
         for number, error in self.state.rows.failures.items():
             if number >= 0:
                 failed.setdefault(number, named(error, number))
-        if self.fatal is None and not failed:
-            return self._output.of_all(results, self._count)
-        completed = {index: results[index] for index in range(self._count) if index in results}
         if self.fatal is not None:
             for index in range(self._count):
-                if index not in completed:
+                if index not in results:
                     failed.setdefault(index, named(self.fatal, index))
+        if not failed:
+            return self._output.of_all(results, self._count)
+        completed = {index: results[index] for index in range(self._count) if index in results}
         raise EmbeddingError.of(completed, dict(sorted(failed.items())))
 
 

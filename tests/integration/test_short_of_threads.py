@@ -1,11 +1,13 @@
 """A machine that has no more threads or memory in the middle of a call."""
 
+import asyncio
 import threading
 
 import numpy as np
 import pytest
+from langchain_core.stores import InMemoryByteStore
 
-from langchain_hf_endpoint import EmbeddingError, HFEndpointEmbeddings, _messages
+from langchain_hf_endpoint import EmbeddingError, HFEndpointEmbeddings, _lifecycle, _messages
 from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector
 
 TEXTS = [f"text {number}" for number in range(40)]
@@ -20,19 +22,20 @@ def server():
 
 @pytest.fixture
 def no_more_than(monkeypatch, server):
-    """Threads of ours that can be started; the server, which runs, needs no more."""
+    """Threads of ours that can be started, of which there are none; the server needs no more."""
 
     def no_more_than(most):
         real, started = threading.Thread.start, []
 
         def start(thread):
-            if not thread.name.startswith("hf-endpoint"):
+            if not thread.name.startswith(("hf-endpoint", "endpoint-pool")):
                 return real(thread)
             if len(started) >= most:
                 raise RuntimeError("can't start new thread")
             started.append(thread)
             return real(thread)
 
+        monkeypatch.setattr(_lifecycle, "_pools", _lifecycle.ProcessCache())
         monkeypatch.setattr(threading.Thread, "start", start)
 
     return no_more_than
@@ -48,10 +51,27 @@ def test_a_call_goes_on_with_the_threads_there_are(server, no_more_than, most, h
     assert np.array_equal(np.asarray(vectors, np.float32), wanted)
 
 
-async def embed(embeddings, *, is_async):
+async def embed(embeddings, texts=TEXTS, *, is_async):
     if is_async:
-        return await embeddings.aembed_documents(TEXTS)
-    return embeddings.embed_documents(TEXTS)
+        return await embeddings.aembed_documents(texts)
+    return embeddings.embed_documents(texts)
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("most", [0, 1, 2])
+@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+@pytest.mark.parametrize("is_file", [False, True], ids=["store", "file"])
+def test_a_call_with_a_cache_goes_on_with_the_threads_there_are(
+    server, no_more_than, most, transport, is_file, is_async, tmp_path
+):
+    kept = tmp_path / "cache" if is_file else InMemoryByteStore()
+    embeddings = HFEndpointEmbeddings(url=server.url, transport=transport, cache=kept, **SETTINGS)
+    long = [f"{text} " * 1500 for text in TEXTS]  # in a loop they are cut in a thread
+    no_more_than(most)
+    first = asyncio.run(embed(embeddings, long, is_async=is_async))
+    sent = len(server.requests)
+    assert asyncio.run(embed(embeddings, long, is_async=is_async)) == first
+    assert len(server.requests) == sent
 
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])

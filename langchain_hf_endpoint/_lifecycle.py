@@ -12,14 +12,15 @@ import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, ParamSpec, Protocol, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, MutableMapping
+    from concurrent.futures import Executor
 
-P = ParamSpec("P")
 ResultT = TypeVar("ResultT")
 
 logger = logging.getLogger(__name__)
@@ -61,8 +62,8 @@ async def asyncio_sleep(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
-async def in_thread(do: Callable[P, ResultT], *args: P.args, **kwargs: P.kwargs) -> ResultT:
-    """Do what a loop would feel in a thread; here, where there is none to be had.
+async def in_thread(do: Callable[[], ResultT], pool: Executor | None = None) -> ResultT:
+    """Do what a loop would feel in a thread, of `pool` or ours; here, where there is none.
 
     The machine may have none left. And threads that are no daemons go on when the main thread has
     ended, and with it every pool.
@@ -74,10 +75,10 @@ async def in_thread(do: Callable[P, ResultT], *args: P.args, **kwargs: P.kwargs)
         # A pool that gets no thread keeps the work all the same, until another one is free.
         if not begun.acquire(blocking=False):
             raise RuntimeError("was done elsewhere")
-        return run(do, *args, **kwargs)
+        return run(do)
 
-    # Not in the loop's own pool, which takes a thread more for its end: there may be none.
-    pool = _pools.find_or_make(None, lambda: ThreadPoolExecutor(thread_name_prefix="endpoint-pool"))
+    if pool is None:  # not the loop's own, which takes a thread more for its end: there may be none
+        pool = _pools.find_or_make(None, partial(ThreadPoolExecutor, None, "endpoint-pool"))
     try:
         return await running_loop().run_in_executor(pool, once)
     except (RuntimeError, MemoryError):

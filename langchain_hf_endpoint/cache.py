@@ -163,7 +163,7 @@ class ChunkCache:
     ) -> list[bytes | None] | None:
         """The async twin of `use`; a file is used in a thread."""
         if isinstance(self.store, CacheFile):
-            return await in_thread(self.use, keys, pairs)
+            return await in_thread(partial(self.use, keys, pairs))
         if time.monotonic() >= self._rests_until:
             try:
                 if pairs:

@@ -375,7 +375,7 @@ async def _afill(source: Source | AsyncSource, state: Run[RowT], driver: TaskDri
         settings = state.call.chunking
         is_long = source.characters > _WORTH_A_THREAD and any(map(_may_be_cut, texts))
         if is_long or (settings and settings.strategy == "recursive"):  # a separator may take long
-            await in_thread(state.add, texts)
+            await in_thread(partial(state.add, texts))
         else:
             state.add(texts)
         if state.call.cache is not None:

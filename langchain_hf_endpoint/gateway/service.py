@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_hf_endpoint._engine.call import Choices, EmbeddingCall
 from langchain_hf_endpoint._engine.describe import adescribe
 from langchain_hf_endpoint._engine.planner import check_texts
 from langchain_hf_endpoint._engine.vectors import AS_RECEIVED
 from langchain_hf_endpoint._http.clients import Clients
+from langchain_hf_endpoint._lifecycle import in_thread
 from langchain_hf_endpoint._session.session import private_session
 from langchain_hf_endpoint.chunking.chunks import cut, takes_long
 from langchain_hf_endpoint.endpoint import preferring_fast
@@ -37,7 +38,7 @@ from langchain_hf_endpoint.gateway.requests import Turns
 from langchain_hf_endpoint.gateway.reranks import Reranks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from langchain_hf_endpoint._engine.call import Call
     from langchain_hf_endpoint._engine.vectors import Vector
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
 
     _Tried: TypeAlias = list[tuple[InferenceEndpoint, EndpointSession]]
 
-T = TypeVar("T")
 _CHUNKS_PER_INPUT = 8
 _NUMBERS_IN_A_TURN = 50_000
 _LEAST_NUMBERS = 2000  # that an answer takes as long as
@@ -126,11 +126,11 @@ class Service:
         """Once for all who asked in one turn of the loop, and after they did."""
         # Before the file is read: who asks from now on sees what was written by then.
         del self._to_read[inference_id]
-        return await _in(self._reading, lambda: self.endpoints[inference_id])
+        return await in_thread(lambda: self.endpoints[inference_id], self._reading)
 
     async def _check_url(self, url: str) -> None:
         if not self._allowlist.is_known(url):
-            await _in(self._resolving, lambda: self._allowlist.check(url))
+            await in_thread(lambda: self._allowlist.check(url), self._resolving)
 
     async def put(
         self,
@@ -181,7 +181,7 @@ class Service:
             changed = self.endpoints.update(inference_id=inference_id, inference_config=config)
             return changed, self.endpoints[inference_id]
 
-        changed, endpoint = await _in(self._writing, update)
+        changed, endpoint = await in_thread(update, self._writing)
         if inference_id in self._entries:
             with suppress(SettingsError):  # its key is not in the environment: nobody uses it
                 self._batcher(endpoint)
@@ -215,17 +215,17 @@ class Service:
                 return self.endpoints.get()
             return [self.endpoints.get(inference_id=inference_id)]
 
-        return await _in(self._reading, get)
+        return await in_thread(get, self._reading)
 
     async def delete(self, inference_id: str) -> None:
         """Delete an endpoint; requests under way are finished."""
-        await _in(self._writing, lambda: self.endpoints.delete(inference_id=inference_id))
+        await in_thread(lambda: self.endpoints.delete(inference_id=inference_id), self._writing)
         self._let_go(inference_id)
         self.metrics.forget(inference_id)
 
     async def forget_deleted(self) -> None:
         """Let go of what other gateways have deleted from the registry."""
-        living = set(await _in(self._reading, self.endpoints.keys))
+        living = set(await in_thread(self.endpoints.keys, self._reading))
         for inference_id in self.metrics.endpoints() - living:
             self._let_go(inference_id)
             self.metrics.forget(inference_id)
@@ -277,8 +277,8 @@ class Service:
         check_texts(texts)
         settings = endpoint.chunking_settings
         if takes_long(texts, settings):  # else there cannot be too many chunks
-            counted = await _in(
-                self._cutting, lambda: sum(len(cut(text, settings, None)) for text in texts)
+            counted = await in_thread(
+                lambda: sum(len(cut(text, settings, None)) for text in texts), self._cutting
             )
             self._check_count(counted, "chunks", _CHUNKS_PER_INPUT)
         self.metrics.asked(endpoint.inference_id, "query", len(texts))
@@ -311,8 +311,8 @@ class Service:
         def cut_all() -> list[list[Chunk]]:
             return [cut(text, endpoint.chunking_settings, bound) for text in texts]
 
-        in_thread = takes_long(texts, endpoint.chunking_settings)
-        chunks = await _in(self._cutting, cut_all) if in_thread else cut_all()
+        is_long = takes_long(texts, endpoint.chunking_settings)
+        chunks = await in_thread(cut_all, self._cutting) if is_long else cut_all()
         if [] in chunks:
             raise InputError("is empty or blank", index=chunks.index([]), advice="Leave it out.")
         self._check_count(sum(map(len, chunks)), "chunks", _CHUNKS_PER_INPUT)
@@ -387,10 +387,6 @@ class Service:
     def _waiting(self) -> float:
         entries = [*self._entries.values(), *self._leaving.values()]
         return sum(entry.batcher.waiting for entry in entries)
-
-
-async def _in(pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(pool, work)
 
 
 def _bounds(endpoint: InferenceEndpoint) -> tuple[object, ...]:

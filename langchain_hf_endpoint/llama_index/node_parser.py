@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core.node_parser import NodeParser
@@ -10,6 +10,7 @@ from llama_index.core.node_parser.node_utils import build_nodes_from_splits
 from llama_index.core.schema import MetadataMode, TextNode
 from llama_index.core.utils import get_tqdm_iterable
 
+from langchain_hf_endpoint._lifecycle import in_thread
 from langchain_hf_endpoint.chunking.chunks import as_settings, chunk
 from langchain_hf_endpoint.chunking.counting import count_words
 from langchain_hf_endpoint.chunking.tokenizer_file import bound_here
@@ -82,7 +83,7 @@ class HFEndpointNodeParser(NodeParser):
     async def _aparse_nodes(
         self, nodes: Sequence[BaseNode], show_progress: bool = False, **more: Any
     ) -> list[BaseNode]:
-        return await asyncio.to_thread(self._parse_nodes, nodes, show_progress, **more)
+        return await in_thread(partial(self._parse_nodes, nodes, show_progress, **more))
 
     def _pieces(self, node: BaseNode) -> list[TextNode]:
         pieces = chunk(node.get_content(metadata_mode=MetadataMode.NONE), self._settings_for(node))

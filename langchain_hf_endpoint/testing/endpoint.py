@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from langchain_hf_endpoint._lifecycle import in_thread
 from langchain_hf_endpoint._package import missing_extra
 from langchain_hf_endpoint.testing.answering import Traits
 from langchain_hf_endpoint.testing.serving import Scripted, Serving
@@ -150,10 +151,10 @@ class ScriptedEndpoint:
         self.stop()
 
     async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.start)
+        return await in_thread(self.start)
 
     async def __aexit__(self, *_error: object) -> None:
-        await asyncio.to_thread(self.stop)
+        await in_thread(self.stop)
 
     def __repr__(self) -> str:
         state = self.url if self._thread else "not running"

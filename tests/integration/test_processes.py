@@ -533,6 +533,65 @@ def test_the_interpreter_exits_with_work_under_way(tei_double, start, way, state
     assert (child.returncode, said) == (0, "")
 
 
+# What goes on when the main thread has ended, and with it the pools of threads
+
+
+AFTER_THE_END = """
+import asyncio, threading
+from concurrent.futures import ThreadPoolExecutor
+
+{before}
+
+def go_on():
+    try:
+        while True:
+            ThreadPoolExecutor(1).submit(int).result()
+    except RuntimeError:
+        asyncio.run(main())
+
+threading.Thread(target=go_on).start()
+"""
+GO_ON = {
+    "node parser": """
+from llama_index.core import Document
+from langchain_hf_endpoint.llama_index import HFEndpointNodeParser
+parser = HFEndpointNodeParser()
+
+async def main():
+    nodes = await parser.aget_nodes_from_documents([Document(text="A text.")])
+    print(nodes[0].text)
+""",
+    "gateway and registry": """
+import httpx
+from langchain_hf_endpoint import InferenceEndpoints
+from langchain_hf_endpoint.gateway import create_app
+from langchain_hf_endpoint.testing import ScriptedEndpoint
+endpoints = InferenceEndpoints()
+
+async def main():
+    async with ScriptedEndpoint() as server:
+        config = {"service": "hugging_face", "service_settings": {"url": server.url}}
+        await endpoints.aput(inference_id="mine", inference_config=config)
+        transport = httpx.ASGITransport(create_app(endpoints))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            body = {"model": "mine", "input": "A text."}
+            vectors = (await client.post("/v1/embeddings", json=body)).json()
+            print(len(vectors["data"]))
+""",
+}
+
+
+@pytest.mark.parametrize(
+    ("way", "said"), [("node parser", "A text."), ("gateway and registry", "1")]
+)
+def test_what_a_loop_does_in_threads_goes_on_when_the_main_thread_has_ended(way, said):
+    script = AFTER_THE_END.format(before=GO_ON[way])
+    child = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=ENOUGH, check=False
+    )
+    assert child.stdout == f"{said}\n", child.stderr
+
+
 # A loop that is closed while its tasks send
 
 

@@ -24,7 +24,7 @@ PUNKT_LANGUAGES = tuple(_CODES)
 """The languages that NLTK's sentence tokenizer (punkt) was trained on."""
 
 _OTHER_NAME_OF_SIZE = "max_chunk_size"
-_USUAL_OVERLAP = 100
+USUAL_SIZE, _USUAL_OVERLAP = 250, 100
 SEPARATOR_GROUPS = {
     "plaintext": (r"(?<!\n)\n\n(?!\n)", r"(?<!\n)\n(?!\n)"),
     "markdown": (
@@ -34,9 +34,9 @@ SEPARATOR_GROUPS = {
 }
 """Elastic's groups of separators; what its ``\\s*$`` means is the line itself."""
 DEFAULTS: Mapping[str, Mapping[str, int | str | tuple[str, ...]]] = {
-    "sentence": {"max_chunking_size": 250, "sentence_overlap": 1, "language": "english"},
-    "word": {"max_chunking_size": 250, "overlap": _USUAL_OVERLAP},
-    "recursive": {"max_chunking_size": 250, "separators": SEPARATOR_GROUPS["plaintext"]},
+    "sentence": {"max_chunking_size": USUAL_SIZE, "sentence_overlap": 1, "language": "english"},
+    "word": {"max_chunking_size": USUAL_SIZE, "overlap": _USUAL_OVERLAP},
+    "recursive": {"max_chunking_size": USUAL_SIZE, "separators": SEPARATOR_GROUPS["plaintext"]},
     "none": {},
 }
 """The fields that go with each strategy."""
@@ -95,9 +95,9 @@ def _with_defaults(strategy: str, fields: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def usual_overlap(size: int) -> int:
-    """The words that chunks of strategy ``word`` share where only their size is given."""
-    return max(0, min(_USUAL_OVERLAP, size // 2))
+def usual_overlap(size: int | None) -> int:
+    """The words that chunks of strategy ``word`` share where at most their size is given."""
+    return _USUAL_OVERLAP if size is None else max(0, min(_USUAL_OVERLAP, size // 2))
 
 
 def _out_of_range(strategy: str, fields: dict[str, Any]) -> list[Problem]:

@@ -32,6 +32,7 @@ from langchain_hf_endpoint.chunking_settings import (
     FEWEST_TOKENS,
     PUNKT_LANGUAGES,
     SMALLEST_CHUNK,
+    USUAL_SIZE,
     chunking_fields,
     usual_overlap,
 )
@@ -303,15 +304,12 @@ class ChunkingSettings(_EndpointSection):
         return self.model_copy(update=changed)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """As pydantic's; an overlap that only follows from the size follows from the new one."""
-        changed = {**(update or {})}
-        size = changed.get("max_chunking_size")
-        if (
-            size
-            and self.max_chunking_size
-            and self.overlap == usual_overlap(self.max_chunking_size)
-        ):
-            changed = {"overlap": usual_overlap(size), **changed}
+        """As pydantic's; the usual size and overlap give way to those that go with the update."""
+        changed, size = {**(update or {})}, self.max_chunking_size
+        if changed and self.overlap == usual_overlap(size):
+            changed = {"overlap": None, **changed}
+        if changed and size == USUAL_SIZE and not isinstance(self.max_chunk_tokens, int):
+            changed = {"max_chunking_size": None, **changed}
         return super().model_copy(update=changed, deep=deep)
 
     def public_config(self) -> dict[str, Any]:

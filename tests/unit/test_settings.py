@@ -175,6 +175,23 @@ def test_a_copy_with_another_size_has_the_overlap_that_goes_with_it():
     assert ChunkingSettings().model_copy(update={"max_chunking_size": 60}).overlap is None
 
 
+@pytest.mark.parametrize("strategy", ["sentence", "word", "recursive"])
+def test_a_copy_with_other_tokens_has_the_size_that_goes_with_them(strategy):
+    words = ChunkingSettings(strategy=strategy)
+    tokens = words.model_copy(update={"max_chunk_tokens": 500})
+    assert tokens == ChunkingSettings(strategy=strategy, max_chunk_tokens=500)
+    assert tokens.model_copy(update={"max_chunk_tokens": None}) == words
+    assert words.model_copy(update={"max_chunk_tokens": "auto"}).max_chunking_size == 250
+    both = {"max_chunk_tokens": 500, "max_chunking_size": 60}
+    assert tokens.model_copy(update=both) == ChunkingSettings(strategy=strategy, **both)
+    assert tokens.model_copy(update={"max_chunking_size": 60}).max_chunking_size == 60
+    chosen = ChunkingSettings(strategy=strategy, max_chunking_size=60)
+    assert chosen.model_copy(update={"max_chunk_tokens": 500}).max_chunking_size == 60
+    beside = ChunkingSettings(strategy=strategy, max_chunking_size=250, max_chunk_tokens=500)
+    assert beside.model_copy(update={"max_chunk_tokens": 400}).max_chunking_size == 250
+    assert beside.smaller_by(0, 100).max_chunking_size == 250
+
+
 @pytest.mark.parametrize("strategy", ["sentence", "word", "none"])
 def test_every_strategy_has_a_bound_in_tokens_that_is_absent_where_none_is_set(strategy):
     bounded = ChunkingSettings(strategy=strategy, max_chunk_tokens="auto")

@@ -37,9 +37,9 @@ class HFEndpointTextSplitter(TextSplitter):
     Raises:
         SettingsError: A setting is wrong.
 
-    Sizes are in words. The base class's own arguments (``chunk_size``, ``length_function``,
-    ``keep_separator`` …) do not apply: a chunk is always an exact piece of its source, without the
-    blanks around it.
+    Sizes are in words, or tokens where ``max_chunk_tokens`` is set. The base class's own arguments
+    (``chunk_size``, ``length_function``, ``keep_separator`` …) do not apply: a chunk is always an
+    exact piece of its source, without the blanks around it.
     """
 
     def __init__(

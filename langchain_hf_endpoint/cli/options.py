@@ -55,7 +55,7 @@ _DocumentPrompt = typer.Option(metavar="TEXT", help="Prepend TEXT to each docume
 _QueryPrompt = typer.Option(metavar="TEXT", help="Prepend TEXT to each query.")
 _Strategy = typer.Option(metavar="NAME", help=f"Chunk in this way: {', '.join(STRATEGIES)}.")
 _Size = typer.Option("--size", metavar="N", help="Make chunks of at most N words (default: 250).")
-_Tokens = typer.Option(metavar="N", help="Make chunks of at most N tokens, or auto.")
+_Tokens = typer.Option(metavar="N", help="Limit chunks to N tokens, not 250 words; or auto.")
 _Tokenizer = typer.Option(metavar="FILE", help="Count tokens with this tokenizer.json.")
 _Overlap = typer.Option(metavar="N", help="Overlap chunks by N words, or 0 or 1 sentences.")
 _SeparatorGroup = typer.Option(metavar="NAME", help="Cut at plaintext's or markdown's separators.")

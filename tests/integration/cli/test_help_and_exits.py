@@ -71,6 +71,11 @@ def test_without_a_command_there_is_help():
     assert "Commands:" in shown.output
 
 
+def test_the_help_of_a_size_in_words_says_what_holds_beside_tokens():
+    shown = " ".join(run("chunk", "--help").output.split())
+    assert "--max-tokens N Limit chunks to N tokens, not 250 words; or auto." in shown
+
+
 def test_the_version():
     assert run("--version").stdout == run("-V").stdout == f"hf-endpoint {__version__}\n"
 

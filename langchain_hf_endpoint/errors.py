@@ -180,6 +180,7 @@ class EmbeddingError(HFEndpointError):
     failures: Mapping[int, HFEndpointError] = MappingProxyType({})
     index: int | None = None
     _yielded: int | None = None
+    _of_scores = False
 
     def __new__(cls, *_args: object, **_details: object) -> EmbeddingError:  # noqa: PYI034 - a factory gives subclasses
         """Make the bare object; the constructors of a second base class must not interfere."""
@@ -192,6 +193,7 @@ class EmbeddingError(HFEndpointError):
         failures: Mapping[int, HFEndpointError],
         *,
         yielded: int | None = None,
+        of_scores: bool = False,
     ) -> EmbeddingError:
         """Build the error from the results so far and the causes, by text index.
 
@@ -199,6 +201,7 @@ class EmbeddingError(HFEndpointError):
             completed: The results that are nowhere else.
             failures: The causes.
             yielded: How many texts of a stream have come out before.
+            of_scores: Whether the results are scores, not vectors.
         """
         causes = {type(cause) for cause in failures.values()}
         first = min(failures)
@@ -208,9 +211,9 @@ class EmbeddingError(HFEndpointError):
         total = len(completed) + len(failures) + (yielded or 0)
         HFEndpointError.__init__(
             error,
-            f"{len(failures)} of {total} texts could not be embedded "
-            f"(texts {ranges(sorted(failures))}). The first: {cause}",
-            advice=_where_the_rest_is(len(completed), yielded),
+            f"{len(failures)} of {total} texts could not be {'scored' if of_scores else 'embedded'}"
+            f" (texts {ranges(sorted(failures))}). The first: {cause}",
+            advice=_where_the_rest_is(len(completed), yielded, of_scores=of_scores),
         )
         for name in vars(cause).keys() - {"problem", "advice"}:  # what its class promises
             setattr(error, name, getattr(cause, name))
@@ -218,13 +221,14 @@ class EmbeddingError(HFEndpointError):
         error.completed = completed
         error.failures = failures
         error._yielded = yielded  # noqa: SLF001 - this class makes it
+        error._of_scores = of_scores  # noqa: SLF001 - the same
         error.__cause__ = cause
         return error
 
     def __reduce__(self) -> tuple[Callable[..., HFEndpointError], tuple[object, ...]]:
         if not self.failures:  # made by hand
             return super().__reduce__()
-        state = (dict(self.completed), dict(self.failures), self._yielded)
+        state = (dict(self.completed), dict(self.failures), self._yielded, self._of_scores)
         return _embedding_error, state
 
 
@@ -254,19 +258,23 @@ class RegistryError(HFEndpointError):
     """A registry's file cannot be used: its mode, its format, a lock, a full disk, or closed."""
 
 
-def _where_the_rest_is(completed: int, yielded: int | None) -> str:
-    """Where to look for the vectors, if there are any, and for the causes."""
+def _where_the_rest_is(completed: int, yielded: int | None, *, of_scores: bool) -> str:
+    """Where to look for the results, if there are any, and for the causes."""
     if yielded:
         return "The others have come out of the stream, every cause is in .failures."
     if completed:
-        return "The vectors of the others are in .completed, every cause is in .failures."
+        results = "scores" if of_scores else "vectors"
+        return f"The {results} of the others are in .completed, every cause is in .failures."
     return "Every cause is in .failures."
 
 
 def _embedding_error(
-    completed: Mapping[int, Any], failures: Mapping[int, HFEndpointError], yielded: int | None
+    completed: Mapping[int, Any],
+    failures: Mapping[int, HFEndpointError],
+    yielded: int | None,
+    of_scores: bool,
 ) -> EmbeddingError:
-    return EmbeddingError.of(completed, failures, yielded=yielded)
+    return EmbeddingError.of(completed, failures, yielded=yielded, of_scores=of_scores)
 
 
 _also_caught_as: dict[type[HFEndpointError], type[EmbeddingError]] = {}

@@ -202,7 +202,8 @@ class HFEndpointReranker(BaseDocumentCompressor, BaseCrossEncoder):
             else:
                 scores |= dict(zip(indexes, found, strict=True))
         if failed:
-            raise EmbeddingError.of(dict(sorted(scores.items())), dict(sorted(failed.items())))
+            by_index = dict(sorted(scores.items())), dict(sorted(failed.items()))
+            raise EmbeddingError.of(*by_index, of_scores=True)
         return [scores[index] for index in range(len(text_pairs))]
 
     def _most(self, top_n: int | None) -> int | None:

@@ -160,7 +160,7 @@ class Planner(Generic[RowT]):
         of_texts = f" (of the texts {named}{more})" if self.chunking else ""
         return (
             f"reads {self.reads:,} tokens of an input, and {self.too_long:,} chunks have more"
-            f"{of_texts}: the rest of them is in no vector. "
+            f"{of_texts}: the rest of them is cut off. "
             "Set chunking_settings.max_chunk_tokens to 'auto'"
         )
 

@@ -316,7 +316,8 @@ class _Collected(_Failures, Generic[RowT, ResultT, AllT]):
         if not failed:
             return self._output.of_all(results, self._count)
         completed = {index: results[index] for index in range(self._count) if index in results}
-        raise EmbeddingError.of(completed, dict(sorted(failed.items())))
+        of_scores = self._call.query is not None
+        raise EmbeddingError.of(completed, dict(sorted(failed.items())), of_scores=of_scores)
 
 
 @contextmanager

@@ -130,6 +130,9 @@ def test_a_bad_document_is_named_and_the_others_scores_are_kept(server):
         HFEndpointReranker(url=server.url).rerank(texts, QUERY)
     assert list(raised.value.failures) == [4]
     assert raised.value.completed == pytest.approx(dict(enumerate(SCORES)))
+    for error in (raised.value, pickle.loads(pickle.dumps(raised.value))):
+        assert "1 of 5 texts could not be scored (texts 4)" in str(error)
+        assert "The scores of the others are in .completed" in error.advice
 
 
 def test_what_passes_is_retried(server, reranker):
@@ -274,6 +277,7 @@ def test_pairs_that_fail_are_named_by_their_place_and_the_others_are_kept(server
     with pytest.raises(EmbeddingError) as raised:
         reranker.score(pairs)
     assert list(raised.value.failures) == [2]
+    assert "1 of 4 texts could not be scored (texts 2)" in str(raised.value)
     assert raised.value.completed == pytest.approx(
         {index: expected_score(*pairs[index]) for index in (0, 1, 3)}
     )

@@ -229,9 +229,9 @@ class Permits:
     """TEI's permits: one for each input in flight, whatever ``max_concurrent_requests`` says."""
 
     def __init__(self, total: int) -> None:
-        self._total = total
-        self._taken = 0
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._free = self._total = total
+        self._first_in_line = asyncio.Lock()
+        self._given_back = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def held(self, count: int, *, is_waited_for: bool) -> AsyncIterator[None]:
@@ -242,40 +242,17 @@ class Permits:
         """
         if is_waited_for:
             count = min(count, self._total)
-            await self._wait_for(count)
-        elif not self._take(count):
+            async with self._first_in_line:
+                while count > self._free:
+                    self._given_back.clear()
+                    await self._given_back.wait()
+                self._free -= count
+        elif count > self._free:
             raise tei_server.overloaded()
+        else:
+            self._free -= count
         try:
             yield
         finally:
-            self._give(count)
-
-    def _take(self, count: int) -> bool:
-        """Take all or nothing."""
-        if self._taken + count > self._total:
-            return False
-        self._taken += count
-        return True
-
-    async def _wait_for(self, count: int) -> None:
-        if not self._waiting and self._take(count):
-            return
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((count, turn))
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._give(count)  # they were ours already
-            raise
-
-    def _give(self, count: int) -> None:
-        """Give them back and let those in that fit now."""
-        self._taken -= count
-        while self._waiting:
-            wanted, turn = self._waiting[0]
-            if not turn.done() and not self._take(wanted):
-                break
-            self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
+            self._free += count
+            self._given_back.set()

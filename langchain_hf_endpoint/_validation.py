@@ -85,9 +85,10 @@ def hidden(name: str, value: Any) -> Any:
     return Hidden(type(value).__name__) if is_a_key or name in _MAY_HOLD_A_KEY else value
 
 
-def given(**fields: Any) -> dict[str, Any]:
-    """Those of the arguments that were given, without any key in clear; see `hidden`."""
-    return {name: hidden(name, value) for name, value in fields.items() if value is not None}
+def given(arguments: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Those arguments of these names that were given, without any key in clear; see `hidden`."""
+    found = {name: arguments.get(name) for name in names}
+    return {name: hidden(name, value) for name, value in found.items() if value is not None}
 
 
 class Section(BaseModel):

@@ -17,7 +17,7 @@ from langchain_hf_endpoint._urls import is_hugging_face
 from langchain_hf_endpoint._validation import given, hidden, unknown_field, wrong_type
 from langchain_hf_endpoint.endpoint import InferenceEndpoint, made_endpoint, short_form
 from langchain_hf_endpoint.errors import SettingsError
-from langchain_hf_endpoint.settings import AS_KEYWORD, fields_within
+from langchain_hf_endpoint.settings import AS_KEYWORD, ServiceSettings, fields_within
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Mapping
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
         ChunkingSettings,
         DialectName,
         RateLimit,
-        ServiceSettings,
         TaskSettings,
         TlsSettings,
         TransportName,
@@ -170,27 +169,8 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
         Raises:
             SettingsError: Names every wrong field.
         """
-        short = given(
-            url=url,
-            api_key=api_key,
-            api_key_env=api_key_env,
-            rate_limit=rate_limit,
-            dialect=dialect,
-            model=model,
-            max_batch_size=max_batch_size,
-            max_concurrent_requests=max_concurrent_requests,
-            timeout=timeout,
-            max_wait=max_wait,
-            allow_insecure_http=allow_insecure_http,
-            tls=tls,
-            transport=transport,
-            inference_id=inference_id,
-            task_type=task_type,
-            service=service,
-            service_settings=service_settings,
-            chunking_settings=chunking_settings,
-            task_settings=task_settings,
-        )
+        fields = (*ServiceSettings.model_fields, *InferenceEndpoint.model_fields)
+        short = given(locals(), fields)
         # A traceback may be shown with the values of local variables.
         del api_key, api_key_env, rate_limit, dialect, tls, transport
         del inference_id, task_type, service, service_settings, chunking_settings, task_settings

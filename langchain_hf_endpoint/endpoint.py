@@ -142,21 +142,7 @@ class InferenceEndpoint(Section):
         """
         service_settings = hidden("service_settings", service_settings)
         unknown = hidden("", unknown)
-        short = given(
-            url=url,
-            api_key=api_key,
-            api_key_env=api_key_env,
-            rate_limit=rate_limit,
-            dialect=dialect,
-            model=model,
-            max_batch_size=max_batch_size,
-            max_concurrent_requests=max_concurrent_requests,
-            timeout=timeout,
-            max_wait=max_wait,
-            allow_insecure_http=allow_insecure_http,
-            tls=tls,
-            transport=transport,
-        )
+        short = given(locals(), ServiceSettings.model_fields)
         # A traceback may be shown with the values of local variables.
         del api_key, api_key_env, rate_limit, dialect, tls, transport
         sections: dict[str, Any] = {

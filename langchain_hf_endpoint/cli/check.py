@@ -32,27 +32,23 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint._messages import Cause
     from langchain_hf_endpoint.cli.checkup.report import Checkup, ContextUse, Limits, Prompts
 
-_Target = Annotated[str, typer.Argument(hidden=True, autocompletion=names_beginning)]
-_Files = Annotated[list[str] | None, typer.Argument(hidden=True)]
-_Most = Annotated[
-    int,
-    typer.Option(
-        "--chunks",
-        metavar="N",
-        min=1,
-        help="Measure at most N chunks (default: 10000).",
-        show_default=False,
-    ),
-]
+_Target = typer.Argument(hidden=True, autocompletion=names_beginning)
+_Most = typer.Option(
+    "--chunks",
+    metavar="N",
+    min=1,
+    help="Measure at most N chunks (default: 10000).",
+    show_default=False,
+)
 
 
 def check(  # noqa: PLR0913 - the options
-    endpoint: _Target,
-    files: _Files = None,
+    endpoint: Annotated[str, _Target],
+    files: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
     *,
     chunking: ChunkingOptions,
     read_as: FileOptions,
-    most_chunks: _Most = 10_000,
+    most_chunks: Annotated[int, _Most] = 10_000,
     use: EndpointOptions,
     key: Key = None,
     database: Database = None,
@@ -92,7 +88,6 @@ class _Waits(Progress):
     """Says on standard error what is waited for, but for the ordinary pace."""
 
     def waits(self, why: WaitReason, seconds: float, cause: Cause | None = None) -> None:  # noqa: ARG002 - the base's
-        """A request waits."""
         if seconds >= 1:
             say_error(f"{why.value}, {seconds:.0f} s")
 

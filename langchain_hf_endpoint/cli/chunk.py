@@ -12,22 +12,19 @@ from langchain_hf_endpoint.cli.output import PARTLY, WRONG, console, print_json,
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.settings import ChunkingSettings
 
-_Files = Annotated[list[str], typer.Argument(hidden=True)]
-_Page = Annotated[
-    Path | None, typer.Option("--html", metavar="FILE", help="Write an HTML page instead.")
-]
-_Overwrite = Annotated[bool, typer.Option("--overwrite", help="Overwrite the page if it exists.")]
-_Summary = Annotated[bool, typer.Option("--summary", help="Show the sizes without the texts.")]
+_Page = typer.Option("--html", metavar="FILE", help="Write an HTML page instead.")
+_Overwrite = typer.Option("--overwrite", help="Overwrite the page if it exists.")
+_Summary = typer.Option("--summary", help="Show the sizes without the texts.")
 
 
 def chunk(  # noqa: PLR0913 - the options
-    files: _Files,
+    files: Annotated[list[str], typer.Argument(hidden=True)],
     *,
     chunking: ChunkingOptions,
     read_as: FileOptions,
-    summary: _Summary = False,
-    html: _Page = None,
-    overwrite: _Overwrite = False,
+    summary: Annotated[bool, _Summary] = False,
+    html: Annotated[Path | None, _Page] = None,
+    overwrite: Annotated[bool, _Overwrite] = False,
     as_json: AsJson = False,
 ) -> None:
     """Show how files, or standard input (-), are chunked; nothing is sent.

@@ -35,60 +35,41 @@ if TYPE_CHECKING:
     from langchain_hf_endpoint.cli.ingest.sources import Sources
     from langchain_hf_endpoint.cli.progress import Stats
 
-_Paths = Annotated[list[str], typer.Argument(hidden=True)]
-_Target = Annotated[
-    str,
-    typer.Option(
-        "--endpoint",
-        "-e",
-        metavar="NAME|URL",
-        help="Embed through this endpoint.",
-        autocompletion=names_beginning,
-    ),
-]
-_Output = Annotated[
-    Path,
-    typer.Option("--output", "-o", metavar="FILE", help="Write this .parquet, .jsonl, .npy file."),
-]
-_Per = Annotated[
-    Literal["chunk", "text"],
-    typer.Option(metavar="chunk|text", help="Write a row per chunk or text."),
-]
-_Text = Annotated[bool, typer.Option("--no-text", help="Leave the texts out of the output.")]
-_Resume = Annotated[
-    bool, typer.Option("--resume", help="Continue an earlier run, if there is one.")
-]
-_Cache = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Look up and keep vectors in this file."),
-]
-_IdColumn = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Read ids from this column (default: file:row).")
-]
-
-_Price = Annotated[
-    str | None, typer.Option(metavar="N/h|N/M", help="Add the cost, per hour or million tokens.")
-]
-_DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it takes; embed nothing.")]
-# Its place in the help is what a dry run says of it.
-_Probe = Annotated[bool, typer.Option("--probe", hidden=True)]
+_Target = typer.Option(
+    "--endpoint",
+    "-e",
+    metavar="NAME|URL",
+    help="Embed through this endpoint.",
+    autocompletion=names_beginning,
+)
+_Output = typer.Option(
+    "--output", "-o", metavar="FILE", help="Write this .parquet, .jsonl, .npy file."
+)
+_Per = typer.Option(metavar="chunk|text", help="Write a row per chunk or text.")
+_Text = typer.Option("--no-text", help="Leave the texts out of the output.")
+_Resume = typer.Option("--resume", help="Continue an earlier run, if there is one.")
+_Cache = typer.Option(metavar="FILE", help="Look up and keep vectors in this file.")
+_IdColumn = typer.Option(metavar="NAME", help="Read ids from this column (default: file:row).")
+_Price = typer.Option(metavar="N/h|N/M", help="Add the cost, per hour or million tokens.")
+_DryRun = typer.Option("--dry-run", help="Say what it takes; embed nothing.")
 
 
 def embed(  # noqa: PLR0913 - the options
-    sources: _Paths,
-    target: _Target,
-    output: _Output,
+    sources: Annotated[list[str], typer.Argument(hidden=True)],
+    target: Annotated[str, _Target],
+    output: Annotated[Path, _Output],
     *,
-    per: _Per = "chunk",
+    per: Annotated[Literal["chunk", "text"], _Per] = "chunk",
     read_as: FileOptions,
-    id_column: _IdColumn = None,
+    id_column: Annotated[str | None, _IdColumn] = None,
     chunking: ChunkingOptions,
-    no_text: _Text = False,
-    resume: _Resume = False,
-    cache: _Cache = None,
-    dry_run: _DryRun = False,
-    probe: _Probe = False,
-    price: _Price = None,
+    no_text: Annotated[bool, _Text] = False,
+    resume: Annotated[bool, _Resume] = False,
+    cache: Annotated[Path | None, _Cache] = None,
+    dry_run: Annotated[bool, _DryRun] = False,
+    # Its place in the help is what a dry run says of it.
+    probe: Annotated[bool, typer.Option("--probe", hidden=True)] = False,
+    price: Annotated[str | None, _Price] = None,
     use: DocumentOptions,
     key: Key = None,
     database: Database = None,

@@ -32,28 +32,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _Name = Annotated[str, typer.Argument(hidden=True, autocompletion=names_beginning)]
-_NewName = Annotated[str, typer.Argument(hidden=True)]
 _Config = Annotated[str | None, typer.Argument(hidden=True)]
-_Url = Annotated[str | None, typer.Option(metavar="URL", help="Use the endpoint at this URL.")]
-_Unchecked = Annotated[
-    bool, typer.Option("--skip-validation", help="Store the endpoint without calling it first.")
-]
-_Change = Annotated[
-    bool, typer.Option("--allow-model-change", help="Allow another model under a deleted name.")
-]
-_Yes = Annotated[bool, typer.Option("--yes", "-y", help="Delete it without asking.")]
+_Url = typer.Option(metavar="URL", help="Use the endpoint at this URL.")
+_Unchecked = typer.Option("--skip-validation", help="Store the endpoint without calling it first.")
+_Change = typer.Option("--allow-model-change", help="Allow another model under a deleted name.")
+_Yes = typer.Option("--yes", "-y", help="Delete it without asking.")
 
 
 def put(  # noqa: PLR0913 - the options
-    name: _NewName,
+    name: Annotated[str, typer.Argument(hidden=True)],
     config: _Config = None,
     *,
-    url: _Url = None,
+    url: Annotated[str | None, _Url] = None,
     key: Key = None,
     use: EndpointOptions,
     chunking: ChunkingOptions,
-    skip_validation: _Unchecked = False,
-    allow_model_change: _Change = False,
+    skip_validation: Annotated[bool, _Unchecked] = False,
+    allow_model_change: Annotated[bool, _Change] = False,
     database: Database = None,
     as_json: AsJson = False,
 ) -> None:
@@ -120,7 +115,7 @@ def list_(*, database: Database = None, as_json: AsJson = False) -> None:
         say_error(f"{registry_path(database)} holds no endpoints; see hf-endpoint put --help")
 
 
-def delete(name: _Name, *, yes: _Yes = False, database: Database = None) -> None:
+def delete(name: _Name, *, yes: Annotated[bool, _Yes] = False, database: Database = None) -> None:
     """Delete an endpoint and its key from the registry.
 
     hf-endpoint delete my-endpoint --yes

@@ -26,98 +26,67 @@ def _number(help_: str, least: float = 1, most: float | None = None) -> Any:
     return typer.Option(min=least, max=most, metavar="N", show_default=False, help=help_)
 
 
-_Host = Annotated[str, typer.Option(metavar="ADDRESS", help="Listen at this address.")]
-_Port = Annotated[int, _number("Listen at this port (default: 9200; 0: a free one).", 0, 65535)]
-_AnyPort = Annotated[int, _number("Listen at this port (default: a free one).", 0, 65535)]
-_KeyFile = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help=f"Require the key in FILE of all callers (${KEY_VARIABLE})."),
-]
-_ManageKeyFile = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help=f"Require the key in FILE to change endpoints (${MANAGE_KEY_VARIABLE}).",
-    ),
-]
-_AskKey = Annotated[bool, typer.Option("--ask-key", help="Prompt for the callers' key.")]
-_Key = Annotated[str | None, typer.Option("--api-key", hidden=True)]
-_MaxQueue = Annotated[
-    int, _number("Queue at most N requests per endpoint (default: 2000); others get 429.")
-]
-_MaxWaitingBytes = Annotated[
-    int, _number("Hold at most N bytes of requests (default: 200000000).", 20_000_000)
-]
-_MaxConnections = Annotated[
-    int, _number("Keep at most N connections (default: 4096, or what open files allow).")
-]
-_RequestSeconds = Annotated[
-    float, _number("Wait N seconds for a request's head, and N for its body (default: 60).")
-]
-_ShutdownSeconds = Annotated[
-    int, _number("Give running requests N seconds at shutdown (default: 30).")
-]
-_AllowUrl = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="URL",
-        help="Also allow endpoints there, such as 10.0.0.5:8080 or https://*.example.com; "
-        "repeatable.",
-    ),
-]
-_EnvironmentKeys = Annotated[
-    bool,
-    typer.Option("--environment-keys", help="Let callers use keys of the environment."),
-]
-_AllowKeyRotation = Annotated[
-    bool,
-    typer.Option("--allow-key-rotation", help="Let an update give an endpoint a new key."),
-]
-_TeiAtRoot = Annotated[
-    str | None, typer.Option(metavar="ID", help="Serve TEI's API of endpoint ID at / too.")
-]
-_Replicas = Annotated[
-    int | None,
-    _number(
-        f"Share the limits in ${REDIS_VARIABLE} among N gateways; each keeps its part "
-        "while Redis is down."
-    ),
-]
-_AccessLog = Annotated[
-    bool,
-    typer.Option(
-        "--access-log/--no-access-log",
-        show_default=False,
-        help="Log a line of JSON per request (default).",
-    ),
-]
-_ModelDir = Annotated[
-    Path | None,
-    typer.Option(metavar="FOLDER", help="Serve the model.onnx and tokenizer.json in FOLDER."),
-]
-_Threads = Annotated[int | None, _number("Compute with N threads (default: one per CPU).")]
+_Host = typer.Option(metavar="ADDRESS", help="Listen at this address.")
+_Port = _number("Listen at this port (default: 9200; 0: a free one).", 0, 65535)
+_AnyPort = _number("Listen at this port (default: a free one).", 0, 65535)
+_KeyFile = typer.Option(
+    metavar="FILE", help=f"Require the key in FILE of all callers (${KEY_VARIABLE})."
+)
+_ManageKeyFile = typer.Option(
+    metavar="FILE", help=f"Require the key in FILE to change endpoints (${MANAGE_KEY_VARIABLE})."
+)
+_AskKey = typer.Option("--ask-key", help="Prompt for the callers' key.")
+_MaxQueue = _number("Queue at most N requests per endpoint (default: 2000); others get 429.")
+_MaxWaitingBytes = _number("Hold at most N bytes of requests (default: 200000000).", 20_000_000)
+_MaxConnections = _number("Keep at most N connections (default: 4096, or what open files allow).")
+_RequestSeconds = _number("Wait N seconds for a request's head, and N for its body (default: 60).")
+_ShutdownSeconds = _number("Give running requests N seconds at shutdown (default: 30).")
+_AllowUrl = typer.Option(
+    metavar="URL",
+    help="Also allow endpoints there, such as 10.0.0.5:8080 or https://*.example.com; repeatable.",
+)
+_EnvironmentKeys = typer.Option(
+    "--environment-keys", help="Let callers use keys of the environment."
+)
+_AllowKeyRotation = typer.Option(
+    "--allow-key-rotation", help="Let an update give an endpoint a new key."
+)
+_TeiAtRoot = typer.Option(metavar="ID", help="Serve TEI's API of endpoint ID at / too.")
+_Replicas = _number(
+    f"Share the limits in ${REDIS_VARIABLE} among N gateways; each keeps its part "
+    "while Redis is down."
+)
+_AccessLog = typer.Option(
+    "--access-log/--no-access-log",
+    show_default=False,
+    help="Log a line of JSON per request (default).",
+)
+_ModelDir = typer.Option(
+    metavar="FOLDER", help="Serve the model.onnx and tokenizer.json in FOLDER."
+)
+_Threads = _number("Compute with N threads (default: one per CPU).")
 
 
 def serve(  # noqa: PLR0913 - the options
     database: Database = None,
-    host: _Host = "127.0.0.1",
-    port: _Port = 9200,
+    host: Annotated[str, _Host] = "127.0.0.1",
+    port: Annotated[int, _Port] = 9200,
     *,
-    api_key_file: _KeyFile = None,
-    manage_key_file: _ManageKeyFile = None,
-    ask_key: _AskKey = False,
-    api_key: _Key = None,
-    max_queue: _MaxQueue = 2000,
-    max_waiting_bytes: _MaxWaitingBytes = 200_000_000,
-    max_connections: _MaxConnections = 4096,
-    request_seconds: _RequestSeconds = 60.0,
-    shutdown_seconds: _ShutdownSeconds = 30,
-    allow_url: _AllowUrl = None,
-    environment_keys: _EnvironmentKeys = False,
-    allow_key_rotation: _AllowKeyRotation = False,
-    tei_at_root: _TeiAtRoot = None,
-    replicas: _Replicas = None,
-    access_log: _AccessLog = True,
+    api_key_file: Annotated[Path | None, _KeyFile] = None,
+    manage_key_file: Annotated[Path | None, _ManageKeyFile] = None,
+    ask_key: Annotated[bool, _AskKey] = False,
+    api_key: Annotated[str | None, typer.Option("--api-key", hidden=True)] = None,
+    max_queue: Annotated[int, _MaxQueue] = 2000,
+    max_waiting_bytes: Annotated[int, _MaxWaitingBytes] = 200_000_000,
+    max_connections: Annotated[int, _MaxConnections] = 4096,
+    request_seconds: Annotated[float, _RequestSeconds] = 60.0,
+    shutdown_seconds: Annotated[int, _ShutdownSeconds] = 30,
+    allow_url: Annotated[list[str] | None, _AllowUrl] = None,
+    environment_keys: Annotated[bool, _EnvironmentKeys] = False,
+    allow_key_rotation: Annotated[bool, _AllowKeyRotation] = False,
+    tei_at_root: Annotated[str | None, _TeiAtRoot] = None,
+    replicas: Annotated[int | None, _Replicas] = None,
+    access_log: Annotated[bool, _AccessLog] = True,
 ) -> None:
     """Serve endpoints to clients of Elastic, OpenAI, TEI and Cohere.
 
@@ -162,7 +131,11 @@ def serve(  # noqa: PLR0913 - the options
         )
 
 
-def local(port: _AnyPort = 0, model_dir: _ModelDir = None, threads: _Threads = None) -> None:
+def local(
+    port: Annotated[int, _AnyPort] = 0,
+    model_dir: Annotated[Path | None, _ModelDir] = None,
+    threads: Annotated[int | None, _Threads] = None,
+) -> None:
     """Serve a small embedding model on this machine, in the protocol of TEI.
 
     hf-endpoint local --port 8080

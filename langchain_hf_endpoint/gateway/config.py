@@ -61,7 +61,6 @@ class GatewayOptions:
     replicas: int | None
 
     def __post_init__(self) -> None:
-        """Refuse what could not be used, before the first request."""
         check_least(
             ("max_queue", self.max_queue, 1),
             ("max_inputs", self.max_inputs, 1),

@@ -25,6 +25,7 @@ from langchain_hf_endpoint.gateway.requests import (
     check_size,
     flag,
     json_object,
+    note,
     printable,
     seconds,
     while_there,
@@ -33,8 +34,6 @@ from langchain_hf_endpoint.gateway.responses import guarded, json_answer
 from langchain_hf_endpoint.settings import TASK_TYPES, TaskSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -77,26 +76,18 @@ _PRODUCT = {
 def routes(service: Service) -> list[Route]:
     """The routes, those with fixed parts before those that take any name."""
     api = _Api(service)
-    table = [
-        ("GET", "/", "product", api.product),
-        ("GET", "/_inference", "get", api.get),
-        ("GET", "/_inference/_all", "get", api.get),
-        ("GET", "/_inference/*", "get", api.get),
-        ("PUT", "/_inference/{id}/_update", "update", api.update),
-        ("PUT", "/_inference/{task}/{id}/_update", "update", api.update),
-        ("POST", "/_inference/{id}/_chunks", "chunks", api.chunks),
-        ("POST", "/_inference/{task}/{id}/_chunks", "chunks", api.chunks),
-        ("GET", "/_inference/{task}/_all", "get", api.get),
-        ("GET", "/_inference/{task}/*", "get", api.get),
-    ]
-    for method, name, handler in (
-        ("PUT", "put", api.put),
-        ("GET", "get", api.get),
-        ("POST", "infer", api.infer),
-        ("DELETE", "delete", api.delete),
-    ):
-        table.append((method, "/_inference/{id}", name, handler))
-        table.append((method, "/_inference/{task}/{id}", name, handler))
+    table = [("GET", "/", "product", api.product), ("GET", "/_inference", "get", api.get)]
+    for base in ("/_inference", "/_inference/{task}"):
+        table += [
+            ("GET", f"{base}/_all", "get", api.get),
+            ("GET", f"{base}/*", "get", api.get),
+            ("PUT", f"{base}/{{id}}/_update", "update", api.update),
+            ("POST", f"{base}/{{id}}/_chunks", "chunks", api.chunks),
+            ("PUT", f"{base}/{{id}}", "put", api.put),
+            ("GET", f"{base}/{{id}}", "get", api.get),
+            ("POST", f"{base}/{{id}}", "infer", api.infer),
+            ("DELETE", f"{base}/{{id}}", "delete", api.delete),
+        ]
     return [
         Route(
             path,
@@ -112,8 +103,6 @@ def routes(service: Service) -> list[Route]:
 
 
 class _Api:
-    """One method a route."""
-
     def __init__(self, service: Service) -> None:
         self._service = service
 
@@ -123,7 +112,6 @@ class _Api:
         return json_answer(request, _PRODUCT)
 
     async def put(self, request: Request) -> Response:
-        """Create an endpoint."""
         check_query(request, "timeout", "allow_model_change")
         limit, change = seconds(request), flag(request, "allow_model_change")
         inference_id = request.path_params["id"]
@@ -151,7 +139,6 @@ class _Api:
         return json_answer(request, {"endpoints": [as_elastic(config) for config in found]})
 
     async def update(self, request: Request) -> Response:
-        """Change an endpoint."""
         check_query(request, "timeout")
         config = await self._body(request)
         check_size(config)
@@ -193,7 +180,7 @@ class _Api:
         texts, lane = texts_of(content), lane_of(content.get("input_type"))
         check_size(content.get("task_settings"))
         task = task_settings_with(endpoint, content.get("task_settings"))
-        _note(request, endpoint, texts, lane)
+        note(request, endpoint, texts, lane)
         work = self._service.vectors(endpoint, texts, lane, task)
         rows = (await while_there(request, work, limit)).vectors
         return json_answer(request, {EMBEDDING: [{"embedding": row} for row in rows]})
@@ -215,7 +202,7 @@ class _Api:
         if isinstance(given, dict):
             given = {**given, **{name: one for name, one in of_request.items() if one is not None}}
         task = task_settings_with(endpoint, given) or endpoint.task_settings
-        _note(request, endpoint, texts, "query")
+        note(request, endpoint, texts, "query")
         work = self._service.places(endpoint, query, texts, task)
         places = await while_there(request, work, limit)
         answer = [
@@ -236,7 +223,7 @@ class _Api:
         if lane_of(content.get("input_type")) == "query":
             raise invalid("[input_type] cannot be [search] here: queries are never chunked")
         texts = texts_of(content)
-        _note(request, endpoint, texts, "document")
+        note(request, endpoint, texts, "document")
         cut = await while_there(request, self._service.chunks(endpoint, texts), limit)
         answer = [
             {
@@ -269,11 +256,6 @@ class _Api:
         if task not in (None, "any", endpoint.task_type):
             raise incompatible(task, endpoint.task_type)
         return endpoint
-
-
-def _note(request: Request, endpoint: InferenceEndpoint, texts: Sequence[str], lane: Lane) -> None:
-    """For the access log: of which endpoint, how many, in which lane."""
-    request.state.record.update(inference_id=endpoint.inference_id, inputs=len(texts), lane=lane)
 
 
 def shown(name: str | None) -> str:
@@ -330,12 +312,10 @@ def texts_of(content: dict[str, Any]) -> list[str]:
         raise invalid("Field [input] cannot be null")
     if isinstance(texts, str):
         return [texts]
-    if not isinstance(texts, list):
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise not_parsed("[input] must be a string or an array of strings")
     if not texts:
         raise invalid("Field [input] cannot be an empty array")
-    if not all(isinstance(text, str) for text in texts):
-        raise not_parsed("[input] must be a string or an array of strings")
     return texts
 
 
@@ -369,10 +349,8 @@ def task_settings_with(endpoint: InferenceEndpoint, given: object) -> TaskSettin
 
 def as_elastic(config: dict[str, Any]) -> dict[str, Any]:
     """A configuration as Elastic's clients expect it: the size of a chunk has another name."""
-    chunking = dict(config["chunking_settings"])
-    if "max_chunking_size" in chunking:
-        chunking = {
-            "max_chunk_size" if name == "max_chunking_size" else name: value
-            for name, value in chunking.items()
-        }
+    chunking = {
+        "max_chunk_size" if name == "max_chunking_size" else name: value
+        for name, value in config["chunking_settings"].items()
+    }
     return {**config, "chunking_settings": chunking}

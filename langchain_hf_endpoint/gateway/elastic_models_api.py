@@ -16,6 +16,7 @@ from langchain_hf_endpoint.gateway.requests import (
     check_fields,
     check_query,
     json_object,
+    note,
     printable,
     seconds,
     while_there,
@@ -65,8 +66,6 @@ def routes(service: Service) -> list[Route]:
 
 
 class _Api:
-    """One method a route."""
-
     def __init__(self, service: Service) -> None:
         self._service = service
 
@@ -94,9 +93,7 @@ class _Api:
                 raise
             reason = f"No known trained model with model_id [{printable(name, 100)}]"
             raise Refusal(404, refusal.kind, reason) from None
-        request.state.record.update(
-            inference_id=endpoint.inference_id, inputs=len(texts), lane="document"
-        )
+        note(request, endpoint, texts, "document")
         work = self._service.vectors(endpoint, texts, "document")
         rows = (await while_there(request, work, limit)).vectors
         return json_answer(

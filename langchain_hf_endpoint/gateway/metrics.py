@@ -80,10 +80,6 @@ class Metrics:
             for key, words in _TOTALS.items()
         }
 
-    def of_endpoint(self, inference_id: str) -> EndpointMetrics:
-        """Who counts for one endpoint."""
-        return EndpointMetrics(self, inference_id)
-
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """A request was answered; 499: nobody was there any more."""
         self._requests(route, method, status).inc()

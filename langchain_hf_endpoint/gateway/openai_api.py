@@ -8,14 +8,19 @@ from __future__ import annotations
 import base64
 import re
 import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from starlette.routing import Route
 
 from langchain_hf_endpoint.gateway.errors import Refusal, unknown_endpoint
-from langchain_hf_endpoint.gateway.requests import check_fields, json_object, printable, while_there
+from langchain_hf_endpoint.gateway.requests import (
+    check_fields,
+    json_object,
+    note,
+    printable,
+    while_there,
+)
 from langchain_hf_endpoint.gateway.responses import guarded, json_answer
 
 if TYPE_CHECKING:
@@ -60,17 +65,6 @@ def routes(service: Service) -> list[Route]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """The body of a request for embeddings."""
-
-    model: str
-    texts: list[str]
-    lane: Lane
-    encoding: Literal["float", "base64"]
-    dimensions: int | None
-
-
 class Api:
     """One method a route."""
 
@@ -82,23 +76,26 @@ class Api:
         content = await json_object(request, self._service.options)
         if "id" in request.path_params:  # an endpoint's own URL, where a model's name means nothing
             content["model"] = request.path_params["id"]
-        asked = _asked(content)
-        endpoint = await self._service.endpoint(asked.model)
+        check_fields(content, _FIELDS)
+        model, encoding = _model_of(content), content.get("encoding_format")
+        if encoding not in (None, "float", "base64"):
+            raise _wrong("'encoding_format' must be float or base64")
+        if (dimensions := content.get("dimensions")) is not None:
+            _check_count("dimensions", dimensions)
+        lane, texts = _lane_of(content.get("input_type")), _texts(content.get("input"))
+        endpoint = await self._service.endpoint(model)
         task = endpoint.task_settings
-        if asked.dimensions is not None:
-            task = task.model_copy(update={"dimensions": asked.dimensions})
-        request.state.record.update(
-            inference_id=endpoint.inference_id, inputs=len(asked.texts), lane=asked.lane
-        )
-        work = self._service.vectors(endpoint, asked.texts, asked.lane, task)
-        embedded = await while_there(request, work)
+        if dimensions is not None:
+            task = task.model_copy(update={"dimensions": dimensions})
+        note(request, endpoint, texts, lane)
+        embedded = await while_there(request, self._service.vectors(endpoint, texts, lane, task))
         data = [
-            {"object": "embedding", "index": index, "embedding": _encoded(row, asked.encoding)}
+            {"object": "embedding", "index": index, "embedding": _encoded(row, encoding)}
             for index, row in enumerate(embedded.vectors)
         ]
         tokens = embedded.tokens or 0
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        answer = {"object": "list", "data": data, "model": asked.model, "usage": usage}
+        answer = {"object": "list", "data": data, "model": model, "usage": usage}
         return json_answer(request, answer)
 
     async def rerank(self, request: Request) -> Response:
@@ -106,20 +103,18 @@ class Api:
         content = await json_object(request, self._service.options)
         check_fields(content, _RERANK_FIELDS)
         endpoint = await self._service.endpoint(_model_of(content))
-        texts = [_text_of_document(one) for one in _several(content.get("documents"))]
+        texts = _texts_of(content.get("documents"))
         query, top_n = content.get("query"), content.get("top_n")
         if not isinstance(query, str):
             raise _wrong("'query' must be a string")
-        if top_n is not None and (type(top_n) is not int or top_n < 1):
-            raise _wrong("'top_n' must be an integer of 1 or more")
+        if top_n is not None:
+            _check_count("top_n", top_n)
         returns = content.get("return_documents")
         if returns is not None and not isinstance(returns, bool):
             raise _wrong("'return_documents' must be true or false")
         own = endpoint.task_settings
         task = own.model_copy(update={"top_n": top_n or own.top_n})
-        request.state.record.update(
-            inference_id=endpoint.inference_id, inputs=len(texts), lane="query"
-        )
+        note(request, endpoint, texts, "query")
         work = self._service.places(endpoint, query, texts, task)
         returns = own.return_documents if returns is None else returns
         results = [
@@ -161,33 +156,24 @@ def _model_of(content: dict[str, Any]) -> str:
     return model
 
 
-def _several(documents: object) -> list[Any]:
+def _texts_of(documents: object) -> list[str]:
     if not isinstance(documents, list) or not documents:
         raise _wrong("'documents' must be an array of strings, not empty")
-    return documents
-
-
-def _text_of_document(document: object) -> str:
-    text = document.get("text") if isinstance(document, dict) else document
-    if not isinstance(text, str):
+    texts: list[Any] = [one.get("text") if isinstance(one, dict) else one for one in documents]
+    if not all(isinstance(text, str) for text in texts):
         raise _wrong("'documents' must be strings, or objects with a 'text'")
-    return text
+    return texts
 
 
-def _asked(content: dict[str, Any]) -> _Asked:
-    check_fields(content, _FIELDS)
-    model, dimensions = _model_of(content), content.get("dimensions")
-    given = content.get("encoding_format")
-    if given not in (None, "float", "base64"):
-        raise _wrong("'encoding_format' must be float or base64")
-    encoding: Literal["float", "base64"] = "base64" if given == "base64" else "float"
-    is_whole = isinstance(dimensions, int) and not isinstance(dimensions, bool)
-    if dimensions is not None and not (is_whole and dimensions >= 1):
-        raise _wrong("'dimensions' must be an integer of 1 or more")
-    given = content.get("input_type")
+def _check_count(field: str, given: object) -> None:
+    if type(given) is not int or given < 1:
+        raise _wrong(f"'{field}' must be an integer of 1 or more")
+
+
+def _lane_of(given: object) -> Lane:
     if (given is not None and not isinstance(given, str)) or given not in _LANES:
         raise _wrong("'input_type' must be query or passage")
-    return _Asked(model, _texts(content.get("input")), _LANES[given], encoding, dimensions)
+    return _LANES[given]
 
 
 def _texts(given: object) -> list[str]:
@@ -206,7 +192,7 @@ def _wrong(reason: str) -> Refusal:
     return Refusal(400, "invalid_value", reason)
 
 
-def _encoded(row: Vector, encoding: str) -> object:
-    if encoding == "float":
+def _encoded(row: Vector, encoding: str | None) -> object:
+    if encoding != "base64":
         return row
     return base64.b64encode(np.asarray(row, dtype="<f4").tobytes()).decode()

@@ -15,12 +15,14 @@ from starlette.requests import ClientDisconnect
 from langchain_hf_endpoint.gateway.errors import Refusal, illegal, not_parsed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Iterator
+    from collections.abc import Awaitable, Iterable, Iterator, Sequence
     from typing import Self
 
     from starlette.requests import Request
 
+    from langchain_hf_endpoint.endpoint import InferenceEndpoint
     from langchain_hf_endpoint.gateway.config import GatewayOptions
+    from langchain_hf_endpoint.limiter import Lane
 
 T = TypeVar("T")
 
@@ -69,7 +71,6 @@ class Turns:
         await mine
 
     def _next(self) -> None:
-        """A turn is over."""
         self._left = self._most
         while self._waiting and self._left > 0:
             mine, work = self._waiting.popleft()
@@ -341,6 +342,11 @@ def _texts_of(part: object) -> Iterator[str]:
         yield part
     elif isinstance(part, dict):
         yield from islice(part, _MOST_VALUES)
+
+
+def note(request: Request, endpoint: InferenceEndpoint, texts: Sequence[str], lane: Lane) -> None:
+    """For the access log: of which endpoint, how many, in which lane."""
+    request.state.record.update(inference_id=endpoint.inference_id, inputs=len(texts), lane=lane)
 
 
 async def while_there(request: Request, work: Awaitable[T], seconds: float | None = None) -> T:

@@ -138,19 +138,17 @@ def filtered(content: Any, wanted: str) -> Any:
     if len(wanted) > _LONGEST:
         raise illegal(f"[filter_path] takes {_LONGEST} characters at most")
     given = [one.strip() for one in wanted.split(",") if one.strip()]
-    patterns = [tuple(one.removeprefix("-").split(".")) for one in given]
-    if len(given) > _MOST_PATTERNS or any(len(one) > _MOST_PARTS for one in patterns):
+    if len(given) > _MOST_PATTERNS or any(one.count(".") >= _MOST_PARTS for one in given):
         raise illegal(
             f"[filter_path] takes {_MOST_PATTERNS} patterns of {_MOST_PARTS} parts at most"
         )
-    exclude = {one for one, text in zip(patterns, given, strict=True) if text.startswith("-")}
-    include = {one for one, text in zip(patterns, given, strict=True) if not text.startswith("-")}
     # The objects of an answer have the same few names, thousands of times.
     after: AfterName = cache(_after)
-    if include:
-        content = _filtered(content, frozenset(include), after, keep=True)
-    if exclude and content is not _NOTHING:
-        content = _filtered(content, frozenset(exclude), after, keep=False)
+    for keep in (True, False):
+        chosen = (one.removeprefix("-") for one in given if one.startswith("-") is not keep)
+        patterns = frozenset(tuple(one.split(".")) for one in chosen)
+        if patterns and content is not _NOTHING:
+            content = _filtered(content, patterns, after, keep=keep)
     return {} if content is _NOTHING else content
 
 

@@ -33,7 +33,7 @@ from langchain_hf_endpoint.gateway.errors import (
     invalid,
     unknown_endpoint,
 )
-from langchain_hf_endpoint.gateway.metrics import Metrics
+from langchain_hf_endpoint.gateway.metrics import EndpointMetrics, Metrics
 from langchain_hf_endpoint.gateway.requests import Turns
 from langchain_hf_endpoint.gateway.reranks import Reranks
 
@@ -357,7 +357,7 @@ class Service:
         batcher = DynamicBatcher(
             preferring_fast(endpoint),
             max_queue=self.options.max_queue,
-            followers=(self.metrics.of_endpoint(endpoint.inference_id),),
+            followers=(EndpointMetrics(self.metrics, endpoint.inference_id),),
             limiter=self.options.shared_limiter(endpoint),
             session=session,
             clients=self._clients(endpoint),

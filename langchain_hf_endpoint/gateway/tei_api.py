@@ -25,7 +25,7 @@ from langchain_hf_endpoint._protocols.tei_server import (
 from langchain_hf_endpoint._protocols.tokenize import tokenize_request, tokens_told
 from langchain_hf_endpoint.gateway import openai_api
 from langchain_hf_endpoint.gateway.errors import Refusal
-from langchain_hf_endpoint.gateway.requests import json_object, while_there
+from langchain_hf_endpoint.gateway.requests import json_object, note, while_there
 from langchain_hf_endpoint.gateway.responses import TEI_PREFIX, guarded
 
 if TYPE_CHECKING:
@@ -66,8 +66,6 @@ def routes(service: Service) -> list[Route]:
 
 
 class _Api:
-    """One method a route."""
-
     def __init__(self, service: Service) -> None:
         self._service = service
 
@@ -87,9 +85,7 @@ class _Api:
             update={name: value for name, value in said.items() if value is not None}
         )
         lane = _LANES[asked.prompt]
-        request.state.record.update(
-            inference_id=endpoint.inference_id, inputs=len(texts), lane=lane
-        )
+        note(request, endpoint, texts, lane)
         embedded = await while_there(request, self._service.vectors(endpoint, texts, lane, task))
         tokens = {} if embedded.tokens is None else {"x-compute-tokens": str(embedded.tokens)}
         body = orjson.dumps(embedded.vectors, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -138,9 +134,7 @@ class _Api:
         task = endpoint.task_settings.model_copy(update={"top_n": None})
         if content.get("truncate") is not None:
             task = task.model_copy(update={"truncate": content["truncate"]})
-        request.state.record.update(
-            inference_id=endpoint.inference_id, inputs=len(texts), lane="query"
-        )
+        note(request, endpoint, texts, "query")
         work = self._service.places(endpoint, query, texts, task)
         answer = [
             {"index": place["index"], "score": place["relevance_score"]}

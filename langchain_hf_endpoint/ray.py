@@ -13,6 +13,7 @@ mapping of columns, which other engines can give as well.
 from __future__ import annotations
 
 import logging
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
@@ -39,7 +40,26 @@ ResultT = TypeVar("ResultT")
 _logger = logging.getLogger("langchain_hf_endpoint")
 
 
-class EmbedTexts:
+@dataclass(eq=False, repr=False)
+class _EmbedsBatches:
+    """Which columns are read and written, and what becomes of failures."""
+
+    embeddings: HFEndpointEmbeddings
+    _: KW_ONLY
+    text_column: str = "text"
+    vector_column: str = "embedding"
+    on_error: OnError = "raise"
+    error_column: str = "error"
+
+    def __post_init__(self) -> None:
+        if self.on_error not in get_args(OnError):
+            raise SettingsError(("on_error", f"must be raise or column, not {self.on_error!r}"))
+        self._embeddings = _preferring_fast(self.embeddings)
+        self._failures = _Failures() if self.on_error == "column" else None
+
+
+@dataclass(eq=False, repr=False)
+class EmbedTexts(_EmbedsBatches):
     """One vector for each row: a text of several chunks gets their mean, as in `embed_documents`.
 
     An actor is one process, and has one limiter, window and pool; give the embeddings a
@@ -57,21 +77,6 @@ class EmbedTexts:
         SettingsError: `on_error` is neither.
     """
 
-    def __init__(
-        self,
-        embeddings: HFEndpointEmbeddings,
-        *,
-        text_column: str = "text",
-        vector_column: str = "embedding",
-        on_error: OnError = "raise",
-        error_column: str = "error",
-    ) -> None:
-        self._embeddings = _preferring_fast(embeddings)
-        self._text_column = text_column
-        self._vector_column = vector_column
-        self._failures = _failures(on_error)
-        self._error_column = error_column
-
     def __call__(self, batch: Mapping[str, NDArray[Any]]) -> Columns:
         """Embed a batch of rows.
 
@@ -86,18 +91,19 @@ class EmbedTexts:
             InputError: A text is blank or no string, and `on_error` is ``raise``.
             EmbeddingError: Some texts failed, with ``raise``; the vectors of the others are in it.
         """
-        texts = _texts(batch, self._text_column)
+        texts = _texts(batch, self.text_column)
         if self._failures is None:
-            return {**batch, self._vector_column: self._embeddings.embed_array(texts)}
+            return {**batch, self.vector_column: self._embeddings.embed_array(texts)}
         vectors, errors = self._failures.apart(self._embeddings.embed_array, texts)
         return {
             **batch,
-            self._vector_column: _nullable(map(vectors.get, range(len(texts)))),
-            self._error_column: _objects(errors.get(row, "") for row in range(len(texts))),
+            self.vector_column: _nullable(map(vectors.get, range(len(texts)))),
+            self.error_column: _objects(errors.get(row, "") for row in range(len(texts))),
         }
 
 
-class EmbedChunks:
+@dataclass(eq=False, repr=False, kw_only=True)
+class EmbedChunks(_EmbedsBatches):
     """One row for each chunk, with the other columns of the text that it was cut from.
 
     Args:
@@ -113,28 +119,12 @@ class EmbedChunks:
         SettingsError: `on_error` is neither.
     """
 
-    def __init__(  # noqa: PLR0913 - the columns, each by its name
-        self,
-        embeddings: HFEndpointEmbeddings,
-        *,
-        text_column: str = "text",
-        vector_column: str = "embedding",
-        start_column: str = "start",
-        end_column: str = "end",
-        on_error: OnError = "raise",
-        error_column: str = "error",
-    ) -> None:
-        self._embeddings = _preferring_fast(embeddings)
-        self._text_column = text_column
-        self._vector_column = vector_column
-        self._start_column = start_column
-        self._end_column = end_column
-        self._failures = _failures(on_error)
-        self._error_column = error_column
+    start_column: str = "start"
+    end_column: str = "end"
 
     def __call__(self, batch: Mapping[str, NDArray[Any]]) -> Columns:
         """Embed a batch of rows; otherwise as `EmbedTexts.__call__`, but for the rows returned."""
-        texts = _texts(batch, self._text_column)
+        texts = _texts(batch, self.text_column)
         of_text: Mapping[int, Sequence[Chunk]]
         errors: Mapping[int, str] = {}
         if self._failures is None:
@@ -149,16 +139,16 @@ class EmbedChunks:
         rows = [row for row, _ in parts]
         vectors = [part.embedding if isinstance(part, EmbeddedChunk) else None for _, part in parts]
         columns = {name: np.asarray(column)[rows] for name, column in batch.items()}
-        columns[self._text_column] = _objects(part.text for _, part in parts)
-        columns[self._start_column] = np.array([part.start for _, part in parts], dtype=np.int64)
-        columns[self._end_column] = np.array([part.end for _, part in parts], dtype=np.int64)
+        columns[self.text_column] = _objects(part.text for _, part in parts)
+        columns[self.start_column] = np.array([part.start for _, part in parts], dtype=np.int64)
+        columns[self.end_column] = np.array([part.end for _, part in parts], dtype=np.int64)
         if self._failures is not None:
-            columns[self._vector_column] = _nullable(vectors)
-            columns[self._error_column] = _objects(errors.get(row, "") for row in rows)
+            columns[self.vector_column] = _nullable(vectors)
+            columns[self.error_column] = _objects(errors.get(row, "") for row in rows)
         elif parts:
-            columns[self._vector_column] = np.array(vectors)
+            columns[self.vector_column] = np.array(vectors)
         else:  # there is nothing to stack, but the dimensions may be known
-            columns[self._vector_column] = self._embeddings.embed_array([])
+            columns[self.vector_column] = self._embeddings.embed_array([])
         return columns
 
 
@@ -200,12 +190,6 @@ class _Failures:
                 errors[min(errors)],
             )
         return {good[index]: result for index, result in completed.items()}, errors
-
-
-def _failures(on_error: OnError) -> _Failures | None:
-    if on_error not in get_args(OnError):
-        raise SettingsError(("on_error", f"must be raise or column, not {on_error!r}"))
-    return _Failures() if on_error == "column" else None
 
 
 def _worded(failures: Mapping[int, HFEndpointError], texts: Sequence[Any]) -> dict[int, str]:

@@ -22,27 +22,16 @@ Form: TypeAlias = Literal["lists", "arrays"]
 
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """What the server is asked to do with the inputs of one request.
+    """What the server is asked to do with the inputs of one request."""
 
-    Attributes:
-        prompt_name: The server's own prompt to put before each input.
-        truncate: Cut an input that is too long instead of refusing it.
-        normalize: Bring the vectors to length 1.
-        dimensions: How many numbers of each vector to return.
-        model: The model's name, for OpenAI-style servers that insist on theirs (vLLM).
-        base64: Ask for base64 where the protocol has it.
-        truncate_tokens: Cut inputs at so many tokens, for servers that have this of their own.
-        query: What the inputs are scored against, as JSON; None: vectors are wanted.
-    """
-
-    prompt_name: str | None = None
-    truncate: bool = True
-    normalize: bool = True
-    dimensions: int | None = None
-    model: str | None = None
-    base64: bool = True
-    truncate_tokens: int | None = None
-    query: bytes | None = None
+    prompt_name: str | None = None  # the server's own prompt to put before each input
+    truncate: bool = True  # cut an input that is too long instead of refusing it
+    normalize: bool = True  # bring the vectors to length 1
+    dimensions: int | None = None  # how many numbers of each vector to return
+    model: str | None = None  # its name, for OpenAI-style servers that insist on theirs (vLLM)
+    base64: bool = True  # ask for it where the protocol has it
+    truncate_tokens: int | None = None  # cut there, for servers that have this of their own
+    query: bytes | None = None  # what inputs are scored against, as JSON; None: vectors are wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,64 +91,36 @@ class Cause(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A request that brought no vectors, and what the server said about it.
+    """A request that brought no vectors, and what the server said about it."""
 
-    Attributes:
-        cause: What it means.
-        text: What happened, in words: the server's own (at most 300 characters), or ours.
-        status: The HTTP status, None where there was no response.
-        retry_after: Seconds that the server asks to wait, from whichever header or field said so.
-        is_estimate: Whether that is how long it may take to start: it may be asked before.
-        batch_limit: Inputs per request that the server takes, where it said so.
-        share: Which part of the request's tokens the server takes at once, where it said so.
-        over_context_length: Whether an input is said to be longer than the model's context length.
-        timed_out: Whether it was ended for taking longer than it may.
-        connected: Whether a connection stood, so that the server may have seen the request.
-        refused: Whether nothing listens there.
-    """
-
-    cause: Cause
-    text: str
-    status: int | None = None
-    retry_after: float | None = None
-    is_estimate: bool = False
-    batch_limit: int | None = None
-    share: float | None = None
-    over_context_length: bool = False
-    timed_out: bool = False
-    connected: bool = True
-    refused: bool = False
+    cause: Cause  # what it means
+    text: str  # what happened, in words: the server's own (at most 300 characters), or ours
+    status: int | None = None  # of HTTP; None where there was no response
+    retry_after: float | None = None  # seconds to wait, from whichever header or field said so
+    is_estimate: bool = False  # that is how long it may take to start: it may be asked before
+    batch_limit: int | None = None  # inputs per request that the server takes, where it said so
+    share: float | None = None  # of the request's tokens, that the server takes, where it said so
+    over_context_length: bool = False  # an input is said to be longer than the model's
+    timed_out: bool = False  # it was ended for taking longer than it may
+    connected: bool = True  # a connection stood, so that the server may have seen the request
+    refused: bool = False  # nothing listens there
 
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """What a server says of itself (TEI's ``/info``), each None where it does not.
+    """What a server says of itself (TEI's ``/info``), each None where it does not."""
 
-    Attributes:
-        kind: The server: ``tei`` or ``tgi``.
-        version: Its version.
-        model_id: The model, None where only a path inside the container is known.
-        model_path: That path.
-        max_input_tokens: Longest input.
-        max_batch_size: Most inputs in one request.
-        max_concurrent_inputs: Most inputs in flight, which is what TEI's field of requests counts.
-        truncates: Whether it cuts what is too long where a request does not say.
-        unfit: Why no text embedding will come from this server (a reranker, say), else None.
-        unfit_to_score: Why no scores will come from it, else None.
-        fault: What it is known to do wrong with texts that share a batch, else None.
-    """
-
-    kind: str
+    kind: str  # the server: ``tei`` or ``tgi``
     version: str | None = None
-    model_id: str | None = None
-    model_path: str | None = None
+    model_id: str | None = None  # None where only a path inside the container is known
+    model_path: str | None = None  # that path
     max_input_tokens: int | None = None
-    max_batch_size: int | None = None
-    max_concurrent_inputs: int | None = None
-    truncates: bool = False
-    unfit: str | None = None
-    unfit_to_score: str | None = None
-    fault: str | None = None
+    max_batch_size: int | None = None  # inputs in one request
+    max_concurrent_inputs: int | None = None  # which is what TEI's field of requests counts
+    truncates: bool = False  # whether what is too long is cut where a request does not say
+    unfit: str | None = None  # why no text embedding will come from it (a reranker, say)
+    unfit_to_score: str | None = None  # why no scores will come from it
+    fault: str | None = None  # what it is known to do wrong with texts that share a batch
 
 
 SAME_VECTOR = 0.999

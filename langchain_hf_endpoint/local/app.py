@@ -49,32 +49,20 @@ _MAX_TOKENIZED_CHARACTERS = 200_000
 
 @dataclass(slots=True)
 class Embedded:
-    """The answer to one request.
+    """The answer to one request."""
 
-    Attributes:
-        rows: One vector for each input.
-        tokens: Tokens that were run.
-        characters: Characters that were given.
-    """
-
-    rows: NDArray[np.float32]
-    tokens: int
-    characters: int
+    rows: NDArray[np.float32]  # one vector for each input
+    tokens: int  # that were run
+    characters: int  # that were given
 
 
 @dataclass
 class Service:
-    """A model and the right to use it.
-
-    Attributes:
-        model: The model.
-        threads: Inputs of batches run at the same time; as many that come alone, beside them.
-        inputs_in_flight: Inputs admitted and not yet answered.
-    """
+    """A model and the right to use it."""
 
     model: Model
-    threads: int
-    inputs_in_flight: int = field(default=0, init=False)
+    threads: int  # inputs of batches run at the same time; as many that come alone, beside them
+    inputs_in_flight: int = field(default=0, init=False)  # admitted and not yet answered
 
     @cached_property
     def options(self) -> TeiServer:
@@ -202,8 +190,6 @@ def own_names_only(app: ASGIApp) -> ASGIApp:
 
 
 class _Routes:
-    """One method a route."""
-
     def __init__(self, service: Service) -> None:
         self._service = service
 

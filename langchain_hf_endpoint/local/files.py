@@ -64,19 +64,12 @@ MINILM = ModelInfo(
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """A model, read but not loaded.
+    """A model, read but not loaded."""
 
-    Attributes:
-        onnx: The graph with its weights.
-        tokenizer: `tokenizer.json`.
-        info: What is known of it; 0 dimensions where only the loaded graph tells.
-        pool_first: Take the first token's vector instead of the mean.
-    """
-
-    onnx: bytes
-    tokenizer: bytes
-    info: ModelInfo
-    pool_first: bool = False
+    onnx: bytes  # the graph with its weights
+    tokenizer: bytes  # tokenizer.json
+    info: ModelInfo  # 0 dimensions where only the loaded graph tells
+    pool_first: bool = False  # take the first token's vector instead of the mean
 
 
 def packaged_files() -> ModelFiles:

@@ -38,25 +38,15 @@ _MICRO = 1_000_000
 
 
 class ScriptAnswer(NamedTuple):
-    """What the script says.
+    """What the script says."""
 
-    Attributes:
-        started: Whether the permit is taken.
-        is_waiting: Whether the ticket stands in the line.
-        seconds: How long it has to wait.
-        limit: The limit that holds, per period.
-        now: The server's clock, seconds.
-        begun: When what is kept there was begun; another one shows that all was lost meanwhile.
-        facts: What was told of a server, where that was asked.
-    """
-
-    started: bool
-    is_waiting: bool
-    seconds: float
-    limit: int
-    now: float
-    begun: int
-    facts: Mapping[str, int] = {}
+    started: bool  # the permit is taken
+    is_waiting: bool  # the ticket stands in the line
+    seconds: float  # that it has to wait
+    limit: int  # that holds, per period
+    now: float  # the server's clock, in seconds
+    begun: int  # when what is kept there was begun; another one: all was lost meanwhile
+    facts: Mapping[str, int] = {}  # what was told of a server, where that was asked
 
 
 class SharedLimit(NamedTuple):

@@ -84,7 +84,6 @@ class _Sample(Generic[ItemT]):
     _chance: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311
 
     def add(self, item: ItemT) -> None:
-        """One more."""
         self.count += 1
         place = self.count - 1 if self.count <= self.most else self._chance.randrange(self.count)
         if place < self.most:
@@ -93,29 +92,17 @@ class _Sample(Generic[ItemT]):
 
 @dataclass(slots=True)
 class _Plan:
-    """What a run over some texts would send and write.
-
-    Attributes:
-        wanted: The ingest.
-        texts: Texts so far.
-        chunks: Their chunks.
-        known: Chunks whose vectors are there from before, in the journal of an earlier run.
-        requests: Requests.
-        proofs: Those of them with one input more, by which the model is told.
-        size: The bytes of all inputs, as JSON.
-        inputs: Those that are to be sent.
-        rows: The rows of the output, without vectors.
-    """
+    """What a run over some texts would send and write."""
 
     wanted: Ingest
     texts: int = 0
     chunks: int = 0
-    known: int = 0
+    known: int = 0  # chunks whose vectors are in the journal of an earlier run
     requests: int = 0
-    proofs: int = 0
-    size: int = 0
+    proofs: int = 0  # requests with one input more, by which the model is told
+    size: int = 0  # bytes of all inputs, as JSON
     inputs: _Sample[bytes] = field(default_factory=_Sample)
-    rows: _Sample[Row] = field(default_factory=_Sample)
+    rows: _Sample[Row] = field(default_factory=_Sample)  # without vectors
 
     def unknown(self, sources: Sources, call: Call) -> Generator[str, None, None]:
         """The chunks of all texts that have no vector, each once; all are counted."""
@@ -154,7 +141,6 @@ class _Plan:
             self.rows.add(Row(name, source, *place, piece.text, _NOTHING))
 
     def send(self, inputs: Sequence[bytes], call: Call) -> None:
-        """Count one request."""
         self.requests += 1
         self.proofs += takes_proof(len(inputs), call)
         for one in inputs:
@@ -228,7 +214,6 @@ class _Pace(Stats):
         self.done_at = [self.clock()]
 
     def done(self, inputs: int) -> None:
-        """So many are."""
         super().done(inputs)
         self.done_at += [self.clock()] * inputs
 
@@ -241,7 +226,6 @@ class _SampleFile(Sources):
         self._pace = pace
 
     def records(self) -> Generator[Found, None, None]:
-        """Those that are read until then."""
         for record in super().records():
             if self._pace.seconds > _LONGEST_PROBE:
                 return

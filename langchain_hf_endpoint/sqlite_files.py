@@ -35,30 +35,18 @@ _making = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class FileKind:
-    """What one kind of our files has of its own.
+    """What one kind of our files has of its own."""
 
-    Attributes:
-        name: What messages call it.
-        holds: Why nobody else may open it.
-        if_exposed: What to do where others could, beside closing it to them.
-        application_id: Stands in the header of each.
-        steps: Step n makes version n + 1 of version n. A released step is never changed, only
-            followed.
-        pragmas: Set in each connection.
-        error: Makes the error of a file that cannot be used.
-        one_connection: Whether all threads share one, in turn. Else each has its own.
-        busy_seconds: How long one waits for another program, once the file is open.
-    """
-
-    name: str
-    holds: str
-    if_exposed: str
-    application_id: int
+    name: str  # what messages call it
+    holds: str  # why nobody else may open it
+    if_exposed: str  # what to do where others could, beside closing it to them
+    application_id: int  # stands in the header of each
+    # Step n makes version n + 1 of version n. A released step is never changed, only followed.
     steps: tuple[tuple[str, ...], ...]
-    pragmas: tuple[str, ...]
-    error: Callable[..., HFEndpointError]
-    one_connection: bool = False
-    busy_seconds: float = _SECONDS_FOR_A_LOCK
+    pragmas: tuple[str, ...]  # set in each connection
+    error: Callable[..., HFEndpointError]  # makes that of a file that cannot be used
+    one_connection: bool = False  # which all threads share, in turn; else each has its own
+    busy_seconds: float = _SECONDS_FOR_A_LOCK  # for another program, once the file is open
 
 
 def make_or_check(path: str, kind: FileKind) -> None:
@@ -197,29 +185,17 @@ class Connections:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """A transaction of its own, waited for if need be: all of it or, on an error, nothing."""
-        with self.reading() as connection:
-            try:
-                # Locked for writing from the beginning: of two that have both read, SQLite refuses
-                # one at once, without waiting, when it begins to write.
-                connection.execute("BEGIN IMMEDIATE")
-                yield connection
-                self._check_still_there(self._slot())
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+        with self.reading() as connection, _transaction(connection):
+            yield connection
+            if self._has_moved(self._slot()):
+                raise self._kind.error(
+                    f"{self._name} was moved or replaced meanwhile; nothing was changed",
+                    advice="Try again.",
+                )
 
     def _has_moved(self, slot: _Slot) -> bool:
         """Whether the path leads to another file than the one that is open, or to none."""
         return self._path is not None and _identity(self._path) != slot.file
-
-    def _check_still_there(self, slot: _Slot) -> None:
-        if self._has_moved(slot):
-            raise self._kind.error(
-                f"{self._name} was moved or replaced meanwhile; nothing was changed",
-                advice="Try again.",
-            )
 
     def close(self) -> None:
         """Close all connections, those of other threads when these have done. May be repeated."""
@@ -305,8 +281,7 @@ def bring_up_to_date(connection: sqlite3.Connection, name: str, kind: FileKind) 
         return
     # Before the transaction: SQLite changes the journal mode in none.
     _use_wal(connection)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with _transaction(connection):
         # Another process may have been quicker.
         for step in kind.steps[_version(connection, name, kind) :]:
             for statement in step:
@@ -314,6 +289,15 @@ def bring_up_to_date(connection: sqlite3.Connection, name: str, kind: FileKind) 
         # The marks are written with the tables: a process that is killed in between leaves neither.
         connection.execute(f"PRAGMA application_id = {kind.application_id}")
         connection.execute(f"PRAGMA user_version = {len(kind.steps)}")
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    try:
+        # Locked for writing from the beginning: of two that have both read, SQLite refuses one at
+        # once, without waiting, when it begins to write.
+        connection.execute("BEGIN IMMEDIATE")
+        yield
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

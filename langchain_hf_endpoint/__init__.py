@@ -58,27 +58,6 @@ _ROOMS = {
     "chunking.chunks": ("EmbeddedChunk",),
     "embeddings": ("HFEndpointEmbeddings",),
     "endpoint": ("EndpointDescription", "InferenceEndpoint"),
-    "errors": (
-        "AuthenticationError",
-        "EmbeddingError",
-        "EndpointExistsError",
-        "EndpointNotFoundError",
-        "EndpointNotReadyError",
-        "EndpointPausedError",
-        "EndpointValidationError",
-        "HFEndpointError",
-        "InputError",
-        "MissingExtraError",
-        "ModelChangedError",
-        "PaymentRequiredError",
-        "ProtocolError",
-        "RateLimitedError",
-        "RegistryError",
-        "ServerError",
-        "SettingsError",
-        "TransportError",
-        "UnknownEndpointError",
-    ),
     "limiter": ("RequestsPerMinuteLimiter",),
     "redis": ("RedisRequestsPerMinuteLimiter",),
     "registry": ("InferenceEndpoints",),
@@ -133,9 +112,9 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Load a public name's module when the name is first used, so that importing stays quick."""
-    room = _ROOM_OF.get(name)
-    if room is None:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    room = _ROOM_OF.get(name, "errors")  # every other one is an exception
     return getattr(importlib.import_module(f"{__name__}.{room}"), name)
 
 

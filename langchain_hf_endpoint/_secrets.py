@@ -62,11 +62,6 @@ def without_keys(text: str) -> str:
     return _KEY.sub(_HIDDEN, text)
 
 
-def refused_value(value: object) -> str:
-    """How a value that is refused is shown: ``***`` for what may be a key."""
-    return without_perhaps_keys(repr(value))
-
-
 def without_perhaps_keys(text: str) -> str:
     """The text of a refusal, with ``***`` for whatever in it may be a key."""
     return _PERHAPS_A_KEY.sub(_HIDDEN, text)

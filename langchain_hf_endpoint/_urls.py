@@ -65,7 +65,7 @@ def url_meant(text: str) -> str | None:
         return None
     scheme, host, port, path = found.groups()
     is_named = re.fullmatch(r".*\.[A-Za-z]{2,}", host) is not None
-    if not (is_named or port or host.lower() == "localhost" or _is_address(host)):
+    if not (is_named or port or host.lower() == "localhost" or _address(host.strip("[]"))):
         return None  # no host for certain: it may be a name, or a key
     if not scheme or scheme.lower() not in ("http", "https"):
         is_plain = not is_named or host.lower().endswith(_LOCAL_NAMES) or port not in ("", ":443")
@@ -73,12 +73,11 @@ def url_meant(text: str) -> str | None:
     return f"{scheme.lower()}://{host}{port}{path}"
 
 
-def _is_address(host: str) -> bool:
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ipaddress.ip_address(host.strip("[]"))
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def _other_page(parts: SplitResult) -> str | None:
@@ -111,9 +110,8 @@ def _is_host(netloc: str, host: str) -> bool:
     """Whether all parsers agree on the host: Python's takes brackets anywhere, for one."""
     if ":" not in host and not _DIGITS_AND_DOTS.fullmatch(host):
         return _HOST_NAME.fullmatch(host) is not None and "[" not in netloc
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
+    address = _address(host)
+    if address is None:
         return False
     # Written back and compared, since urlsplit drops what else stands around an address.
     written = f"[{host}]" if address.version == 6 else host  # noqa: PLR2004 - IPv6
@@ -142,10 +140,8 @@ def is_own_name(host: str) -> bool:
 
 def is_loopback_address(host: str) -> bool:
     """Whether this is a loopback address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    address = _address(host)
+    return address is not None and address.is_loopback
 
 
 def is_hugging_face(url: str) -> bool:

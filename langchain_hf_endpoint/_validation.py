@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
-from langchain_hf_endpoint._secrets import looks_like_a_key, refused_value
+from langchain_hf_endpoint._secrets import looks_like_a_key, without_perhaps_keys
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class Section(BaseModel):
             return ""
         # Cut before it is looked through: its length may be the choice of a caller from outside.
         looked_at = value[:_LONGEST_VALUE_READ] if isinstance(value, str) else value
-        shown = "***" if isinstance(value, Hidden) else refused_value(looked_at)
+        shown = "***" if isinstance(value, Hidden) else without_perhaps_keys(repr(looked_at))
         if len(shown) > _LONGEST_VALUE_SHOWN:
             shown = shown[:_LONGEST_VALUE_SHOWN] + "…"
         return f"{shown} is not allowed: "

@@ -25,6 +25,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -228,8 +229,8 @@ class EmbeddingError(HFEndpointError):
     def __reduce__(self) -> tuple[Callable[..., HFEndpointError], tuple[object, ...]]:
         if not self.failures:  # made by hand
             return super().__reduce__()
-        state = (dict(self.completed), dict(self.failures), self._yielded, self._of_scores)
-        return _embedding_error, state
+        rebuild = partial(EmbeddingError.of, yielded=self._yielded, of_scores=self._of_scores)
+        return rebuild, (dict(self.completed), dict(self.failures))
 
 
 class EndpointExistsError(HFEndpointError):
@@ -266,15 +267,6 @@ def _where_the_rest_is(completed: int, yielded: int | None, *, of_scores: bool) 
         results = "scores" if of_scores else "vectors"
         return f"The {results} of the others are in .completed, every cause is in .failures."
     return "Every cause is in .failures."
-
-
-def _embedding_error(
-    completed: Mapping[int, Any],
-    failures: Mapping[int, HFEndpointError],
-    yielded: int | None,
-    of_scores: bool,
-) -> EmbeddingError:
-    return EmbeddingError.of(completed, failures, yielded=yielded, of_scores=of_scores)
 
 
 _also_caught_as: dict[type[HFEndpointError], type[EmbeddingError]] = {}

@@ -32,7 +32,6 @@ class _Command(TyperCommand):
             raise
 
     def invoke(self, ctx: Any) -> Any:
-        """Run it."""
         with errors_in_words():
             return super().invoke(ctx)
 
@@ -50,7 +49,6 @@ class _Commands(TyperGroup):
     """All commands; no error of a file or a stream is shown as a traceback, whoever meets it."""
 
     def main(self, *arguments: Any, **more: Any) -> Any:
-        """Run one of them."""
         spell_out_any_letter()
         try:
             with errors_in_words():

@@ -86,8 +86,8 @@ class Reservation(ABC):
         """
 
     @property
-    @abstractmethod
-    def _is_waiting(self) -> bool: ...
+    def _is_waiting(self) -> bool:
+        return True
 
     def __repr__(self) -> str:
         if self.started_at is not None:
@@ -282,10 +282,6 @@ class _BlockingReservation(Reservation):
 
     def give_back(self) -> None:
         pass  # such a permit cannot be given back
-
-    @property
-    def _is_waiting(self) -> bool:
-        return True
 
 
 def wait_too_long(seconds: float, max_wait: float, why: str) -> RateLimitedError:

@@ -34,12 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until told to end. Returns the exit status."""
     options = _options(arguments)
     try:
-        serve(
-            port=options.port,
-            model_dir=options.model_dir,
-            threads=options.threads,
-            owned=options.owned,
-        )
+        serve(**vars(options))
     except LocalServerError as error:
         if options.owned:
             _say(json.dumps({"error": as_record(error)}))

@@ -191,7 +191,6 @@ class _Child:
 
     @property
     def pid(self) -> int:
-        """The process's number."""
         return self._process.pid
 
     @property

@@ -125,8 +125,8 @@ def rate_limited(retry_after: float | datetime | str | None = None) -> Fault:
         retry_after: Seconds, a moment (sent as an HTTP date), or any text, however absurd. None:
             no such header, as with TEI itself.
     """
-    headers = _retry_after(retry_after)
-    return Fault("rate_limited", answer=_refused(tei_server.overloaded()), headers=headers)
+    refused = _refused(lambda _: tei_server.overloaded())
+    return Fault("rate_limited", answer=refused, headers=_retry_after(retry_after))
 
 
 def cold_start(seconds: float = 0.0, retry_after: float | datetime | str | None = None) -> Fault:
@@ -156,8 +156,8 @@ def _web_page(status: int, title: str) -> Reply:
     return Reply(status, page.encode(), "text/html; charset=utf-8")
 
 
-def _refused(refused: RefusedError) -> Callable[[Asked], Reply]:
-    return lambda asked: refusal(refused, asked.path)
+def _refused(of: Callable[[Asked], RefusedError]) -> Callable[[Asked], Reply]:
+    return lambda asked: refusal(of(asked), asked.path)
 
 
 def _retry_after(value: float | datetime | str | None) -> dict[str, str]:
@@ -357,42 +357,34 @@ def paused(seconds: float = float("inf")) -> Fault:
 def backend_error() -> Fault:
     """424: inference failed."""
     refused = RefusedError(424, "Backend", "Backend error: out of memory")
-    return Fault("backend_error", answer=_refused(refused))
+    return Fault("backend_error", answer=_refused(lambda _: refused))
 
 
 def batch_too_large(most: int) -> Fault:
     """413 up to TEI 1.8, 422 from 1.9, if more than `most` texts are asked for."""
 
-    def answer(asked: Asked) -> Reply:
-        given = max(len(asked.texts), most + 1)
-        return refusal(tei_server.batch_too_large(asked.release, given, most), asked.path)
+    def refused(asked: Asked) -> RefusedError:
+        return tei_server.batch_too_large(asked.release, max(len(asked.texts), most + 1), most)
 
-    return Fault("batch_too_large", answer=answer)
+    return Fault("batch_too_large", answer=_refused(refused))
 
 
 def body_too_large() -> Fault:
     """413 of TEI's web framework: more bytes than it takes."""
-    return Fault("body_too_large", answer=_refused(tei_server.body_too_large()))
+    return Fault("body_too_large", answer=_refused(lambda _: tei_server.body_too_large()))
 
 
 def input_too_long(most: int = 512) -> Fault:
     """413 or 422, by the version: a text is longer than the model takes."""
-
-    def answer(asked: Asked) -> Reply:
-        return refusal(tei_server.too_long(asked.release, most + 1, most), asked.path)
-
-    return Fault("input_too_long", answer=answer)
+    refused = _refused(lambda asked: tei_server.too_long(asked.release, most + 1, most))
+    return Fault("input_too_long", answer=refused)
 
 
 def empty_input() -> Fault:
     """400 or, up to TEI 1.8.2, 413: a text is empty."""
-
-    def answer(asked: Asked) -> Reply:
-        return refusal(tei_server.empty(asked.release), asked.path)
-
-    return Fault("empty_input", answer=answer)
+    return Fault("empty_input", answer=_refused(lambda asked: tei_server.empty(asked.release)))
 
 
 def input_rejected() -> Fault:
     """422 Tokenizer, in every version: a text cannot be read."""
-    return Fault("input_rejected", answer=_refused(tei_server.tokenizer_error()))
+    return Fault("input_rejected", answer=_refused(lambda _: tei_server.tokenizer_error()))

@@ -58,12 +58,6 @@ def _picks(text: str, dimensions: int) -> list[int]:
     return picks
 
 
-def _of_odd_length(text: str, dimensions: int, length: float) -> NDArray[np.float32]:
-    whole = _segments()[_picks(text, dimensions)].reshape(-1)[:dimensions]
-    row: NDArray[np.float32] = (whole * (length / np.linalg.norm(whole))).astype(np.float32)
-    return row
-
-
 def expected_vector(
     text: str, dimensions: int = 384, *, normalize: bool = True
 ) -> NDArray[np.float32]:
@@ -80,7 +74,9 @@ def expected_vector(
     """
     length = 1.0 if normalize else RAW_LENGTH
     if dimensions % _SEGMENT:
-        return _of_odd_length(text, dimensions, length)
+        whole = _segments()[_picks(text, dimensions)].reshape(-1)[:dimensions]
+        row: NDArray[np.float32] = (whole * (length / np.linalg.norm(whole))).astype(np.float32)
+        return row
     return _pool(dimensions, length).values[_picks(text, dimensions)].reshape(-1)
 
 

@@ -13,7 +13,6 @@ from hatchling.builders.sdist import SdistBuilder
 from trove_classifiers import classifiers
 
 ROOT = Path(__file__).parents[2]
-GITHUB = ROOT / ".github"
 PROJECT = "https://github.com/langchain-hf-endpoint/langchain-hf-endpoint"
 TARGET = re.compile(r"^([a-z-]+):", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")

@@ -77,13 +77,15 @@ WHERE chunks.record NOT IN (
 )
 ORDER BY chunks.n
 """
-_UNSENT = """
+TEXTS_UNSENT = """
 SELECT count(DISTINCT chunks.record) FROM chunks LEFT JOIN vectors ON vectors.key = chunks.key
 WHERE vectors.key IS NULL AND chunks.record NOT IN (
     SELECT record FROM chunks JOIN rejected ON rejected.key = chunks.key
 )
 """
-_REPEATED = "SELECT id FROM records GROUP BY id HAVING count(*) > 1"
+"""How many texts lack vectors though nothing is said against them: the run ended early."""
+IDS_REPEATED = "SELECT count(*) FROM (SELECT id FROM records GROUP BY id HAVING count(*) > 1)"
+"""How many ids stand for more than one text."""
 
 
 def key_of(text: str) -> bytes:
@@ -351,16 +353,6 @@ def count_rows(journal: Journal, per: Per) -> int:
     return journal.count(f"SELECT count({counted}) FROM ({_CHUNKS})")  # noqa: S608
 
 
-def count_unsent(journal: Journal) -> int:
-    """How many texts lack vectors though nothing is said against them: the run ended early."""
-    return journal.count(_UNSENT)
-
-
-def count_repeated_ids(journal: Journal) -> int:
-    """How many ids stand for more than one text."""
-    return journal.count(f"SELECT count(*) FROM ({_REPEATED})")  # noqa: S608
-
-
 def rows_per_chunk(journal: Journal) -> Iterator[Row]:
     """A row for every chunk of every text that has all its vectors."""
     for text, chunks in _texts(journal):
@@ -382,7 +374,6 @@ def rows_per_text(journal: Journal, *, normalize: bool) -> Iterator[Row]:
 
 
 def _texts(journal: Journal) -> Iterator[tuple[str | None, Iterator[tuple[Any, ...]]]]:
-    """Each text, and its chunks."""
     for record, chunks in groupby(journal.rows(_CHUNKS), lambda row: row[0]):
         text: str | None = next(journal.rows("SELECT text FROM records WHERE n = ?", record))[0]
         yield text, chunks

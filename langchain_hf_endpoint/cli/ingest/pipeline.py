@@ -18,11 +18,11 @@ from langchain_hf_endpoint._session.fingerprint import ModelFingerprint
 from langchain_hf_endpoint._urls import host_of
 from langchain_hf_endpoint.cache import ChunkCache
 from langchain_hf_endpoint.cli.ingest.journal import (
+    IDS_REPEATED,
+    TEXTS_UNSENT,
     Journal,
     Per,
-    count_repeated_ids,
     count_rows,
-    count_unsent,
     failed_texts,
     key_of,
     rows_per_chunk,
@@ -67,7 +67,6 @@ class Ingest:
     cache: Path | None = None  # where vectors of other runs are
 
     def __post_init__(self) -> None:
-        """Refuse an output that could not be written."""
         check_output(self.output)
         if self.cache and self.cache.resolve() in [one.resolve() for one in files_of(self.output)]:
             problem = f"{self.cache} is a file that --output {self.output} writes"
@@ -313,8 +312,8 @@ class _Embedding:
             dimensions=dimensions if isinstance(dimensions, int) else None,
             output=wanted.output if count else None,
             failures=failures_path(wanted.output) if failed else None,
-            unsent=count_unsent(journal),
-            repeated_ids=count_repeated_ids(journal),
+            unsent=journal.count(TEXTS_UNSENT),
+            repeated_ids=journal.count(IDS_REPEATED),
             error=error,
         )
 

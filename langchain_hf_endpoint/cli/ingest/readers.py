@@ -144,7 +144,6 @@ class Columns:
     delimiter: str | None = None  # None: the header tells
 
     def __post_init__(self) -> None:
-        """Take a tab by its name."""
         if self.delimiter in ("tab", "\\t"):
             object.__setattr__(self, "delimiter", "\t")
         if self.delimiter is not None and (

@@ -14,7 +14,7 @@ from langchain_hf_endpoint.cli.ingest.readers import READERS, UNKNOWN, Unreadabl
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Iterable, Iterator
+    from collections.abc import Collection, Generator, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from langchain_hf_endpoint.cli.ingest.readers import Columns, Found
@@ -72,7 +72,6 @@ class Sources:
         form: One of `READERS` for all of them. None: by their endings; text for other files that
             are named themselves and for standard input.
         but_not: Files that are none of them though they may lie in a folder: what is written.
-        stdin: Gives standard input.
 
     Attributes:
         other_kinds: Files of folders that have no known ending.
@@ -91,13 +90,11 @@ class Sources:
         *,
         form: str | None = None,
         but_not: Collection[Path] = (),
-        stdin: Callable[[], BinaryIO] | None = None,
     ) -> None:
         named = list(named)
         self._columns = columns
         self._form = form
         self._but_not = {os.path.abspath(path) for path in but_not}  # noqa: PTH100 - text
-        self._stdin = stdin or _standard_input
         self._bytes_before = 0
         self._open: BinaryIO | None = None
         self.other_kinds, self.links, self.no_files = LeftOut(), LeftOut(), LeftOut()
@@ -154,7 +151,7 @@ class Sources:
 
     def _opened(self, file: _File) -> AbstractContextManager[BinaryIO]:
         if file.path == STDIN:
-            return nullcontext(self._stdin())
+            return nullcontext(_standard_input())
         return Path(file.path).open("rb")
 
     def _found(self, name: str) -> Iterator[_File | Unreadable]:

@@ -86,9 +86,6 @@ def test_it_can_be_run_as_a_module():
     assert done.stdout == f"hf-endpoint {__version__}\n"
 
 
-AS_INSTALLED = "from langchain_hf_endpoint.cli.app import app; app(prog_name='hf-endpoint')"
-
-
 def complete(words: str, place: int) -> list[str]:
     """What bash would offer, from the script that `--show-completion` prints."""
     done = subprocess.run(

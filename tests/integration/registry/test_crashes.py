@@ -11,8 +11,6 @@ from thoroughness import amount
 
 from langchain_hf_endpoint import InferenceEndpoints
 
-CONFIG = {"service_settings": {"url": "https://example.org"}}
-
 PUT_MANY = """
 import json, sys, threading
 from langchain_hf_endpoint import EndpointExistsError, InferenceEndpoints

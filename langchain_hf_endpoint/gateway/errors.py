@@ -109,14 +109,19 @@ def unknown_endpoint(inference_id: str) -> Refusal:
     )
 
 
-def refusal_of(error: HFEndpointError) -> Refusal:
+def refusal_of(error: HFEndpointError, *, manages: bool = False) -> Refusal:
     """The answer to a request that met this error.
 
-    As with Elastic, a server's own status is passed on below 500, and is 400 otherwise: its clients
+    What is wrong with an endpoint's settings is the fault of a caller who `manages` them alone. As
+    with Elastic, a server's own status is passed on below 500, and is 400 otherwise: its clients
     would repeat a 502 or 503, which the engine has done for `max_wait` seconds already.
     """
     if isinstance(error, EmbeddingError):
         return _of_inputs(error)
+    if isinstance(error, SettingsError) and not manages:
+        fields = [field for field, _ in error.problems]
+        if all(field.startswith(("service_settings.", "chunking_settings.")) for field in fields):
+            return _of_server(error)
     if isinstance(error, QueueFullError):
         headers = {"Retry-After": f"{error.retry_after:.0f}"}
         return Refusal(429, "es_rejected_execution_exception", str(error), headers=headers)

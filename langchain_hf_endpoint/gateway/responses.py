@@ -115,7 +115,7 @@ def guarded(handler: Handler, route: str, *, manages: bool = False) -> Handler:
             reason = "the gateway's registry cannot be used; its log says why"
             return refused(request, Refusal(500, "exception", reason))
         except HFEndpointError as error:
-            return refused(request, refusal_of(error))
+            return refused(request, refusal_of(error, manages=manages))
         except Exception as error:  # noqa: BLE001 - the gateway stays up
             # Without the error's own words, which may repeat a text or a key.
             places = "".join(traceback.format_tb(error.__traceback__))

@@ -139,7 +139,14 @@ class RedisClients:
     async def arun(self, limit: SharedLimit, args: Sequence[str]) -> ScriptAnswer:
         """The async twin of `run`."""
         held = await self._of_loop.get()
-        return _answer(await held.script(limit.keys(), args))
+        try:
+            return _answer(await held.script(limit.keys(), args))
+        except redis.ConnectionError as error:
+            # The loop asks for a host's address in a thread: there is none left, or the main thread
+            # has ended.
+            if not isinstance(error.__cause__, RuntimeError):
+                raise
+        return self.run(limit, args)
 
     def _async_script(self) -> _AsyncScript:
         retry = AsyncRetry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))

@@ -537,7 +537,7 @@ def test_the_interpreter_exits_with_work_under_way(tei_double, start, way, state
 
 
 AFTER_THE_END = """
-import asyncio, threading
+import asyncio, sys, threading
 from concurrent.futures import ThreadPoolExecutor
 
 {before}
@@ -578,17 +578,26 @@ async def main():
             vectors = (await client.post("/v1/embeddings", json=body)).json()
             print(len(vectors["data"]))
 """,
+    "a Redis by its name": """
+from langchain_hf_endpoint import RedisRequestsPerMinuteLimiter
+limiter = RedisRequestsPerMinuteLimiter(600, url=sys.argv[1], key="at the end")
+
+async def main():
+    print(await limiter.aacquire())
+""",
 }
 
 
 @pytest.mark.parametrize(
-    ("way", "said"), [("node parser", "A text."), ("gateway and registry", "1")]
+    ("way", "said"),
+    [("node parser", "A text."), ("gateway and registry", "1"), ("a Redis by its name", "True")],
 )
-def test_what_a_loop_does_in_threads_goes_on_when_the_main_thread_has_ended(way, said):
+def test_what_a_loop_does_in_threads_goes_on_when_the_main_thread_has_ended(
+    redis_server, way, said
+):
     script = AFTER_THE_END.format(before=GO_ON[way])
-    child = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=ENOUGH, check=False
-    )
+    command = [sys.executable, "-c", script, redis_server.url.replace("127.0.0.1", "localhost")]
+    child = subprocess.run(command, capture_output=True, text=True, timeout=ENOUGH, check=False)
     assert child.stdout == f"{said}\n", child.stderr
 
 

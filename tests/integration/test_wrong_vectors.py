@@ -88,9 +88,16 @@ def by_gateway(_drive, embeddings):
 WAYS = [by_documents, by_array, by_stream, by_queries, by_gateway]
 
 
-@pytest.fixture(params=WAYS, ids=lambda way: way.__name__.removeprefix("by_"))
+@pytest.fixture
 def way(request):
     return request.param
+
+
+in_every_way = pytest.mark.parametrize(
+    ("drive", "way"),
+    [(drive, way) for way in WAYS for drive in DRIVES if (drive, way) != ("sync", by_gateway)],
+    indirect=True,  # the gateway's is but one
+)
 
 
 def refused(way, drive, embeddings, error=ModelChangedError):
@@ -148,6 +155,7 @@ def test_another_model_is_refused_by_a_process_that_meets_it(tei_double, drive, 
     refused(way, drive, embeddings)
 
 
+@in_every_way
 def test_the_same_weights_in_int8_pass(tei_double, drive, way):
     embeddings = met_anew(expecting(tei_double), tei_double)
     tei_double.script(faults.swapped(0.997))
@@ -216,6 +224,7 @@ def always(fault):
     return lambda _asked: fault
 
 
+@in_every_way
 def test_a_good_server_has_parity_and_goes_on_in_batches(tei_double, drive, way):
     embeddings, told = described(drive, tei_double)
     assert told.parity.is_good
@@ -241,6 +250,7 @@ def test_without_their_mask_texts_of_equal_lengths_go_one_by_one(drive, way, pat
     assert caplog.text.count("equal lengths") == 1
 
 
+@in_every_way
 def test_where_requests_share_batches_one_text_at_a_time_is_sent(drive, way, caplog):
     plan = always(faults.equal_length_mask(merges=True))
     # So long that what is sent at once is in flight at once, on a busy machine too.
@@ -253,6 +263,7 @@ def test_where_requests_share_batches_one_text_at_a_time_is_sent(drive, way, cap
     assert caplog.text.count("one text at a time") == 1
 
 
+@in_every_way
 def test_a_server_that_is_known_to_leave_out_the_mask_is_never_given_a_batch(drive, way, caplog):
     plan = always(faults.equal_length_mask(merges=True))
     model = "Qwen/Qwen3-Embedding-0.6B"
@@ -262,6 +273,7 @@ def test_a_server_that_is_known_to_leave_out_the_mask_is_never_given_a_batch(dri
     assert caplog.text.count("issue 882") == 1
 
 
+@in_every_way
 def test_a_server_that_mixes_up_requests_is_sent_nothing(drive, way):
     with ScriptedEndpoint(
         plan=always(faults.rows_of_another()), seconds_per_request=0.02
@@ -273,6 +285,7 @@ def test_a_server_that_mixes_up_requests_is_sent_nothing(drive, way):
         assert server.requests == []
 
 
+@in_every_way
 def test_replicas_of_two_models_are_sent_nothing(drive, way):
     plan = FaultPlan(3, {faults.swapped(0.9, seconds=0): 0.5}, most_in_a_row=None)
     with ScriptedEndpoint(plan=plan) as server:

@@ -275,8 +275,11 @@ class Service:
             raise incompatible("rerank", endpoint.task_type)
         self._check_count(len(texts))
         check_texts(texts)
-        settings = endpoint.chunking_settings
-        if takes_long(texts, settings):  # else there cannot be too many chunks
+        settings, size = endpoint.chunking_settings, endpoint.chunking_settings.max_chunking_size
+        most = self.options.max_inputs * _CHUNKS_PER_INPUT
+        # Chunks share at most half of their words, and a word has a character: where there cannot
+        # be too many, the texts are cut once alone, as they are scored.
+        if size is not None and 2 * sum(map(len, texts)) > size * most:
             counted = await in_thread(
                 lambda: sum(len(cut(text, settings, None)) for text in texts), self._cutting
             )

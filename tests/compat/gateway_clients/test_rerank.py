@@ -14,7 +14,8 @@ from elasticsearch import BadRequestError, Elasticsearch
 from gateway_child import GatewayChild
 from javascript import run_node
 
-from langchain_hf_endpoint import HFEndpointReranker
+from langchain_hf_endpoint import HFEndpointReranker, InferenceEndpoints
+from langchain_hf_endpoint.gateway import create_app, service
 from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_score
 
 QUERY = "moons of Jupiter"
@@ -210,6 +211,22 @@ def test_a_request_of_too_many_chunks_is_refused(client, server):
     answer = client.post(f"/_inference/{name}", json={"input": [text], "query": QUERY})
     assert answer.status_code == 400
     assert "chunks" in answer.text
+
+
+@pytest.mark.parametrize(("max_inputs", "status", "counts"), [(2048, 200, False), (1, 400, True)])
+async def test_the_chunks_of_a_rerank_are_counted_only_where_they_may_be_too_many(
+    server, monkeypatch, max_inputs, status, counts
+):
+    texts, cut = [], service.cut
+    monkeypatch.setattr(service, "cut", lambda *args: texts.append(args[0]) or cut(*args))
+    mine = {"service": "hugging_face", "service_settings": {"url": server.url}}
+    with InferenceEndpoints() as endpoints:
+        endpoints.put(task_type="rerank", inference_id="mine", inference_config=mine)
+        transport = httpx.ASGITransport(create_app(endpoints, max_inputs=max_inputs))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as caller:
+            asked = {"input": ["The moons of Jupiter. " * 3000], "query": QUERY}
+            answer = await caller.post("/_inference/rerank/mine", json=asked)
+    assert (answer.status_code, bool(texts)) == (status, counts), answer.text
 
 
 async def test_more_reranks_than_may_wait_are_refused(tmp_path):

@@ -161,8 +161,8 @@ class ChunkCache:
     async def ause(
         self, keys: Sequence[str], pairs: Sequence[tuple[str, bytes]]
     ) -> list[bytes | None] | None:
-        """The async twin of `use`; a file is used in a thread."""
-        if isinstance(self.store, CacheFile):
+        """The async twin of `use`; what has no async methods of its own is used in a thread."""
+        if isinstance(self.store, CacheFile) or type(self.store).amget is BaseStore.amget:
             return await in_thread(partial(self.use, keys, pairs))
         if time.monotonic() >= self._rests_until:
             try:

@@ -49,17 +49,11 @@ class Suspicion(Enum):
 
 @dataclass(frozen=True, slots=True)
 class _Tries:
-    """How often something must have failed.
+    """How often something must have failed."""
 
-    Attributes:
-        whole: Several inputs, before they are asked for in halves.
-        blamed: One input, in all requests that it was part of, before it is blamed.
-        after_others: That input alone, after others were answered.
-    """
-
-    whole: int
-    blamed: int
-    after_others: int
+    whole: int  # several inputs, before they are asked for in halves
+    blamed: int  # one input, in all requests that it was part of, before it is blamed
+    after_others: int  # that input alone, after others were answered
 
 
 _TRIES: Mapping[Suspicion, _Tries] = {
@@ -116,26 +110,17 @@ class Next(Enum):
 
 @dataclass(slots=True)
 class InputRange:
-    """Some neighbouring inputs of a batch, and how they have fared.
+    """Some neighbouring inputs of a batch, and how they have fared."""
 
-    Attributes:
-        start: The first.
-        stop: Behind the last.
-        failures: Requests in a row that failed with these inputs in them.
-        own: Those of them that had no others.
-        first: How many requests were begun when these inputs first failed, together with others or
-            not; None where they have not.
-        own_first: The same when they first failed without others.
-        after_others: How often they failed after others had been answered.
-    """
-
-    start: int
-    stop: int
-    failures: int = 0
-    own: int = 0
+    start: int  # the first
+    stop: int  # behind the last
+    failures: int = 0  # requests in a row that failed with these inputs in them
+    own: int = 0  # those of them that had no others
+    # How many requests were begun when these inputs first failed, together with others or not;
+    # None where they have not.
     first: int | None = None
-    own_first: int = 0
-    after_others: int = 0
+    own_first: int = 0  # the same when they first failed without others
+    after_others: int = 0  # how often they failed after others had been answered
 
     @property
     def size(self) -> int:

@@ -75,78 +75,50 @@ class Endpoint(Protocol):
 
 
 class Choices(TypedDict, total=False):
-    """What may be chosen for any call.
+    """What may be chosen for any call."""
 
-    Attributes:
-        limiter: Default: the session's.
-        clients: The user's own. Default: our connections.
-        session: With whom it shares. Default: with all users of the URL and key in the process.
-        task: Instead of the endpoint's own task settings.
-        cache: Where vectors are kept. Default: nowhere.
-        show_progress_bar: See `EmbeddingCall`; so the next.
-        insists_on_info: Default: where chunks are bounded as the server counts.
-    """
-
-    limiter: BaseRateLimiter | None
-    clients: Clients
+    limiter: BaseRateLimiter | None  # default: the session's
+    clients: Clients  # the user's own. Default: our connections
+    # With whom it shares. Default: with all users of the URL and key in the process.
     session: EndpointSession | None
-    task: TaskSettings | None
-    cache: ChunkCache | None
-    show_progress_bar: bool
-    insists_on_info: bool
+    task: TaskSettings | None  # instead of the endpoint's own task settings
+    cache: ChunkCache | None  # where vectors are kept. Default: nowhere
+    show_progress_bar: bool  # see `EmbeddingCall`; so the next
+    insists_on_info: bool  # default: where chunks are bounded as the server counts
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingCall(Generic[RowT]):
-    """What all requests of one call have in common.
+    """What all requests of one call have in common."""
 
-    Attributes:
-        service: Where it goes, and how.
-        task: What happens to each input.
-        lane: Queries go before documents.
-        vector_format: The form in which vectors are kept, from the response to the result.
-        session: What is shared with other calls to the endpoint.
-        server: What the session knows about the server.
-        window: The session's bound of requests in flight.
-        limiter: Gives each request its permit.
-        policy: When a request is tried again.
-        chunking: How texts are cut; None leaves them whole.
-        clients: The user's own HTTP clients.
-        cache: Where vectors are kept, and looked up before anything is sent.
-        show_progress_bar: Whether a call for a list of documents shows how far it is.
-        insists_on_info: Whether the server is asked what it is even where it is unlikely to say.
-        expected_fingerprint: The model must be this one; None: whichever it is.
-        counts_for_others: Whether it is others whose inputs are counted: nothing is added to them.
-        tokenizer: The file that counts tokens where the server does not.
-        query: What the inputs are scored against, as JSON; None: vectors are wanted.
-        sharing: Where others tell what they have found out about the server.
-        followers: Are told how it goes.
-        clock: In seconds.
-        pausing: Which of its batches pause at present.
-    """
-
-    service: ServiceSettings
-    task: TaskSettings
-    lane: Lane
+    service: ServiceSettings  # where it goes, and how
+    task: TaskSettings  # what happens to each input
+    lane: Lane  # queries go before documents
+    # The form in which vectors are kept, from the response to the result.
     vector_format: VectorFormat[RowT]
-    session: EndpointSession
-    server: ServerState
-    window: ConcurrencyWindow
-    limiter: BaseRateLimiter
-    policy: RetryPolicy
-    chunking: ChunkingSettings | None = None
-    clients: Clients = OURS
-    cache: ChunkCache | None = None
-    show_progress_bar: bool = False
+    session: EndpointSession  # what is shared with other calls to the endpoint
+    server: ServerState  # what the session knows about the server
+    window: ConcurrencyWindow  # the session's bound of requests in flight
+    limiter: BaseRateLimiter  # gives each request its permit
+    policy: RetryPolicy  # when a request is tried again
+    chunking: ChunkingSettings | None = None  # how texts are cut; None leaves them whole
+    clients: Clients = OURS  # the user's own HTTP clients
+    cache: ChunkCache | None = None  # where vectors are kept, and looked up before anything is sent
+    show_progress_bar: bool = False  # whether a call for a list of documents shows how far it is
+    # Whether the server is asked what it is even where it is unlikely to say.
     insists_on_info: bool = False
+    # The model must be this one; None: whichever it is.
     expected_fingerprint: ModelFingerprint | None = None
+    # Whether it is others whose inputs are counted: nothing is added to them.
     counts_for_others: bool = False
-    tokenizer: str | None = None
+    tokenizer: str | None = None  # the file that counts tokens where the server does not
+    # What the inputs are scored against, as JSON; None: vectors are wanted.
     query: bytes | None = None
+    # Where others tell what they have found out about the server.
     sharing: FactSharing | None = None
-    followers: tuple[Progress, ...] = ()
-    clock: Callable[[], float] = time.monotonic
-    pausing: Pausing = field(default_factory=Pausing)
+    followers: tuple[Progress, ...] = ()  # are told how it goes
+    clock: Callable[[], float] = time.monotonic  # in seconds
+    pausing: Pausing = field(default_factory=Pausing)  # which of its batches pause at present
 
     @classmethod
     def for_documents(

@@ -140,19 +140,13 @@ def _without_proof(rows: Vectors, call: Call) -> Vectors:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Some inputs of a batch, as they are sent in one request.
+    """Some inputs of a batch, as they are sent in one request."""
 
-    Attributes:
-        inputs: The texts, as JSON.
-        run: How they have fared.
-        is_last: Whether nothing else is left to be tried.
-        searching: Whether a refusal may mean that this is the wrong route. What was not known when
-            the search began is a guess to its end, although another call may have found out since.
-    """
-
-    inputs: Sequence[bytes]
-    run: InputRange
-    is_last: bool
+    inputs: Sequence[bytes]  # the texts, as JSON
+    run: InputRange  # how they have fared
+    is_last: bool  # whether nothing else is left to be tried
+    # Whether a refusal may mean that this is the wrong route. What was not known when the search
+    # began is a guess to its end, although another call may have found out since.
     searching: bool
 
 

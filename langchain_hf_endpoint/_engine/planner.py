@@ -28,21 +28,13 @@ _MOST_NAMED = 5  # texts of which chunks are too long
 
 @dataclass(slots=True)
 class PlannedText(Generic[RowT]):
-    """One text of the call.
+    """One text of the call."""
 
-    Attributes:
-        index: Which one.
-        chunks: Its pieces.
-        numbers: The inputs that stand for them.
-        error: What befell it, if anything.
-        rows: The vectors of the pieces, once it is finished without an error; no two texts share
-            one.
-    """
-
-    index: int
-    chunks: Sequence[Chunk]
-    numbers: Sequence[int]
-    error: HFEndpointError | None = None
+    index: int  # which one
+    chunks: Sequence[Chunk]  # its pieces
+    numbers: Sequence[int]  # the inputs that stand for them
+    error: HFEndpointError | None = None  # what befell it, if anything
+    # The vectors of the pieces, once it is finished without an error; no two texts share one.
     rows: list[RowT] = field(default_factory=list)
 
 

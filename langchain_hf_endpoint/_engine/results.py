@@ -43,23 +43,17 @@ MakeCall: TypeAlias = "Callable[[VectorFormat[RowT]], EmbeddingCall[RowT]]"
 
 @dataclass(frozen=True, slots=True)
 class Output(Generic[RowT, ResultT, AllT]):
-    """What a method makes of a list of texts.
+    """What a method makes of a list of texts."""
 
-    Attributes:
-        operation: The method, as tracing names it.
-        vector_format: In which form vectors are kept.
-        of_text: The result of one text that came out, and did not fail.
-        of_all: What the method returns, made of the results of all texts.
-        of_none: What it returns for no texts.
-        rows: Makes what takes the vectors of a number of texts, where the vector of a text that is
-            one chunk is its result. None where every text comes out.
-    """
-
-    operation: str
-    vector_format: VectorFormat[RowT]
+    operation: str  # the method, as tracing names it
+    vector_format: VectorFormat[RowT]  # in which form vectors are kept
+    # The result of one text that came out, and did not fail.
     of_text: Callable[[PlannedText[RowT], EmbeddingCall[RowT]], ResultT]
+    # What the method returns, made of the results of all texts.
     of_all: Callable[[Rows[ResultT], int], AllT]
-    of_none: Callable[[MakeCall[RowT]], AllT]
+    of_none: Callable[[MakeCall[RowT]], AllT]  # what it returns for no texts
+    # Makes what takes the vectors of a number of texts, where the vector of a text that is one
+    # chunk is its result. None where every text comes out.
     rows: Callable[[int], Rows[ResultT]] | None = None
 
 

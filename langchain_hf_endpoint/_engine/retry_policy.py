@@ -17,19 +17,15 @@ WORTH_ANOTHER_TRY = frozenset({Cause.NOT_READY, Cause.RATE_LIMITED, Cause.SERVER
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Exponential back-off with jitter, within a budget of seconds.
+    """Exponential back-off with jitter, within a budget of seconds."""
 
-    Attributes:
-        max_wait: Seconds that one batch may spend between its first failure and its last attempt.
-        first_delay: The bound of the first delay, in seconds; each later one is twice as long.
-        longest_delay: The bound never exceeds this, so that a server that came back is noticed.
-        chance: A source of numbers from 0 to 1.
-    """
-
+    # Seconds that one batch may spend between its first failure and its last attempt.
     max_wait: float
+    # The bound of the first delay, in seconds; each later one is twice as long.
     first_delay: float = 0.5
+    # The bound never exceeds this, so that a server that came back is noticed.
     longest_delay: float = 8.0
-    chance: Callable[[], float] = random.random
+    chance: Callable[[], float] = random.random  # a source of numbers from 0 to 1
 
     def delay(
         self, failure: Failure, attempt: int, elapsed: float, usual: float = 0.0

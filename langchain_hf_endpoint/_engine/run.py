@@ -49,33 +49,26 @@ _LIKELY_ONE_CHUNK = 2_000  # characters of a text that is hardly ever cut, which
 
 @dataclass(slots=True)
 class Run(Generic[RowT]):
-    """How far a call is.
+    """How far a call is."""
 
-    Attributes:
-        call: What it is.
-        received: Is given the numbers of the inputs of each good reply and their vectors as soon
-            as they are there, in the order of the replies: for those who keep them safe.
-        rows: Takes the vectors of inputs.
-        keep: Whether they are kept to the end of the call (a list) or dropped when they are out (a
-            stream).
-        all_come_out: Whether every text comes out, or those alone whose vectors are not in `rows`.
-        plan_first: Whether all texts are cut before the first is sent, so that the number of
-            chunks is known from the start.
-        planner: Its texts and batches. The prompt may depend on what the server says of itself,
-            so there is none before that.
-        fatal: What ends the call early.
-        batches_failed: Batches in a row of which nothing was embedded.
-    """
-
-    call: EmbeddingCall[RowT]
+    call: EmbeddingCall[RowT]  # what it is
+    # Is given the numbers of the inputs of each good reply and their vectors as soon as they are
+    # there, in the order of the replies: for those who keep them safe.
     received: Callable[[Sequence[int], Sequence[RowT]], None] | None = None
-    rows: Rows[RowT] = field(default_factory=Rows, repr=False)
+    rows: Rows[RowT] = field(default_factory=Rows, repr=False)  # takes the vectors of inputs
+    # Whether they are kept to the end of the call (a list) or dropped when they are out (a
+    # stream).
     keep: bool = True
+    # Whether every text comes out, or those alone whose vectors are not in `rows`.
     all_come_out: bool = True
+    # Whether all texts are cut before the first is sent, so that the number of chunks is known
+    # from the start.
     plan_first: bool = False
+    # Its texts and batches. The prompt may depend on what the server says of itself, so there is
+    # none before that.
     planner: Planner[RowT] = field(init=False, repr=False)
-    fatal: HFEndpointError | None = None
-    batches_failed: int = 0
+    fatal: HFEndpointError | None = None  # what ends the call early
+    batches_failed: int = 0  # batches in a row of which nothing was embedded
 
     def begin(self) -> None:
         """Open the planner, and see to it that all vectors are of the model that is there now."""

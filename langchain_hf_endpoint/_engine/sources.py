@@ -37,12 +37,9 @@ class _Ending:
 
 
 class Source(_Ending):
-    """Texts of an iterable.
+    """Texts of an iterable."""
 
-    Attributes:
-        on_their_thread: Has them taken on the thread of a sync call; None where that is this one.
-    """
-
+    # Has them taken on the thread of a sync call; None where that is this one.
     on_their_thread: Callable[[Callable[[], None]], None] | None = None
 
     def __init__(self, texts: Iterable[str]) -> None:

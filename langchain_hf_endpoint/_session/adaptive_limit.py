@@ -64,27 +64,18 @@ _SECONDS_AT_LEVEL = 2.0
 
 @dataclass(slots=True)
 class _Round:
-    """The replies of about a round trip.
+    """The replies of about a round trip."""
 
-    Attributes:
-        replies: How many there were.
-        seconds: They took, together.
-        unloaded: They would have taken, had none waited.
-        quickest: The shortest time of one.
-        slowest: The longest.
-        in_lane: The most that were in flight of one lane when one of them was sent. Replies come
-            in crowds: the first of those sent after a crowd find few in flight.
-        in_all: The same of both lanes.
-        by_size: Of each size how many there were, and their seconds.
-    """
-
-    replies: int = 0
-    seconds: float = 0.0
-    unloaded: float = 0.0
-    quickest: float = float("inf")
-    slowest: float = 0.0
+    replies: int = 0  # how many there were
+    seconds: float = 0.0  # they took, together
+    unloaded: float = 0.0  # they would have taken, had none waited
+    quickest: float = float("inf")  # the shortest time of one
+    slowest: float = 0.0  # the longest
+    # The most that were in flight of one lane when one of them was sent. Replies come in crowds:
+    # the first of those sent after a crowd find few in flight.
     in_lane: int = 0
-    in_all: int = 0
+    in_all: int = 0  # the same of both lanes
+    # Of each size how many there were, and their seconds.
     by_size: dict[int, tuple[int, float]] = field(default_factory=dict)
 
     def take(self, size: int, seconds: float, unloaded: float, in_lane: int, in_all: int) -> None:
@@ -125,17 +116,11 @@ class _Round:
 
 @dataclass(slots=True)
 class _Filling:
-    """How many requests fill the server, as round trips show it.
+    """How many requests fill the server, as round trips show it."""
 
-    Attributes:
-        now: The last one.
-        before: The one before it.
-        highest: Two in a row, since the unloaded latency was measured.
-    """
-
-    now: float = 0.0
-    before: float = 0.0
-    highest: float = 0.0
+    now: float = 0.0  # the last one
+    before: float = 0.0  # the one before it
+    highest: float = 0.0  # two in a row, since the unloaded latency was measured
     _change: float = 0.0
 
     def restart(self, full: float) -> None:

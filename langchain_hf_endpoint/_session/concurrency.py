@@ -19,25 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """One request's share of the window: waited for, held, released.
+    """One request's share of the window: waited for, held, released."""
 
-    Attributes:
-        inputs: Of the request.
-        lane: Queries are let in before documents.
-        loop: The event loop whose task wants it; None for a thread's.
-        blocked_loop: The event loop on whose thread a synchronous call wants it.
-        wake: What the window calls, outside of its lock, when it lets the request in.
-        in_flight: Requests in flight when it was let in, itself included; 0 before that.
-        in_lane: Those of its lane.
-    """
-
-    inputs: int
-    lane: Lane
-    loop: AbstractEventLoop | None = None
+    inputs: int  # of the request
+    lane: Lane  # queries are let in before documents
+    loop: AbstractEventLoop | None = None  # the event loop whose task wants it; None for a thread's
+    # The event loop on whose thread a synchronous call wants it.
     blocked_loop: AbstractEventLoop | None = None
+    # What the window calls, outside of its lock, when it lets the request in.
     wake: Callable[[], None] | None = None
-    in_flight: int = 0
-    in_lane: int = 0
+    in_flight: int = 0  # requests in flight when it was let in, itself included; 0 before that
+    in_lane: int = 0  # those of its lane
 
     @property
     def granted(self) -> bool:

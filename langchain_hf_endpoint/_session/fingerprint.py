@@ -38,15 +38,10 @@ _MAGIC = b"hfm1"
 
 @dataclass(frozen=True, slots=True)
 class ModelFingerprint:
-    """The vectors of `TEXTS` in so few bytes that they can be kept anywhere.
+    """The vectors of `TEXTS` in so few bytes that they can be kept anywhere."""
 
-    Attributes:
-        dimensions: Of the vectors.
-        rows: For each text, or the first of them, at most 512 components as int8.
-    """
-
-    dimensions: int
-    rows: tuple[bytes, ...]
+    dimensions: int  # of the vectors
+    rows: tuple[bytes, ...]  # for each text, or the first of them, at most 512 components as int8
 
     @classmethod
     def of(cls, vectors: NDArray[np.float32]) -> ModelFingerprint:

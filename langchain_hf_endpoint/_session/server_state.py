@@ -28,18 +28,14 @@ _LESS, _MARGIN = 0.75, 0.95
 
 @dataclass(frozen=True, slots=True)
 class RequestStyle:
-    """How a server wants to be asked, as far as its refusals have told.
+    """How a server wants to be asked, as far as its refusals have told."""
 
-    Attributes:
-        base64: Whether an OpenAI-style server may be asked for base64.
-        has_tried_digits: Whether it was asked for digits, in case that it refuses base64 unsaid.
-        base64_route: Whether a server that answers with digits may be asked for base64 elsewhere.
-        truncate_tokens: Where vLLM is asked to cut an input, None as long as it need not be.
-    """
-
-    base64: bool = True
+    base64: bool = True  # whether an OpenAI-style server may be asked for base64
+    # Whether it was asked for digits, in case that it refuses base64 unsaid.
     has_tried_digits: bool = False
+    # Whether a server that answers with digits may be asked for base64 elsewhere.
     base64_route: bool = True
+    # Where vLLM is asked to cut an input, None as long as it need not be.
     truncate_tokens: int | None = None
 
 
@@ -54,56 +50,39 @@ class Restriction(IntEnum):
 
 @dataclass(slots=True)
 class ServerState:
-    """Facts about the server behind one URL.
+    """Facts about the server behind one URL."""
 
-    Attributes:
-        route: The dialect and URL that answered, None before the first answer.
-        info: What the server says of itself, None where it says nothing.
-        asked_for_info: Whether it was asked.
-        failed_to_say: What asking it ended with the last time that it was in vain.
-        model: The name that an OpenAI-style server insists on.
-        served: What an OpenAI-style server says of its models, None before it was asked.
-        style: How it wants to be asked.
-        is_waking: Whether its last reply said that it is starting.
-        e5_logged: Whether it was logged that E5's prompts are in use.
-        norm_checked: Whether it was looked at whether its vectors have length 1.
-        tokens: Counts the tokens of words; None before that was asked of it.
-        token_bounds: How many tokens a chunk may have, by what that depends on beside the server.
-        latency_seconds: How long the last good reply took.
-        answers: The number of the request that was begun last of those that it has answered.
-        begun: How many requests with inputs were begun.
-        sample: A short input, as JSON, that it has answered: whether it still does shows that it
-            works.
-        parity: Whether a text's vector depends on what it is sent with, None before that was asked.
-        restriction: How texts are sent, since it does.
-        doubts: How many failures came after which another server, with another model, may answer.
-        likeliest: The place of the route that has answered others, None where nobody said.
-        told: What those who share the limiter were told, or said, None before they were asked.
-        body_bytes: How many a request may have.
-    """
-
-    route: Route | None = None
-    info: ServerInfo | None = None
-    asked_for_info: bool = False
+    route: Route | None = None  # the dialect and URL that answered, None before the first answer
+    info: ServerInfo | None = None  # what the server says of itself, None where it says nothing
+    asked_for_info: bool = False  # whether it was asked
+    # What asking it ended with the last time that it was in vain.
     failed_to_say: HFEndpointError | None = None
-    model: str | None = None
+    model: str | None = None  # the name that an OpenAI-style server insists on
+    # What an OpenAI-style server says of its models, None before it was asked.
     served: ServedModels | None = None
-    style: RequestStyle = RequestStyle()
-    is_waking: bool = False
-    e5_logged: bool = False
-    norm_checked: bool = False
+    style: RequestStyle = RequestStyle()  # how it wants to be asked
+    is_waking: bool = False  # whether its last reply said that it is starting
+    e5_logged: bool = False  # whether it was logged that E5's prompts are in use
+    norm_checked: bool = False  # whether it was looked at whether its vectors have length 1
+    # Counts the tokens of words; None before that was asked of it.
     tokens: TokenCounter | None = None
+    # How many tokens a chunk may have, by what that depends on beside the server.
     token_bounds: dict[tuple[object, ...], TokenBound | None] = field(default_factory=dict)
-    latency_seconds: float = 0.0
-    answers: int = 0
-    begun: int = 0
+    latency_seconds: float = 0.0  # how long the last good reply took
+    answers: int = 0  # the number of the request that was begun last of those that it has answered
+    begun: int = 0  # how many requests with inputs were begun
+    # A short input, as JSON, that it has answered: whether it still does shows that it works.
     sample: bytes | None = None
+    # Whether a text's vector depends on what it is sent with, None before that was asked.
     parity: Parity | None = None
-    restriction: Restriction = Restriction.NONE
+    restriction: Restriction = Restriction.NONE  # how texts are sent, since it does
+    # How many failures came after which another server, with another model, may answer.
     doubts: int = 0
+    # The place of the route that has answered others, None where nobody said.
     likeliest: int | None = None
+    # What those who share the limiter were told, or said, None before they were asked.
     told: dict[str, int] | None = None
-    body_bytes: int = _DEFAULT_BODY_BYTES
+    body_bytes: int = _DEFAULT_BODY_BYTES  # how many a request may have
     _fingerprints: dict[int | None, tuple[ModelFingerprint, int]] = field(default_factory=dict)
     _verified: dict[int | None, tuple[ModelFingerprint, int]] = field(default_factory=dict)
     _too_slow_for: int | None = None

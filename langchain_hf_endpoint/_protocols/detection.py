@@ -37,21 +37,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A dialect and the URL to speak it to.
-
-    Attributes:
-        dialect: The dialect.
-        url: Where to post.
-        trial: Whether this is a guess, with others to try after it.
-        shortcut: Whether it is cheaper than another one, which is known to work.
-        place: Which of the candidates it is.
-    """
+    """A dialect and the URL to speak it to."""
 
     dialect: Dialect
-    url: str
-    trial: bool = False
-    shortcut: bool = False
-    place: int = 0
+    url: str  # where to post
+    trial: bool = False  # whether this is a guess, with others to try after it
+    shortcut: bool = False  # whether it is cheaper than another one, which is known to work
+    place: int = 0  # which of the candidates it is
 
     def request(self, inputs: Sequence[bytes], options: InputOptions) -> Request:
         """Build the request for a batch of inputs, each as JSON.

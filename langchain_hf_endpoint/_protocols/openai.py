@@ -105,19 +105,13 @@ def models_request(url: str) -> Request | None:
 
 @dataclass(frozen=True, slots=True)
 class ServedModels:
-    """What an OpenAI-style server says of its models.
+    """What an OpenAI-style server says of its models."""
 
-    Attributes:
-        names: All of them.
-        choice: The one to ask for where none was named; None where that cannot be told.
-        kind: The server, where it says so: ``vllm``, ``llamacpp``.
-        context_length: Tokens that the model reads of an input.
-    """
-
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # all of them
+    # The one to ask for where none was named; None where that cannot be told.
     choice: str | None = None
-    kind: str | None = None
-    context_length: int | None = None
+    kind: str | None = None  # the server, where it says so: ``vllm``, ``llamacpp``
+    context_length: int | None = None  # tokens that the model reads of an input
 
 
 def read_models(response: Response, wanted: str | None = None) -> ServedModels:

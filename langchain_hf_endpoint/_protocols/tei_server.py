@@ -123,27 +123,16 @@ def _validation_status(release: Release) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class TeiServer:
-    """The model and the options of a server, as far as its clients notice them.
+    """The model and the options of a server, as far as its clients notice them."""
 
-    Attributes:
-        model_id: The model's name.
-        dimensions: Values in a vector.
-        version: Which TEI's statuses and words are spoken.
-        max_input_length: Tokens of an input, special ones included.
-        max_client_batch_size: Inputs of a request.
-        max_concurrent_requests: Inputs in flight, whatever the name says.
-        payload_limit: Bytes of a request's body.
-        prompts: The model's prompts by name; None: it has none.
-    """
-
-    model_id: str
-    dimensions: int
-    version: str = "1.9.3"
-    max_input_length: int = 512
-    max_client_batch_size: int = 32
-    max_concurrent_requests: int = 512
-    payload_limit: int = 2_000_000
-    prompts: Mapping[str, str] | None = None
+    model_id: str  # the model's name
+    dimensions: int  # values in a vector
+    version: str = "1.9.3"  # which TEI's statuses and words are spoken
+    max_input_length: int = 512  # tokens of an input, special ones included
+    max_client_batch_size: int = 32  # inputs of a request
+    max_concurrent_requests: int = 512  # inputs in flight, whatever the name says
+    payload_limit: int = 2_000_000  # bytes of a request's body
+    prompts: Mapping[str, str] | None = None  # the model's prompts by name; None: it has none
 
     @cached_property
     def release(self) -> Release:

@@ -26,15 +26,11 @@ _MOST_TOKENS = 4096
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The tokens of one text.
+    """The tokens of one text."""
 
-    Attributes:
-        marks: How many the model puts around every text, such as ``[CLS]`` and ``[SEP]``.
-        ends: Where each token of the text itself ends, in bytes of UTF-8. None where the server
-            does not say.
-    """
-
-    marks: int
+    marks: int  # how many the model puts around every text, such as ``[CLS]`` and ``[SEP]``
+    # Where each token of the text itself ends, in bytes of UTF-8. None where the server does not
+    # say.
     ends: Sequence[int | None]
 
     @property

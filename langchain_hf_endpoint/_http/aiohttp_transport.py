@@ -162,14 +162,10 @@ class AiohttpTransport:
 
 @dataclass
 class _Attempt:
-    """One request of a task.
+    """One request of a task."""
 
-    Attributes:
-        is_connecting: There is no connection yet; aiohttp's time-outs do not say.
-        sockets: Those that were made for it, also in tasks that this one begins.
-    """
-
-    is_connecting: bool = False
+    is_connecting: bool = False  # there is no connection yet; aiohttp's time-outs do not say
+    # Those that were made for it, also in tasks that this one begins.
     sockets: list[socket.socket] = field(default_factory=list)
 
 

@@ -19,17 +19,12 @@ if TYPE_CHECKING:
 
 
 class Clients(NamedTuple):
-    """What requests are sent with.
+    """What requests are sent with."""
 
-    Attributes:
-        sync: For threads. None: our own connections.
-        asynchronous: For tasks. None: our own connections.
-        check_address: Is given each IP address just before our own connections are made to it;
-            raises `RefusedAddressError` to refuse it.
-    """
-
-    sync: httpx.Client | None = None
-    asynchronous: httpx.AsyncClient | None = None
+    sync: httpx.Client | None = None  # for threads. None: our own connections
+    asynchronous: httpx.AsyncClient | None = None  # for tasks. None: our own connections
+    # Is given each IP address just before our own connections are made to it; raises
+    # `RefusedAddressError` to refuse it.
     check_address: CheckAddress | None = None
 
 

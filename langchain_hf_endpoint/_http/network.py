@@ -39,15 +39,10 @@ _LARGEST_READ = 1 << 16
 
 @dataclass
 class Attempt:
-    """One request and its response, as far as they are.
+    """One request and its response, as far as they are."""
 
-    Attributes:
-        deadline: By `time.monotonic`.
-        is_connecting: A time limit that ends an attempt does not say.
-    """
-
-    deadline: float
-    is_connecting: bool = False
+    deadline: float  # by `time.monotonic`
+    is_connecting: bool = False  # a time limit that ends an attempt does not say
 
     def left(self, error: type[httpcore.TimeoutException]) -> float:
         """Seconds until the deadline.

@@ -26,23 +26,14 @@ _BRACKETS = re.compile(r"^\[([^\]]*)\](?=/|$)")
 
 @dataclass(frozen=True)
 class Proxy:
-    """Where a proxy is, and what it is told of who we are.
+    """Where a proxy is, and what it is told of who we are."""
 
-    Attributes:
-        variable: The environment variable that names it.
-        scheme: ``http``, ``https``, ``socks5`` or ``socks5h``.
-        host: A name, or an address without brackets.
-        port: Of the host.
-        user: None where none is given.
-        password: Never shown.
-    """
-
-    variable: str
-    scheme: str
-    host: str
-    port: int
-    user: str | None
-    password: str = field(repr=False)
+    variable: str  # the environment variable that names it
+    scheme: str  # ``http``, ``https``, ``socks5`` or ``socks5h``
+    host: str  # a name, or an address without brackets
+    port: int  # of the host
+    user: str | None  # None where none is given
+    password: str = field(repr=False)  # never shown
 
     @property
     def is_socks(self) -> bool:

@@ -31,22 +31,17 @@ _NEVER_FIRST = frozenset(";:,.!?")
 
 
 class PunktPatterns(NamedTuple):
-    """NLTK's regular expressions.
+    """NLTK's regular expressions."""
 
-    Attributes:
-        candidates: A mark that may end a sentence; its group ``next_tok`` is the word that follows,
-            if a blank is in between, ``after_tok`` that word and the blank, or the closing mark.
-        tokens: The parts of a line: words with their full stop, other marks on their own.
-        closing: Quotes and brackets that still belong to the sentence that has ended before them.
-        initial: A single letter with a full stop.
-        number: A number, with its full stop if it has one.
-    """
-
+    # A mark that may end a sentence; its group ``next_tok`` is the word that follows, if a blank
+    # is in between, ``after_tok`` that word and the blank, or the closing mark.
     candidates: re.Pattern[str]
+    # The parts of a line: words with their full stop, other marks on their own.
     tokens: re.Pattern[str]
+    # Quotes and brackets that still belong to the sentence that has ended before them.
     closing: re.Pattern[str]
-    initial: re.Pattern[str]
-    number: re.Pattern[str]
+    initial: re.Pattern[str]  # a single letter with a full stop
+    number: re.Pattern[str]  # a number, with its full stop if it has one
 
 
 class FastPunkt:

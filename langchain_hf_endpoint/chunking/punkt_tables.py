@@ -26,18 +26,13 @@ _FILES = ("abbrev_types.txt", "collocations.tab", "sent_starters.txt", "ortho_co
 
 
 class PunktTables(NamedTuple):
-    """What Punkt has learnt of a language.
+    """What Punkt has learnt of a language."""
 
-    Attributes:
-        abbreviations: Lower-case words, without their final full stop.
-        collocations: Pairs of words between which a full stop ends no sentence.
-        sentence_starters: Lower-case words that often start a sentence.
-        contexts: Lower-case word -> flags that say where it was seen with which first letter.
-    """
-
-    abbreviations: AbstractSet[str]
+    abbreviations: AbstractSet[str]  # lower-case words, without their final full stop
+    # Pairs of words between which a full stop ends no sentence.
     collocations: AbstractSet[tuple[str, ...]]
-    sentence_starters: AbstractSet[str]
+    sentence_starters: AbstractSet[str]  # lower-case words that often start a sentence
+    # Lower-case word -> flags that say where it was seen with which first letter.
     contexts: Mapping[str, int]
 
 

@@ -54,25 +54,20 @@ def adds_up(count: Mapping[str, int]) -> bool:
 
 @dataclass(slots=True)
 class TokenCounter:
-    """Counts the tokens of a model. May be used from many threads.
+    """Counts the tokens of a model. May be used from many threads."""
 
-    Attributes:
-        count: The tokens of each text, without those that the model puts around it.
-        marks: How many those are.
-        adds_up: Whether a text has just the tokens of its words, each by itself.
-        is_exact: Whether `count` is the model's, of any text, so that a chunk can be counted once
-            more. Else it is an estimate, for the words that are not `known`.
-        server: The kind of server that is asked for the tokens of words that are not known.
-        known: The tokens of words, so that each is counted once.
-        hashed: The same for those of a long text.
-    """
-
+    # The tokens of each text, without those that the model puts around it.
     count: Callable[[list[str]], Sequence[int]]
-    marks: int = 0
-    adds_up: bool = False
+    marks: int = 0  # how many those are
+    adds_up: bool = False  # whether a text has just the tokens of its words, each by itself
+    # Whether `count` is the model's, of any text, so that a chunk can be counted once more. Else
+    # it is an estimate, for the words that are not `known`.
     is_exact: bool = True
+    # The kind of server that is asked for the tokens of words that are not known.
     server: str | None = None
+    # The tokens of words, so that each is counted once.
     known: dict[str, int] = field(default_factory=dict, repr=False)
+    # The same for those of a long text.
     hashed: KnownWords = field(default_factory=KnownWords, repr=False)
 
     def of_words(self, words: list[str]) -> list[int]:
@@ -138,24 +133,16 @@ class TokenBound:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredText:
-    """A text in the tokens of a model.
-
-    Attributes:
-        text: The text.
-        words: Its words, one at least.
-        bound: How many tokens a chunk may have.
-        room: So many, or a little less, where chunks may have more tokens than their words.
-        before: The tokens before each word, and in all; of a run without blanks, which is counted
-            in one go, each word has its share.
-        unsure: How many words before each, and in all, may have other tokens in a chunk. None: no
-            word.
-    """
+    """A text in the tokens of a model."""
 
     text: str
-    words: Words
-    bound: TokenBound
-    room: float
+    words: Words  # its words, one at least
+    bound: TokenBound  # how many tokens a chunk may have
+    room: float  # so many, or a little less, where chunks may have more tokens than their words
+    # The tokens before each word, and in all; of a run without blanks, which is counted in one go,
+    # each word has its share.
     before: NDArray[np.float64]
+    # How many words before each, and in all, may have other tokens in a chunk. None: no word.
     unsure: NDArray[np.intp] | None
 
     @classmethod

@@ -86,18 +86,13 @@ class Units(NamedTuple):
     """The words of a text.
 
     A character that counts as several words is the first of them; the others are empty.
-
-    Attributes:
-        starts: Offset of the first character of every word, ascending.
-        ends: Offset after the last character of every word.
-        sentences: Offsets at which sentences start, as the marks of these scripts show them.
-        ended: Whether a sentence ends with the text.
     """
 
-    starts: NDArray[np.intp]
-    ends: NDArray[np.intp]
+    starts: NDArray[np.intp]  # offset of the first character of every word, ascending
+    ends: NDArray[np.intp]  # offset after the last character of every word
+    # Offsets at which sentences start, as the marks of these scripts show them.
     sentences: NDArray[np.intp]
-    ended: bool
+    ended: bool  # whether a sentence ends with the text
 
 
 def over_long(lengths: NDArray[np.intp], before: int) -> NDArray[np.bool_]:

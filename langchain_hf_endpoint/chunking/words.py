@@ -39,15 +39,11 @@ class Words:
 
     Where no blank parts two words, one starts where the other ends. Where a single character
     counts as several, the others after the first are empty.
-
-    Attributes:
-        starts: Offset of the first character of every word, ascending; shape ``(words,)``.
-        ends: Offset after the last character of every word; same shape.
-        sentences: Offsets at which sentences start in scripts that are written without blanks.
     """
 
-    starts: _Offsets
-    ends: _Offsets
+    starts: _Offsets  # offset of the first character of every word, ascending; shape ``(words,)``
+    ends: _Offsets  # offset after the last character of every word; same shape
+    # Offsets at which sentences start in scripts that are written without blanks.
     sentences: _Offsets
 
     @classmethod

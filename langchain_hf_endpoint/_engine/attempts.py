@@ -47,19 +47,13 @@ _WHY = {Cause.NOT_READY: WaitReason.COLD_START, Cause.RATE_LIMITED: WaitReason.R
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class GivenUp:
-    """A failure after which nothing more is tried for these inputs as they are.
+    """A failure after which nothing more is tried for these inputs as they are."""
 
-    Attributes:
-        failure: The last one.
-        attempts: How many requests failed in a row.
-        is_wrong_route: Whether another route may fare better.
-        is_over: Whether smaller requests would not either: the server asks for a longer wait than
-            there is time.
-    """
-
-    failure: Failure
-    attempts: int
-    is_wrong_route: bool = False
+    failure: Failure  # the last one
+    attempts: int  # how many requests failed in a row
+    is_wrong_route: bool = False  # whether another route may fare better
+    # Whether smaller requests would not either: the server asks for a longer wait than there is
+    # time.
     is_over: bool = False
 
 

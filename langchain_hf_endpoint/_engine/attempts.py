@@ -58,14 +58,9 @@ class GivenUp:
 
 
 class RetryState:
-    """The attempts at one thing: how many there were, and whether there is another.
+    """The attempts at one thing: how many there were, and whether there is another."""
 
-    Attributes:
-        call: Whose attempts they are.
-        count: How many were made since the last success.
-    """
-
-    count = 0
+    count = 0  # since the last success
     _last: Failure | None = None
     _failing_since: float | None = None
     _said = False

@@ -46,20 +46,17 @@ class ThreadDriver:
 
     Args:
         transport: Sends the requests.
-
-    Attributes:
-        caller_loop: The event loop that runs on the thread on which the driver is made, the
-            caller's, if there is one: its tasks cannot release their slots before the call returns.
-        stop: Set when nothing more may be sent.
     """
 
     def __init__(self, transport: SyncTransport) -> None:
         self._transport = transport
+        # The loop that runs on the thread on which the driver is made, the caller's, if there is
+        # one: its tasks cannot release their slots before the call returns.
         try:
             self.caller_loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
         except RuntimeError:
             self.caller_loop = None
-        self.stop = threading.Event()
+        self.stop = threading.Event()  # set when nothing more may be sent
 
     def run(self, flow: Flow[T]) -> T:
         """Drive one flow to its end."""

@@ -16,19 +16,12 @@ _MOST_SECONDS = 0.05  # at once, so that a slow source's first texts do not wait
 
 
 class _Ending:
-    """How a source comes to its end.
-
-    Attributes:
-        is_exhausted: Whether it has no more texts.
-        is_slow: Whether the last handful was ended for taking long.
-        characters: Of the last handful; what is no string, and will be refused, counts nothing.
-        error: What it raised; kept, since what came before it is to be embedded first.
-    """
+    """How a source comes to its end."""
 
     is_exhausted = False
-    is_slow = False
-    characters = 0
-    error: Exception | None = None
+    is_slow = False  # whether the last handful was ended for taking long
+    characters = 0  # of the last handful; what is no string, and will be refused, counts nothing
+    error: Exception | None = None  # kept, since what came before it is to be embedded first
 
     def _end(self, error: Exception) -> None:
         self.is_exhausted = True

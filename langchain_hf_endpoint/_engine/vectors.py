@@ -84,15 +84,11 @@ AS_RECEIVED: VectorFormat[Vector] = _AsReceived()
 
 
 class Rows(dict[int, RowT]):
-    """The vectors of a call, by number: that of a text is its index, that of a part negative.
-
-    Attributes:
-        failures: The errors of those inputs that have no vector.
-    """
+    """The vectors of a call, by number: that of a text is its index, that of a part negative."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.failures: dict[int, HFEndpointError] = {}
+        self.failures: dict[int, HFEndpointError] = {}  # of those inputs that have no vector
 
     def put(self, numbers: Sequence[int], rows: Sequence[RowT]) -> None:
         """Enter as many rows as numbers."""

@@ -19,11 +19,7 @@ _WITHOUT_BODY = (204, 304)
 
 
 class ResponseFraming:
-    """Counts the bytes of one response after another.
-
-    Attributes:
-        is_over: The response is complete; what comes now is of no request.
-    """
+    """Counts the bytes of one response after another."""
 
     # What comes after a response must never be taken for the next one: a text would get another's
     # vector. The rules are RFC 9112's at their strictest, without an allowance for what parsers
@@ -35,7 +31,7 @@ class ResponseFraming:
 
     def begin(self) -> None:
         """A request is sent: the next byte is the first of its response."""
-        self.is_over = False
+        self.is_over = False  # once it is complete: what comes then is of no request
         self._kept = bytearray()  # of a head or a line that is not complete yet
         self._end = b"\r\n\r\n"  # of it
         self._left = 0  # bytes of a body, or of a chunk and the line break behind it

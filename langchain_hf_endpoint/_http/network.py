@@ -224,13 +224,10 @@ def _looked_up(host: str, port: int) -> list[Address]:
 
 
 class _AsyncConnection(asyncio.Protocol, httpcore.AsyncNetworkStream):
-    """A connection of one event loop. Nothing waits inside it but for the first byte to come.
-
-    Attributes:
-        lost: Done when the socket is closed.
-    """
+    """A connection of one event loop. Nothing waits inside it but for the first byte to come."""
 
     def __init__(self, connected: socket.socket, register: set[_AsyncConnection]) -> None:
+        # Done when the socket is closed.
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._socket = connected
         self._register = register

@@ -38,17 +38,11 @@ _VALIDATION_IS_422 = _TRUNCATES = _READS_LOWER_CASE = (1, 9)
 
 
 class RefusedError(Exception):
-    """A request that is answered with an error.
-
-    Attributes:
-        status: HTTP status.
-        kind: TEI's `error_type`; empty: the answer is plain text, from TEI's web framework.
-        message: The server's words.
-    """
+    """A request that is answered with an error."""
 
     def __init__(self, status: int, kind: str, message: str) -> None:
         self.status = status
-        self.kind = kind
+        self.kind = kind  # TEI's `error_type`; empty: plain text, from TEI's web framework
         self.message = message
         super().__init__(message)
 

@@ -157,12 +157,7 @@ class _Drain(NamedTuple):
 
 
 class AdaptiveLimit:
-    """The limit of requests in flight at one endpoint.
-
-    Attributes:
-        refusal_level: Requests of both lanes that the server takes, as far as it is known; infinite
-            where it never refused one.
-    """
+    """The limit of requests in flight at one endpoint."""
 
     def __init__(self) -> None:
         self._limit = _START
@@ -177,6 +172,7 @@ class AdaptiveLimit:
         self._replies_to_skip = self._rounds_to_drain = 0
         self._drain: _Drain | None = None
         self._drained = _DRAINED
+        # Requests of both lanes that the server takes, as far as it is known.
         self.refusal_level = float("inf")
         self._step = 1.0  # by which the refusal level is moved next
         self._patience = _PATIENCE

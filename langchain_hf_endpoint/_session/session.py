@@ -52,15 +52,7 @@ class _LoopTransports(dict[_TransportOptions, "AnyAsyncTransport"]):
 
 
 class EndpointSession:
-    """What all callers of one (url, key) in this process share: what cannot be pickled.
-
-    Attributes:
-        limiter: Requests per minute.
-        window: Requests in flight.
-        limit_waits: How long requests have waited for a limit.
-        redactor: Takes the key out of what the server says.
-        discovery_lock: Lets one at a time ask what the server is.
-    """
+    """What all callers of one (url, key) in this process share: what cannot be pickled."""
 
     def __init__(self, url: str, key: SecretStr | None, requests_per_minute: int) -> None:
         self.url = url
@@ -70,7 +62,7 @@ class EndpointSession:
         self.limiter = RequestsPerMinuteLimiter(requests_per_minute)
         self.limit_waits = LimitWaits()
         self.window = ConcurrencyWindow()
-        self.discovery_lock = one_at_a_time()
+        self.discovery_lock = one_at_a_time()  # of those who ask what the server is
         self._key = key
         self._lock = threading.Lock()
         self._sync: dict[_TransportOptions, SyncTransport] = {}

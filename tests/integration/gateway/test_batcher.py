@@ -138,6 +138,7 @@ async def test_leaving_while_the_batch_waits_for_its_permit_takes_the_inputs_out
     rate_limit = {"requests_per_minute": 60}
     batcher_ = DynamicBatcher(InferenceEndpoint(url=tei_double.url, rate_limit=rate_limit))
     await batcher_.embed(["first"])
+    await asyncio.sleep(0)  # the task that ended is taken off the books in the next turn
     gone = asyncio.create_task(batcher_.embed(["gone"]))
     stays = asyncio.create_task(batcher_.embed(["stays"]))
     while not batcher_.in_flight:  # noqa: ASYNC110 - it has no event for it
@@ -302,6 +303,7 @@ async def test_leaving_a_shared_batch_that_waits_does_not_undo_it(tei_double):
         InferenceEndpoint(url=tei_double.url, rate_limit={"requests_per_minute": 60})
     )
     await batcher_.embed(["first"])
+    await asyncio.sleep(0)  # the task that ended is taken off the books in the next turn
     gone, stays = (asyncio.create_task(batcher_.embed(["same", "more"])) for _ in range(2))
     while not batcher_.in_flight:  # noqa: ASYNC110 - it has no event for it
         await asyncio.sleep(0)

@@ -49,9 +49,6 @@ class Schedule:
         burst: Starts that need no pace after idling, 1..limit.
         period: Seconds.
         document_share: Of the starts, 0..1, that documents have when queries take all they can.
-
-    Attributes:
-        grain: Seconds too few to sleep for.
     """
 
     def __init__(
@@ -59,7 +56,7 @@ class Schedule:
     ) -> None:
         self.period = period
         self._per_document = queries_per_document(document_share)
-        self.grain = period * _GRAIN
+        self.grain = period * _GRAIN  # seconds too few to sleep for
         self._span = period * (1 + MARGIN)
         self._tickets = 0
         self._set_limit(limit, burst)
@@ -302,20 +299,15 @@ FREE = 0
 
 
 class WaitQueue:
-    """The places of one lane, in order.
-
-    Attributes:
-        places: The ticket of who holds it, or ``FREE`` if it was given back.
-        told: Ticket -> the slot that its holder was told, and sleeps towards.
-    """
+    """The places of one lane, in order."""
 
     # Whatever is interrupted (Ctrl-C) between two statements is put right by `leave`, which
     # whoever was interrupted calls; a ticket is in `told` for as long as it is in `places`.
     __slots__ = ("places", "told")
 
     def __init__(self) -> None:
-        self.places: list[int] = []
-        self.told: dict[int, float] = {}
+        self.places: list[int] = []  # the tickets of who holds them, ``FREE`` if given back
+        self.told: dict[int, float] = {}  # ticket -> the slot that its holder sleeps towards
 
     @property
     def free(self) -> int:

@@ -6,9 +6,9 @@ import asyncio
 import ssl
 import threading
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from langchain_hf_endpoint._lifecycle import in_thread
 from langchain_hf_endpoint._package import missing_extra
@@ -17,7 +17,6 @@ from langchain_hf_endpoint.testing.serving import Scripted, Serving
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Self
 
     from langchain_hf_endpoint.testing.faults import Fault
     from langchain_hf_endpoint.testing.messages import Arrival
@@ -81,24 +80,9 @@ class ScriptedEndpoint:
         seconds_per_text: float = 0.0,
         certificate_for: str | None = None,
     ) -> None:
-        self._serving = Serving(
-            Traits(
-                dimensions=dimensions,
-                model_id=model_id,
-                prompts=prompts,
-                version=version,
-                shape=shape,
-                api_key=api_key,
-                max_input_length=max_input_length,
-                max_client_batch_size=max_client_batch_size,
-                max_concurrent_requests=max_concurrent_requests,
-                payload_limit=payload_limit,
-                rejects=rejects,
-                seconds_per_request=seconds_per_request,
-                seconds_per_text=seconds_per_text,
-            ),
-            plan,
-        )
+        given = locals()
+        traits = Traits(**{one.name: given[one.name] for one in fields(Traits)})
+        self._serving = Serving(traits, plan)
         self._certificate_for = certificate_for
         self._authority: bytes | None = None
         self._thread: threading.Thread | None = None

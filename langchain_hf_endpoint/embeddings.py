@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Never, Self, TypeVar
 
 from langchain_core.embeddings import Embeddings
 from langchain_core.load.serializable import Serializable
@@ -21,7 +21,6 @@ from langchain_hf_endpoint.settings import AS_KEYWORD, ServiceSettings, fields_w
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable, Mapping
-    from typing import Never, Self
 
     import httpx
     import numpy as np

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Never, Self
 
 from pydantic import Field, model_validator
 
@@ -30,8 +30,6 @@ from langchain_hf_endpoint.settings import (
 )
 
 if TYPE_CHECKING:
-    from typing import Never, Self
-
     import httpx
     from pydantic import SecretStr
 

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypedDict, TypeVar, Unpack
 
 from langchain_hf_endpoint._engine.failures import error_of
 from langchain_hf_endpoint._engine.prompts import (
@@ -27,7 +27,6 @@ from langchain_hf_endpoint.limiter.reservation import ReservingLimiter
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
-    from typing import Unpack
 
     from langchain_core.rate_limiters import BaseRateLimiter
 

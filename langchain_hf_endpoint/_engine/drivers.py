@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, Self, TypeAlias, TypeVar, cast
 
 from langchain_hf_endpoint._engine.actions import (
     AcquireSlot,
@@ -25,7 +25,6 @@ from langchain_hf_endpoint.errors import HFEndpointError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
-    from typing import Self
 
     from langchain_hf_endpoint._engine.actions import Action, ActionResult
     from langchain_hf_endpoint._engine.attempts import Flow

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Callable, Iterable
-    from typing import Self
 
 _MOST_CHARACTERS = 1_000_000  # at once, so that a look-ahead of books stays small
 _MOST_SECONDS = 0.05  # at once, so that a slow source's first texts do not wait for its later ones

@@ -7,7 +7,7 @@ import re
 import zlib
 from collections import deque
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import orjson
 from starlette.requests import ClientDisconnect
@@ -16,7 +16,6 @@ from langchain_hf_endpoint.gateway.errors import Refusal, illegal, not_parsed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Iterator, Sequence
-    from typing import Self
 
     from starlette.requests import Request
 

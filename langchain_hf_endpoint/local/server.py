@@ -11,14 +11,11 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Timer
-from typing import IO, TYPE_CHECKING
+from typing import IO, Self
 
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.local.errors import LocalServerError, from_record
 from langchain_hf_endpoint.local.files import MINILM, ModelInfo
-
-if TYPE_CHECKING:
-    from typing import Self
 
 _ROOT = Path(__file__).parents[2]
 _START_SECONDS = 60.0

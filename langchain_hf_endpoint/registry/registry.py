@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from langchain_hf_endpoint._package import LazyModule
 from langchain_hf_endpoint._validation import hidden
@@ -18,7 +18,6 @@ from langchain_hf_endpoint.sqlite_files import Connections, make_or_check
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
-    from typing import Self
 
     from pydantic import SecretStr
 

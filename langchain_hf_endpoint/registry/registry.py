@@ -11,8 +11,7 @@ from langchain_hf_endpoint._package import LazyModule
 from langchain_hf_endpoint._validation import hidden
 from langchain_hf_endpoint.errors import EndpointValidationError, HFEndpointError, SettingsError
 from langchain_hf_endpoint.registry.configs import Entry
-from langchain_hf_endpoint.registry.migrations import REGISTRY
-from langchain_hf_endpoint.registry.store import Store
+from langchain_hf_endpoint.registry.store import REGISTRY, Store
 from langchain_hf_endpoint.settings import TASK_TYPES
 from langchain_hf_endpoint.sqlite_files import Connections, make_or_check
 

@@ -1,4 +1,4 @@
-"""Read and write the rows of the registry, one transaction a method.
+"""The registry's tables, and their rows: read and written, one transaction a method.
 
 Keys are written by `add`, read by `with_key` and never otherwise.
 """
@@ -18,12 +18,57 @@ from langchain_hf_endpoint.errors import (
     UnknownEndpointError,
 )
 from langchain_hf_endpoint.registry.configs import Entry, Facts, fingerprint_of
+from langchain_hf_endpoint.sqlite_files import FileKind
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
 
     from langchain_hf_endpoint.sqlite_files import Connections
+
+_STEPS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE endpoints (
+            inference_id TEXT PRIMARY KEY,
+            task_type TEXT NOT NULL,
+            config TEXT NOT NULL,
+            model_id TEXT,
+            dimensions INTEGER,
+            similarity TEXT NOT NULL
+        ) WITHOUT ROWID""",
+        # The only place for keys.
+        """CREATE TABLE secrets (
+            inference_id TEXT PRIMARY KEY REFERENCES endpoints ON DELETE CASCADE,
+            api_key TEXT NOT NULL
+        ) WITHOUT ROWID""",
+        # What each id, living or deleted, embedded with last.
+        """CREATE TABLE last_models (
+            inference_id TEXT PRIMARY KEY,
+            model_id TEXT,
+            dimensions INTEGER
+        ) WITHOUT ROWID""",
+    ),
+    (
+        # Of the same, by which another model of the same name and dimensions is noticed.
+        """CREATE TABLE fingerprints (
+            inference_id TEXT PRIMARY KEY,
+            fingerprint BLOB NOT NULL
+        ) WITHOUT ROWID""",
+    ),
+)
+REGISTRY = FileKind(
+    name="registry",
+    holds="keys",
+    if_exposed=" (and replace the keys if others had access)",
+    application_id=0x68666570,  # "hfep"
+    steps=_STEPS,
+    pragmas=(
+        "PRAGMA foreign_keys = ON",  # off by default: a key would outlast its endpoint
+        "PRAGMA secure_delete = ON",  # a deleted key is overwritten
+        "PRAGMA synchronous = FULL",  # what is acknowledged outlasts a power cut
+    ),
+    error=RegistryError,
+)
 
 _COLUMNS = "inference_id, task_type, config, model_id, dimensions, similarity"
 

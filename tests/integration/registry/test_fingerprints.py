@@ -9,7 +9,7 @@ from commands import run
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, InferenceEndpoints, ModelChangedError
 from langchain_hf_endpoint._session.session import close_sessions
-from langchain_hf_endpoint.registry.migrations import STEPS
+from langchain_hf_endpoint.registry.store import REGISTRY
 from langchain_hf_endpoint.testing import faults
 
 
@@ -117,4 +117,4 @@ def test_a_file_without_them_and_one_with_those_of_a_newer_version_are_used(path
         assert endpoints["a"].expected_fingerprint is None
         HFEndpointEmbeddings(endpoint=endpoints["a"]).embed_query("one")
     with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (len(STEPS),)
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(REGISTRY.steps),)

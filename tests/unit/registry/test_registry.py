@@ -28,7 +28,7 @@ from langchain_hf_endpoint import (
     SettingsError,
     UnknownEndpointError,
 )
-from langchain_hf_endpoint.registry import migrations, registry
+from langchain_hf_endpoint.registry import registry, store
 from langchain_hf_endpoint.testing import ScriptedEndpoint
 
 URL = "https://x.endpoints.huggingface.cloud"
@@ -605,9 +605,9 @@ def test_a_file_of_version_1_is_opened(path):
 
 def test_an_older_file_takes_the_steps_it_lacks_and_then_is_a_newer_one(path, monkeypatch):
     make(path, VERSION_1)
-    steps = (*migrations.STEPS, ("CREATE TABLE more (x)", "INSERT INTO more VALUES (1)"))
+    steps = (*store.REGISTRY.steps, ("CREATE TABLE more (x)", "INSERT INTO more VALUES (1)"))
     with monkeypatch.context() as later:
-        later.setattr(registry, "REGISTRY", replace(migrations.REGISTRY, steps=steps))
+        later.setattr(registry, "REGISTRY", replace(store.REGISTRY, steps=steps))
         for _ in range(2):
             with InferenceEndpoints(path) as endpoints:
                 assert list(endpoints) == ["old"]
@@ -621,8 +621,8 @@ def test_an_older_file_takes_the_steps_it_lacks_and_then_is_a_newer_one(path, mo
 def test_a_step_that_fails_leaves_the_file_as_it_was(path, monkeypatch):
     make(path, VERSION_1)
     with monkeypatch.context() as later:
-        broken = (*migrations.STEPS, ("CREATE TABLE more (x)", "no SQL"))
-        later.setattr(registry, "REGISTRY", replace(migrations.REGISTRY, steps=broken))
+        broken = (*store.REGISTRY.steps, ("CREATE TABLE more (x)", "no SQL"))
+        later.setattr(registry, "REGISTRY", replace(store.REGISTRY, steps=broken))
         with pytest.raises(RegistryError, match="syntax error"):
             InferenceEndpoints(path)
     with InferenceEndpoints(path) as endpoints:

@@ -18,7 +18,7 @@ from thoroughness import amount
 from langchain_hf_endpoint import HFEndpointEmbeddings
 from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector
 
-CALLS = amount(1_000, 2_000)
+CALLS = amount(600, 2_000)
 SETTINGS = {"rate_limit": {"requests_per_minute": 100_000_000}, "max_concurrent_requests": 8}
 WIDTH = 16
 

@@ -39,6 +39,7 @@ INFO = {
     "auto_truncate": True,
     "version": "1.9.3",
 }
+_JSON = {"content-type": "application/json"}
 OVERLOADED = orjson.loads(tei_server.overloaded().body("/"))
 ASLEEP = orjson.loads(faults.cold_start().answer.body)
 PAUSED = orjson.loads(faults.paused().answer.body)
@@ -109,7 +110,7 @@ def rows(request: httpx.Request, width: int = WIDTH) -> list[list[float]]:
 def vectors(request: httpx.Request) -> httpx.Response:
     """The right answer, in the protocol of the request."""
     if "input" not in orjson.loads(request.content):
-        return httpx.Response(200, json=rows(request))
+        return httpx.Response(200, content=orjson.dumps(rows(request)), headers=_JSON)
     items = (base64_row(text, WIDTH) for text in inputs_of(request))
     return httpx.Response(200, content=tei_server.openai_answer(items, "x", tokens=0))
 

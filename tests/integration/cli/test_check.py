@@ -278,10 +278,10 @@ def test_what_is_neither_a_name_nor_a_url_is_no_traceback(target):
 
 def test_a_bare_url_is_used_as_the_options_say(tei_double):
     prompts = ("--query-prompt", "query: ", "--document-prompt", "passage: ")
-    usage = ("--rpm", 60, "--batch", 4, "--at-once", 2, "--timeout", 5, "--max-wait", 5)
+    usage = ("--rpm", 6000, "--batch", 4, "--at-once", 2, "--timeout", 5, "--max-wait", 5)
     found = check(tei_double.url, *prompts, *usage, "--dialect", "tei")
     assert (found["prompts"]["query"], found["prompts"]["document"]) == ("query: ", "passage: ")
     limits = found["limits"]
-    assert (limits["requests_per_minute"], limits["batch_size"]) == (60, 4)
+    assert (limits["requests_per_minute"], limits["batch_size"]) == (6000, 4)
     assert limits["wanted_requests"] == 2
     assert run("check", tei_double.url, "--batch", 0).exit_code == 1

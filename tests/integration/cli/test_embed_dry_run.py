@@ -98,7 +98,7 @@ def test_a_probe_says_whether_the_server_or_the_limit_holds_it_back(tei_double, 
     command = (source, "-e", tei_double.url, "-o", tmp_path / "out.npy", "--batch", 60, "--probe")
     said = run("embed", *command).stdout
     assert "minutes: the server holds it back" in said
-    said = run("embed", *command, "--rpm", 100).stdout
+    said = run("embed", *command, "--rpm", 300).stdout
     assert "minutes: the limit holds it back" in said
 
 

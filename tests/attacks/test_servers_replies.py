@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 import httpx
 import pytest
 from attacking import KEY
-from thoroughness import in_pairs
+from thoroughness import amount, in_pairs
 
 from langchain_hf_endpoint import (
     HFEndpointEmbeddings,
@@ -111,7 +111,7 @@ def test_a_reply_of_more_values_than_any_has_is_not_taken_apart(ask, make, times
     indirect=["ask"],
 )
 def test_nor_is_a_refusal(ask, kind, status):
-    body = b'{"error":' + BLOATED[kind](1_000_000) + b"}"
+    body = b'{"error":' + BLOATED[kind](amount(250_000, 1_000_000)) + b"}"
     with answering(whole(body, status)) as url, pytest.raises(HFEndpointError) as failed:
         ask(url)
     assert len(str(failed.value)) < 1000

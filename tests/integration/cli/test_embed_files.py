@@ -80,7 +80,7 @@ def test_every_format_gives_the_same_vectors(tei_double, tmp_path, name):
 
 
 def test_no_chunk_has_more_tokens_than_the_model_reads(tmp_path):
-    records = [{"text": f"{LONG} {number}" if number % 3 else "Short."} for number in range(300)]
+    records = [{"text": f"{LONG} {number}" if number % 3 else "Short."} for number in range(120)]
     source, output = tmp_path / "texts.jsonl", tmp_path / "out.jsonl"
     source.write_text("\n".join(map(json.dumps, records)))
     with ScriptedEndpoint(max_input_length=50) as double:

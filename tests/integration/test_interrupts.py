@@ -21,6 +21,7 @@ import interruptible
 import pytest
 from arrivals import ENOUGH
 from interruptible import SETTINGS, TEXTS, WAYS
+from thoroughness import in_pairs
 
 from langchain_hf_endpoint import HFEndpointEmbeddings
 from langchain_hf_endpoint.testing import ScriptedEndpoint, faults
@@ -140,13 +141,11 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize("stuck", STUCK.values(), ids=STUCK.keys())
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
-@pytest.mark.parametrize("transport", ["httpx", "aiohttp"])
+@in_pairs(stuck=STUCK, call=CALLS, transport=["httpx", "aiohttp"])
 def test_an_interrupt_that_wakes_nobody_ends_the_call_all_the_same(transport, call, stuck):
     """Python raises one that comes just before a wait begins only when that wait is over."""
     with ScriptedEndpoint(dimensions=16) as server:
-        server.script(*[stuck] * 40)
+        server.script(*[STUCK[stuck]] * 40)
         embeddings = HFEndpointEmbeddings(
             url=server.url,
             transport=transport,
@@ -161,5 +160,5 @@ def test_an_interrupt_that_wakes_nobody_ends_the_call_all_the_same(transport, ca
         interrupting = threading.Thread(target=interrupt)
         interrupting.start()
         with pytest.raises(KeyboardInterrupt):
-            call(embeddings)
+            CALLS[call](embeddings)
         interrupting.join()

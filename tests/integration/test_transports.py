@@ -18,6 +18,7 @@ import orjson
 import pytest
 from driving import DRIVES
 from forwarding_proxy import ForwardingProxy
+from thoroughness import in_pairs
 
 from langchain_hf_endpoint import (
     AuthenticationError,
@@ -293,8 +294,12 @@ def test_a_reply_that_is_too_large_is_not_read_to_its_end(way, environment, leng
 PACKED = gzip.compress(BODY)
 
 
-@pytest.mark.parametrize("coding", ["gzip", "gzip, gzip", "zstd", "br", "deflate", "GZIP", "x"])
-@pytest.mark.parametrize("status", [200, 503])
+@in_pairs(
+    way=WAYS,
+    coding=["gzip", "gzip, gzip", "zstd", "br", "deflate", "GZIP", "x"],
+    status=[200, 503],
+    indirect=["way"],
+)
 def test_what_is_packed_although_nobody_asked_is_not_unpacked(
     way, server, environment, coding, status
 ):

@@ -4,6 +4,7 @@ from itertools import product
 
 import httpx
 import pytest
+from driving import DRIVES
 from scripted_server import (
     answer,
     failing,
@@ -15,6 +16,7 @@ from scripted_server import (
     vector,
     vectors,
 )
+from thoroughness import in_pairs
 from wire_samples import tei
 
 from langchain_hf_endpoint import (
@@ -529,8 +531,7 @@ def _in_time_for(most, status):
     )
 
 
-@pytest.mark.parametrize("most", [1, 8, 16])
-@pytest.mark.parametrize("status", [408, 502, 504, 522, 524, 598])
+@in_pairs(drive=DRIVES, most=[1, 8, 16], status=[408, 502, 504, 522, 524, 598], indirect=["drive"])
 def test_a_batch_that_a_proxy_does_not_wait_for_is_made_smaller_and_that_is_remembered(
     drive, server, make, clock, status, most
 ):

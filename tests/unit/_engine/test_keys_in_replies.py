@@ -7,6 +7,7 @@ from itertools import product
 import orjson
 import pytest
 from scripted_server import URL, answer, vectors
+from thoroughness import in_pairs
 
 from langchain_hf_endpoint import HFEndpointError, InferenceEndpoint, InferenceEndpoints
 
@@ -34,9 +35,11 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("key", [KEY, HARD_KEY], ids=["token", "marks"])
-@pytest.mark.parametrize("padding", [0, 263, 264, 270, 290, 4060, 4080])
-@pytest.mark.parametrize("status", [200, 400, 401, 424])
+@in_pairs(
+    key=[KEY, HARD_KEY],
+    padding=[0, 263, 264, 270, 290, 4060, 4080],
+    status=[200, 400, 401, 424],
+)
 def test_no_part_of_the_key_is_in_an_error(server, make, padding, key, status):
     for fill, place in product("x ", PLACES.values()):
         server.behave(answer(status, place(fill * padding + " " + key)))

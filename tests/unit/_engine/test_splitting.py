@@ -1,7 +1,9 @@
 """A batch that a server refuses: split at the limit it states, or until the culprit is found."""
 
 import pytest
+from driving import DRIVES
 from scripted_server import answer, inputs_of, numbered, rejects, takes_at_most, vector, vectors
+from thoroughness import in_pairs
 from wire_samples import EMPTY, NO_SUCH_PROMPT, TOO_LONG, tei, tei_openai
 
 from langchain_hf_endpoint import EmbeddingError, InputError, ServerError, SettingsError
@@ -125,10 +127,9 @@ REFUSALS = {
 }
 
 
-@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS.keys())
-@pytest.mark.parametrize("place", [0, 13, 31])
+@in_pairs(drive=DRIVES, refusal=REFUSALS, place=[0, 13, 31], indirect=["drive"])
 def test_one_rejected_input_fails_alone(drive, server, make, refusal, place):
-    server.behave(rejects("bad", refusal))
+    server.behave(rejects("bad", REFUSALS[refusal]))
     texts = numbered(32)
     texts[place] = "a bad one"
     with pytest.raises(EmbeddingError) as caught:

@@ -17,6 +17,7 @@ import weakref
 
 import pytest
 from langchain_core.rate_limiters import BaseRateLimiter
+from thoroughness import in_pairs
 
 from langchain_hf_endpoint.errors import RateLimitedError, SettingsError
 from langchain_hf_endpoint.limiter import RequestsPerMinuteLimiter
@@ -376,10 +377,9 @@ def test_queries_alone_can_use_the_whole_rate():
     assert world.used(600, 1200) >= 0.99
 
 
-@pytest.mark.parametrize("share", [0.05, 0.25, 0.5])
-@pytest.mark.parametrize(("queries", "documents"), [(50, 1), (50, 30), (200, 8)])
-@pytest.mark.parametrize("lateness", [0.0, 0.3])
-def test_a_flood_of_queries_leaves_documents_their_share(share, queries, documents, lateness):
+@in_pairs(share=[0.05, 0.25, 0.5], callers=[(50, 1), (50, 30), (200, 8)], lateness=[0.0, 0.3])
+def test_a_flood_of_queries_leaves_documents_their_share(share, callers, lateness):
+    queries, documents = callers
     world = World(600, document_share=share)
     random.seed(7)
     world.lateness = lambda: random.uniform(0, lateness)

@@ -99,7 +99,7 @@ class Failure:
     retry_after: float | None = None  # seconds to wait, from whichever header or field said so
     is_estimate: bool = False  # that is how long it may take to start: it may be asked before
     batch_limit: int | None = None  # inputs per request that the server takes, where it said so
-    share: float | None = None  # part of the request's tokens that it takes at once, where it said so
+    share: float | None = None  # part of the request's tokens that it takes, where it said so
     over_context_length: bool = False  # an input is said to be longer than the model's
     timed_out: bool = False  # it was ended for taking longer than it may
     connected: bool = True  # a connection stood, so that the server may have seen the request

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
 from langchain_text_splitters import TextSplitter
 
+from langchain_hf_endpoint._lifecycle import in_thread
 from langchain_hf_endpoint.chunking.chunks import as_settings, chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from langchain_hf_endpoint.chunking.chunks import Chunk
     from langchain_hf_endpoint.endpoint import InferenceEndpoint
@@ -100,6 +102,12 @@ class HFEndpointTextSplitter(TextSplitter):
             )
             for piece in pieces
         ]
+
+    async def atransform_documents(
+        self, documents: Sequence[Document], **kwargs: Any
+    ) -> Sequence[Document]:
+        """The async twin of `transform_documents`, in a thread where there is one to be had."""
+        return await in_thread(partial(self.transform_documents, documents, **kwargs))
 
     def _metadata(self, piece: Chunk, source: dict[Any, Any]) -> dict[Any, Any]:
         metadata = copy.deepcopy(source)

@@ -561,6 +561,14 @@ async def main():
     nodes = await parser.aget_nodes_from_documents([Document(text="A text.")])
     print(nodes[0].text)
 """,
+    "text splitter": """
+from langchain_core.documents import Document
+from langchain_hf_endpoint import HFEndpointTextSplitter
+
+async def main():
+    parts = await HFEndpointTextSplitter().atransform_documents([Document("A text.")])
+    print(parts[0].page_content)
+""",
     "gateway and registry": """
 import httpx
 from langchain_hf_endpoint import InferenceEndpoints
@@ -590,7 +598,12 @@ async def main():
 
 @pytest.mark.parametrize(
     ("way", "said"),
-    [("node parser", "A text."), ("gateway and registry", "1"), ("a Redis by its name", "True")],
+    [
+        ("node parser", "A text."),
+        ("text splitter", "A text."),
+        ("gateway and registry", "1"),
+        ("a Redis by its name", "True"),
+    ],
 )
 def test_what_a_loop_does_in_threads_goes_on_when_the_main_thread_has_ended(
     redis_server, way, said

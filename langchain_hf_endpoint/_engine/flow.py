@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from langchain_hf_endpoint._engine import discovery
 from langchain_hf_endpoint._engine.actions import CallStopped, Sleep, WaitReason
 from langchain_hf_endpoint._engine.attempts import GivenUp, RetryState, told
 from langchain_hf_endpoint._engine.blame import (
@@ -23,12 +24,11 @@ from langchain_hf_endpoint._engine.blame import (
     suspicion,
     tries_again,
 )
-from langchain_hf_endpoint._engine.discovery import choose_model, fetch_models, names_of, share_news
 from langchain_hf_endpoint._engine.failures import model_changed
 from langchain_hf_endpoint._engine.isolation import Fault, Outcome, Search
 from langchain_hf_endpoint._engine.prompts import unsupported_settings
 from langchain_hf_endpoint._engine.retry_policy import WORTH_ANOTHER_TRY
-from langchain_hf_endpoint._engine.vectors import is_unit_length
+from langchain_hf_endpoint._engine.vectors import is_unit_length, row_of_zeros
 from langchain_hf_endpoint._messages import Cause, Failure, Response
 from langchain_hf_endpoint._protocols import (
     DIALECTS,
@@ -84,7 +84,7 @@ def embed_batch(inputs: Sequence[bytes], call: EmbeddingCall[RowT]) -> Flow[list
     search: Search[RowT] = Search(len(inputs), call, retry)
     bare: set[int] = set()  # single inputs that failed together with the proof
     while (run := search.next_run()) is not None:
-        size = run.size
+        size, before = run.size, call.server.restriction
         sent = inputs[run.start : run.stop] if size else search.probe
         is_proven = takes_proof(size, call) and run.start not in bare
         if is_proven:
@@ -92,15 +92,15 @@ def embed_batch(inputs: Sequence[bytes], call: EmbeddingCall[RowT]) -> Flow[list
         searching = call.service.dialect == "auto" and call.server.route is None
         part = _Part(sent, run, search.is_last(run), searching)
         try:
-            result = yield from _vectors(part, retry)
-            if is_proven and not isinstance(result, GivenUp):
-                result = _without_proof(result, call)
+            result = yield from _answer(part, retry, is_proven=is_proven)
         except CallStopped:
             break  # what was answered is kept
         except HFEndpointError as no_permit:
             search.give_up(no_permit, Fault.SERVER, run)
         else:
-            if not isinstance(result, GivenUp):
+            if call.server.restriction > before:  # others may have been in the server's batch
+                search.again(run)
+            elif not isinstance(result, GivenUp):
                 search.succeeded(run, call.vector_format.rows(result), is_proven=is_proven)
             elif is_proven and size == 1 and search.tries_alone(run, result):
                 bare.add(run.start)
@@ -109,11 +109,22 @@ def embed_batch(inputs: Sequence[bytes], call: EmbeddingCall[RowT]) -> Flow[list
     else:
         search.learn_from_refusals()
     if call.sharing is not None:
-        share_news(call.sharing, call)
+        discovery.share_news(call.sharing, call)
     return search.outcomes
 
 
 _PROOF = as_json(TEXTS[:1])[0]
+
+
+def _answer(part: _Part, retry: RetryState, *, is_proven: bool) -> Flow[Vectors | GivenUp]:
+    """The vectors of the inputs; a server that shows by them what it is has been asked then."""
+    call = retry.call
+    result = yield from _vectors(part, retry)
+    if is_proven and not isinstance(result, GivenUp):
+        result = _without_proof(result, call)
+    if call.should_fetch_info:
+        yield from discovery.fetch_server_info(call)
+    return result
 
 
 def takes_proof(inputs: int, call: Call) -> bool:
@@ -203,13 +214,13 @@ def _ask_otherwise(
     if found_out:
         pass
     elif unknown_model(failure):
-        served = yield from fetch_models(route, call)
-        if not choose_model(served, call):
-            names = names_of(served)
+        served = yield from discovery.fetch_models(route, call)
+        if not discovery.choose_model(served, call):
+            names = discovery.names_of(served)
             text = f"{failure.text}. It has: {names}" if names else failure.text
             return replace(refused, failure=replace(failure, text=text))
     elif failure.over_context_length and call.task.truncate and before.truncate_tokens is None:
-        served = yield from fetch_models(route, call)
+        served = yield from discovery.fetch_models(route, call)
         if served.kind != "vllm" or served.context_length is None:
             return refused
         server.style = replace(server.style, truncate_tokens=served.context_length)
@@ -351,7 +362,7 @@ def _read(
         # Read once more for its words, which may hold the key.
         spoken = route.dialect.decode(call.redactor.response(reply), count, call.vector_format.form)
         return spoken if isinstance(spoken, Failure) else result
-    if call.task.normalize and (zeros := _row_of_zeros(result)) is not None:
+    if call.task.normalize and (zeros := row_of_zeros(result)) is not None:
         return Failure(Cause.PROTOCOL, f"{_ZEROS} (row {zeros})", reply.status)
     width, stated = len(result[0]), call.service.dimensions
     problem = call.server.problem_with_dimensions(call.task.dimensions, width)
@@ -362,20 +373,15 @@ def _read(
     if call.task.normalize and not call.server.norm_checked:
         _check_norm(result[0], call)
     kept = call.server.route = call.server.route or recognise(route, reply)
+    call.server.is_tei = call.server.is_tei or _OF_TEI in reply.headers
     if isinstance(result, list) and not route.shortcut and kept and _shortcut(kept, call, options):
         # The next ones come in base64: a text has the same numbers, whichever request it was in.
         return np.asarray(result, dtype=np.float32)
     return result
 
 
+_OF_TEI = "x-compute-type"  # on each of its routes with vectors
 _ZEROS = "a vector of zeros, which has no direction and cannot be brought to length 1"
-
-
-def _row_of_zeros(rows: Vectors) -> int | None:
-    """The first row without any number but 0; most rows are seen at their first number."""
-    if not isinstance(rows, list) and rows[:, 0].all():
-        return None
-    return next((index for index, row in enumerate(rows) if not (row[0] or any(row))), None)
 
 
 def _check_norm(row: Sequence[float] | NDArray[np.float32], call: Call) -> None:

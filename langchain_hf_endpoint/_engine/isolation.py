@@ -127,6 +127,10 @@ class Search(Generic[RowT]):
             else:
                 self._give_up_for(given_up, why)
 
+    def again(self, run: InputRange) -> None:
+        """Send a run once more, in as small parts as the server is sent by now."""
+        self._open.appendleft(run)
+
     def succeeded(self, run: InputRange, rows: Sequence[RowT], *, is_proven: bool) -> None:
         """Enter the vectors of a run."""
         self._nothing_works, self._may_probe = False, True

@@ -153,6 +153,13 @@ def weighted_mean(
     return mean / length if normalize and length > 0 else mean
 
 
+def row_of_zeros(rows: Vectors) -> int | None:
+    """The first row without any number but 0; most rows are seen at their first number."""
+    if not isinstance(rows, list) and rows[:, 0].all():
+        return None
+    return next((index for index, row in enumerate(rows) if not (row[0] or any(row))), None)
+
+
 def is_unit_length(length: float) -> bool:
     """Whether a vector of this length was normalized, as far as half precision can tell."""
     return abs(length - 1) <= _HALF_PRECISION

@@ -55,6 +55,7 @@ class ServerState:
     route: Route | None = None  # the dialect and URL that answered, None before the first answer
     info: ServerInfo | None = None  # what the server says of itself, None where it says nothing
     asked_for_info: bool = False  # whether it was asked
+    is_tei: bool = False  # whether a reply had TEI's own headers
     # What asking it ended with the last time that it was in vain.
     failed_to_say: HFEndpointError | None = None
     model: str | None = None  # the name that an OpenAI-style server insists on

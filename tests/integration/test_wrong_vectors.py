@@ -274,6 +274,23 @@ def test_a_server_that_is_known_to_leave_out_the_mask_is_never_given_a_batch(dri
 
 
 @in_every_way
+@pytest.mark.parametrize("dialect", ["auto", "openai"])
+def test_it_is_known_by_its_first_reply_at_openais_route(drive, way, dialect):
+    plan = always(faults.equal_length_mask(merges=True))
+    model = "Qwen/Qwen3-Embedding-0.6B"
+    with ScriptedEndpoint(plan=plan, model_id=model, seconds_per_request=0.002) as server:
+        endpoint = InferenceEndpoint(
+            url=f"{server.url}/v1/embeddings",
+            dialect=dialect,
+            model=model,
+            rate_limit={"requests_per_minute": 100_000},
+            max_batch_size=8,
+        )
+        all_right(way, drive, HFEndpointEmbeddings(endpoint=endpoint))
+        assert [one.path for one in server.arrivals].count("/info") == 1
+
+
+@in_every_way
 def test_a_server_that_mixes_up_requests_is_sent_nothing(drive, way):
     with ScriptedEndpoint(
         plan=always(faults.rows_of_another()), seconds_per_request=0.02

@@ -342,7 +342,7 @@ def test_one_warning_a_call_says_which_texts_are_longer_than_the_model_reads(
         drive.documents(embeddings, texts)
     (said,) = warnings(caplog)
     assert said.startswith(f"tei-{server.number}.test reads 128 tokens of an input, and ")
-    assert "chunks have more (of the texts 1, 2, 3, 4, 5, …): the rest of them is in no" in said
+    assert "chunks have more (of the texts 1, 2, 3, 4, 5, …): the rest of them is cut" in said
 
 
 def test_there_is_no_warning_where_all_is_read_or_refused(drive, caplog):

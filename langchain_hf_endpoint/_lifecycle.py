@@ -40,6 +40,15 @@ def in_child_of_fork(begin_anew: Callable[[], None]) -> None:
         os.register_at_fork(after_in_child=begin_anew)
 
 
+loading = threading.RLock()
+"""Held while a call loads a large module: no process forks meanwhile, whose child would wait for
+ever for what a thread of its parent was loading."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=loading.acquire, after_in_parent=loading.release, after_in_child=loading.release
+    )
+
+
 def running_loop() -> asyncio.AbstractEventLoop:
     """The loop that runs this coroutine.
 

@@ -49,8 +49,9 @@ class Response:
     """One HTTP response, read to its end. Header names are in lower case."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    # Not shown, as in a traceback with local variables: a server may repeat the key in them.
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
 
 class Cause(Enum):

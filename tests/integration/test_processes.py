@@ -126,6 +126,24 @@ def test_a_child_forked_inside_a_loop_that_sends_gets_right_vectors(tei_double, 
     assert are_right(asyncio.run(main()), of_parent)
 
 
+@needs_fork
+def test_a_child_forked_while_a_call_loads_a_transport_does_not_wait_for_it(start):
+    child = start("""
+        import signal, time
+        sending = threading.Thread(target=fast.embed_documents, args=(texts,), daemon=True)
+        sending.start()
+        while "aiohttp" not in sys.modules:
+            time.sleep(0)
+        child = os.fork()
+        if not child:
+            signal.alarm(20)  # it would hang for ever, with its parent's output open
+            print(len(asyncio.run(fast.aembed_query("of the child"))), flush=True)
+        os._exit(0 if not child else os.waitpid(child, 0)[1])
+    """)
+    assert int(_next_line(child)) > 0
+    assert child.wait(ENOUGH) == 0
+
+
 # Pickling to a worker that starts from nothing
 
 

@@ -15,7 +15,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """They are known where `tests/soak/chaos` is named on the command line."""
     group = parser.getgroup("chaos")
     group.addoption("--seed", type=int, help="run one scenario, the one of this seed")
-    group.addoption("--scenarios", type=int, default=None, help="run so many; 150 by default")
+    group.addoption("--scenarios", type=int, default=None, help="run so many; 100 by default")
     group.addoption("--first-seed", type=int, default=1, help="where their seeds begin")
 
 

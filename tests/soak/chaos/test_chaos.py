@@ -20,7 +20,7 @@ from scenario import scenario_of
 from thoroughness import amount
 
 HERE = Path(__file__).parent
-SCENARIOS = amount(150, 300)
+SCENARIOS = amount(100, 300)
 WORKERS = max(2, min(8, (os.cpu_count() or 1) + 1))  # most of their time is waiting
 
 

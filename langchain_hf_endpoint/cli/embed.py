@@ -21,11 +21,14 @@ from langchain_hf_endpoint.cli.options import (
 )
 from langchain_hf_endpoint.cli.output import (
     PARTLY,
+    REFUSED,
     counted,
     errors_in_words,
     left_out,
     print_json,
     say,
+    say_error,
+    worded,
 )
 from langchain_hf_endpoint.errors import SettingsError
 
@@ -110,7 +113,8 @@ def embed(  # noqa: PLR0913 - the options
         else:
             _print(summary, found, stats)
         if summary.error is not None:
-            raise summary.error
+            say_error(worded(summary.error))
+            raise typer.Exit(REFUSED)
     if summary.failed:
         raise typer.Exit(PARTLY)
 

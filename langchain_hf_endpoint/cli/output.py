@@ -69,7 +69,7 @@ def errors_in_words(when_interrupted: str = "Interrupted.") -> Iterator[None]:
         yield
         sys.stdout.flush()  # here, where it can be said if the disk is full
     except HFEndpointError as error:
-        say_error(_worded(error))
+        say_error(worded(error))
         is_ours = isinstance(error, _OURS) or not (error.host or error.attempts)
         raise typer.Exit(WRONG if is_ours else REFUSED) from None
     except KeyboardInterrupt:
@@ -82,7 +82,7 @@ def errors_in_words(when_interrupted: str = "Interrupted.") -> Iterator[None]:
         raise typer.Exit(WRONG) from None
 
 
-def _worded(error: HFEndpointError) -> str:
+def worded(error: HFEndpointError) -> str:
     """The error's message; wrong settings one to a line; advice in the words of the commands."""
     advice = error.advice if error.host else _ADVICE.get(type(error), error.advice)
     if not isinstance(error, SettingsError) or error.host or not error.problems:

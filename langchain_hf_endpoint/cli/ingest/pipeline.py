@@ -30,7 +30,7 @@ from langchain_hf_endpoint.cli.ingest.journal import (
 )
 from langchain_hf_endpoint.cli.ingest.readers import Unreadable
 from langchain_hf_endpoint.cli.ingest.writers import check_output, ids_path, write_jsonl, write_rows
-from langchain_hf_endpoint.errors import HFEndpointError, SettingsError
+from langchain_hf_endpoint.errors import HFEndpointError, ModelChangedError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -132,7 +132,8 @@ def ingest(wanted: Ingest, sources: Sources, stats: Stats) -> Summary:
 
     Raises:
         SettingsError: Something is wrong that can be known before anything is sent.
-        HFEndpointError: Nothing was received, or the journal cannot be written.
+        HFEndpointError: Nothing was received, the journal cannot be written, or its vectors are
+            of another model.
     """
     path = journal_path(wanted.output)
     if wanted.output.exists() and not path.exists():
@@ -182,7 +183,8 @@ class _Embedding:
         """Get every vector that is missing, and write what there is.
 
         Raises:
-            HFEndpointError: The endpoint refuses the first texts already.
+            HFEndpointError: The endpoint refuses the first texts already, or has another model than
+            the journal.
         """
         error = None
         try:
@@ -221,6 +223,8 @@ class _Embedding:
                 expected = ModelFingerprint.from_bytes(bytes.fromhex(kept))
             state.call = replace(state.call, expected_fingerprint=expected)
             driver.run(verify_model(state.call))
+        except ModelChangedError:
+            raise  # nothing was begun, and nothing is written anew
         except HFEndpointError as error:
             state.fatal = error
             raise

@@ -346,10 +346,13 @@ def test_vectors_of_another_model_of_the_same_name_do_not_get_into_one_file(
 ):
     output = tmp_path / "out.jsonl"
     cut_short(tei_double, texts, output)
+    output.unlink()
     tei_double.script(faults.swapped(cosine))
     refused = run("embed", texts, "-e", tei_double.url, "-o", output, "--resume")
     assert refused.exit_code == 1
     assert "another model" in refused.stderr
+    assert not refused.stdout
+    assert not output.exists()
     assert not sent(tei_double)
     tei_double.forget()
     embed(texts, tei_double, output, "--resume")
@@ -360,9 +363,10 @@ def test_a_model_that_is_swapped_while_it_runs_ends_the_run(tei_double, texts, t
     output = tmp_path / "out.jsonl"
     tei_double.script(*[None] * 4, faults.swapped())
     ended = run("embed", texts, "-e", tei_double.url, "-o", output)
-    assert ended.exit_code == 1
+    assert ended.exit_code == 4
     assert "another model" in ended.stderr
     rows = rows_of(output)
+    assert len(rows) == journalled(output) > 0
     assert all(np.allclose(row["embedding"], expected_vector(row["text"])) for row in rows)
     tei_double.forget()
     embed(texts, tei_double, output, "--resume")

@@ -157,10 +157,12 @@ class Journal:
         with self._errors():
             before = dict(self._sql.execute("SELECT name, value FROM about"))
             wanted = {name: json.dumps(value) for name, value in about.items()}
+            proven = "fingerprint" in before
             problems = [
                 (name, f"the journal was begun with {before[name]}, now it is {value}")
                 for name, value in wanted.items()
-                if before.get(name, value) != value
+                # The fingerprint tells more of a model than where it is served.
+                if before.get(name, value) != value and not (name == "host" and proven)
             ]
             if problems:
                 advice = f"Go on with the settings of before, or delete {self._path} to begin anew."

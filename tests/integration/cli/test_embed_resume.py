@@ -359,6 +359,16 @@ def test_vectors_of_another_model_of_the_same_name_do_not_get_into_one_file(
     assert_complete(output)
 
 
+def test_the_same_model_at_another_host_is_gone_on_with(tei_double, texts, tmp_path):
+    output = tmp_path / "out.jsonl"
+    cut_short(tei_double, texts, output)
+    given = journalled(output)
+    with ScriptedEndpoint() as moved:
+        embed(texts, moved, output, "--resume")
+        assert len(sent(moved)) == COUNT - given
+    assert_complete(output)
+
+
 def test_a_model_that_is_swapped_while_it_runs_ends_the_run(tei_double, texts, tmp_path):
     output = tmp_path / "out.jsonl"
     tei_double.script(*[None] * 4, faults.swapped())

@@ -31,6 +31,8 @@ _LONGEST_TOKEN = 32  # characters a token on average; a text with more is looked
 _ROUNDING = 1e-6
 _FILLED_IF_COUNTED_AGAIN, _FILLED = 0.98, 0.95
 """Parts of the bound to fill where what was counted word by word is not quite what a chunk has."""
+_FREE = 3  # tokens at least, where no chunk is counted: both of its ends may be within a word
+_LETTERS_PER_TOKEN = 4  # of ASCII; of other characters one
 
 _WORDS = "the of New York, don't (x) 3.14 naïve 本 книга 한국어 🙂 e\u0301 https://a.b/c?d end."
 _SAMPLE = _WORDS.split()
@@ -162,12 +164,17 @@ class MeasuredText:
             unsure = np.append(0, np.cumsum(in_run))
         if firsts is not None:
             group = np.repeat(np.arange(len(firsts)), np.diff(firsts, append=count))
-            first = words.starts[firsts]
-            share = (words.starts - first[group]) / np.maximum(1, ends - first)[group]
+            weights = np.append(0, np.cumsum(_weights(text)))
+            first = weights[words.starts[firsts]]
+            whole = np.maximum(1, weights[ends] - first)
+            share = (weights[words.starts] - first[group]) / whole[group]
             before = np.append(before[group] + counts[group] * share, before[-1])
         room = bound.tokens + _ROUNDING
         if unsure is not None:
-            room *= _FILLED_IF_COUNTED_AGAIN if counter.is_exact else _FILLED
+            if counter.is_exact:
+                room *= _FILLED_IF_COUNTED_AGAIN
+            else:
+                room = max(1, min(room * _FILLED, room - _FREE))
         return cls(text, words, bound, room, before, unsure)
 
     def reach(self, size: int) -> Reach:
@@ -236,6 +243,12 @@ def _counted(
         firsts = np.flatnonzero(in_run % _PIECES == 0)
         starts, ends = starts[firsts], ends[np.append(firsts[1:], len(words)) - 1]
     return firsts, starts if counter.adds_up else np.append(starts[:1], ends[:-1]), ends
+
+
+def _weights(text: str) -> NDArray[np.intp]:
+    """What share of its run's tokens each character is likely to have."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    return np.where(codes < 128, 1, _LETTERS_PER_TOKEN)  # noqa: PLR2004 - ASCII
 
 
 def _is_doubtful(text: str) -> bool:

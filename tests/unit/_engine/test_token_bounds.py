@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import logging
+import random
 from functools import cache
 from importlib import resources
 from itertools import count
@@ -235,6 +237,29 @@ def test_scripts_and_runs_without_blanks(kind, drive, text):
     (chunks,) = drive.chunks(server.embeddings(chunking_settings=AUTO), [text])
     assert most_tokens(server.inputs) <= 126
     assert len(chunks) > 3
+
+
+@pytest.mark.parametrize("tokens", [8, 16, 32])
+@pytest.mark.parametrize(
+    "text",
+    [
+        base64.b64encode(random.Random(3).randbytes(3000)).decode(),
+        random.Random(3).randbytes(3000).hex(),
+        f"https://example.com/{random.Random(3).randbytes(40).hex()} " * 20,
+        "機械学習は人工知能の一分野である。" * 100,
+        "東京のTokyoTowerは高さ333mで、GPUサーバーのKubernetesをhttps://example.com/abcで見る。"
+        * 20,
+        "👨‍👩‍👧‍👦🏳️‍🌈👍🏽😀🇩🇪" * 60,
+    ],
+    ids=["base64", "hex", "URLs", "Japanese", "Japanese and English", "emoji"],
+)
+def test_small_limits_hold_within_runs_without_blanks(text, tokens, drive):
+    server = Server("tei")
+    settings = {"strategy": "none", "max_chunk_tokens": tokens}
+    (chunks,) = drive.chunks(server.embeddings(chunking_settings=settings), [text])
+    counts = COUNTER.count([chunk.text for chunk in chunks])
+    assert max(counts) <= tokens
+    assert len(chunks) < len(text) / 2
 
 
 @KINDS

@@ -108,6 +108,7 @@ class Section(BaseModel):
     _never_shown: ClassVar[frozenset[str]] = frozenset(
         {"api_key", "api_key_env", "service_settings", "url"}
     )
+    _in_place_of_fields: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, **fields: Any) -> None:
         fields, problems = self._prepared(self._set(hidden("", fields)))
@@ -175,7 +176,8 @@ class Section(BaseModel):
                 (f"{field}.{name}" if field else name, text) for name, text in raised.problems
             )
         elif detail["type"] == "extra_forbidden":
-            yield field, unknown_field(field, cls.model_fields, cls._elsewhere())
+            allowed = [*cls.model_fields, *cls._in_place_of_fields]
+            yield field, unknown_field(field, allowed, cls._elsewhere())
         elif detail["type"] == "missing":
             yield field, "is required"
         else:

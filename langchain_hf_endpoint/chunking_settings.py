@@ -24,6 +24,8 @@ PUNKT_LANGUAGES = tuple(_CODES)
 """The languages that NLTK's sentence tokenizer (punkt) was trained on."""
 
 _OTHER_NAME_OF_SIZE = "max_chunk_size"
+IN_PLACE_OF_FIELDS = {_OTHER_NAME_OF_SIZE: "max_chunking_size", "separator_group": "separators"}
+"""What may be given, and in place of which field."""
 USUAL_SIZE, _USUAL_OVERLAP = 250, 100
 SEPARATOR_GROUPS = {
     "plaintext": (r"(?<!\n)\n\n(?!\n)", r"(?<!\n)\n(?!\n)"),
@@ -50,14 +52,16 @@ FEWEST_TOKENS = 8
 
 def chunking_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     """The fields with the defaults of their strategy, and what is wrong with them."""
-    problems = [*_take_either_size(fields), *_take_separators(fields)]
+    strategy = fields.get("strategy", "sentence")
+    is_known = isinstance(strategy, str) and strategy in DEFAULTS
+    # First of all, under the names that were given.
+    problems = _of_other_strategies(strategy, fields) if is_known else []
+    problems += [*_take_either_size(fields), *_take_separators(fields)]
     if isinstance(fields.get("language"), str):
         code = re.split("[-_]", fields["language"].lower())[0]  # of ISO 639, such as pt-BR
         fields["language"] = _LANGUAGE_OF_CODE.get(code, fields["language"])
-    strategy = fields.get("strategy", "sentence")
-    if not isinstance(strategy, str) or strategy not in DEFAULTS:
+    if not is_known:
         return fields, problems
-    problems += _of_other_strategies(strategy, fields)
     fields = _with_defaults(strategy, fields)
     return fields, [*problems, *_out_of_range(strategy, fields)]
 
@@ -78,7 +82,8 @@ def _of_other_strategies(strategy: str, fields: dict[str, Any]) -> list[Problem]
     """Take out the fields of the other strategies and name them."""
     allowed = DEFAULTS[strategy].keys()
     others = set().union(*DEFAULTS.values()) - allowed
-    foreign = [name for name in fields if name in others]
+    given = [name for name, value in fields.items() if value is not None]
+    foreign = [name for name in given if IN_PLACE_OF_FIELDS.get(name, name) in others]
     for name in foreign:
         del fields[name]
     has = ", ".join(sorted(allowed)) or "no other field"

@@ -6,7 +6,7 @@ https://www.elastic.co/docs/solutions/search/semantic-search/semantic-search-inf
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, field_validator
 
@@ -30,6 +30,7 @@ from langchain_hf_endpoint._validation import (
 from langchain_hf_endpoint.chunking_settings import (
     DEFAULTS,
     FEWEST_TOKENS,
+    IN_PLACE_OF_FIELDS,
     PUNKT_LANGUAGES,
     SMALLEST_CHUNK,
     USUAL_SIZE,
@@ -277,6 +278,7 @@ class ChunkingSettings(_EndpointSection):
         Annotated[int | Literal["auto"], BeforeValidator(_is_a_token_bound)] | None
     ) = None
     tokenizer: Text | None = None
+    _in_place_of_fields: ClassVar[Mapping[str, str]] = IN_PLACE_OF_FIELDS
 
     @classmethod
     def _prepared(cls, fields: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:

@@ -388,6 +388,7 @@ def test_every_language_has_a_code_of_two_letters_of_its_own():
         ("chunking", "chunk_overlap", "overlap or sentence_overlap"),
         ("chunking", "normalize", "task_settings.normalize"),
         ("chunking", "stratgy", "strategy"),
+        ("chunking", "separator_groups", "separator_group"),
         ("task", "normalize_embeddings", "normalize"),
         ("task", "prompt", "query_prompt or document_prompt"),
         ("task", "timeout", "service_settings.timeout"),

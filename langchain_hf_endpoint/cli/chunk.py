@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -15,12 +16,20 @@ from langchain_hf_endpoint.settings import ChunkingSettings
 _Page = typer.Option("--html", metavar="FILE", help="Write an HTML page instead.")
 _Overwrite = typer.Option("--overwrite", help="Overwrite the page if it exists.")
 _Summary = typer.Option("--summary", help="Show the sizes without the texts.")
+_Tokens = typer.Option(metavar="N", help="Limit chunks to N tokens, not 250 words.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ChunkingOptions(ChunkingOptions):
+    """How texts are cut where no server is asked for its limit."""
+
+    max_tokens: Annotated[str | None, _Tokens] = None
 
 
 def chunk(  # noqa: PLR0913 - the options
     files: Annotated[list[str], typer.Argument(hidden=True)],
     *,
-    chunking: ChunkingOptions,
+    chunking: _ChunkingOptions,
     read_as: FileOptions,
     summary: Annotated[bool, _Summary] = False,
     html: Annotated[Path | None, _Page] = None,

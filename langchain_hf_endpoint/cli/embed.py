@@ -54,7 +54,7 @@ _Resume = typer.Option("--resume", help="Continue an earlier run, if there is on
 _Cache = typer.Option(metavar="FILE", help="Look up and keep vectors in this file.")
 _IdColumn = typer.Option(metavar="NAME", help="Read ids from this column (default: file:row).")
 _Price = typer.Option(metavar="N/h|N/M", help="Add the cost, per hour or million tokens.")
-_DryRun = typer.Option("--dry-run", help="Say what it takes; embed nothing.")
+_DryRun = typer.Option("--dry-run", help="Only say what it takes; --probe times the server.")
 
 
 def embed(  # noqa: PLR0913 - the options
@@ -70,7 +70,7 @@ def embed(  # noqa: PLR0913 - the options
     resume: Annotated[bool, _Resume] = False,
     cache: Annotated[Path | None, _Cache] = None,
     dry_run: Annotated[bool, _DryRun] = False,
-    # Its place in the help is what a dry run says of it.
+    # Its place in the help is that of a dry run.
     probe: Annotated[bool, typer.Option("--probe", hidden=True)] = False,
     price: Annotated[str | None, _Price] = None,
     use: DocumentOptions,

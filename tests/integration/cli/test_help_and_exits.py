@@ -72,8 +72,15 @@ def test_without_a_command_there_is_help():
 
 
 def test_the_help_of_a_size_in_words_says_what_holds_beside_tokens():
-    shown = " ".join(run("chunk", "--help").output.split())
-    assert "--max-tokens N Limit chunks to N tokens, not 250 words; or auto." in shown
+    limit = "--max-tokens N Limit chunks to N tokens, not 250 words"
+    for command in ("check", "embed", "put"):
+        assert f"{limit}; or auto." in " ".join(run(command, "--help").output.split())
+    # It asks no server, and so takes no "auto".
+    assert f"{limit}." in " ".join(run("chunk", "--help").output.split())
+
+
+def test_the_help_of_a_dry_run_names_the_probe():
+    assert "--probe" in run("embed", "--help").output
 
 
 def test_the_version():

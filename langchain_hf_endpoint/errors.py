@@ -66,7 +66,7 @@ class HFEndpointError(Exception):
         tried = {0: "", 1: "tried once"}.get(self.attempts, f"tried {self.attempts} times")
         where = ", ".join(part for part in (self.host, tried) if part)
         message = f"{self.problem} ({where})" if where else self.problem
-        return f"{message.rstrip('.')}. {self.advice}".rstrip() if self.advice else message
+        return f"{message.rstrip('.;')}. {self.advice}".rstrip() if self.advice else message
 
     def __reduce__(self) -> tuple[Callable[..., HFEndpointError], tuple[object, ...]]:
         return _rebuild, (type(self), self.args, self.__dict__)

@@ -29,6 +29,7 @@ _SECONDS_FOR_A_LOCK = 30.0
 
 _OWNER_ONLY = 0o600
 _OF_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_SQLITE, _HEAD = b"SQLite format 3\0", 72  # bytes; the last four are the application id
 _SIDE_FILES = ("-wal", "-shm", "-journal")
 _making = threading.Lock()
 
@@ -115,11 +116,35 @@ def _check_one(path: str, kind: FileKind, *, must_exist: bool) -> None:
         )
     mode = stat.S_IMODE(found.st_mode)
     if mode & _OF_OTHERS and os.name == "posix":
+        if must_exist and _is_of_others(path, kind):
+            raise _no_file_of(kind, f"{path} is no {kind.name}")
         raise kind.error(
             f"{path} holds {kind.holds} and has mode {mode:04o}, so that others than its owner can "
             "open it",
             advice=f"Run: chmod 600 {path}{kind.if_exposed}.",
         )
+
+
+def _is_of_others(path: str, kind: FileKind) -> bool:
+    """Whether a file's first bytes show that another program has written it."""
+    found = _identity(path)
+    slots = [slot for one in list(_all) for slot in list(one._slots)]  # noqa: SLF001 - below
+    if any(slot.connection is not None and slot.file == found for slot in slots):
+        return False  # nor is it opened while SQLite has it: see the module's docstring
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return False  # it cannot be told
+    # A new file's mark is in its log for a while.
+    marks = (0, kind.application_id)
+    is_ours = head.startswith(_SQLITE) and int.from_bytes(head[-4:], "big") in marks
+    return bool(head) and not is_ours
+
+
+def _no_file_of(kind: FileKind, problem: str) -> HFEndpointError:
+    advice = f"Give the path of a {kind.name}, or one where there is no file yet."
+    return kind.error(problem, advice=advice)
 
 
 class _Slot:
@@ -317,10 +342,7 @@ def _version(connection: sqlite3.Connection, name: str, kind: FileKind) -> int:
             advice="Upgrade langchain-hf-endpoint.",
         )
     if application != kind.application_id and (application or version or tables):
-        raise kind.error(
-            f"{name} is an SQLite file of another program",
-            advice=f"Give the path of a {kind.name}, or one where there is no file yet.",
-        )
+        raise _no_file_of(kind, f"{name} is an SQLite file of another program")
     return int(version)
 
 

@@ -347,6 +347,21 @@ def test_a_file_that_cannot_be_one_is_refused_at_once(path, kind):
         HFEndpointEmbeddings(url="http://127.0.0.1:9", cache=path)
 
 
+def test_the_mode_of_another_programs_file_is_nothing_to_change(path):
+    path.write_text("root:x:0:0:root:/root:/bin/bash\n")
+    path.chmod(0o644)
+    with pytest.raises(SettingsError, match=r"is no cache\. Give the path of a cache") as raised:
+        HFEndpointEmbeddings(url="http://127.0.0.1:9", cache=path)
+    assert "chmod" not in str(raised.value)
+
+
+def test_a_cache_whose_mode_was_changed_is_told_of_while_it_is_in_use(connect, path):
+    connect(cache=path).embed_query("A text.")
+    path.chmod(0o644)
+    with pytest.raises(SettingsError, match=r"can open it\. Run: chmod 600 .*"):
+        ChunkCache(path)
+
+
 @pytest.mark.parametrize("wrong", [5, True, {}, object()])
 def test_what_is_no_cache_is_named(wrong):
     with pytest.raises(SettingsError, match=r"\[cache\] must be a path, a LangChain BaseStore"):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -521,6 +522,19 @@ def test_a_file_that_others_can_open_is_refused_and_left_as_it_is(path, wide, en
     with pytest.raises(RegistryError, match=f"chmod 600 {file}"):
         InferenceEndpoints(path)
     assert mode(file) == wide
+
+
+@pytest.mark.parametrize("content", ["root:x:0:0:root:/root:/bin/bash\n", "an SQLite file"])
+def test_the_mode_of_another_programs_file_is_nothing_to_change(path, content):
+    if content == "an SQLite file":
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("PRAGMA application_id = 7")
+    else:
+        path.write_text(content)
+    path.chmod(0o644)
+    with pytest.raises(RegistryError, match="is no registry") as raised:
+        InferenceEndpoints(path)
+    assert "chmod" not in str(raised.value)
 
 
 def test_a_link_a_folder_and_a_file_in_no_folder_are_refused(tmp_path, path):

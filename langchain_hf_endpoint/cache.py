@@ -204,6 +204,8 @@ def _store_of(given: object) -> BaseStore[str, bytes] | CacheFile:
     if isinstance(given, (BaseStore, CacheFile)):
         return given
     if isinstance(given, (str, os.PathLike)):
+        if os.fspath(given) == ":memory:":  # what it means to SQLite's users
+            raise _wrong("is a file: to keep vectors in memory, give an InMemoryByteStore")
         file = CacheFile(given)
         file.mget([""])  # what cannot be used is refused now, not at the first call
         return file

@@ -146,16 +146,23 @@ def _print_estimate(expected: Estimate, wanted: Ingest, cost: float | None) -> N
     say(f"{counted(expected.requests, 'request')}; {tokens}")
     limit, server = expected.limit_seconds / 60, expected.server_seconds
     if server is None:
-        least = f"at least {limit:,.1f} minutes, by the limit" if limit else "no wait for the limit"
+        least = "no wait for the limit"
+        if limit:
+            least = f"{_tenths('at least', limit)} minutes, by the limit"
         say(f"{least}; --probe times the server")
     else:
         why = "the server" if server > expected.limit_seconds else "the limit"
-        say(f"about {expected.seconds / 60:,.1f} minutes: {why} holds it back")
-    size = expected.bytes
-    unknown = "size not known before the first vector; --probe gets some"
-    say(f"{wanted.output}: {unknown if size is None else f'about {size / 1e6:,.1f} MB'}")
+        say(f"{_tenths('about', expected.seconds / 60)} minutes: {why} holds it back")
+    size = "size not known before the first vector; --probe gets some"
+    if expected.bytes is not None:
+        size = f"{_tenths('about', expected.bytes / 1e6)} MB"
+    say(f"{wanted.output}: {size}")
     if cost is not None:
         say(f"cost {'at least ' * (server is None)}{_money(cost)}")
+
+
+def _tenths(how: str, number: float) -> str:
+    return f"{how} {number:,.1f}" if number >= 0.05 else "less than 0.1"  # noqa: PLR2004 - not 0.0
 
 
 def _money(cost: float) -> str:

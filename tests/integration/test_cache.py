@@ -362,6 +362,13 @@ def test_a_cache_whose_mode_was_changed_is_told_of_while_it_is_in_use(connect, p
         ChunkCache(path)
 
 
+def test_a_cache_in_memory_is_a_store(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match="InMemoryByteStore"):
+        ChunkCache(":memory:")
+    assert not [*tmp_path.iterdir()]
+
+
 @pytest.mark.parametrize("wrong", [5, True, {}, object()])
 def test_what_is_no_cache_is_named(wrong):
     with pytest.raises(SettingsError, match=r"\[cache\] must be a path, a LangChain BaseStore"):

@@ -93,6 +93,18 @@ def test_the_limit_says_how_long_it_takes_at_least(tei_double, source, tmp_path)
     ]
 
 
+def test_little_is_not_said_to_be_nothing(tei_double, tmp_path):
+    source, output = tmp_path / "two.jsonl", tmp_path / "out.npy"
+    source.write_text('{"text": "one"}\n{"text": "two"}\n')
+    command = ("embed", source, "-e", tei_double.url, "-o", output, "--batch", 1, "--rpm", 60_000)
+    probed = run(*command, "--probe").stdout
+    assert "less than 0.1 minutes: the" in probed
+    assert f"{output}: less than 0.1 MB" in probed
+    with source.open("a") as file:
+        file.writelines(f'{{"text": "text {number}"}}\n' for number in range(1500))
+    assert "less than 0.1 minutes, by the limit" in run(*command, "--dry-run").stdout
+
+
 def test_a_probe_says_whether_the_server_or_the_limit_holds_it_back(tei_double, source, tmp_path):
     tei_double.configure(seconds_per_request=0.05)
     command = (source, "-e", tei_double.url, "-o", tmp_path / "out.npy", "--batch", 60, "--probe")

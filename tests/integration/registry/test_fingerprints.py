@@ -64,6 +64,29 @@ def test_another_model_of_the_same_name_and_width_is_refused(path, tei_double, d
             drive.query(HFEndpointEmbeddings(endpoint=endpoints["a"]), "one")
 
 
+def describe(endpoint, _embeddings):
+    endpoint.describe()
+
+
+def embed_two(_endpoint, embeddings):
+    with pytest.raises(ModelChangedError):
+        embeddings.embed_documents(["two", "three"])
+
+
+@pytest.mark.parametrize("look", [describe, embed_two])
+def test_one_who_only_queries_notices_another_model_when_it_looks(path, tei_double, look):
+    with InferenceEndpoints(path) as endpoints:
+        put(endpoints, tei_double)
+        endpoint = endpoints["a"]
+    embeddings = HFEndpointEmbeddings(endpoint=endpoint)
+    embeddings.embed_query("one")
+    tei_double.script(faults.swapped())
+    embeddings.embed_query("not noticed")
+    look(endpoint, embeddings)
+    with pytest.raises(ModelChangedError):
+        embeddings.embed_query("noticed")
+
+
 def test_a_name_comes_back_with_other_vectors_only_if_that_is_wanted(path, tei_double):
     with InferenceEndpoints(path) as endpoints:
         put(endpoints, tei_double)

@@ -199,7 +199,7 @@ def call_telemetry(operation: str, url: str, *, is_current: bool) -> CallTelemet
         return None
     parts = urlsplit(url)
     attributes: dict[str, str | int] = {
-        "gen_ai.operation.name": "embeddings",
+        "gen_ai.operation.name": "rerank" if operation == "rerank" else "embeddings",
         "gen_ai.provider.name": "hugging_face",
         "server.address": parts.hostname or "",
     }

@@ -16,9 +16,14 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from own_tracing import own_tracing
 
-from langchain_hf_endpoint import EmbeddingError, HFEndpointEmbeddings, SettingsError
+from langchain_hf_endpoint import (
+    EmbeddingError,
+    HFEndpointEmbeddings,
+    HFEndpointReranker,
+    SettingsError,
+)
 from langchain_hf_endpoint._session.session import close_sessions
-from langchain_hf_endpoint.testing import faults
+from langchain_hf_endpoint.testing import ScriptedEndpoint, faults
 
 KEY = "hf_only-for-the-endpoint"
 TEXTS = [f"text number {number}" for number in range(100)]
@@ -90,6 +95,20 @@ async def test_a_query_is_a_span(spans, embeddings, is_async):
     await _query(embeddings, is_async=is_async)
     (call,) = spans("embed_query")
     assert call.attributes["hf_endpoint.chunks.done"] == 1
+
+
+@both
+async def test_reranking_is_an_operation_of_its_own(spans, is_async):
+    with ScriptedEndpoint(shape="reranker") as server:
+        reranker = HFEndpointReranker(url=server.url)
+        if is_async:
+            await reranker.arerank(TEXTS, "why?")
+        else:
+            reranker.rerank(TEXTS, "why?")
+        reranker.score([("why?", TEXTS[0])])
+    calls = spans("rerank")
+    assert len(calls) == 2
+    assert {call.attributes["gen_ai.operation.name"] for call in calls} == {"rerank"}
 
 
 @both

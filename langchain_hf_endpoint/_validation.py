@@ -6,7 +6,19 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, TypeAlias, get_args
+from functools import wraps
+from traceback import clear_frames
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    ParamSpec,
+    Self,
+    TypeAlias,
+    TypeVar,
+    get_args,
+)
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
@@ -14,9 +26,12 @@ from langchain_hf_endpoint._secrets import looks_like_a_key, without_perhaps_key
 from langchain_hf_endpoint.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pydantic_core import ErrorDetails
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 Problem: TypeAlias = "tuple[str, str]"
 """A field's dotted name, and what is wrong with it and what is allowed."""
@@ -58,6 +73,25 @@ Flag: TypeAlias = Annotated[bool, Field(strict=True), Allowed("true or false")]
 Text: TypeAlias = Annotated[str, Field(strict=True), Allowed("a string")]
 
 
+def clears_frames(function: Callable[P, R]) -> Callable[P, R]:
+    """Take the values of local variables out of the tracebacks of what a function raises.
+
+    They are shown by error trackers and debuggers, and any argument may be a key by mistake.
+    """
+
+    @wraps(function)
+    def clearing(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except BaseException as error:
+            del args, kwargs
+            clear_frames(error.__traceback__)
+            raise
+
+    return clearing
+
+
+_USER = re.compile(r"(?<=//)[^/?#]*(?=@)")
 _MAY_HOLD_A_KEY = frozenset({"api_key", "inference_config", "service_settings"})
 
 
@@ -80,6 +114,8 @@ def hidden(name: str, value: Any) -> Any:
         return SecretStr(value)
     if value is None or isinstance(value, (SecretStr, BaseModel)):
         return value
+    if name == "url" and isinstance(value, str):
+        value = _USER.sub("***", value, count=1)  # is refused, and may be a key
     is_a_key = isinstance(value, str) and looks_like_a_key(value)
     return Hidden(type(value).__name__) if is_a_key or name in _MAY_HOLD_A_KEY else value
 
@@ -110,6 +146,7 @@ class Section(BaseModel):
     )
     _in_place_of_fields: ClassVar[Mapping[str, str]] = {}
 
+    @clears_frames
     def __init__(self, **fields: Any) -> None:
         fields, problems = self._prepared(self._set(hidden("", fields)))
         try:

@@ -14,7 +14,13 @@ from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 - pydantic reads 
 from langchain_hf_endpoint._package import LazyModule
 from langchain_hf_endpoint._secrets import TOKEN_VARIABLE
 from langchain_hf_endpoint._urls import is_hugging_face
-from langchain_hf_endpoint._validation import given, hidden, unknown_field, wrong_type
+from langchain_hf_endpoint._validation import (
+    clears_frames,
+    given,
+    hidden,
+    unknown_field,
+    wrong_type,
+)
 from langchain_hf_endpoint.endpoint import InferenceEndpoint, made_endpoint, short_form
 from langchain_hf_endpoint.errors import SettingsError
 from langchain_hf_endpoint.settings import AS_KEYWORD, ServiceSettings, fields_within
@@ -105,6 +111,7 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
     http_async_client: Any = Field(default=None, exclude=True, repr=False)
     cache: Any = Field(default=None, exclude=True, repr=False)
 
+    @clears_frames
     def __init__(  # noqa: PLR0913 - ours, and those of an endpoint
         self,
         *,
@@ -170,9 +177,6 @@ class HFEndpointEmbeddings(Serializable, Embeddings):
         """
         fields = (*ServiceSettings.model_fields, *InferenceEndpoint.model_fields)
         short = given(locals(), fields)
-        # A traceback may be shown with the values of local variables.
-        del api_key, api_key_env, rate_limit, dialect, tls, transport
-        del inference_id, task_type, service, service_settings, chunking_settings, task_settings
         unknown, endpoint = hidden("", unknown), hidden("", endpoint)
         made, problems = made_endpoint("text_embedding", endpoint, short)
         for name in unknown:

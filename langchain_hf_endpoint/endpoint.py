@@ -15,6 +15,7 @@ from langchain_hf_endpoint._validation import (
     Allowed,
     Problem,
     Section,
+    clears_frames,
     given,
     hidden,
     unknown_field,
@@ -84,6 +85,7 @@ class InferenceEndpoint(Section):
     chunking_settings: ChunkingSettings = ChunkingSettings()
     task_settings: TaskSettings = TaskSettings()
 
+    @clears_frames
     def __init__(  # noqa: PLR0913 - the sections of the JSON, and the fields of one of them
         self,
         url: str | None = None,
@@ -141,8 +143,6 @@ class InferenceEndpoint(Section):
         service_settings = hidden("service_settings", service_settings)
         unknown = hidden("", unknown)
         short = given(locals(), ServiceSettings.model_fields)
-        # A traceback may be shown with the values of local variables.
-        del api_key, api_key_env, rate_limit, dialect, tls, transport
         sections: dict[str, Any] = {
             "chunking_settings": chunking_settings,
             "task_settings": task_settings,
@@ -235,6 +235,7 @@ class InferenceEndpoint(Section):
         return self
 
     @classmethod
+    @clears_frames
     def from_config(
         cls, *, task_type: str, inference_id: str, inference_config: Mapping[str, Any]
     ) -> Self:

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 - pydantic reads the annotation
 
 from langchain_hf_endpoint._package import LazyModule
-from langchain_hf_endpoint._validation import hidden, wrong_type
+from langchain_hf_endpoint._validation import clears_frames, hidden, wrong_type
 from langchain_hf_endpoint.endpoint import InferenceEndpoint, made_endpoint
 from langchain_hf_endpoint.errors import EmbeddingError, InputError, SettingsError
 
@@ -82,6 +82,7 @@ class HFEndpointReranker(BaseDocumentCompressor, BaseCrossEncoder):
     http_client: SkipJsonSchema[Any] = Field(default=None, exclude=True, repr=False)
     http_async_client: SkipJsonSchema[Any] = Field(default=None, exclude=True, repr=False)
 
+    @clears_frames
     def __init__(  # noqa: PLR0913 - what a reranker is made of
         self,
         url: str | None = None,

@@ -10,6 +10,7 @@ from langchain_core.documents import Document
 from langchain_text_splitters import TextSplitter
 
 from langchain_hf_endpoint._lifecycle import in_thread
+from langchain_hf_endpoint._validation import clears_frames
 from langchain_hf_endpoint.chunking.chunks import as_settings, chunk
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class HFEndpointTextSplitter(TextSplitter):
     exact piece of its source, without the blanks around it.
     """
 
+    @clears_frames
     def __init__(
         self,
         chunking_settings: ChunkingSettings | Mapping[str, object] | None = None,

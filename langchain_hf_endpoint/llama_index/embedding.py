@@ -10,7 +10,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.rate_limiter import BaseRateLimiter as LlamaIndexRateLimiter
 from pydantic import Field, field_serializer
 
-from langchain_hf_endpoint._validation import hidden, unknown_field
+from langchain_hf_endpoint._validation import clears_frames, hidden, unknown_field
 from langchain_hf_endpoint.embeddings import HFEndpointEmbeddings
 from langchain_hf_endpoint.endpoint import short_form
 from langchain_hf_endpoint.errors import SettingsError
@@ -51,6 +51,7 @@ class HFEndpointEmbedding(BaseEmbedding):
     embeddings: HFEndpointEmbeddings
     embed_batch_size: int = Field(default=_MOST_TEXTS, gt=0, le=_MOST_TEXTS)
 
+    @clears_frames
     def __init__(
         self,
         *,

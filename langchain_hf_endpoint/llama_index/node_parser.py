@@ -11,6 +11,7 @@ from llama_index.core.schema import MetadataMode, TextNode
 from llama_index.core.utils import get_tqdm_iterable
 
 from langchain_hf_endpoint._lifecycle import in_thread
+from langchain_hf_endpoint._validation import clears_frames
 from langchain_hf_endpoint.chunking.chunks import as_settings, chunk
 from langchain_hf_endpoint.chunking.counting import count_words
 from langchain_hf_endpoint.chunking.tokenizer_file import bound_here
@@ -48,6 +49,7 @@ class HFEndpointNodeParser(NodeParser):
     chunking_settings: ChunkingSettings = ChunkingSettings()
     metadata_aware: bool = True
 
+    @clears_frames
     def __init__(
         self,
         chunking_settings: ChunkingSettings | Mapping[str, object] | None = None,

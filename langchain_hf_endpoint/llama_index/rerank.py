@@ -8,6 +8,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore
 from pydantic import PrivateAttr
 
+from langchain_hf_endpoint._validation import clears_frames
 from langchain_hf_endpoint.reranker import HFEndpointReranker
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class HFEndpointRerank(BaseNodePostprocessor):
     top_n: int | None = None
     _reranker: HFEndpointReranker = PrivateAttr()
 
+    @clears_frames
     def __init__(
         self,
         url: str | None = None,

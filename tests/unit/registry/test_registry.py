@@ -425,7 +425,8 @@ def test_no_refusal_shows_the_key(endpoints):
     put(endpoints, api_key="hf_first", dimensions=3)
     put(endpoints, "b", dimensions=3)
     endpoints.delete(inference_id="b")
-    for parts in ({}, {"timeout": 0}, {"dimensions": 0}, {"name": "b", "dimensions": 4}):
+    of_url = {"url": f"https://user:{CANARY}@host.example"}
+    for parts in ({}, {"timeout": 0}, {"dimensions": 0}, {"name": "b", "dimensions": 4}, of_url):
         with pytest.raises(HFEndpointError) as caught:
             put(endpoints, parts.pop("name", "a"), api_key=CANARY, **parts)
         assert CANARY not in rendered(caught.value)

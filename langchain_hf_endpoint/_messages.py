@@ -105,6 +105,7 @@ class Failure:
     timed_out: bool = False  # it was ended for taking longer than it may
     connected: bool = True  # a connection stood, so that the server may have seen the request
     refused: bool = False  # nothing listens there
+    proxy: str = ""  # the one that was to be connected to, in words
 
 
 @dataclass(frozen=True, slots=True)

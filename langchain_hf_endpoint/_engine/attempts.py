@@ -130,7 +130,9 @@ class RetryState:
         host = host_of(self.call.service.url)
         if failure.refused and self._is_worth_saying(_LONG):
             _logger.warning(
-                "nothing listens at %s; trying again for %.0f s (max_wait)", host, max_wait
+                "nothing listens at %s; trying again for %.0f s (max_wait)",
+                failure.proxy or host,
+                max_wait,
             )
             return
         status = "" if failure.status is None else f"HTTP {failure.status}, "

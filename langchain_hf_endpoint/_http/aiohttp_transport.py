@@ -28,7 +28,7 @@ from langchain_hf_endpoint._http.errors import (
 )
 from langchain_hf_endpoint._http.framing import ResponseFraming
 from langchain_hf_endpoint._http.network import KEPT_ALIVE_SECONDS
-from langchain_hf_endpoint._http.proxies import proxy_to
+from langchain_hf_endpoint._http.proxies import proxy_to, with_proxy
 from langchain_hf_endpoint._http.tls import check_files, tls_context
 from langchain_hf_endpoint._messages import Failure, Response
 from langchain_hf_endpoint._package import __version__
@@ -100,7 +100,8 @@ class AiohttpTransport:
                 body = await _body(response)
                 return too_large() if body is None else Response(response.status, headers, body)
         except TimeoutError:
-            return not_connected(timeout) if attempt.is_connecting else timed_out(timeout)
+            failure = not_connected(timeout) if attempt.is_connecting else timed_out(timeout)
+            return with_proxy(failure, self._url)
         except (
             aiohttp.ClientError,
             OSError,
@@ -108,7 +109,7 @@ class AiohttpTransport:
             NoClientError,
             RefusedAddressError,
         ) as error:
-            return _failure(error)
+            return with_proxy(_failure(error), self._url)
         except BaseException as error:  # noqa: BLE001 - raised again
             # A cancellation. The frames below, which hold the key, are not shown.
             raise error.with_traceback(None) from None
@@ -305,9 +306,7 @@ async def _body(response: aiohttp.ClientResponse) -> bytes | None:
 def _failure(error: Exception) -> Failure:
     if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
         return unusable_url()
-    connected = not isinstance(
-        error, (aiohttp.ClientConnectorError, aiohttp.ClientProxyConnectionError)
-    )
+    connected = not isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError))
     text = str(error)
     if isinstance(error, aiohttp.ClientResponseError):  # shows the URL, with what it asks for
         text = f"{error.status} {error.message}"

@@ -30,6 +30,7 @@ from langchain_hf_endpoint._http.errors import (
 )
 from langchain_hf_endpoint._http.network import AsyncBackend, Attempt, SyncBackend, current_attempt
 from langchain_hf_endpoint._http.pools import Pools, pool_options, stock_options
+from langchain_hf_endpoint._http.proxies import with_proxy
 from langchain_hf_endpoint._http.tls import check_files
 from langchain_hf_endpoint._messages import Failure, Response
 from langchain_hf_endpoint._package import __version__
@@ -112,7 +113,7 @@ class SyncTransport:
                     attempt.left(httpcore.ReadTimeout)
                 return incoming.response()
         except _errors() as error:
-            return _failure(error, timeout)
+            return with_proxy(_failure(error, timeout), None if self._client else request.url)
         except BaseException as error:  # noqa: BLE001 - raised again
             # An interrupt. The frames of the libraries below, which hold the key, are not shown.
             raise error.with_traceback(None) from None
@@ -184,9 +185,10 @@ class AsyncTransport:
                         await asyncio.sleep(0)
                 return incoming.response()
         except TimeoutError:
-            return not_connected(timeout) if attempt.is_connecting else timed_out(timeout)
+            failure = not_connected(timeout) if attempt.is_connecting else timed_out(timeout)
+            return with_proxy(failure, None if self._client else request.url)
         except _errors() as error:
-            return _failure(error, timeout)
+            return with_proxy(_failure(error, timeout), None if self._client else request.url)
         except BaseException as error:  # noqa: BLE001 - raised again
             # A cancellation. As in `SyncTransport.send`.
             raise error.with_traceback(None) from None

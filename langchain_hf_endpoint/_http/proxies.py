@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -16,6 +16,8 @@ from langchain_hf_endpoint._urls import is_loopback
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
+
+    from langchain_hf_endpoint._messages import Failure
 
 _KINDS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _PORTS = {"http": 80, "https": 443}
@@ -65,6 +67,19 @@ def proxy_to(url: str) -> Proxy | None:
     if not value.strip() or is_loopback(url) or _is_exempt(proxies.get("no", ""), parts):
         return None
     return _parsed(_variable(parts.scheme.lower(), value), value.strip())
+
+
+def with_proxy(failure: Failure, url: str | None) -> Failure:
+    """A failure to connect, said of the proxy to this URL; None for the user's own client."""
+    try:
+        proxy = None if failure.connected or url is None else proxy_to(url)
+    except NoClientError:  # which is the failure
+        proxy = None
+    if proxy is None:
+        return failure
+    # Its address may be no business of a gateway's callers.
+    named = f"the proxy of {proxy.variable}"
+    return replace(failure, text=f"through {named}: {failure.text}", proxy=named)
 
 
 def _variable(scheme: str, value: str) -> str:

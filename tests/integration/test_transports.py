@@ -483,9 +483,34 @@ def test_a_proxy_that_refuses_is_an_error_without_its_password(way, environment)
         environment.setenv("HTTPS_PROXY", proxy.url.replace("//", "//user:password@"))
         with pytest.raises(TransportError, match="no reply") as caught:
             way.ask(way.embeddings(f"https://{NAME}", api_key=KEY), TEXT)
+        assert "through the proxy of HTTPS_PROXY: " in str(caught.value)
         assert "407" in str(caught.value)
         assert "password" not in str(caught.value)
         assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_is_not_there_is_named_in_error_and_log(way, environment, scheme, caplog):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    environment.setenv("ALL_PROXY", f"http://user:password@127.0.0.1:{port}")
+    with pytest.raises(
+        TransportError, match=r"through the proxy of ALL_PROXY: .* refused"
+    ) as caught:
+        way.ask(way.embeddings(f"{scheme}://{NAME}", max_wait=0.1), TEXT)
+    assert "nothing listens at the proxy of ALL_PROXY; trying again" in caplog.text
+    assert "password" not in str(caught.value) + caplog.text
+
+
+def test_a_proxy_of_an_unknown_host_is_named(way, environment):
+    def getaddrinfo(host, *more, **options):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    environment.setattr(socket, "getaddrinfo", getaddrinfo)
+    environment.setenv("HTTPS_PROXY", "http://user:password@proxy.example.org:3128")
+    with pytest.raises(TransportError, match="proxy of HTTPS_PROXY: the host is unknown") as caught:
+        way.ask(way.embeddings(f"https://{NAME}"), TEXT)
+    assert "password" not in str(caught.value)
 
 
 @pytest.fixture

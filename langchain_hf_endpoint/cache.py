@@ -14,7 +14,7 @@ from langchain_core.stores import BaseStore
 from langchain_hf_endpoint._lifecycle import in_thread
 from langchain_hf_endpoint._secrets import without_keys
 from langchain_hf_endpoint.errors import HFEndpointError, SettingsError
-from langchain_hf_endpoint.sqlite_files import Connections, FileKind, make_or_check
+from langchain_hf_endpoint.sqlite_files import Connections, FileKind, absolute, make_or_check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,7 +59,7 @@ class CacheFile:
     """Keys and values in one SQLite file, for many threads and processes of a machine."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.path.abspath(path)  # noqa: PTH100 - text
+        self.path = absolute(path, CACHE)
         self._connections = Connections(self.path, CACHE)
 
     def _opened(self) -> Connections:

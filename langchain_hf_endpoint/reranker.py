@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from langchain_core.documents import BaseDocumentCompressor, Document
@@ -166,7 +168,7 @@ class HFEndpointReranker(BaseDocumentCompressor, BaseCrossEncoder):
             InputError: See `rerank`.
             EmbeddingError: See `rerank`.
         """
-        documents = list(documents)
+        documents = _documents(documents)
         return _scored(documents, self.rerank(documents, query))
 
     async def acompress_documents(
@@ -176,7 +178,7 @@ class HFEndpointReranker(BaseDocumentCompressor, BaseCrossEncoder):
         callbacks: Callbacks | None = None,  # noqa: ARG002 - there is nothing to tell them
     ) -> Sequence[Document]:
         """The async twin of `compress_documents`."""
-        documents = list(documents)
+        documents = _documents(documents)
         return _scored(documents, await self.arerank(documents, query))
 
     def score(self, text_pairs: Sequence[tuple[str, str]]) -> list[float]:
@@ -187,14 +189,15 @@ class HFEndpointReranker(BaseDocumentCompressor, BaseCrossEncoder):
             EmbeddingError: Some pairs failed; the scores of the others are in `completed`.
         """
         indexes_of: dict[str, list[int]] = {}
-        for index, (query, _) in enumerate(text_pairs):
+        pairs = [_pair(one, index) for index, one in enumerate(_several("text_pairs", text_pairs))]
+        for index, (query, _) in enumerate(pairs):
             check_query_text(query, index)
             indexes_of.setdefault(query, []).append(index)
-        planner.check_texts([text for _, text in text_pairs])
+        planner.check_texts([text for _, text in pairs])
         scores: dict[int, float] = {}
         failed: dict[int, HFEndpointError] = {}
         for query, indexes in indexes_of.items():
-            texts = [text_pairs[index][1] for index in indexes]
+            texts = [pairs[index][1] for index in indexes]
             try:
                 found = results.collect(self._call(query), texts, results.SCORES)
             except EmbeddingError as error:
@@ -205,7 +208,7 @@ class HFEndpointReranker(BaseDocumentCompressor, BaseCrossEncoder):
         if failed:
             by_index = dict(sorted(scores.items())), dict(sorted(failed.items()))
             raise EmbeddingError.of(*by_index, of_scores=True)
-        return [scores[index] for index in range(len(text_pairs))]
+        return [scores[index] for index in range(len(pairs))]
 
     def _most(self, top_n: int | None) -> int | None:
         if problems := _wrong_top_n(top_n):
@@ -249,10 +252,32 @@ def _wrong_top_n(top_n: object) -> list[Problem]:
 
 
 def _texts(documents: Sequence[str | Document]) -> list[str]:
-    if isinstance(documents, (str, Document)):
-        kind = type(documents).__name__
-        raise InputError(f"documents must be several, such as a list, not one {kind}")
-    return [one.page_content if isinstance(one, Document) else one for one in documents]
+    found = _several("documents", documents)
+    return [one.page_content if isinstance(one, Document) else one for one in found]
+
+
+def _documents(documents: Sequence[Document]) -> list[Document]:
+    found = _several("documents", documents)
+    for index, one in enumerate(found):
+        if not isinstance(one, Document):
+            problem = f"must be a Document, not {type(one).__name__}"
+            raise InputError(problem, index=index, advice="To order strings there is rerank.")
+    return found
+
+
+def _several(name: str, given: object) -> list[Any]:
+    if isinstance(given, Iterable) and not isinstance(given, (str, bytes, Document)):
+        return list(given)
+    kind = type(given).__name__
+    raise InputError(f"{name} must be several, such as a list, not one {kind}")
+
+
+def _pair(given: Any, index: int) -> tuple[Any, Any]:
+    if not isinstance(given, (str, bytes)):
+        with suppress(TypeError, ValueError):
+            query, text = given
+            return query, text
+    raise InputError("must be a pair of two texts, the query first", index=index)
 
 
 def _scored(documents: Sequence[Document], found: Sequence[RankedDocument]) -> list[Document]:

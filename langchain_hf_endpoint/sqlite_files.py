@@ -50,6 +50,15 @@ class FileKind:
     busy_seconds: float = _SECONDS_FOR_A_LOCK  # for another program, once the file is open
 
 
+def absolute(path: str | os.PathLike[str], kind: FileKind) -> str:
+    """The path from the root, since the working directory may change."""
+    try:
+        return os.path.abspath(path)  # noqa: PTH100 - text
+    except FileNotFoundError as error:
+        problem = f"{os.fspath(path)} cannot be found: the working directory is gone"
+        raise kind.error(problem, advice="Give a path from the root.") from error
+
+
 def make_or_check(path: str, kind: FileKind) -> None:
     """Make an empty file that only its owner can read, or check the one that is there."""
     # First the side file, then the file: in this order a file that appears meanwhile is none.
@@ -70,9 +79,10 @@ def make_or_check(path: str, kind: FileKind) -> None:
                 os.close(descriptor)
     except FileExistsError:
         _check(path, kind)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a path may hold what no system has in one
+        reason = getattr(error, "strerror", error)
         raise kind.error(
-            f"{path} cannot be made: {error.strerror}", advice="Check the folder and its mode."
+            f"{path} cannot be made: {reason}", advice="Check the folder and its mode."
         ) from error
 
 

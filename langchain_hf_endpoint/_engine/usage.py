@@ -231,7 +231,10 @@ def is_price(given: object) -> bool:
     """Whether costs can be told from it."""
     if isinstance(given, bool) or not isinstance(given, Real):
         return False
-    return 0 <= float(given) < float("inf")
+    try:
+        return 0 <= float(given) < float("inf")
+    except OverflowError:
+        return False
 
 
 def _counted(request: Request, tokenizer: str) -> int:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from langchain_hf_endpoint._validation import hidden, wrong_type
 from langchain_hf_endpoint.chunking.counting import LONGEST_CHUNK, is_short
 from langchain_hf_endpoint.chunking.windows import sentence_windows, word_windows
-from langchain_hf_endpoint.errors import InputError
+from langchain_hf_endpoint.errors import InputError, SettingsError
 from langchain_hf_endpoint.settings import ChunkingSettings
 
 if TYPE_CHECKING:
@@ -151,7 +152,9 @@ def as_settings(settings: ChunkingSettings | Mapping[str, object] | None) -> Chu
     if settings is None:
         return _DEFAULTS
     if isinstance(settings, Mapping):
-        return ChunkingSettings(**settings)
+        return ChunkingSettings(**hidden("", settings))
+    if problems := wrong_type("chunking_settings", settings, ChunkingSettings):
+        raise SettingsError(*problems)
     return settings
 
 

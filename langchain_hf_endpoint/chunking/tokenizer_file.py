@@ -56,8 +56,9 @@ def counter_of_file(name: str) -> TokenCounter:
     path = Path(name)
     try:
         return counter_of((path / "tokenizer.json" if path.is_dir() else path).read_bytes())
-    except OSError as error:
-        raise SettingsError((_NAME, f"{path} cannot be read: {error.strerror}")) from error
+    except (OSError, ValueError) as error:  # a path may hold what no system has in one
+        reason = getattr(error, "strerror", error)
+        raise SettingsError((_NAME, f"{path} cannot be read: {reason}")) from error
 
 
 def counter_of(content: bytes) -> TokenCounter:

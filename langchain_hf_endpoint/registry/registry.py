@@ -13,7 +13,7 @@ from langchain_hf_endpoint.errors import EndpointValidationError, HFEndpointErro
 from langchain_hf_endpoint.registry.configs import Entry
 from langchain_hf_endpoint.registry.store import REGISTRY, Store
 from langchain_hf_endpoint.settings import TASK_TYPES
-from langchain_hf_endpoint.sqlite_files import Connections, make_or_check
+from langchain_hf_endpoint.sqlite_files import Connections, absolute, make_or_check
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -64,7 +64,7 @@ class InferenceEndpoints:
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         if path is not None and os.fspath(path) == ":memory:":
             path = None  # what it means to SQLite's users
-        self._path = None if path is None else os.path.abspath(path)  # noqa: PTH100 - text
+        self._path = None if path is None else absolute(path, REGISTRY)
         if self._path is not None:
             make_or_check(self._path, REGISTRY)
         self._connections = Connections(self._path, REGISTRY)

@@ -377,6 +377,15 @@ def test_what_is_no_cache_is_named(wrong):
         ChunkCache(InMemoryByteStore(), dtype="float16")
 
 
+def test_a_path_that_no_system_has_and_one_of_no_folder_are_named(path, monkeypatch):
+    with pytest.raises(SettingsError, match=r"\[cache\] .*embedded null"):
+        ChunkCache(f"{path}\0")
+    monkeypatch.chdir(path.parent)
+    path.parent.rmdir()
+    with pytest.raises(SettingsError, match=r"\[cache\] x cannot be found: the working directory"):
+        ChunkCache("x")
+
+
 def test_a_file_that_is_deleted_is_made_anew(drive, tei_double, connect, path):
     embeddings, texts = connect(cache=path), numbered(5)
     drive.documents(embeddings, texts)

@@ -205,7 +205,7 @@ def test_what_a_cache_had_is_told_and_not_billed(drive, tei_double, connect, tmp
     assert_billed(usage, tei_double)
 
 
-@pytest.mark.parametrize("price", ["x", -1, float("nan"), float("inf"), True])
+@pytest.mark.parametrize("price", ["x", -1, float("nan"), float("inf"), 10**400, True])
 @pytest.mark.parametrize("name", ["price_per_million_tokens", "price_per_hour"])
 def test_what_is_no_price_is_refused_at_once(name, price):
     with pytest.raises(SettingsError, match=rf"\[{name}\] must be a number, 0 or more"):

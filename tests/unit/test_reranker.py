@@ -264,10 +264,24 @@ def test_a_wrong_top_n_is_refused_before_anything_is_sent(server, reranker, top_
 
 
 def test_one_text_is_no_list_of_documents_and_an_iterator_is(server, reranker):
-    with pytest.raises(InputError, match="several"):
-        reranker.rerank("abc", QUERY)
+    for one in ("abc", b"abc", Document("abc"), None, 5):
+        for call in (reranker.rerank, reranker.compress_documents):
+            with pytest.raises(InputError, match="documents must be several"):
+                call(one, QUERY)
+        with pytest.raises(InputError, match="text_pairs must be several"):
+            reranker.score(one)
+    assert server.requests == []
     found = reranker.compress_documents((Document(text) for text in TEXTS), QUERY)
     assert found[0].page_content == TEXTS[BEST[0]]
+    pairs = [(QUERY, text) for text in TEXTS]
+    assert reranker.score(pair for pair in pairs) == reranker.score(pairs)
+
+
+def test_what_is_no_document_is_named_before_anything_is_sent(server, reranker):
+    with pytest.raises(InputError, match="must be a Document, not str") as raised:
+        reranker.compress_documents([Document("ok"), "text"], QUERY)
+    assert raised.value.index == 1
+    assert server.requests == []
 
 
 def test_pairs_that_fail_are_named_by_their_place_and_the_others_are_kept(server):
@@ -283,7 +297,20 @@ def test_pairs_that_fail_are_named_by_their_place_and_the_others_are_kept(server
     )
 
 
-@pytest.mark.parametrize("pair", [("q", " "), (" ", "text"), ("\ud800", "text"), (3, "text")])
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("q", " "),
+        (" ", "text"),
+        ("\ud800", "text"),
+        (3, "text"),
+        ("q",),
+        ("q", "t", "t"),
+        "qt",
+        b"qt",
+        3,
+    ],
+)
 def test_a_bad_pair_is_named_before_anything_is_sent(server, reranker, pair):
     with pytest.raises(InputError) as raised:
         reranker.score([("q1", "ok"), pair])

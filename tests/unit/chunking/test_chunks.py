@@ -76,6 +76,10 @@ def test_settings_may_be_an_object_or_a_mapping():
 def test_wrong_settings_are_named():
     with pytest.raises(SettingsError, match="overlap"):
         chunk("text", {"strategy": "sentence", "overlap": 3})
+    with pytest.raises(SettingsError, match=r"\[1\] unknown field"):
+        chunk("text", {1: 2})
+    with pytest.raises(SettingsError, match="must be of class ChunkingSettings, not str"):
+        chunk("text", "sentence")
 
 
 @STRATEGIES

@@ -307,6 +307,8 @@ def test_padding_and_truncation_of_the_file_do_not_count():
 
 
 def test_a_file_that_is_no_tokenizer_is_refused():
+    with pytest.raises(SettingsError, match=r"tokenizer.*cannot be read: embedded null"):
+        chunk("text", {"max_chunk_tokens": 8, "tokenizer": "a\0"})
     with pytest.raises(SettingsError, match=r"tokenizer.*is no tokenizer\.json"):
         counter_of(b'{"model": 1}')
 

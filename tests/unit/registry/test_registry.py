@@ -550,6 +550,7 @@ def test_a_link_a_folder_and_a_file_in_no_folder_are_refused(tmp_path, path):
         (tmp_path, "is no file"),
         (tmp_path / "missing" / "e.db", "cannot be made"),
         (path / "below-a-file.db", "cannot be made"),
+        (f"{path}\0", "cannot be made: .*null"),
     ]:
         with pytest.raises(RegistryError, match=problem):
             InferenceEndpoints(wrong)

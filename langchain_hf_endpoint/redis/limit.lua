@@ -91,10 +91,20 @@ if ARGV[1] == 'hold' then
   return answer(0, 0, 0)
 end
 
+local function understood(kept)  -- a number and its time by name; an error for anything else
+  local facts = cjson.decode(kept)
+  for name, fact in pairs(facts) do
+    assert(type(name) == 'string' and math.abs(fact[1] + fact[2]) < math.huge)
+  end
+  return facts
+end
+
 if ARGV[1] == 'facts' then
   local found = cjson.decode(ARGV[3])
   local kept = redis.pcall('HGET', facts_key, ARGV[2])
-  local known = type(kept) == 'string' and cjson.decode(kept) or {}
+  if type(kept) == 'table' then redis.call('DEL', facts_key) end  -- it is no hash
+  local is_understood, known = pcall(understood, kept)
+  if not is_understood then known = {} end  -- facts are hints, and soon found again
   -- Of all who ask, one after another, each is told how many have since the width was found.
   local begun = not next(found) and (known.begun or {0})[1] + 1 or nil
   if begun or found.width then found.begun = begun or 0 end

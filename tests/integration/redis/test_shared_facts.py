@@ -171,6 +171,29 @@ def test_a_fact_lapses_an_hour_after_it_was_found_out(double, unlimited, work, t
     assert max(len(entry.texts) for entry in work(shared, numbered(40))) == 32
 
 
+@pytest.mark.parametrize(
+    "kept",
+    [
+        *(b"garbage\xff{", "5", "null", '"a text"', "[[5, 1e300]]", '{"begun": [null, 5]}'),
+        *('{"width": 1e308, "batch_size": null}', '{"width": [1e999, 1e300]}'),
+        None,
+    ],
+)
+def test_what_is_kept_and_cannot_be_read_is_no_fact(
+    double, unlimited, work, told, redis_server, kept
+):
+    shared = unlimited()
+    server = name_of(f"{double.url}/v1/embeddings", None, scores=False)
+    with redis.Redis(port=redis_server.port) as client:
+        name = f"hf-endpoint:{{{shared.key}}}:facts"
+        if kept is None:
+            client.set(name, "no hash")
+        else:
+            client.hset(name, server, kept)
+    assert len(work(shared, numbered(40))[0].texts) == 32
+    assert told(shared, "batch_size")["batch_size"][0] == LARGEST
+
+
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("how", ["kill", "freeze"])
 def test_while_redis_is_away_all_begin_as_ever(unlimited, work, own_redis, how, is_async):

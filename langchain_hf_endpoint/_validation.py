@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -126,6 +127,14 @@ def given(arguments: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {name: hidden(name, value) for name, value in found.items() if value is not None}
 
 
+def as_int(value: Any) -> Any:
+    """The integer of another library, such as numpy's, as Python's; anything else as it is."""
+    try:
+        return value if isinstance(value, int) else operator.index(value)
+    except TypeError:
+        return value
+
+
 class Section(BaseModel):
     """A frozen group of settings that refuses unknown fields and names every wrong one.
 
@@ -187,7 +196,7 @@ class Section(BaseModel):
         """The fields without those that are None: the same as absent, where one may be absent."""
         known = cls.model_fields
         return {
-            name: value
+            name: as_int(value)
             for name, value in fields.items()
             if value is not None or name not in known or known[name].is_required()
         }

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 - pydantic reads the annotation
 
 from langchain_hf_endpoint._package import LazyModule
-from langchain_hf_endpoint._validation import clears_frames, hidden, wrong_type
+from langchain_hf_endpoint._validation import as_int, clears_frames, hidden, wrong_type
 from langchain_hf_endpoint.endpoint import InferenceEndpoint, made_endpoint
 from langchain_hf_endpoint.errors import EmbeddingError, InputError, SettingsError
 
@@ -113,6 +113,7 @@ class HFEndpointReranker(BaseDocumentCompressor, BaseCrossEncoder):
         settings, endpoint = hidden("", settings), hidden("", endpoint)
         given = {**settings, **({} if url is None else {"url": url})}
         made, problems = made_endpoint("rerank", endpoint, given)
+        top_n = as_int(top_n)
         problems += _wrong_top_n(top_n)
         if rate_limiter is not None:
             problems += wrong_type("rate_limiter", rate_limiter, BaseRateLimiter)
@@ -211,6 +212,7 @@ class HFEndpointReranker(BaseDocumentCompressor, BaseCrossEncoder):
         return [scores[index] for index in range(len(pairs))]
 
     def _most(self, top_n: int | None) -> int | None:
+        top_n = as_int(top_n)
         if problems := _wrong_top_n(top_n):
             raise SettingsError(*problems)
         return top_n or self.top_n or self.endpoint.task_settings.top_n

@@ -6,6 +6,7 @@ import pickle
 from importlib import import_module
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 from langchain_core.documents import BaseDocumentCompressor, Document
 
@@ -261,6 +262,11 @@ def test_a_wrong_top_n_is_refused_before_anything_is_sent(server, reranker, top_
     with pytest.raises(SettingsError, match="top_n"):
         reranker.rerank(TEXTS, QUERY, top_n=top_n)
     assert server.requests == []
+
+
+def test_an_integer_of_numpy_is_a_top_n(server, reranker):
+    assert len(reranker.rerank(TEXTS, QUERY, top_n=np.int64(1))) == 1
+    assert type(HFEndpointReranker(url=server.url, top_n=np.int64(1)).top_n) is int
 
 
 def test_one_text_is_no_list_of_documents_and_an_iterator_is(server, reranker):

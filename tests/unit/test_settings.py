@@ -1,7 +1,9 @@
 """Contract 1's table, row by row: what each field takes, what it refuses, and how it says so."""
 
+import json
 import math
 
+import numpy as np
 import pytest
 from pydantic import SecretStr
 
@@ -136,6 +138,25 @@ def test_a_value_outside_of_the_range_is_refused_with_field_and_range(
         problems = refusal(SECTIONS[section], **{field: value})
         assert list(problems) == [named], value
         assert allowed in problems[named], value
+
+
+def test_an_integer_of_numpy_is_one():
+    endpoint = InferenceEndpoint(
+        "https://x.example",
+        max_batch_size=np.int64(4),
+        rate_limit={"requests_per_minute": np.uint8(5)},
+        chunking_settings={
+            "strategy": "word",
+            "overlap": np.int32(3),
+            "max_chunk_tokens": np.int64(9),
+        },
+    )
+    assert type(endpoint.service_settings.max_batch_size) is int
+    config = endpoint.public_config()
+    assert json.loads(json.dumps(config)) == config
+    for wrong in (np.float64(4), np.True_, np.array([4])):
+        with pytest.raises(SettingsError, match="an integer of 1 or more"):
+            InferenceEndpoint("https://x.example", max_batch_size=wrong)
 
 
 def test_a_size_that_is_too_large_says_what_larger_chunks_take():

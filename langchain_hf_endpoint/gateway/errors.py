@@ -39,6 +39,12 @@ _ANSWERS: tuple[tuple[type[HFEndpointError], int, str, str | None], ...] = (
     (EndpointExistsError, 400, "resource_already_exists_exception", None),
     (UnknownEndpointError, 404, "resource_not_found_exception", "model_not_found"),
 )
+_ADVICE: Mapping[type[HFEndpointError], str] = {
+    EndpointExistsError: "Delete it first, update it with PUT /_inference/<id>/_update, or take "
+    "another id.",
+    UnknownEndpointError: "GET /_inference/_all lists those there are.",
+}
+"""What to do over HTTP, where the error names a method of Python."""
 
 TEI_KINDS = ("Validation", "Empty")
 """Kinds of refusals that are in TEI's words already."""
@@ -127,7 +133,9 @@ def refusal_of(error: HFEndpointError, *, manages: bool = False) -> Refusal:
         return Refusal(429, "es_rejected_execution_exception", str(error), headers=headers)
     for kind_of_error, status, kind, code in _ANSWERS:
         if isinstance(error, kind_of_error):
-            return Refusal(status, kind, str(error), code=code)
+            advice = _ADVICE.get(kind_of_error)
+            reason = f"{error.problem}. {advice}" if advice else str(error)
+            return Refusal(status, kind, reason, code=code)
     if isinstance(error, EndpointValidationError):
         cause = error.__cause__
         known = cause if isinstance(cause, HFEndpointError) else error

@@ -184,6 +184,8 @@ def test_a_delete_is_acknowledged_and_the_endpoint_is_gone(client, put):
     answer = client.get(path)
     assert answer.status_code == 404
     assert answer.json()["error"]["type"] == "resource_not_found_exception"
+    assert "GET /_inference/_all lists" in answer.json()["error"]["reason"]
+    assert "get()" not in answer.text
     assert client.delete(path).status_code == 404
 
 
@@ -274,6 +276,8 @@ def test_an_id_that_is_in_use_is_refused_before_anything_is_sent(client, put, co
     answer = client.put(path, json=config())
     assert answer.status_code == 400
     assert answer.json()["error"]["type"] == "resource_already_exists_exception"
+    assert "PUT /_inference/<id>/_update" in answer.json()["error"]["reason"]
+    assert "update()" not in answer.text
     assert tei_double.arrivals == []
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields
+from functools import partial
 from numbers import Real
 from typing import TYPE_CHECKING
 
@@ -160,6 +161,15 @@ class EmbeddingUsage(Progress):
         figures = {name: getattr(self, name) for name in names}
         figures["retries"] = self.retries.total()
         return {name: value for name, value in figures.items() if value is not None}
+
+    def __reduce__(self) -> tuple[Callable[[], EmbeddingUsage], tuple[()]]:
+        """Copies and pickles have the figures so far, and follow no call."""
+        with self._lock:
+            kept = {one.name: getattr(self, one.name) for one in fields(self)}
+        for name in ("_lock", "_running", "_since", "_counted_to"):
+            del kept[name]
+        kept |= {"retries": Counter(self.retries), "_seconds": self.seconds}
+        return partial(type(self), **kept), ()
 
     def begin(self) -> None:
         """A call begins."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import copy
 import gzip
+import pickle
 import threading
 from contextlib import suppress
 from importlib import resources
@@ -203,6 +205,26 @@ def test_what_a_cache_had_is_told_and_not_billed(drive, tei_double, connect, tmp
     assert usage.cache_hits == 10
     assert usage.inputs_sent == 2 + 1  # by which the model is told
     assert_billed(usage, tei_double)
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda usage: pickle.loads(pickle.dumps(usage))]
+)
+def test_a_copy_has_the_figures_so_far(tei_double, connect, copied):
+    tei_double.script(faults.server_error(503))
+    with get_embedding_usage(price_per_hour=1) as usage:
+        stream = connect(max_batch_size=1).stream_chunks(numbered(3))
+        next(stream)
+        seconds = usage.seconds
+        other = copied(usage)
+        before, kept = other.figures(), other.seconds
+        list(stream)
+    assert usage.texts == 3
+    assert other.figures() == before
+    assert seconds <= kept <= usage.seconds
+    assert usage.retries.total() == 1
+    assert usage.retries is not other.retries
+    assert other.price_per_hour == 1
 
 
 @pytest.mark.parametrize("price", ["x", -1, float("nan"), float("inf"), 10**400, True])

@@ -40,6 +40,14 @@ _PATIENCE = 0.2  # seconds after which a waiting thread looks whether the call i
 _LONGEST_CLOSING = 1.0  # seconds for which a call waits until its connections are closed
 
 
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop that runs on this thread, if there is one."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 class ThreadDriver:
     """Performs the actions of flows by blocking the thread it runs on.
 
@@ -51,10 +59,7 @@ class ThreadDriver:
         self._transport = transport
         # The loop that runs on the thread on which the driver is made, the caller's, if there is
         # one: its tasks cannot release their slots before the call returns.
-        try:
-            self.caller_loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
-        except RuntimeError:
-            self.caller_loop = None
+        self.caller_loop = _running_loop()
         self.stop = threading.Event()  # set when nothing more may be sent
 
     def run(self, flow: Flow[T]) -> T:
@@ -250,7 +255,10 @@ class TaskDriver:
         granted = asyncio.Event()
 
         def wake() -> None:
-            loop.call_soon_threadsafe(granted.set)
+            if _running_loop() is loop:
+                granted.set()  # nobody's sleep is to be ended, which would take two system calls
+            else:
+                loop.call_soon_threadsafe(granted.set)
 
         if not window.acquire(slot, wake):
             await granted.wait()
@@ -265,7 +273,7 @@ class TaskWorkers(Generic[TagT, T]):
     def __init__(self, driver: TaskDriver) -> None:
         self._driver = driver
         self._tags: dict[asyncio.Task[T], TagT] = {}
-        self._done: list[asyncio.Task[T]] = []
+        self._done: asyncio.Queue[asyncio.Task[T]] = asyncio.Queue()
 
     async def __aenter__(self) -> Self:
         return self
@@ -282,17 +290,17 @@ class TaskWorkers(Generic[TagT, T]):
 
     def start(self, tag: TagT, flow: Flow[T]) -> None:
         """Begin a flow; `tag` comes back with its result."""
-        self._tags[asyncio.create_task(self._driver.run(flow))] = tag
+        task = asyncio.create_task(self._driver.run(flow))
+        self._tags[task] = tag
+        task.add_done_callback(self._done.put_nowait)
 
     async def next_result(self, patience: float | None) -> tuple[TagT, T | BaseException] | None:
         """The async twin of `ThreadWorkers.next_result`."""
-        if not self._done:
-            first = asyncio.FIRST_COMPLETED
-            done, _ = await asyncio.wait(self._tags, return_when=first, timeout=patience)
-            self._done.extend(done)
-        if not self._done:
+        try:
+            async with asyncio.timeout(patience):
+                task = await self._done.get()
+        except TimeoutError:
             return None
-        task = self._done.pop()
         tag = self._tags.pop(task)
         if task.cancelled():
             return tag, asyncio.CancelledError()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import orjson
@@ -98,7 +99,7 @@ class Planner(Generic[RowT]):
     _wanted: dict[int, int] = field(default_factory=dict)  # of a stream: by how many chunks
     _open: set[int] = field(default_factory=set)  # have neither row nor error
     _unsent: list[tuple[int, bytes]] = field(default_factory=list)
-    _ready: deque[tuple[int, bytes]] = field(default_factory=deque)
+    _ready: list[tuple[int, bytes]] = field(default_factory=list)  # the longest first
     _texts: deque[PlannedText[RowT]] = field(default_factory=deque)
     _next_index: int = 0
     _next_part: int = -1
@@ -169,9 +170,8 @@ class Planner(Generic[RowT]):
         number = self._numbers.setdefault(text, new)
         if number == new:
             # Copied, since orjson keeps kilobytes of spare room behind what it returns.
-            self._unsent.append(
-                (new, bytes(memoryview(orjson.dumps(self.prompt + text[: self.longest]))))
-            )
+            dumped = b"%b" % orjson.dumps(self.prompt + text[: self.longest])
+            self._unsent.append((new, dumped))
             self._open.add(new)
             self.inputs_planned += 1
         if not self.keep:
@@ -197,8 +197,10 @@ class Planner(Generic[RowT]):
     @property
     def is_far_behind(self) -> bool:
         """Whether a stream must wait for its oldest texts before it takes in more."""
+        if self.keep:
+            return False
         most = 4 * self.look_ahead * self.bounds().inputs
-        return not self.keep and max(len(self._numbers), len(self._texts)) > most
+        return max(len(self._numbers), len(self._texts)) > most
 
     @property
     def is_all_cut(self) -> bool:
@@ -213,28 +215,25 @@ class Planner(Generic[RowT]):
             if more_to_come:
                 ready -= ready % bounds.inputs  # the newest wait until they fill a batch
             # Alike lengths in one batch: the server pads each to the longest of its batch.
-            by_length = sorted(self._unsent[:ready], key=lambda one: len(one[1]), reverse=True)
-            self._ready.extend(by_length)
-            self._unsent = self._unsent[ready:]
+            whole = self._unsent[:ready]
+            self._ready = sorted(whole, key=lambda one: len(one[1]), reverse=True)
+            del self._unsent[:ready]
         return self._cut(bounds) if self._ready else None
 
     def _cut(self, bounds: BatchBounds) -> Batch:
         """Take a run within both bounds; an input over the byte bound goes alone."""
-        taken = [self._ready.popleft()]
-        size = len(taken[0][1]) + 1
-        while self._ready and len(taken) < bounds.inputs:
-            size += len(self._ready[0][1]) + 1
-            if size > bounds.body_bytes:
-                break
-            taken.append(self._ready.popleft())
-        numbers, inputs = zip(*taken, strict=True)
+        numbers, inputs = zip(*self._ready[: bounds.inputs], strict=True)
+        if len(inputs) * (len(inputs[0]) + 1) > bounds.body_bytes:  # the first is the longest
+            sizes = accumulate(len(one) + 1 for one in inputs)
+            fitting = max(1, sum(size <= bounds.body_bytes for size in sizes))
+            numbers, inputs = numbers[:fitting], inputs[:fitting]
+        del self._ready[: len(inputs)]
         return Batch(numbers, inputs)
 
     def drop_unsent(self, error: HFEndpointError) -> None:
         """Nothing more will be sent: what was not is answered by this error."""
         self.settle([number for number, _ in (*self._ready, *self._unsent)], error)
-        self._ready.clear()
-        self._unsent = []
+        self._ready, self._unsent = [], []
 
     def settle(self, numbers: Sequence[int], result: Sequence[RowT] | HFEndpointError) -> None:
         """Enter the rows of some inputs, or the error that befell them."""

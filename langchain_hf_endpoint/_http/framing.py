@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LONGEST_HEAD = 100 * 1024  # what httpcore takes
+_PIECE = 1024  # of what may hold the end of a head, and is copied
 _HEAD = re.compile(rb"HTTP/1\.1 ([1-5][0-9][0-9])(?: [^\r\n]*)?(?:\r\n[^\s:]+:[^\r\n]*)*")
 _LENGTHS = re.compile(rb"(?i)\r\ncontent-length:([^\r\n]*)")
 _CODINGS = re.compile(rb"(?i)\r\ntransfer-encoding:([^\r\n]*)")
@@ -51,7 +52,7 @@ class ResponseFraming:
                 self.is_over = not (self._left or self._is_chunked)
                 continue
             begun = len(self._kept)
-            self._kept += data[at : at + _LONGEST_HEAD]
+            self._kept += data[at : at + _PIECE]
             end = self._kept.find(self._end, max(0, begun - len(self._end)), _LONGEST_HEAD)
             if end >= 0:
                 at += end + len(self._end) - begun

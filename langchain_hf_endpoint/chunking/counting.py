@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from zlib import adler32
 
-from langchain_hf_endpoint.chunking.scripts import has_plain_words
+from langchain_hf_endpoint.chunking.scripts import LONGEST_WORD, has_plain_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
 LONGEST_CHUNK = 1 << 16
 """Characters of a chunk at most, which only a text with thousands of blanks in a row can reach."""
 
-_BLANKS = bytes(code for code in range(128) if chr(code).isspace())
+_IS_BLANK = bytes(chr(code).isspace() for code in range(256))
+_LONG_RUN = bytes(LONGEST_WORD + 1)
 _BETWEEN = " - "
 _SHORT = 10_000  # characters; what has 300 words at most is rarely longer
 
@@ -42,21 +44,24 @@ def is_short(text: str, count: int) -> bool:
 
     It looks no further than it must; of a long text without blanks it says that it is not.
     """
+    is_ascii = text.isascii()
     # A word takes a character. In ASCII it takes the blank before the next one too, or has two.
-    if len(text) <= (2 * count if text.isascii() else count):
+    if len(text) <= (2 * count if is_ascii else count):
+        return True
+    if is_ascii and len(text) <= _SHORT and _has_few_blanks(text, count):
         return True
     if len(text) > LONGEST_CHUNK:
         return False
     if not has_plain_words(text):
         return len(text) <= _SHORT and count_words(text) <= count
-    return (len(text) <= _SHORT and _has_few_blanks(text, count)) or len(
-        text.split(None, count)
-    ) <= count
+    return len(text.split(None, count)) <= count
 
 
 def _has_few_blanks(text: str, count: int) -> bool:
-    """Whether the blanks alone show it: there are as many words at most, and one more.
+    """Whether ASCII's blanks alone show it: no run between them is long, and a word needs one.
 
-    A quarter of the time that splitting takes.
+    A fifth of the time that splitting takes, since nothing branches at a blank.
     """
-    return text.isascii() and len(text) - len(text.encode().translate(None, _BLANKS)) < count
+    blanks = text.encode().translate(_IS_BLANK)
+    # The lower half of Adler-32 is one more than the sum of the bytes, which are below 65,521.
+    return adler32(blanks) & 0xFFFF <= count and _LONG_RUN not in blanks

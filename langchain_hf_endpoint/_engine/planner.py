@@ -99,7 +99,7 @@ class Planner(Generic[RowT]):
     _wanted: dict[int, int] = field(default_factory=dict)  # of a stream: by how many chunks
     _open: set[int] = field(default_factory=set)  # have neither row nor error
     _unsent: list[tuple[int, bytes]] = field(default_factory=list)
-    _ready: list[tuple[int, bytes]] = field(default_factory=list)  # the longest first
+    _ready: list[tuple[int, bytes]] = field(default_factory=list)  # the next one is the last
     _texts: deque[PlannedText[RowT]] = field(default_factory=deque)
     _next_index: int = 0
     _next_part: int = -1
@@ -216,18 +216,18 @@ class Planner(Generic[RowT]):
                 ready -= ready % bounds.inputs  # the newest wait until they fill a batch
             # Alike lengths in one batch: the server pads each to the longest of its batch.
             whole = self._unsent[:ready]
-            self._ready = sorted(whole, key=lambda one: len(one[1]), reverse=True)
+            self._ready = sorted(whole, key=lambda one: len(one[1]), reverse=True)[::-1]
             del self._unsent[:ready]
         return self._cut(bounds) if self._ready else None
 
     def _cut(self, bounds: BatchBounds) -> Batch:
         """Take a run within both bounds; an input over the byte bound goes alone."""
-        numbers, inputs = zip(*self._ready[: bounds.inputs], strict=True)
+        numbers, inputs = zip(*self._ready[: -bounds.inputs - 1 : -1], strict=True)
         if len(inputs) * (len(inputs[0]) + 1) > bounds.body_bytes:  # the first is the longest
             sizes = accumulate(len(one) + 1 for one in inputs)
             fitting = max(1, sum(size <= bounds.body_bytes for size in sizes))
             numbers, inputs = numbers[:fitting], inputs[:fitting]
-        del self._ready[: len(inputs)]
+        del self._ready[-len(inputs) :]
         return Batch(numbers, inputs)
 
     def drop_unsent(self, error: HFEndpointError) -> None:

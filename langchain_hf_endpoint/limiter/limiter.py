@@ -10,6 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from langchain_hf_endpoint._lifecycle import PerProcess, asyncio_sleep
+from langchain_hf_endpoint._validation import as_int
 from langchain_hf_endpoint.limiter.reservation import (
     Reservation,
     ReservingLimiter,
@@ -198,6 +199,7 @@ class RequestsPerMinuteLimiter(ReservingLimiter):
         sleep: Callable[[float], object] = time.sleep,
         async_sleep: Callable[[float], Awaitable[object]] = asyncio_sleep,
     ) -> None:
+        requests_per_minute, burst = as_int(requests_per_minute), as_int(burst)
         check_limits(requests_per_minute, burst, period, document_share)
         self._settings = _Settings(
             requests_per_minute, burst, document_share, period, clock, sleep, async_sleep

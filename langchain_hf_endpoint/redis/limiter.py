@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from langchain_hf_endpoint._lifecycle import ProcessCache
 from langchain_hf_endpoint._package import LazyModule, missing_extra
+from langchain_hf_endpoint._validation import as_int
 from langchain_hf_endpoint.errors import MissingExtraError, SettingsError
 from langchain_hf_endpoint.limiter import Lane, RequestsPerMinuteLimiter
 from langchain_hf_endpoint.limiter.reservation import (
@@ -123,6 +124,7 @@ class RedisRequestsPerMinuteLimiter(ReservingLimiter):
         timeout: float = 5.0,
         period: float = 60.0,
     ) -> None:
+        requests_per_minute, burst = as_int(requests_per_minute), as_int(burst)
         check_limits(requests_per_minute, burst, period, document_share)
         secret = SecretStr(url) if isinstance(url, str) else url
         self._settings = _Settings(
@@ -133,7 +135,7 @@ class RedisRequestsPerMinuteLimiter(ReservingLimiter):
             burst,
             document_share,
             on_failure,
-            expected_workers,
+            as_int(expected_workers),
             timeout,
             period,
         )

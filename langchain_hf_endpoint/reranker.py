@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 - pydantic reads the annotation
 
 from langchain_hf_endpoint._package import LazyModule
+from langchain_hf_endpoint._secrets import without_perhaps_keys
 from langchain_hf_endpoint._validation import as_int, clears_frames, hidden, wrong_type
 from langchain_hf_endpoint.endpoint import InferenceEndpoint, made_endpoint
 from langchain_hf_endpoint.errors import EmbeddingError, InputError, SettingsError
@@ -250,7 +251,12 @@ def ranked(scores: Sequence[float], most: int | None) -> list[RankedDocument]:
 def _wrong_top_n(top_n: object) -> list[Problem]:
     if top_n is None or (type(top_n) is int and top_n >= 1):
         return []
-    return [("top_n", f"{top_n!r} is not allowed: must be an integer of 1 or more")]
+    return [
+        (
+            "top_n",
+            f"{without_perhaps_keys(repr(top_n))} is not allowed: must be an integer of 1 or more",
+        )
+    ]
 
 
 def _texts(documents: Sequence[str | Document]) -> list[str]:

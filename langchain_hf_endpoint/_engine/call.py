@@ -267,12 +267,11 @@ class EmbeddingCall(Generic[RowT]):
         """Whether the server is one that may have an ``/info`` and was not asked yet.
 
         It is asked before the first input is sent, since the model's prompts may depend on it:
-        the same text must not get one vector before the answer and another after. One that shows
-        by its first reply only that it is TEI, at OpenAI's route, changes no prompts.
+        the same text must not get one vector before the answer and another after.
         """
         if self.server.asked_for_info:
             return False
-        return self.insists_on_info or self.server.is_tei or should_fetch_info(self.service)
+        return self.insists_on_info or should_fetch_info(self.service)
 
     @property
     def options(self) -> InputOptions:

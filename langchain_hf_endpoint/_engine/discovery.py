@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from langchain_hf_endpoint._engine.attempts import Flow
     from langchain_hf_endpoint._engine.call import Call
-    from langchain_hf_endpoint._messages import Request
+    from langchain_hf_endpoint._messages import Request, ServerInfo
     from langchain_hf_endpoint._protocols import Route
     from langchain_hf_endpoint.limiter.reservation import FactSharing
 
@@ -42,6 +42,7 @@ _logger = logging.getLogger("langchain_hf_endpoint")
 
 _INFO_TIMEOUT = 10.0
 _ENOUGH_FOR_INFO = 3
+_MOMENT = 3.0  # seconds
 _LONGEST_NAME, _MOST_NAMES = 60, 5
 
 
@@ -123,10 +124,39 @@ def _ask(call: Call) -> Flow[None]:
         unfit = server.info.unfit if call.query is None else server.info.unfit_to_score
         if unfit is not None:
             raise call.error(Failure(Cause.BACKEND, unfit), 1)
-        call.window.bound(inputs=server.info.max_concurrent_inputs)
-        if server.info.fault is not None:
-            restrict(call, Restriction.ONE_AT_A_TIME, server.info.fault)
+        _heed(server.info, call)
     server.asked_for_info = True
+
+
+def _heed(info: ServerInfo, call: Call) -> None:
+    call.window.bound(inputs=info.max_concurrent_inputs)
+    if info.fault is not None:
+        restrict(call, Restriction.ONE_AT_A_TIME, info.fault)
+
+
+def ask_tei(call: Call) -> Flow[None]:
+    """Ask what it is a server that was not asked before, of which a reply shows that it is TEI.
+
+    What has come is there already: where the server does not say, nothing is lost but a moment.
+    """
+    server, lock, slot = call.server, call.session.reply_lock, Slot(0, call.lane)
+    try:
+        yield AcquireSlot(lock, slot)
+        request = info_request(call.service.url)
+        if server.asked_for_info or request is None:
+            return
+        reply = yield from send_once(request, 0, _MOMENT, call)
+        if isinstance(reply, Response) and reply.status < 300:  # noqa: PLR2004 - a success
+            server.info = read_info(call.redactor.response(reply))
+        failure = explain(reply) if isinstance(reply, Response) else reply
+        server.in_vain += server.info is None and failure.cause in _OF_THE_STATE
+        server.asked_for_info = not 0 < server.in_vain < _ENOUGH_FOR_INFO
+        if server.info is not None:
+            _heed(server.info, call)
+    except HFEndpointError:
+        pass  # of a limiter that is kept elsewhere: the next reply has it asked
+    finally:
+        lock.release(slot)
 
 
 HOW_RESTRICTED = {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -84,7 +84,7 @@ def embed_batch(inputs: Sequence[bytes], call: EmbeddingCall[RowT]) -> Flow[list
     search: Search[RowT] = Search(len(inputs), call, retry)
     bare: set[int] = set()  # single inputs that failed together with the proof
     while (run := search.next_run()) is not None:
-        size, before = run.size, call.server.restriction
+        size = run.size
         sent = inputs[run.start : run.stop] if size else search.probe
         is_proven = takes_proof(size, call) and run.start not in bare
         if is_proven:
@@ -95,10 +95,10 @@ def embed_batch(inputs: Sequence[bytes], call: EmbeddingCall[RowT]) -> Flow[list
             result = yield from _answer(part, retry, is_proven=is_proven)
         except CallStopped:
             break  # what was answered is kept
-        except HFEndpointError as no_permit:
-            search.give_up(no_permit, Fault.SERVER, run)
+        except HFEndpointError as error:  # no permit, or another model
+            search.give_up(error, Fault.SERVER, run)
         else:
-            if call.server.restriction > before:  # others may have been in the server's batch
+            if result is None:
                 search.again(run)
             elif not isinstance(result, GivenUp):
                 search.succeeded(run, call.vector_format.rows(result), is_proven=is_proven)
@@ -116,15 +116,17 @@ def embed_batch(inputs: Sequence[bytes], call: EmbeddingCall[RowT]) -> Flow[list
 _PROOF = as_json(TEXTS[:1])[0]
 
 
-def _answer(part: _Part, retry: RetryState, *, is_proven: bool) -> Flow[Vectors | GivenUp]:
-    """The vectors of the inputs; a server that shows by them what it is has been asked then."""
-    call = retry.call
+def _answer(part: _Part, retry: RetryState, *, is_proven: bool) -> Flow[Vectors | GivenUp | None]:
+    """The vectors of the inputs, or None: it is known by now that they may be spoilt."""
+    call, server = retry.call, retry.call.server
+    before = server.restriction
     result = yield from _vectors(part, retry)
-    if is_proven and not isinstance(result, GivenUp):
-        result = _without_proof(result, call)
-    if call.server.is_tei and call.should_fetch_info:
-        yield from discovery.fetch_server_info(call)
-    return result
+    if server.is_tei and not server.asked_for_info and not isinstance(result, GivenUp):
+        with suppress(CallStopped):  # what was answered is kept
+            yield from discovery.ask_tei(call)
+    if server.restriction > before:  # others may have been in the server's batch
+        return None
+    return _without_proof(result, call) if is_proven and not isinstance(result, GivenUp) else result
 
 
 def takes_proof(inputs: int, call: Call) -> bool:

@@ -128,7 +128,7 @@ class Search(Generic[RowT]):
                 self._give_up_for(given_up, why)
 
     def again(self, run: InputRange) -> None:
-        """Send a run once more, in as small parts as the server is sent by now."""
+        """Have a run sent once more, in as small parts as the server is sent by now."""
         self._open.appendleft(run)
 
     def succeeded(self, run: InputRange, rows: Sequence[RowT], *, is_proven: bool) -> None:

@@ -56,6 +56,7 @@ class ServerState:
     info: ServerInfo | None = None  # what the server says of itself, None where it says nothing
     asked_for_info: bool = False  # whether it was asked
     is_tei: bool = False  # whether a reply had TEI's own headers
+    in_vain: int = 0  # how often it was asked after such a reply and had no time to answer
     # What asking it ended with the last time that it was in vain.
     failed_to_say: HFEndpointError | None = None
     model: str | None = None  # the name that an OpenAI-style server insists on

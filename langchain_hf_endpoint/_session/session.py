@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from langchain_hf_endpoint._http.clients import OURS
 from langchain_hf_endpoint._http.httpx_transport import AsyncTransport, SyncTransport
 from langchain_hf_endpoint._http.tls import edition
-from langchain_hf_endpoint._lifecycle import PerLoop, ProcessCache, loading, running_loop
+from langchain_hf_endpoint._lifecycle import PerLoop, ProcessCache, loading_aiohttp, running_loop
 from langchain_hf_endpoint._secrets import Redactor
 from langchain_hf_endpoint._session.concurrency import ConcurrencyWindow, one_at_a_time
 from langchain_hf_endpoint._session.limit_waits import LimitWaits
@@ -63,6 +63,7 @@ class EndpointSession:
         self.limit_waits = LimitWaits()
         self.window = ConcurrencyWindow()
         self.discovery_lock = one_at_a_time()  # of those who ask what the server is
+        self.reply_lock = one_at_a_time()  # of those whose reply shows that it may say so
         self._key = key
         self._lock = threading.Lock()
         self._sync: dict[_TransportOptions, SyncTransport] = {}
@@ -169,7 +170,7 @@ class EndpointSession:
         if options.name == "httpx":
             return AsyncTransport(self.url, self._key, options.tls, None, options.check_address)
         try:
-            with loading:
+            with loading_aiohttp:
                 from langchain_hf_endpoint._http.aiohttp_transport import AiohttpTransport  # noqa: PLC0415 - of an extra
         except ImportError:
             problem = 'needs aiohttp: pip install "langchain-hf-endpoint[fast]"'

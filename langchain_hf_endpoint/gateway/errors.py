@@ -125,8 +125,8 @@ def refusal_of(error: HFEndpointError, *, manages: bool = False) -> Refusal:
     if isinstance(error, EmbeddingError):
         return _of_inputs(error)
     if isinstance(error, SettingsError) and not manages:
-        fields = [field for field, _ in error.problems]
-        if all(field.startswith(("service_settings.", "chunking_settings.")) for field in fields):
+        of_endpoint = ("service_settings.", "chunking_settings.")
+        if error.problems and all(field.startswith(of_endpoint) for field, _ in error.problems):
             return _of_server(error)
     if isinstance(error, QueueFullError):
         headers = {"Retry-After": f"{error.retry_after:.0f}"}

@@ -35,7 +35,7 @@ def no_more_than(monkeypatch, server):
             started.append(thread)
             return real(thread)
 
-        monkeypatch.setattr(_lifecycle, "_pools", _lifecycle.ProcessCache())
+        monkeypatch.setattr(_lifecycle, "_pools", {})
         monkeypatch.setattr(threading.Thread, "start", start)
 
     return no_more_than

@@ -290,6 +290,23 @@ def test_it_is_known_by_its_first_reply_at_openais_route(drive, way, dialect):
         assert [one.path for one in server.arrivals].count("/info") == 1
 
 
+@pytest.mark.parametrize("drive", DRIVES, indirect=True)
+@pytest.mark.parametrize("knows", ["cache", "fingerprint"])
+def test_so_it_is_where_the_model_is_asked_for_first(drive, knows, tmp_path):
+    plan = always(faults.equal_length_mask(merges=True))
+    with ScriptedEndpoint(plan=plan, model_id="Qwen/Qwen3-Embedding-0.6B") as server:
+        endpoint = InferenceEndpoint(f"{server.url}/v1/embeddings", max_batch_size=8)
+        if knows == "fingerprint":
+            kept = ModelFingerprint.from_bytes(bytes.fromhex(endpoint.describe().fingerprint))
+            close_sessions()
+            all_right(by_array, drive, HFEndpointEmbeddings(endpoint=endpoint.expecting(kept)))
+        else:
+            cache = tmp_path / "vectors.cache"
+            for _ in range(2):
+                all_right(by_array, drive, HFEndpointEmbeddings(endpoint=endpoint, cache=cache))
+                close_sessions()
+
+
 @in_every_way
 def test_a_server_that_mixes_up_requests_is_sent_nothing(drive, way):
     with ScriptedEndpoint(

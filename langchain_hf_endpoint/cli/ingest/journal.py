@@ -157,12 +157,16 @@ class Journal:
         with self._errors():
             before = dict(self._sql.execute("SELECT name, value FROM about"))
             wanted = {name: json.dumps(value) for name, value in about.items()}
-            proven = "fingerprint" in before
+
+            def is_proven(name: str, value: str) -> bool:
+                """Whether the fingerprint tells more: where it is served, or what was not known."""
+                was_unknown = name in ("path", "model") and "null" in (value, before[name])
+                return "fingerprint" in before and (name == "host" or was_unknown)
+
             problems = [
                 (name, f"the journal was begun with {before[name]}, now it is {value}")
                 for name, value in wanted.items()
-                # The fingerprint tells more of a model than where it is served.
-                if before.get(name, value) != value and not (name == "host" and proven)
+                if before.get(name, value) != value and not is_proven(name, value)
             ]
             if problems:
                 advice = f"Go on with the settings of before, or delete {self._path} to begin anew."

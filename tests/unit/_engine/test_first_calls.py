@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from scripted_server import answer, numbered, vector, vectors
+from scripted_server import URL, answer, failing, numbered, vector, vectors
 
 from langchain_hf_endpoint import EndpointNotReadyError
 from langchain_hf_endpoint._session.session import session_for
@@ -165,3 +165,31 @@ def test_what_is_learned_holds_for_all(server, embeddings):
         return await asyncio.gather(*map(embeddings.aembed_query, TEXTS))
 
     assert asyncio.run(all_at_once()) == [vector(f"query: {text}") for text in TEXTS]
+
+
+@pytest.mark.parametrize(
+    ("info", "times"),
+    [
+        (NOTHING, 1),
+        (answer(403, "<html>"), 1),
+        (answer(429), 3),
+        (answer(503), 3),
+        (failing(httpx.ReadTimeout), 3),
+    ],
+    ids=["404", "403", "429", "503", "no answer"],
+)
+def test_what_has_come_is_kept_whatever_a_tei_says_to_what_it_is(drive, server, make, info, times):
+    """At OpenAI's route a server is asked when a reply has shown that it is TEI."""
+
+    def tei(request):
+        reply = vectors(request)
+        reply.headers["x-compute-type"] = "cpu"
+        return reply
+
+    server.script(*[tei, info] * times)
+    server.behave(tei)
+    embeddings = make(f"{URL}/v1/embeddings", dialect="auto")
+    for text in TEXTS[:5]:
+        assert drive.documents(embeddings, [text]) == [vector(text)]
+    assert len(server.batches) == 5
+    assert _asked(server) == times

@@ -306,7 +306,10 @@ class ChunkingSettings(_EndpointSection):
         return self.model_copy(update=changed)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """As pydantic's; the usual size and overlap give way to those that go with the update."""
+        """As pydantic's; the usual size and overlap give way to those that go with the update.
+
+        They are not known from the same numbers that were given.
+        """
         changed, size = {**(update or {})}, self.max_chunking_size
         if changed and self.overlap == usual_overlap(size):
             changed = {"overlap": None, **changed}

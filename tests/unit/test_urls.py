@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from langchain_hf_endpoint import HFEndpointEmbeddings, InferenceEndpoint
 from langchain_hf_endpoint._urls import (
     host_of,
     is_dedicated_endpoint,
@@ -284,3 +285,16 @@ def test_a_url_that_is_taken_leads_the_sender_to_the_host_that_was_judged(scheme
     if url_problem(url) is None:
         assert httpx.URL(url).host == (urlsplit(url).hostname or "").lower()
         assert httpx.URL(url).userinfo == b""
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.org//a@b",
+        "https://example.org/some/embed@v2",
+        "https://example.org/embed?next=http://u@h",
+    ],
+)
+def test_an_at_sign_behind_the_host_stays_as_it_is(url):
+    assert InferenceEndpoint(url=url).service_settings.url == url
+    assert HFEndpointEmbeddings(url=url).endpoint.service_settings.url == url

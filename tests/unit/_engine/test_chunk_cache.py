@@ -1,6 +1,8 @@
 """Which model a cached vector is of: swaps before, between and within calls, and noise."""
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
@@ -176,6 +178,36 @@ def test_a_slow_store_does_not_block_the_loop(make, server):
         assert asyncio.run(embeddings.aembed_documents(["one"])) == [vector("one")]
     assert len(server.batches) == 2
     assert {"amget", "amset"} == set(used)
+
+
+def test_a_slow_store_in_one_loop_holds_up_no_other_loop(make, server):
+    server.behave(vectors)
+    begun, may_go_on = threading.Semaphore(0), threading.Event()
+
+    class SlowStore(InMemoryByteStore):
+        def mget(self, keys):
+            begun.release()
+            assert may_go_on.wait(30)
+            return super().mget(keys)
+
+    async def many():
+        slow = make(cache=SlowStore())
+        await asyncio.gather(*(slow.aembed_documents([text]) for text in numbered(40)))
+
+    with ThreadPoolExecutor(1) as other:
+        waiting = other.submit(asyncio.run, many())
+        assert begun.acquire(timeout=30)
+
+        class OtherStore(InMemoryByteStore):
+            """None with async methods of its own either."""
+
+        try:
+            embeddings = make(cache=OtherStore())
+            assert asyncio.run(embeddings.aembed_documents(["one"])) == [vector("one")]
+            assert not waiting.done()
+        finally:
+            may_go_on.set()
+        waiting.result(30)
 
 
 @pytest.mark.parametrize("queries", [False, True])

@@ -28,9 +28,6 @@ _closers: MutableMapping[AsyncGenerator[None, None], asyncio.AbstractEventLoop] 
 )
 
 
-_pools: MutableMapping[asyncio.AbstractEventLoop, ThreadPoolExecutor] = weakref.WeakKeyDictionary()
-
-
 def in_child_of_fork(begin_anew: Callable[[], None]) -> None:
     """Call something in every child that this process forks; nothing where there is no fork.
 
@@ -81,7 +78,7 @@ async def in_thread(do: Callable[[], ResultT], pool: Executor | None = None) -> 
     The machine may have none left. And threads that are no daemons go on when the main thread has
     ended, and with it every pool.
     """
-    loop, begun, outcome = running_loop(), threading.Lock(), Future[ResultT]()
+    begun, outcome = threading.Lock(), Future[ResultT]()
     run = contextvars.copy_context().run
 
     def once() -> None:
@@ -92,9 +89,7 @@ async def in_thread(do: Callable[[], ResultT], pool: Executor | None = None) -> 
                 outcome.set_exception(error)
 
     if pool is None:  # not the loop's own, which takes a thread more for its end: there may be none
-        pool = _pools.get(loop) or _pools.setdefault(
-            loop, ThreadPoolExecutor(None, "endpoint-pool")
-        )
+        pool = await _threads.get()
     try:
         pool.submit(once)
     except (RuntimeError, MemoryError):
@@ -114,7 +109,6 @@ def _close_at_exit() -> None:
 atexit.register(_close_at_exit)
 # A child must not close at its exit what is its parent's.
 in_child_of_fork(_closers.clear)
-in_child_of_fork(_pools.clear)  # whose threads are its parent's
 
 
 class Closable(Protocol):
@@ -183,6 +177,17 @@ class PerLoop(Generic[T]):
             held = self._of_loop.get(asyncio.get_running_loop())
         if held is not None and held.closer is not None:
             await held.closer.aclose()
+
+
+class _Threads(ThreadPoolExecutor):
+    """Those of one loop."""
+
+    async def aclose(self) -> None:
+        """Let them end when they have done what they are at."""
+        self.shutdown(wait=False)
+
+
+_threads = PerLoop(lambda: _Threads(thread_name_prefix="endpoint-pool"))
 
 
 class ProcessCache(Generic[KeyT, ValueT]):

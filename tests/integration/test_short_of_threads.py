@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from langchain_core.stores import BaseStore, InMemoryByteStore
 
-from langchain_hf_endpoint import EmbeddingError, HFEndpointEmbeddings, _lifecycle, _messages
+from langchain_hf_endpoint import EmbeddingError, HFEndpointEmbeddings, _messages
 from langchain_hf_endpoint.testing import ScriptedEndpoint, expected_vector
 
 TEXTS = [f"text {number}" for number in range(40)]
@@ -35,7 +35,6 @@ def no_more_than(monkeypatch, server):
             started.append(thread)
             return real(thread)
 
-        monkeypatch.setattr(_lifecycle, "_pools", {})
         monkeypatch.setattr(threading.Thread, "start", start)
 
     return no_more_than

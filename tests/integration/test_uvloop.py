@@ -68,7 +68,8 @@ def test_who_gives_up_leaves_no_connection(connected):
         server.script(*[faults.hang("body")] * 10)
         asked = len(server.requests)
         waiting = asyncio.create_task(embeddings.aembed_documents(TEXTS))
-        await asyncio.to_thread(server.wait_for, asked + 1)
+        # All that are let in at first: old versions of aiohttp leave a socket that is connecting.
+        await asyncio.to_thread(server.wait_for, asked + 4)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting

@@ -124,11 +124,12 @@ def _ask(call: Call) -> Flow[None]:
         unfit = server.info.unfit if call.query is None else server.info.unfit_to_score
         if unfit is not None:
             raise call.error(Failure(Cause.BACKEND, unfit), 1)
-        _heed(server.info, call)
+        _keep_to(server.info, call)
     server.asked_for_info = True
 
 
-def _heed(info: ServerInfo, call: Call) -> None:
+def _keep_to(info: ServerInfo, call: Call) -> None:
+    """Send no more than a server takes, and so that its fault cannot strike."""
     call.window.bound(inputs=info.max_concurrent_inputs)
     if info.fault is not None:
         restrict(call, Restriction.ONE_AT_A_TIME, info.fault)
@@ -148,11 +149,13 @@ def ask_tei(call: Call) -> Flow[None]:
         reply = yield from send_once(request, 0, _MOMENT, call)
         if isinstance(reply, Response) and reply.status < 300:  # noqa: PLR2004 - a success
             server.info = read_info(call.redactor.response(reply))
-        failure = explain(reply) if isinstance(reply, Response) else reply
-        server.in_vain += server.info is None and failure.cause in _OF_THE_STATE
-        server.asked_for_info = not 0 < server.in_vain < _ENOUGH_FOR_INFO
-        if server.info is not None:
-            _heed(server.info, call)
+            if server.info is not None:
+                _keep_to(server.info, call)
+        elif (explain(reply) if isinstance(reply, Response) else reply).cause in _OF_THE_STATE:
+            server.in_vain += 1
+            if server.in_vain < _ENOUGH_FOR_INFO:
+                return  # the next reply has it asked
+        server.asked_for_info = True
     except HFEndpointError:
         pass  # of a limiter that is kept elsewhere: the next reply has it asked
     finally:

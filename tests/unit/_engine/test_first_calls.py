@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from scripted_server import URL, answer, failing, numbered, vector, vectors
+from scripted_server import INFO, URL, answer, failing, numbered, vector, vectors
 
 from langchain_hf_endpoint import EndpointNotReadyError
 from langchain_hf_endpoint._session.session import session_for
@@ -167,6 +167,13 @@ def test_what_is_learned_holds_for_all(server, embeddings):
     assert asyncio.run(all_at_once()) == [vector(f"query: {text}") for text in TEXTS]
 
 
+def _tei(request):
+    """What shows at OpenAI's route too that it is TEI."""
+    reply = vectors(request)
+    reply.headers["x-compute-type"] = "cpu"
+    return reply
+
+
 @pytest.mark.parametrize(
     ("info", "times"),
     [
@@ -181,15 +188,21 @@ def test_what_is_learned_holds_for_all(server, embeddings):
 def test_what_has_come_is_kept_whatever_a_tei_says_to_what_it_is(drive, server, make, info, times):
     """At OpenAI's route a server is asked when a reply has shown that it is TEI."""
 
-    def tei(request):
-        reply = vectors(request)
-        reply.headers["x-compute-type"] = "cpu"
-        return reply
-
-    server.script(*[tei, info] * times)
-    server.behave(tei)
+    server.script(*[_tei, info] * times)
+    server.behave(_tei)
     embeddings = make(f"{URL}/v1/embeddings", dialect="auto")
     for text in TEXTS[:5]:
         assert drive.documents(embeddings, [text]) == [vector(text)]
     assert len(server.batches) == 5
     assert _asked(server) == times
+
+
+def test_a_tei_that_had_no_time_at_first_is_asked_again_until_it_has_said_what_it_is(
+    drive, server, make
+):
+    server.script(_tei, answer(503), _tei, answer(200, INFO))
+    server.behave(_tei)
+    embeddings = make(f"{URL}/v1/embeddings", dialect="auto")
+    for text in TEXTS[:5]:
+        assert drive.documents(embeddings, [text]) == [vector(text)]
+    assert _asked(server) == 2
